@@ -1,0 +1,37 @@
+"""surfacefit: surfaces known at points, written as sums of scaled Gaussians by least squares.
+
+In the order of the data's way: what to call, what to choose from, what comes back, and the pure core under it.
+"""
+
+from ._fit import fit, fit_points
+from ._background import ConstantBackground, FunctionBackground, PlaneBackground
+from ._solvers import Adam, LevenbergMarquardt
+from ._progress import Progress
+from ._surface import GaussianSurface
+from ._result import FitResult
+from ._status import Status
+from ._io import load
+from ._examples import example_map
+from ._problem import SurfaceProblem
+from ._solvers import Solution, solve
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "fit",
+    "fit_points",
+    "ConstantBackground",
+    "FunctionBackground",
+    "PlaneBackground",
+    "Adam",
+    "LevenbergMarquardt",
+    "Progress",
+    "GaussianSurface",
+    "FitResult",
+    "Status",
+    "load",
+    "example_map",
+    "SurfaceProblem",
+    "Solution",
+    "solve",
+]

@@ -1,0 +1,202 @@
+"""Backgrounds b(x) under the components: none, a constant, a plane, or a function of the user's.
+
+Each is a pytree that is called with points (..., d) and returns heights (...). ``vector`` gives its free
+numbers, ``with_vector`` puts new ones in, and ``to_internal`` / ``to_physical`` change units by the scaling
+
+    x = point_shift + point_scale * x_internal,     z = height_shift + height_scale * z_internal.
+
+``shifts_heights`` says whether a constant taken off the heights is absorbed by the background; where it is
+not (no background), the heights are only scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from ._checks import finite, one_of, real_array
+
+if TYPE_CHECKING:
+    from ._scaling import Scaling
+
+Background = Any
+"""None or one of the classes below."""
+
+
+class BackgroundModel(Protocol):
+    """The contract of the classes below."""
+
+    shifts_heights: bool
+
+    def __call__(self, points: Array) -> Array: ...
+    def vector(self) -> Array: ...
+    def with_vector(self, vector: Array) -> BackgroundModel: ...
+    def to_internal(self, scaling: Scaling) -> BackgroundModel: ...
+    def to_physical(self, scaling: Scaling) -> BackgroundModel: ...
+
+
+def background_model(background: Background) -> BackgroundModel:
+    """The model of what a surface may carry: None, a number (a constant), or one of the classes here."""
+    if background is None:
+        return NoBackground()
+    if isinstance(background, NoBackground | ConstantBackground | PlaneBackground | FunctionBackground):
+        return background
+    return ConstantBackground(background)
+
+
+def background_start(option: Any, points: np.ndarray, heights: np.ndarray) -> BackgroundModel:
+    """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
+
+    Components only add, so a constant or a plane starts low: at the tenth percentile of the heights.
+    """
+    if option is None:
+        return NoBackground()
+    if isinstance(option, FunctionBackground | ConstantBackground | PlaneBackground):
+        return option
+    if isinstance(option, tuple) and len(option) == 2 and callable(option[0]):
+        return _function_start(*option, points)
+    if callable(option):
+        raise TypeError("`background` as a function needs its start too: give `background=(function, start)`")
+    origin = (points.min(axis=0) + points.max(axis=0)) / 2
+    if one_of("background", option, ["constant", "plane"]) == "constant":
+        return ConstantBackground(np.quantile(heights, 0.1))
+    columns = np.column_stack([np.ones(len(points)), (points - origin) / np.maximum(np.ptp(points, axis=0), 1e-300)])
+    value, *slopes = np.linalg.lstsq(columns, heights, rcond=None)[0]
+    rest = np.quantile(heights - columns @ np.array([value, *slopes]), 0.1)
+    return PlaneBackground(value + rest, np.array(slopes) / np.maximum(np.ptp(points, axis=0), 1e-300), origin)
+
+
+def _function_start(function: Callable[..., Any], start: Any, points: np.ndarray) -> FunctionBackground:
+    parameters = np.atleast_1d(finite("background[1]", np.asarray(real_array("background[1]", start), np.float64)))
+    model = FunctionBackground(function, parameters)
+    some = points[: min(len(points), 3)]
+    heights = np.asarray(function(jnp.asarray(parameters), jnp.asarray(some)))
+    if heights.shape != some.shape[:-1]:
+        raise ValueError(f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for {some.shape}")
+    return model
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class NoBackground:
+    """b(x) = 0."""
+
+    shifts_heights = False
+
+    def __call__(self, points: Array) -> Array:
+        return jnp.zeros(points.shape[:-1], points.dtype)
+
+    def vector(self) -> Array:
+        return jnp.zeros(0)
+
+    def with_vector(self, vector: Array) -> NoBackground:
+        return self
+
+    def to_internal(self, scaling: Scaling) -> NoBackground:
+        return self
+
+    def to_physical(self, scaling: Scaling) -> NoBackground:
+        return self
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class ConstantBackground:
+    """b(x) = value, in the units of the heights."""
+
+    value: Any
+    shifts_heights = True
+
+    def __call__(self, points: Array) -> Array:
+        return jnp.broadcast_to(jnp.asarray(self.value, points.dtype), points.shape[:-1])
+
+    def vector(self) -> Array:
+        return jnp.asarray(self.value)[None]
+
+    def with_vector(self, vector: Array) -> ConstantBackground:
+        return ConstantBackground(vector[0])
+
+    def to_internal(self, scaling: Scaling) -> ConstantBackground:
+        return ConstantBackground((self.value - scaling.height_shift) / scaling.height_scale)
+
+    def to_physical(self, scaling: Scaling) -> ConstantBackground:
+        return ConstantBackground(self.value * scaling.height_scale + scaling.height_shift)
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class PlaneBackground:
+    """b(x) = value + slopes . (x - origin).
+
+    ``slopes`` (d,) are in heights per coordinate; ``origin`` (d,) is fixed, at the middle of the data.
+    """
+
+    value: Any
+    slopes: Any
+    origin: Any
+    shifts_heights = True
+
+    def __call__(self, points: Array) -> Array:
+        slopes, origin = (jnp.asarray(a, points.dtype) for a in (self.slopes, self.origin))
+        return jnp.asarray(self.value, points.dtype) + jnp.sum((points - origin) * slopes, axis=-1)
+
+    def vector(self) -> Array:
+        return jnp.concatenate([jnp.asarray(self.value)[None], jnp.asarray(self.slopes)])
+
+    def with_vector(self, vector: Array) -> PlaneBackground:
+        return replace(self, value=vector[0], slopes=vector[1:])
+
+    def to_internal(self, scaling: Scaling) -> PlaneBackground:
+        return PlaneBackground(
+            (self.value - scaling.height_shift) / scaling.height_scale,
+            self.slopes * scaling.point_scale / scaling.height_scale,
+            (self.origin - scaling.point_shift) / scaling.point_scale,
+        )
+
+    def to_physical(self, scaling: Scaling) -> PlaneBackground:
+        return PlaneBackground(
+            self.value * scaling.height_scale + scaling.height_shift,
+            self.slopes * scaling.height_scale / scaling.point_scale,
+            self.origin * scaling.point_scale + scaling.point_shift,
+        )
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class FunctionBackground:
+    """b(x) = function(parameters, x) for a JAX function of parameters (m,) and points (..., d).
+
+    The function always sees the user's own units. ``scaling`` is None outside a fit.
+    """
+
+    function: Callable[[Array, Array], Array] = field(metadata={"static": True})
+    parameters: Any
+    scaling: Any = None
+    shifts_heights = True
+
+    def __call__(self, points: Array) -> Array:
+        parameters = jnp.asarray(self.parameters, points.dtype)
+        if self.scaling is None:
+            return self.function(parameters, points)
+        scaling = jax.tree.map(lambda a: jnp.asarray(a, points.dtype), self.scaling)
+        heights = self.function(parameters, points * scaling.point_scale + scaling.point_shift)
+        return (heights - scaling.height_shift) / scaling.height_scale
+
+    def vector(self) -> Array:
+        return jnp.asarray(self.parameters)
+
+    def with_vector(self, vector: Array) -> FunctionBackground:
+        return replace(self, parameters=vector)
+
+    def to_internal(self, scaling: Scaling) -> FunctionBackground:
+        return replace(self, scaling=scaling)
+
+    def to_physical(self, scaling: Scaling) -> FunctionBackground:
+        return replace(self, scaling=None)

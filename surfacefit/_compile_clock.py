@@ -1,0 +1,43 @@
+"""Seconds that JAX spends tracing and compiling, told apart from the seconds of running."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+
+_spans: ContextVar[list[tuple[float, float]] | None] = ContextVar("surfacefit_compile_spans", default=None)
+
+
+def _listen(event: str, duration: float, **_: Any) -> None:
+    spans = _spans.get()
+    if spans is not None and event.startswith("/jax/core/compile/"):
+        now = time.perf_counter()
+        spans.append((now - duration, now))
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+@contextmanager
+def compile_clock() -> Iterator[list[tuple[float, float]]]:
+    """Collects the spans of compilation inside the block; `seconds` adds them up."""
+    spans: list[tuple[float, float]] = []
+    token = _spans.set(spans)
+    try:
+        yield spans
+    finally:
+        _spans.reset(token)
+
+
+def seconds(spans: list[tuple[float, float]]) -> float:
+    """Length of the union of spans, which nest: tracing one function traces those that it calls."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

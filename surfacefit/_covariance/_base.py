@@ -1,0 +1,45 @@
+"""The contract of a covariance type, and the positive transform that all of them use."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class CovarianceType(Protocol):
+    """Free numbers of one component's covariance, for points in ``n_dim`` dimensions.
+
+    Implementations are stateless and hashable: they travel through ``jit`` as static data.
+    """
+
+    shared: bool
+
+    def n_parameters(self, n_dim: int) -> int:
+        """Number of free numbers."""
+        ...
+
+    def cholesky(self, parameters: Array, floor: Array) -> Array:
+        """Lower Cholesky factor (d, d) from free numbers (s,); its diagonal stays above ``floor`` (d,)."""
+        ...
+
+    def parameters(self, covariance: Array, floor: Array) -> Array:
+        """Free numbers (s,) of a covariance (d, d); what lies below the floor is lifted just above it."""
+        ...
+
+
+def positive(free: Array) -> Array:
+    """Softplus log(1 + exp(x)): positive, linear for large x, exponential for small x."""
+    return jax.nn.softplus(free)
+
+
+def positive_inverse(value: Array) -> Array:
+    """The x with softplus(x) = value, without overflow."""
+    return value + jnp.log(-jnp.expm1(-value))
+
+
+def above_floor(value: Array, floor: Array) -> Array:
+    """Free number of a width that must exceed ``floor``; widths at or below it start 5 % above."""
+    return positive_inverse(jnp.maximum(value - floor, 0.05 * floor))

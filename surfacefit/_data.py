@@ -1,0 +1,198 @@
+"""The only door in: a user's arrays to checked `SurfaceData`.
+
+A point is used unless its height is NaN or masked; what is left out is counted. Everything else that could
+spoil a fit raises here, naming the argument, the rule and the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ._checks import finite, first_index, one_of, real_array
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceData:
+    """Heights with their points, in the user's units.
+
+    heights : float array in the user's shape; what it holds where ``used`` is False plays no part.
+    used : boolean array of that shape.
+    axes : coordinates along each axis, for a grid; None for scattered points.
+    points : (N, d) coordinates, for scattered points; None for a grid.
+    sigma : standard deviation of each height, in the same shape, or None.
+    absolute_sigma : whether ``sigma`` is in the units of the heights, or only relative.
+    n_nan, n_masked : how many points are left out for being NaN, and for the mask.
+    """
+
+    heights: np.ndarray
+    used: np.ndarray
+    axes: tuple[np.ndarray, ...] | None
+    points: np.ndarray | None
+    sigma: np.ndarray | None
+    absolute_sigma: bool
+    n_nan: int
+    n_masked: int
+
+    @property
+    def n_dim(self) -> int:
+        return len(self.axes) if self.axes is not None else self.all_points.shape[1]
+
+    @property
+    def n_used(self) -> int:
+        return int(np.count_nonzero(self.used))
+
+    @cached_property
+    def all_points(self) -> np.ndarray:
+        """Coordinates (N, d) of every point, used or not, in the order of ``heights.ravel()``."""
+        if self.points is not None:
+            return self.points
+        assert self.axes is not None
+        mesh = np.meshgrid(*self.axes, indexing="ij")
+        return np.stack([axis.ravel() for axis in mesh], axis=1)
+
+    @cached_property
+    def used_points(self) -> np.ndarray:
+        """(N_used, d)."""
+        return self.all_points if self.used.all() else self.all_points[self.used.ravel()]
+
+    @property
+    def used_heights(self) -> np.ndarray:
+        """(N_used,)."""
+        return self.heights[self.used]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """1 / sigma (N_used,), or ones."""
+        if self.sigma is None:
+            return np.ones(self.n_used)
+        return 1 / self.sigma[self.used]
+
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """Distance (d,) of neighbouring samples along each axis; for scattered points as if spread evenly."""
+        if self.axes is not None:
+            steps = np.array([np.median(np.diff(axis)) if len(axis) > 1 else 0.0 for axis in self.axes])
+        else:
+            extent = np.ptp(self.used_points, axis=0)
+            n_distinct = len(np.unique(self.used_points, axis=0))
+            steps = extent / n_distinct ** (1 / max(1, np.count_nonzero(extent)))
+        return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
+
+
+def grid_data(heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False) -> SurfaceData:
+    """Heights on a grid of any dimension, with one increasing coordinate array an axis (default 0, 1, 2, ...)."""
+    array, mask = _heights_and_mask(heights, mask)
+    axes = _axes(coords, array.shape)
+    return _surface_data(array, mask, sigma, absolute_sigma, axes=axes)
+
+
+def point_data(points: Any, heights: Any, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False) -> SurfaceData:
+    """Heights (N,) at scattered points (N, d)."""
+    array, mask = _heights_and_mask(heights, mask)
+    if array.ndim != 1:
+        raise ValueError(f"`heights` of scattered points must have shape (N,), got {array.shape}: use `fit` for a grid")
+    positions = np.asarray(real_array("points", points), np.float64)
+    if positions.ndim == 1:
+        positions = positions[:, None]
+    if positions.ndim != 2 or positions.shape[1] == 0:
+        raise ValueError(f"`points` must have shape (N, d), one row a point, got {np.shape(points)}")
+    if len(positions) != len(array):
+        raise ValueError(f"`points` and `heights` must have the same length, got {len(positions)} and {len(array)}")
+    return _surface_data(array, mask, sigma, absolute_sigma, points=finite("points", positions))
+
+
+def fit_dtype(dtype: Any, heights: np.ndarray) -> np.dtype:
+    """The precision of a fit: as asked, else float32 for float32 heights and float64 for anything else."""
+    if dtype is None:
+        return np.dtype(heights.dtype)
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    return np.dtype(one_of("dtype", name, ["float32", "float64"]))
+
+
+def _heights_and_mask(heights: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
+    array = real_array("heights", np.ma.getdata(heights) if isinstance(heights, np.ma.MaskedArray) else heights)
+    if array.ndim == 0:
+        raise ValueError(f"`heights` must be an array with at least one axis, got the single value {array}")
+    if array.size == 0:
+        raise ValueError(f"`heights` must not be empty, got shape {array.shape}")
+    masked = np.zeros(array.shape, bool)
+    if isinstance(heights, np.ma.MaskedArray):
+        masked |= np.ma.getmaskarray(heights)
+    if mask is not None:
+        masked |= _mask(mask, array.shape)
+    return array, masked
+
+
+def _mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(mask)
+    if array.shape != shape:
+        raise ValueError(f"`mask` must have the shape of `heights` {shape}, got {array.shape}")
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise ValueError(f"`mask` must be boolean (True = ignore), got dtype {array.dtype} with other values than 0 and 1")
+    return array.astype(bool)
+
+
+def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    if coords is None:
+        return tuple(np.arange(n, dtype=float) for n in shape)
+    if len(shape) == 1 and np.ndim(coords) == 1 and not isinstance(coords, tuple):
+        coords = (coords,)
+    if isinstance(coords, str) or not isinstance(coords, Sequence | np.ndarray):
+        raise TypeError(f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got {type(coords).__name__}")
+    if len(coords) != len(shape):
+        raise ValueError(f"`coords` must hold one array for each of the {len(shape)} axes of `heights`, got {len(coords)}")
+    return tuple(_axis(f"coords[{i}]", axis, n) for i, (axis, n) in enumerate(zip(coords, shape, strict=True)))
+
+
+def _axis(name: str, values: Any, length: int) -> np.ndarray:
+    axis = np.asarray(real_array(name, values), np.float64)
+    if axis.shape != (length,):
+        raise ValueError(f"`{name}` must have shape ({length},) to match `heights`, got {axis.shape}")
+    finite(name, axis)
+    falling = np.diff(axis) <= 0
+    if falling.any():
+        i = int(np.argmax(falling))
+        way_out = ": reverse the axis and the heights along it" if (np.diff(axis) < 0).all() else ""
+        raise ValueError(f"`{name}` must be strictly increasing, got {axis[i]:g} then {axis[i + 1]:g} at index {i}{way_out}")
+    return axis
+
+
+def _surface_data(
+    heights: np.ndarray,
+    masked: np.ndarray,
+    sigma: Any,
+    absolute_sigma: bool,
+    axes: tuple[np.ndarray, ...] | None = None,
+    points: np.ndarray | None = None,
+) -> SurfaceData:
+    infinite = np.isinf(heights) & ~masked
+    if infinite.any():
+        raise ValueError(f"`heights` must not be infinite, got {heights[infinite][0]} at index {first_index(infinite)}: mask such points, or make them NaN")
+    nan = np.isnan(heights) & ~masked
+    used = ~(nan | masked)
+    if not used.any():
+        raise ValueError(f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN and {masked.sum()} are masked")
+    deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
+    if absolute_sigma and sigma is None:
+        raise ValueError("`absolute_sigma` says what `sigma` means, but `sigma` is None: give both or neither")
+    return SurfaceData(heights, used, axes, points, deviations, bool(absolute_sigma), int(nan.sum()), int(masked.sum()))
+
+
+def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:
+    array = np.asarray(real_array("sigma", sigma), np.float64)
+    if array.ndim == 0:
+        array = np.full(shape, float(array))
+    if array.shape != shape:
+        raise ValueError(f"`sigma` must be a number or have the shape of `heights` {shape}, got {array.shape}")
+    wrong = used & ~((array > 0) & np.isfinite(array))
+    if wrong.any():
+        raise ValueError(f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index {first_index(wrong)}")
+    return array

@@ -1,0 +1,271 @@
+"""`fit` and `fit_points`: the way of the data from a user's arrays to a `FitResult`. Read this first.
+
+    user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device) -> _initial (start)
+                -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._checks import count, names_its_options, one_of, positive_number
+from ._compile_clock import compile_clock, seconds
+from ._covariance import COVARIANCE_TYPES
+from ._data import SurfaceData, fit_dtype, grid_data, point_data
+from ._initial import STARTS, StartRequest
+from ._parameters import Parameterization
+from ._prepare import Model, Prepared, precision, prepare
+from ._progress import Progress, ProgressBar
+from ._result import FitResult, Settings, Timings
+from ._solvers import SOLVERS, Limits, Solution, Solver, run
+from ._status import Status
+from ._surface import GaussianSurface, checked_surface
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a model is fitted, from where, and who watches."""
+
+    init: Any
+    seed: int
+    solver: Solver
+    dtype: np.dtype
+    progress: bool | None
+    callback: Callable[[Progress], Any] | None
+    max_time: float | None
+
+
+@names_its_options
+def fit(
+    heights: Any,
+    n_components: int,
+    *,
+    coords: Any = None,
+    mask: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    background: Any = "constant",
+    covariance_type: str = "full",
+    init: Any = "auto",
+    min_width: float = 0.25,
+    solver: Any = "lm",
+    dtype: Any = None,
+    max_time: float | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> FitResult:
+    r"""Fit a sum of scaled Gaussians to heights on a grid of any dimension, by least squares.
+
+    Minimises over amplitudes a_k >= 0, centres c_k, covariances Sigma_k and the background b
+
+    .. math:: \tfrac12 \sum_j \bigl((b(x_j) + \sum_k a_k e^{-(x_j-c_k)^T \Sigma_k^{-1} (x_j-c_k)/2} - z_j) / \sigma_j\bigr)^2 .
+
+    Parameters
+    ----------
+    heights : array of any dimension d >= 1: real numbers, integers or booleans; a list, NumPy, masked or JAX array.
+        NaN is ignored and counted; infinity is an error.
+    n_components : number K of Gaussians.
+    coords : one strictly increasing 1-D array an axis, in the order of the array's axes; default 0, 1, 2, ...
+        Centres and covariances come in these units.
+    mask : boolean array of the shape of ``heights``, True = ignore (as in `numpy.ma`).
+    sigma : standard deviation of each height, a number or an array of the shape of ``heights``.
+    absolute_sigma : True: ``sigma`` is in the units of the heights; False (default): only its ratios count, and
+        standard errors are scaled by the misfit, as in `scipy.optimize.curve_fit`.
+    background : "constant" (default), "plane", None, or ``(function, start)`` with a JAX function
+        ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
+    covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
+        scikit-learn's GaussianMixture.
+    init : where to start: "auto" (default), "grid" (an even lattice), "peaks" (from the data, over all scales),
+        "random", or a `GaussianSurface` with K components.
+    min_width : smallest width of a component, in units of the sampling distance.
+    solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
+    dtype : "float32" or "float64"; default float32 for float32 heights, else float64. JAX's global settings are
+        neither needed nor changed.
+    max_time : seconds after which the best surface so far is returned.
+    callback : called with a `Progress` after each chunk of steps; if it returns True the fit stops.
+    progress : show a bar: True, False, or None (default) for "where a person is watching".
+    seed : of the random numbers, where a start uses them.
+
+    Returns
+    -------
+    FitResult : with ``surface``, ``rmse``, ``summary()``, ``plot()``, ``save()`` and more. A fit that stops early,
+        at a limit or by Ctrl-C, returns the best surface so far and says why in ``message``.
+
+    Raises
+    ------
+    ValueError, TypeError : before any work, for arguments that cannot be meant; the message names the argument,
+        the rule and the value.
+
+    Examples
+    --------
+    >>> import numpy as np, surfacefit as sf
+    >>> y, x = np.mgrid[:40, :50]
+    >>> hill = 3 * np.exp(-((y - 15) ** 2 / 50 + (x - 30) ** 2 / 128)) + 1
+    >>> result = sf.fit(hill, 1)
+    >>> result.success, result.surface.amplitudes.round(6), result.surface.centers.round(6)
+    (True, array([3.]), array([[15., 30.]]))
+    """
+    begun = time.perf_counter()
+    data = grid_data(heights, coords, mask, sigma, absolute_sigma)
+    model = _model(n_components, background, covariance_type, min_width)
+    running = Running(
+        _init(init), count("seed", seed, 0), _solver(solver), fit_dtype(dtype, data.heights), progress, _callback(callback), _limit(max_time)
+    )
+    return _fit(data, model, running, begun)
+
+
+@names_its_options
+def fit_points(
+    points: Any,
+    heights: Any,
+    n_components: int,
+    *,
+    mask: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    background: Any = "constant",
+    covariance_type: str = "full",
+    init: Any = "auto",
+    min_width: float = 0.25,
+    solver: Any = "lm",
+    dtype: Any = None,
+    max_time: float | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> FitResult:
+    """Fit a sum of scaled Gaussians to heights at scattered points.
+
+    Parameters
+    ----------
+    points : (N, d) coordinates, one row a point; (N,) for d = 1. Points may repeat.
+    heights : (N,) heights. NaN is ignored and counted.
+
+    All other parameters, what is minimised, what is returned and what is raised are as in `fit`. The sampling
+    distance that ``min_width`` refers to is that of the same number of points spread evenly over their box.
+
+    Examples
+    --------
+    >>> import numpy as np, surfacefit as sf
+    >>> x = np.random.default_rng(0).uniform(-5, 5, size=(300, 2))
+    >>> z = 2 * np.exp(-0.5 * ((x - [1, -1]) ** 2).sum(axis=1))
+    >>> sf.fit_points(x, z, 1, background=None).surface.centers.round(6)
+    array([[ 1., -1.]])
+    """
+    begun = time.perf_counter()
+    data = point_data(points, heights, mask, sigma, absolute_sigma)
+    model = _model(n_components, background, covariance_type, min_width)
+    running = Running(
+        _init(init), count("seed", seed, 0), _solver(solver), fit_dtype(dtype, data.heights), progress, _callback(callback), _limit(max_time)
+    )
+    return _fit(data, model, running, begun)
+
+
+def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> FitResult:
+    with precision(running.dtype), compile_clock() as spans:
+        prepared = prepare(data, model, running.dtype, running.init)
+        params = _pack(prepared.problem.parameterization, _start(prepared, running))
+        stepping = time.perf_counter()
+        bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")
+        try:
+            solution, history = run(prepared.problem, params, running.solver, _limits(prepared, running, bar, begun))
+        finally:
+            bar.close()
+        ended = time.perf_counter()
+        compiling = [seconds([s for s in spans if s[0] < stepping]), seconds([s for s in spans if s[0] >= stepping])]
+        timings = Timings(
+            start=stepping - begun - compiling[0],
+            compile=sum(compiling),
+            run=ended - stepping - compiling[1],
+            total=time.perf_counter() - begun,
+        )
+        return _result(solution, prepared, running, history._asdict(), timings)
+
+
+_pack = jax.jit(Parameterization.pack)
+
+
+def _start(prepared: Prepared, running: Running) -> GaussianSurface:
+    """The start in the units of the problem."""
+    data, scaling, model = prepared.data, prepared.scaling, prepared.model
+    if isinstance(running.init, GaussianSurface):
+        start = checked_surface("init", running.init, model.n_components, data.n_dim)
+        return scaling.surface_to_internal(replace(start, background=prepared.background))
+    background = prepared.background
+    rest = (data.used_heights - np.asarray(background(data.used_points), np.float64)) / scaling.height_scale
+    request = StartRequest(
+        points=scaling.points(data.used_points),
+        heights=rest,
+        n_components=model.n_components,
+        spacing=data.spacing / scaling.point_scale,
+        rng=np.random.default_rng(running.seed),
+        axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
+        used=data.used,
+    )
+    name = "peaks" if running.init == "auto" else running.init
+    return replace(STARTS[name](request), background=background.to_internal(scaling))
+
+
+def _limits(prepared: Prepared, running: Running, bar: ProgressBar, begun: float) -> Limits:
+    def watch(solution: Solution) -> bool:
+        cost = float(solution.cost) * prepared.cost_unit
+        rmse = float(np.sqrt(2 * float(solution.cost) / prepared.data.n_used)) * prepared.scaling.height_scale
+        elapsed = time.perf_counter() - begun
+        progress = Progress(int(solution.steps), cost, rmse, elapsed, lambda: prepared.surface(solution.params).sorted())
+        bar.update(progress)
+        return bool(running.callback is not None and running.callback(progress))
+
+    return Limits(begun + (running.max_time or float("inf")), watch)
+
+
+def _result(solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings) -> FitResult:
+    model = prepared.model
+    return FitResult(
+        surface=prepared.surface(solution.params).sorted(),
+        data=prepared.data,
+        cost=float(solution.cost) * prepared.cost_unit,
+        status=Status(int(solution.status)),
+        steps=int(solution.steps),
+        history={**history, "cost": history["cost"].astype(float) * prepared.cost_unit},
+        timings=timings,
+        settings=Settings(
+            solver=type(running.solver).__name__,
+            dtype=running.dtype.name,
+            covariance_type=model.covariance_type,
+            min_width=model.min_width,
+            n_parameters=int(prepared.problem.parameterization.n_parameters),
+        ),
+    )
+
+
+def _model(n_components: Any, background: Any, covariance_type: Any, min_width: Any) -> Model:
+    kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
+    return Model(count("n_components", n_components), background, kind, positive_number("min_width", min_width))
+
+
+def _init(init: Any) -> Any:
+    return init if isinstance(init, GaussianSurface) else one_of("init", init, ["auto", *STARTS])
+
+
+def _callback(callback: Any) -> Any:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function of one `Progress`, got {callback!r}")
+    return callback
+
+
+def _limit(max_time: Any) -> float | None:
+    return None if max_time is None else positive_number("max_time", max_time)
+
+
+def _solver(solver: Any) -> Solver:
+    if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
+        count("solver.max_steps", solver.max_steps)
+        return solver  # type: ignore[no-any-return]
+    return SOLVERS[one_of("solver", solver, SOLVERS)]()

@@ -1,0 +1,21 @@
+"""Starts: where the components stand before the first step. Pick one of these by name, or give a surface.
+
+A start is a function of a `StartRequest` that gives a `GaussianSurface` without background, in the units of the
+fit. A new one is one new file and one line here.
+"""
+
+from collections.abc import Callable
+
+from .._surface import GaussianSurface
+from ._grid import grid_start
+from ._peaks import peaks_start
+from ._random import random_start
+from ._request import StartRequest
+
+STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
+    "grid": grid_start,
+    "peaks": peaks_start,
+    "random": random_start,
+}
+
+__all__ = ["STARTS", "StartRequest"]

@@ -1,0 +1,56 @@
+"""An even lattice of equal components: blind to the data, hence the same for every fitter that is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .._surface import GaussianSurface
+from ._request import StartRequest
+
+WIDTH_PER_CELL = 0.5
+NEIGHBOURS = 4
+
+
+def grid_start(request: StartRequest) -> GaussianSurface:
+    """K components in even rows, half a cell wide, with amplitudes that add up to the heights near their centres.
+
+    Gaussians of width s on a lattice of step h sum to the constant a prod(sqrt(2 pi) s / h), which the
+    amplitudes a are divided by.
+    """
+    samples = np.maximum(request.extent / request.spacing, 1)
+    unit, cells = even_lattice(request.n_components, samples)
+    centers = request.low + unit * request.extent
+    widths = np.maximum(WIDTH_PER_CELL * cells * request.extent, 0.5 * request.spacing)
+    overlap = np.prod(np.sqrt(2 * np.pi) * WIDTH_PER_CELL)
+    amplitudes = positive_heights(request, centers) / overlap ** len(request.spacing)
+    return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))
+
+
+def positive_heights(request: StartRequest, centers: np.ndarray) -> np.ndarray:
+    """Mean heights (K,) of the points nearest to each centre, lifted to a small positive share of the largest."""
+    nearest = min(NEIGHBOURS, len(request.points))
+    _, index = cKDTree(request.points).query(centers, k=nearest)
+    heights = request.heights[index].reshape(len(centers), -1).mean(axis=1)
+    return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1.0)
+
+
+def even_lattice(count: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``count`` positions (K, d) in the unit cube and the cell (K, d) of each, for axes of ``samples`` points.
+
+    The first axis is cut into rows in proportion to its samples, the components are dealt evenly to the rows,
+    and each row is divided alike along the remaining axes.
+    """
+    d = len(samples)
+    if d == 1:
+        return (np.arange(count)[:, None] + 0.5) / count, np.full((count, 1), 1 / count)
+    step = (np.prod(samples) / count) ** (1 / d)
+    rows = int(np.clip(round(samples[0] / step), 1, min(count, samples[0])))
+    edges = np.linspace(0, count, rows + 1).round().astype(int)
+    positions, cells = [], []
+    for row in range(rows):
+        inner, inner_cells = even_lattice(edges[row + 1] - edges[row], samples[1:])
+        first = np.full((len(inner), 1), (row + 0.5) / rows)
+        positions.append(np.hstack([first, inner]))
+        cells.append(np.hstack([np.full((len(inner), 1), 1 / rows), inner_cells]))
+    return np.vstack(positions), np.vstack(cells)

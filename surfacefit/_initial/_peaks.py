@@ -1,0 +1,190 @@
+r"""Peaks: matching pursuit over scales, with shapes from local moments.
+
+A Gaussian of width s at x takes (sum w r g)^2 / (2 sum w g^2) off the cost of the residual r. Both sums are
+convolutions, taken at two scales an octave on a pyramid of block sums, so that all scales cost about as much as
+the finest. Each round places components at the best places that do not overlap, gives each the covariance of the
+residual's second moments under its window (with the window divided out), subtracts them, and looks again.
+
+After Lindeberg, Feature detection with automatic scale selection, IJCV 30 (1998) 79; Mallat & Zhang, Matching
+pursuits with time-frequency dictionaries, IEEE Trans. Signal Process. 41 (1993) 3397.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from .._surface import GaussianSurface
+from ._grid import grid_start
+from ._request import Raster, StartRequest
+
+SCALES = (1.0, 2**0.5)
+ROUNDS = 24
+APART = 2.0
+REACH = 4.0
+
+
+class Peak(NamedTuple):
+    """A component in index units: amplitude, centre (d,), covariance (d, d)."""
+
+    amplitude: float
+    center: np.ndarray
+    covariance: np.ndarray
+
+
+def peaks_start(request: StartRequest) -> GaussianSurface:
+    """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
+    raster = request.raster
+    residual = raster.sums.copy()
+    peaks: list[Peak] = []
+    while len(peaks) < request.n_components:
+        wanted = request.n_components - len(peaks)
+        found = _strongest(residual, raster.weights, max(1, min(wanted, request.n_components // ROUNDS)))
+        if not found:
+            break
+        for index, scale in found:
+            peak = _moment_peak(residual, raster.weights, index, scale)
+            _subtract(residual, raster.weights, peak)
+            peaks.append(peak)
+    return _completed([_in_coordinates(raster, peak) for peak in peaks], request)
+
+
+def _strongest(residual: np.ndarray, weights: np.ndarray, count: int) -> list[tuple[np.ndarray, float]]:
+    """Up to ``count`` places (index, scale) that lower the cost most, none within reach of a stronger one."""
+    gains, places, scales = [], [], []
+    for level, (sums, counts) in enumerate(_pyramid(residual, weights)):
+        for scale in SCALES:
+            gain = _gain(sums, counts, scale)
+            peak = (gain == ndimage.maximum_filter(gain, size=3)) & (gain > 0)
+            index = np.argwhere(peak)
+            gains.append(gain[peak])
+            places.append((index + 0.5) * 2**level - 0.5)
+            scales.append(np.full(len(index), scale * 2**level))
+    gain, place, scale = np.concatenate(gains), np.concatenate(places), np.concatenate(scales)
+    chosen: list[int] = []
+    for candidate in np.argsort(-gain)[: 50 * count]:
+        distance = np.linalg.norm(place[chosen] - place[candidate], axis=1)
+        if np.all(distance > APART * (scale[chosen] + scale[candidate])):
+            chosen.append(int(candidate))
+        if len(chosen) == count:
+            break
+    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(scale[i])) for i in chosen]
+
+
+def _pyramid(residual: np.ndarray, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Block sums of (w r, w) with cells doubled at each level, down to a cell or two an axis."""
+    levels = [(residual, weights)]
+    while max(levels[-1][0].shape) > 3:
+        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+    return levels
+
+
+def _halved(array: np.ndarray) -> np.ndarray:
+    for axis, length in enumerate(array.shape):
+        if length > 1:
+            array = np.add.reduceat(array, np.arange(0, length, 2), axis=axis)
+    return array
+
+
+def _gain(sums: np.ndarray, counts: np.ndarray, scale: float) -> np.ndarray:
+    """(sum w r g)^2 / (2 sum w g^2) at every cell for a positive amplitude, zero elsewhere."""
+    overlap = _correlated(sums, scale)
+    norm = _correlated(counts, scale / np.sqrt(2))
+    gain = np.maximum(overlap, 0) ** 2 / (2 * np.maximum(norm, 0.05 * norm.max() + np.finfo(float).tiny))
+    return gain
+
+
+def _correlated(array: np.ndarray, scale: float) -> np.ndarray:
+    """Sum over cells of array * exp(-|x|^2 / (2 scale^2))."""
+    scales = [scale if length > 1 else 0.0 for length in array.shape]
+    norm = np.prod([_kernel_sum(s) for s in scales])
+    return ndimage.gaussian_filter(array, scales, mode="constant", truncate=REACH) * norm
+
+
+def _kernel_sum(scale: float) -> float:
+    if scale == 0:
+        return 1.0
+    reach = int(REACH * scale + 0.5)
+    return float(np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2).sum())
+
+
+def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float) -> Peak:
+    """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more."""
+    offsets, r, w = _patch(residual, weights, index, REACH * scale)
+    window = np.exp(-0.5 * np.sum(offsets**2, axis=1) / scale**2)
+    round_shape = np.eye(len(index)) * scale**2
+    candidates = [(np.zeros(len(index)), round_shape)]
+    mass = np.maximum(r, 0) * window
+    if mass.sum() > 0:
+        shift = mass @ offsets / mass.sum()
+        spread = (offsets - shift).T @ ((offsets - shift) * mass[:, None]) / mass.sum()
+        candidates.append((shift, _without_window(spread, scale)))
+    best = max(candidates, key=lambda shape: _amplitude(offsets, r, w, *shape)[1])
+    amplitude, _ = _amplitude(offsets, r, w, *best)
+    return Peak(amplitude, index + best[0], best[1])
+
+
+def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
+    """Covariance S with S^-1 = spread^-1 - window^-1, its widths kept within a factor 2.5 of the scale."""
+    values, vectors = np.linalg.eigh(spread)
+    inverse = 1 / np.maximum(values, 1e-6 * scale**2) - 1 / scale**2
+    widths = np.clip(1 / np.maximum(inverse, 1e-9 / scale**2), (scale / 2.5) ** 2, (2.5 * scale) ** 2)
+    return (vectors * widths) @ vectors.T
+
+
+def _amplitude(offsets: np.ndarray, r: np.ndarray, w: np.ndarray, shift: np.ndarray, shape: np.ndarray) -> tuple[float, float]:
+    """Best amplitude of one Gaussian on a patch, and what it takes off the cost."""
+    g = _gaussian(offsets - shift, shape)
+    overlap, norm = float(r @ g), float(w @ (g * g))
+    amplitude = overlap / norm if norm > 0 else 0.0
+    return amplitude, amplitude * max(overlap, 0.0)
+
+
+def _gaussian(offsets: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * np.sum(offsets * np.linalg.solve(shape, offsets.T).T, axis=1))
+
+
+def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:
+    reach = REACH * float(np.sqrt(np.diag(peak.covariance).max()))
+    window = _window(residual.shape, peak.center, reach)
+    offsets = _offsets(window, peak.center)
+    values = peak.amplitude * _gaussian(offsets, peak.covariance)
+    residual[window] -= weights[window] * values.reshape(residual[window].shape)
+
+
+def _patch(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets (n, d), weighted residuals and weights (n,) of the cells within reach."""
+    window = _window(residual.shape, index, reach)
+    return _offsets(window, index), residual[window].ravel(), weights[window].ravel()
+
+
+def _window(shape: tuple[int, ...], center: np.ndarray, reach: float) -> tuple[slice, ...]:
+    starts = [max(0, int(np.ceil(c - reach))) for c in center]
+    stops = [min(n, int(np.floor(c + reach)) + 1) for c, n in zip(center, shape, strict=True)]
+    return tuple(slice(min(a, n - 1), max(b, min(a, n - 1) + 1)) for a, b, n in zip(starts, stops, shape, strict=True))
+
+
+def _offsets(window: tuple[slice, ...], center: np.ndarray) -> np.ndarray:
+    mesh = np.meshgrid(*(np.arange(s.start, s.stop) - c for s, c in zip(window, center, strict=True)), indexing="ij")
+    return np.stack([axis.ravel() for axis in mesh], axis=1)
+
+
+def _in_coordinates(raster: Raster, peak: Peak) -> Peak:
+    """A peak in the units of the fit."""
+    steps = raster.steps(peak.center)
+    return Peak(peak.amplitude, raster.coordinates(peak.center), peak.covariance * np.outer(steps, steps))
+
+
+def _completed(peaks: list[Peak], request: StartRequest) -> GaussianSurface:
+    """The peaks as a surface, with lattice components of small amplitude where there are too few."""
+    missing = request.n_components - len(peaks)
+    if missing:
+        lattice = grid_start(request)
+        peaks = peaks + [
+            Peak(0.1 * float(a), c, s)
+            for a, c, s in zip(lattice.amplitudes[:missing], lattice.centers[:missing], lattice.covariances[:missing], strict=True)
+        ]
+    amplitudes, centers, covariances = (np.array(column) for column in zip(*peaks, strict=True))
+    return GaussianSurface(amplitudes, centers, covariances)

@@ -1,0 +1,80 @@
+"""What a start works from, and the raster that makes grids and scattered points alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+POINTS_PER_CELL = 2
+
+
+@dataclass(frozen=True, eq=False)
+class StartRequest:
+    """Points (N, d), heights (N,) above the background, in the units of the fit; how many components to place.
+
+    ``spacing`` (d,) is the sampling distance; ``axes`` and ``used`` describe the grid, where there is one.
+    """
+
+    points: np.ndarray
+    heights: np.ndarray
+    n_components: int
+    spacing: np.ndarray
+    rng: np.random.Generator
+    axes: tuple[np.ndarray, ...] | None = None
+    used: np.ndarray | None = None
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lower corner (d,) of the points."""
+        return self.points.min(axis=0)
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Side lengths (d,) of the points' box, at least one sampling distance."""
+        return np.maximum(np.ptp(self.points, axis=0), self.spacing)
+
+    @cached_property
+    def raster(self) -> Raster:
+        """The heights on a grid: their own, or averages over cells for scattered points."""
+        if self.axes is not None and self.used is not None:
+            weights = self.used.astype(float)
+            sums = np.zeros(self.used.shape)
+            sums[self.used] = self.heights
+            return Raster(sums, weights, self.axes)
+        return _binned(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """Sums of heights and counts of points in the cells of a grid, with the coordinates of the cells' middles."""
+
+    sums: np.ndarray
+    weights: np.ndarray
+    axes: tuple[np.ndarray, ...]
+
+    def coordinates(self, index: np.ndarray) -> np.ndarray:
+        """Coordinates (..., d) of fractional indices (..., d)."""
+        columns = [np.interp(index[..., i], np.arange(len(axis)), axis) for i, axis in enumerate(self.axes)]
+        return np.stack(columns, axis=-1)
+
+    def steps(self, index: np.ndarray) -> np.ndarray:
+        """Cell sizes (d,) at an index (d,)."""
+        sizes = [np.gradient(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
+        return np.array([size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, sizes, strict=True)])
+
+
+def _binned(request: StartRequest) -> Raster:
+    spread = np.ptp(request.points, axis=0) > 0
+    n_axes = max(1, np.count_nonzero(spread))
+    cells = max(1, round((len(request.points) / POINTS_PER_CELL) ** (1 / n_axes)))
+    shape = np.where(spread, cells, 1)
+    index = ((request.points - request.low) / request.extent * shape).astype(int)
+    index = np.clip(index, 0, shape - 1)
+    flat = np.ravel_multi_index(tuple(index.T), tuple(shape))
+    total = int(np.prod(shape))
+    sums = np.bincount(flat, request.heights, total).reshape(shape)
+    weights = np.bincount(flat, minlength=total).reshape(shape).astype(float)
+    axes = tuple(low + extent * (np.arange(n) + 0.5) / n for low, extent, n in zip(request.low, request.extent, shape, strict=True))
+    return Raster(sums, weights, axes)

@@ -1,0 +1,10 @@
+"""How the Jacobian of a sum of Gaussians is stored and applied: pick one of these engines.
+
+An engine is a record with ``model(points, components)`` and ``jacobian(points, weights, components, chain)``;
+what the latter returns is a `Jacobian` operator. All engines are tested against the dense one through one table.
+"""
+
+from ._dense import DenseEngine, MatrixJacobian
+from ._operator import Engine, Jacobian
+
+__all__ = ["DenseEngine", "Engine", "Jacobian", "MatrixJacobian"]

@@ -1,0 +1,167 @@
+"""The plain engine: every component at every point, in chunks of points so that memory stays bounded.
+
+In each chunk the columns G = w g_k Phi(u_k) of all components and the columns of the background stand as the
+rows of one matrix; J = G T with the chain rule T, and J^T J = T^T (G^T G) T with one matrix product a chunk.
+Nothing of size N x P is kept between operations: the exponentials cost far less than the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._parameters import ChainRule, Components, n_monomials
+from .._surface import whitened
+
+CHUNK_ELEMENTS = 2**22
+
+
+@dataclass(frozen=True)
+class DenseEngine:
+    """All components at all points."""
+
+    def model(self, points: Array, components: Components) -> Array:
+        chunk = _chunk_size(len(points), len(components.amplitudes))
+        heights = jax.lax.map(lambda some: _heights(some, components), _chunks(points, chunk))
+        return heights.reshape(-1)[: len(points)] + components.background(points)
+
+    def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> DenseJacobian:
+        rows = chain.own.shape[0] * chain.own.shape[1]
+        chunk = _chunk_size(len(points), rows)
+        return DenseJacobian(_chunks(points, chunk), _chunks(weights, chunk), components, chain, len(points))
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class DenseJacobian:
+    """J of a sum of Gaussians, recomputed chunk by chunk: points (C, n, d), weights (C, n), zero where padded."""
+
+    points: Array
+    weights: Array
+    components: Components
+    chain: ChainRule
+    n_points: int = field(metadata={"static": True})
+
+    def mv(self, vector: Array) -> Array:
+        coefficients, background = self.chain.apply(vector)
+        weights = jnp.concatenate([coefficients.ravel(), background])
+        product = jax.lax.map(lambda chunk: jnp.matmul(weights, self._rows(*chunk), precision="highest"), (self.points, self.weights))
+        return product.reshape(-1)[: self.n_points]
+
+    def rmv(self, residuals: Array) -> Array:
+        moments = self._sum(lambda rows, r: jnp.matmul(rows, r, precision="highest"), residuals)
+        return self.chain.transpose_rows(moments)
+
+    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
+        def term(rows: Array, r: Array) -> tuple[Array, Array]:
+            return jnp.matmul(rows, rows.T, precision="highest"), jnp.matmul(rows, r, precision="highest")
+
+        gram, moments = self._sum(term, residuals)
+        half = self.chain.transpose_rows(gram)
+        return self.chain.transpose_rows(half.T), self.chain.transpose_rows(moments)
+
+    def block_diagonal(self) -> tuple[Array, Array]:
+        n_blocks, _, size = self.chain.own.shape
+        normal, _ = self.normal_equations(jnp.zeros(self.n_points, self.weights.dtype))
+        return diagonal_blocks(normal, n_blocks, size)
+
+    def as_matrix(self) -> Array:
+        rows = jax.lax.map(lambda chunk: self.chain.transpose_rows(self._rows(*chunk)).T, (self.points, self.weights))
+        return rows.reshape(-1, rows.shape[2])[: self.n_points]
+
+    def _rows(self, points: Array, weights: Array) -> Array:
+        """G^T (K q + b, n): monomial columns of the components, then the background's, at one chunk."""
+        rows = monomial_rows(points, weights, self.components)
+        return jnp.concatenate([rows.reshape(-1, rows.shape[-1]), background_rows(points, weights, self.components)])
+
+    def _sum(self, term: Callable[[Array, Array], Any], residuals: Array) -> Any:
+        """Sum over chunks of term(rows, residuals), each a pytree of arrays."""
+        chunks = _chunks(residuals, self.points.shape[1])
+        first = term(self._rows(self.points[0], self.weights[0]), chunks[0])
+        if len(self.points) == 1:
+            return first
+
+        def add(total: Any, chunk: tuple[Array, Array, Array]) -> tuple[Any, None]:
+            points, weights, r = chunk
+            return jax.tree.map(jnp.add, total, term(self._rows(points, weights), r)), None
+
+        return jax.lax.scan(add, first, (self.points[1:], self.weights[1:], chunks[1:]))[0]
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class MatrixJacobian:
+    """J held as a matrix (N, P): for problems that are no sum of Gaussians, and as the reference in tests."""
+
+    matrix: Array
+    n_blocks: int = field(default=0, metadata={"static": True})
+    block_size: int = field(default=0, metadata={"static": True})
+
+    def mv(self, vector: Array) -> Array:
+        return jnp.matmul(self.matrix, vector, precision="highest")
+
+    def rmv(self, residuals: Array) -> Array:
+        return jnp.matmul(residuals, self.matrix, precision="highest")
+
+    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
+        return jnp.matmul(self.matrix.T, self.matrix, precision="highest"), self.rmv(residuals)
+
+    def block_diagonal(self) -> tuple[Array, Array]:
+        normal = jnp.matmul(self.matrix.T, self.matrix, precision="highest")
+        return diagonal_blocks(normal, self.n_blocks, self.block_size)
+
+    def as_matrix(self) -> Array:
+        return self.matrix
+
+
+def diagonal_blocks(matrix: Array, n_blocks: int, size: int) -> tuple[Array, Array]:
+    """Blocks (n_blocks, size, size) along the diagonal of a matrix, and the rest as one block."""
+    index = np.arange(n_blocks)[:, None] * size + np.arange(size)
+    blocks = matrix[index[:, :, None], index[:, None, :]]
+    return blocks, matrix[n_blocks * size :, n_blocks * size :]
+
+
+def monomial_rows(points: Array, weights: Array, components: Components) -> Array:
+    """w g_k Phi(u_k) as rows (K, q, n): points (n, d), weights (n,)."""
+    u = whitened(points, components.centers, components.inverse_factors)
+    g = weights * jnp.exp(-0.5 * sum(x * x for x in u))
+    first = [g * x for x in u]
+    second = [first[i] * u[j] for i in range(len(u)) for j in range(i + 1)]
+    rows = jnp.stack([g, *first, *second], axis=1)
+    assert rows.shape[1] == n_monomials(points.shape[1])
+    return rows
+
+
+def background_rows(points: Array, weights: Array, components: Components) -> Array:
+    """w db/dparameters as rows (b, n)."""
+    background = components.background
+    vector = background.vector().astype(weights.dtype)
+    if vector.size == 0:
+        return jnp.zeros((0, len(points)), weights.dtype)
+    return jax.jacfwd(lambda v: weights * background.with_vector(v)(points))(vector).T
+
+
+def _heights(points: Array, components: Components) -> Array:
+    u = whitened(points, components.centers, components.inverse_factors)
+    return jnp.matmul(components.amplitudes, jnp.exp(-0.5 * sum(x * x for x in u)), precision="highest")
+
+
+def _chunk_size(n_points: int, n_rows: int) -> int:
+    """Points a chunk: equal chunks of at most CHUNK_ELEMENTS numbers."""
+    largest = max(256, CHUNK_ELEMENTS // max(n_rows, 1))
+    n_chunks = -(-n_points // largest)
+    return -(-n_points // n_chunks)
+
+
+def _chunks(array: Array, size: int) -> Array:
+    """(N, ...) -> (C, size, ...), padded with zeros."""
+    missing = -len(array) % size
+    padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+    return padded.reshape(-1, size, *array.shape[1:])

@@ -1,0 +1,50 @@
+"""The contract of a Jacobian operator and of the engine that makes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from jax import Array
+
+if TYPE_CHECKING:
+    from .._parameters import ChainRule, Components
+
+
+class Jacobian(Protocol):
+    """J (N, P): derivatives of N weighted residuals with respect to P parameters.
+
+    Parameters come as ``n_blocks`` blocks of ``block_size``, one a component, and a border: what the
+    components share, and the background.
+    """
+
+    def mv(self, vector: Array) -> Array:
+        """J v: (P,) -> (N,)."""
+        ...
+
+    def rmv(self, residuals: Array) -> Array:
+        """J^T r: (N,) -> (P,)."""
+        ...
+
+    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
+        """J^T J (P, P) and J^T r (P,), in one pass over the points."""
+        ...
+
+    def block_diagonal(self) -> tuple[Array, Array]:
+        """Blocks (n_blocks, block_size, block_size) of J^T J on the diagonal, and the border's block."""
+        ...
+
+    def as_matrix(self) -> Array:
+        """J itself (N, P): for tests and for small problems."""
+        ...
+
+
+class Engine(Protocol):
+    """Evaluates the sum of components and linearises it."""
+
+    def model(self, points: Array, components: Components) -> Array:
+        """Heights (N,) of components and background at points (N, d)."""
+        ...
+
+    def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> Jacobian:
+        """The operator of d (weights * model) / d parameters."""
+        ...

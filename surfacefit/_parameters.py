@@ -1,0 +1,202 @@
+r"""Free numbers to components and back, and the chain rule between them.
+
+The parameter vector (P,) holds one block per component, then a border that all components share:
+
+    [ alpha_k, c_k, shape_k ]  k = 1..K,    then    [ shared shape (tied only), background ]
+
+with amplitude a = softplus(alpha) and a covariance type's shape numbers. Because a component's derivatives are
+its own Gaussian times a quadratic in u = L^{-1} (x - c),
+
+    df/da = g,      df/dc = a g L^{-T} u,      df/dL = a g tril(L^{-T} u u^T),
+
+each block of the Jacobian is J_k = (g_k Phi(u_k)) B_k, where Phi holds the monomials 1, u_i, u_i u_j (i >= j) and
+B_k is a small matrix. `ChainRule` holds the B_k; an engine needs nothing else of the parameterisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from ._background import background_model
+from ._covariance import CovarianceType
+from ._covariance._base import positive, positive_inverse
+from ._surface import GaussianSurface, inverse_lower
+
+SMALLEST_AMPLITUDE = 1e-9
+
+
+class Components(NamedTuple):
+    """Physical arrays of K components: amplitudes (K,), centers (K, d), Cholesky factors and inverses (K, d, d)."""
+
+    amplitudes: Array
+    centers: Array
+    factors: Array
+    inverse_factors: Array
+    background: Any
+
+
+class ChainRule(NamedTuple):
+    """T: changes of parameters (P,) to coefficients of the monomials (K, q) and of the background (b,).
+
+    ``own`` (K, q, p) acts on a component's block, ``shared`` (K, q, s) on the shared shape (s = 0 unless tied).
+    """
+
+    own: Array
+    shared: Array
+
+    def apply(self, change: Array) -> tuple[Array, Array]:
+        """T v."""
+        n_components, _, size = self.own.shape
+        n_own, n_shared = n_components * size, self.shared.shape[2]
+        blocks = change[:n_own].reshape(n_components, size)
+        coefficients = jnp.einsum("kqp,kp->kq", self.own, blocks, precision="highest")
+        coefficients += jnp.einsum("kqs,s->kq", self.shared, change[n_own : n_own + n_shared], precision="highest")
+        return coefficients, change[n_own + n_shared :]
+
+    def transpose(self, moments: Array, background: Array) -> Array:
+        """T^T m (P, ...), from moments (K, q, ...) of the monomials and (b, ...) of the background's columns."""
+        own = jnp.einsum("kqp,kq...->kp...", self.own, moments, precision="highest")
+        shared = jnp.einsum("kqs,kq...->s...", self.shared, moments, precision="highest")
+        return jnp.concatenate([own.reshape(-1, *own.shape[2:]), shared, background])
+
+    def transpose_rows(self, rows: Array) -> Array:
+        """T^T R (P, n), from all K q monomial rows followed by the background's, each of length n."""
+        n_components, n_monomials, _ = self.own.shape
+        split = n_components * n_monomials
+        return self.transpose(rows[:split].reshape(n_components, n_monomials, *rows.shape[1:]), rows[split:])
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Parameterization:
+    """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background."""
+
+    floor: Array
+    background: Any
+    covariance: CovarianceType = field(metadata={"static": True})
+    n_components: int = field(metadata={"static": True})
+
+    @property
+    def n_dim(self) -> int:
+        return int(self.floor.shape[0])
+
+    @property
+    def shape_size(self) -> int:
+        return self.covariance.n_parameters(self.n_dim)
+
+    @property
+    def block_size(self) -> int:
+        return 1 + self.n_dim + (0 if self.covariance.shared else self.shape_size)
+
+    @property
+    def n_shared(self) -> int:
+        return self.shape_size if self.covariance.shared else 0
+
+    @property
+    def n_parameters(self) -> int:
+        return self.n_components * self.block_size + self.n_shared + int(np.size(self.background.vector()))
+
+    def pack(self, surface: GaussianSurface) -> Array:
+        """Parameters (P,) of a surface; amplitudes and widths below their floors start just above."""
+        dtype = self.floor.dtype
+        amplitudes, centers, covariances = (
+            jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
+        )
+        alpha = positive_inverse(jnp.maximum(amplitudes, SMALLEST_AMPLITUDE))
+        to_shape = lambda covariance: self.covariance.parameters(covariance, self.floor)  # noqa: E731
+        columns, border = [alpha[:, None], centers], []
+        if self.covariance.shared:
+            border.append(to_shape(covariances.mean(axis=0)))
+        else:
+            columns.append(jax.vmap(to_shape)(covariances))
+        border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
+        return jnp.concatenate([jnp.concatenate(columns, axis=1).ravel(), *border])
+
+    def components(self, params: Array) -> Components:
+        """The components that the parameters (P,) stand for."""
+        blocks, shared, background = self.split(params)
+        factors = self._factors(self._shapes(blocks, shared))
+        model = self.background.with_vector(background)
+        return Components(positive(blocks[:, 0]), blocks[:, 1 : 1 + self.n_dim], factors, inverse_lower(factors), model)
+
+    def surface(self, params: Array) -> GaussianSurface:
+        """The surface that the parameters (P,) stand for, in the units of the fit."""
+        parts = self.components(params)
+        covariances = jnp.einsum("kij,klj->kil", parts.factors, parts.factors, precision="highest")
+        return GaussianSurface(parts.amplitudes, parts.centers, covariances, parts.background)
+
+    def chain(self, params: Array) -> ChainRule:
+        """The derivative T at the parameters (P,): the matrices B_k of the module's text."""
+        blocks, shared, _ = self.split(params)
+        parts = self.components(params)
+        n_components, n_dim = parts.centers.shape
+        scaled = parts.amplitudes[:, None, None] * parts.inverse_factors
+        amplitude = jnp.zeros((n_components, n_monomials(n_dim), 1), params.dtype)
+        amplitude = amplitude.at[:, 0, 0].set(jax.nn.sigmoid(blocks[:, 0]))
+        center = jnp.zeros((n_components, n_monomials(n_dim), n_dim), params.dtype)
+        center = center.at[:, 1 : 1 + n_dim].set(scaled)
+        shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
+        shape = jnp.einsum("kqt,kts->kqs", shape, self._factor_slopes(blocks, shared), precision="highest")
+        own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
+        return ChainRule(jnp.concatenate(own, axis=2), shape if self.covariance.shared else shape[:, :, :0])
+
+    def split(self, params: Array) -> tuple[Array, Array, Array]:
+        """Blocks (K, p), shared shape (s,) and background (b,)."""
+        n_own = self.n_components * self.block_size
+        end = n_own + self.n_shared
+        return params[:n_own].reshape(self.n_components, self.block_size), params[n_own:end], params[end:]
+
+    def relative_change(self, params: Array, step: Array) -> Array:
+        """Largest move (K,) of each component in its own widths: of its centre, and of its Cholesky factor.
+
+        A component with the identity as factor changes by max |L^{-1} dc|, max |L^{-1} dL|; shared shapes count
+        for every component.
+        """
+        blocks, shared, _ = self.split(params)
+        d_blocks, d_shared, _ = self.split(step)
+        inverse = self.components(params).inverse_factors
+        move = jnp.einsum("kij,kj->ki", inverse, d_blocks[:, 1 : 1 + self.n_dim], precision="highest")
+        d_shape = jnp.einsum("kts,ks->kt", self._factor_slopes(blocks, shared), self._shapes(d_blocks, d_shared), precision="highest")
+        lower = np.tril_indices(self.n_dim)
+        d_factor = jnp.zeros_like(inverse).at[:, lower[0], lower[1]].set(d_shape)
+        stretch = jnp.einsum("kij,kjl->kil", inverse, d_factor, precision="highest")
+        return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
+
+    def _shapes(self, blocks: Array, shared: Array) -> Array:
+        """Shape numbers (K, s), repeated where shared."""
+        if self.covariance.shared:
+            return jnp.broadcast_to(shared, (self.n_components, self.shape_size))
+        return blocks[:, 1 + self.n_dim :]
+
+    def _factors(self, shapes: Array) -> Array:
+        return jax.vmap(lambda shape: self.covariance.cholesky(shape, self.floor))(shapes)
+
+    def _factor_slopes(self, blocks: Array, shared: Array) -> Array:
+        """d tril(L) / d shape (K, T, s)."""
+        lower = np.tril_indices(self.n_dim)
+        entries = lambda shape: self.covariance.cholesky(shape, self.floor)[lower]  # noqa: E731
+        return jax.vmap(jax.jacfwd(entries))(self._shapes(blocks, shared))
+
+
+def n_monomials(n_dim: int) -> int:
+    """Monomials of degree at most 2 in d variables, which is also the number of parameters of a full component."""
+    return 1 + n_dim + n_dim * (n_dim + 1) // 2
+
+
+@lru_cache(maxsize=8)
+def _shape_map(n_dim: int) -> np.ndarray:
+    """S (q, T, d, d): the coefficient of monomial u_i u_n in df/dL_mn is sum_i S[., mn, i, m] a (L^{-1})_im."""
+    pairs = list(zip(*np.tril_indices(n_dim), strict=True))
+    result = np.zeros((n_monomials(n_dim), len(pairs), n_dim, n_dim))
+    for t, (m, n) in enumerate(pairs):
+        for i in range(m, n_dim):
+            result[1 + n_dim + pairs.index((i, n)), t, i, m] = 1.0
+    return result

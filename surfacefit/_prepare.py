@@ -1,0 +1,104 @@
+"""From checked data and a model to a problem on the device, with the units between them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._background import NoBackground, background_model, background_start
+from ._covariance import COVARIANCE_TYPES
+from ._data import SurfaceData
+from ._parameters import Parameterization
+from ._problem import SurfaceProblem
+from ._scaling import Scaling, scaling_of
+from ._surface import GaussianSurface
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is fitted. ``background`` is the option as the user gave it, or a background itself."""
+
+    n_components: int
+    background: Any
+    covariance_type: str
+    min_width: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Data and problem side by side. ``background`` is the start of the background, in the user's units."""
+
+    data: SurfaceData
+    model: Model
+    scaling: Scaling
+    problem: SurfaceProblem
+    background: Any
+
+    @property
+    def cost_unit(self) -> float:
+        """Cost in the user's units for a cost of one in the problem's."""
+        return float((self.scaling.height_scale * _weight_unit(self.data)) ** 2)
+
+    def surface(self, params: Any) -> GaussianSurface:
+        """The surface in the user's units, as NumPy arrays in float64."""
+        internal = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), _surface(self.problem, params))
+        physical = self.scaling.surface_to_physical(internal)
+        background = physical.background
+        return replace(physical, background=None if isinstance(background, NoBackground) else background)
+
+
+_surface = jax.jit(SurfaceProblem.surface)
+
+
+def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) -> Prepared:
+    """Checks that need data and model together, units of order one, and the arrays on the device."""
+    heights = data.used_heights.astype(np.float64)
+    background = background_start(model.background, data.used_points, heights)
+    if isinstance(init, GaussianSurface) and type(background_model(init.background)) is type(background):
+        background = background_model(init.background)
+    scaling = scaling_of(
+        data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical"
+    )
+    parameterization = Parameterization(
+        floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
+        background=_on_device(background.to_internal(scaling), dtype),
+        covariance=COVARIANCE_TYPES[model.covariance_type],
+        n_components=model.n_components,
+    )
+    _check_enough_points(data, model, parameterization)
+    arrays = (scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
+    problem = SurfaceProblem(*(jnp.asarray(array, dtype) for array in arrays), parameterization)
+    return Prepared(data, model, scaling, problem, background)
+
+
+def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
+    """64-bit JAX for the block if float64 is asked for; the global setting stays as it is."""
+    return jax.enable_x64(True) if dtype == np.float64 else nullcontext()
+
+
+def _weight_unit(data: SurfaceData) -> float:
+    """Root mean square of the weights 1 / sigma, which the problem's weights are divided by."""
+    return float(np.sqrt(np.mean(data.weights**2)))
+
+
+def _on_device(tree: Any, dtype: np.dtype) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+
+def _check_enough_points(data: SurfaceData, model: Model, parameterization: Parameterization) -> None:
+    n_parameters = parameterization.n_parameters
+    if n_parameters <= data.n_used:
+        return
+    fixed = n_parameters - model.n_components * parameterization.block_size
+    most = max(0, (data.n_used - fixed) // parameterization.block_size)
+    way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
+    if model.covariance_type == "full" and data.n_dim > 1:
+        way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"
+    raise ValueError(
+        f"`n_components`={model.n_components} means {n_parameters} parameters, more than the {data.n_used} points to fit: {way_out}"
+    )

@@ -1,0 +1,134 @@
+"""What a solver sees: residuals, cost, a linearisation, and how far a step may go.
+
+A solver knows nothing of Gaussians. Any record with the methods of `Problem` will do; `SurfaceProblem` is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from ._background import background_model
+from ._covariance import COVARIANCE_TYPES
+from ._jacobian import DenseEngine, Engine, Jacobian
+from ._parameters import Parameterization
+from ._surface import GaussianSurface
+
+LARGEST_MOVE = 0.7
+SCALING_FLOOR = 1e-3
+
+
+class Problem(Protocol):
+    """A least-squares problem: minimise 1/2 |r(p)|^2 over parameters p (P,). Implementations are pytrees."""
+
+    def residuals(self, params: Array) -> Array:
+        """r(p) (N,)."""
+        ...
+
+    def linearize(self, params: Array) -> tuple[Array, Jacobian]:
+        """r(p) and the operator J(p) = dr/dp."""
+        ...
+
+    def scaling(self, diagonal: Array) -> Array:
+        """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J."""
+        ...
+
+    def restrict(self, params: Array, step: Array) -> Array:
+        """The part of a step within which the linearisation can be trusted."""
+        ...
+
+
+def half_square(residuals: Array) -> Array:
+    """Cost 1/2 |r|^2."""
+    return 0.5 * jnp.vdot(residuals, residuals, precision="highest")
+
+
+def positive_scaling(diagonal: Array, floor: Array) -> Array:
+    """max(diagonal, floor), with 1 where both vanish."""
+    largest = jnp.maximum(diagonal, floor)
+    return jnp.where(largest > 0, largest, jnp.ones_like(largest))
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class SurfaceProblem:
+    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j).
+
+    points (N, d), heights (N,), weights (N,) = 1 / sigma. Nothing is scaled here: give points and heights of
+    order one, or use `surfacefit.fit`, which does so.
+    """
+
+    points: Array
+    heights: Array
+    weights: Array
+    parameterization: Parameterization
+    engine: Engine = field(default=DenseEngine(), metadata={"static": True})
+
+    @classmethod
+    def from_start(
+        cls,
+        points: Array,
+        heights: Array,
+        start: GaussianSurface,
+        *,
+        sigma: Array | None = None,
+        covariance_type: str = "full",
+        min_width: Array | float = 1e-3,
+    ) -> tuple[SurfaceProblem, Array]:
+        """A problem on JAX arrays and the parameters of its start, for use under ``jit`` and ``vmap``.
+
+        ``min_width`` is the smallest width, in the units of the points, as a number or one an axis.
+
+        >>> import jax, jax.numpy as jnp, surfacefit as sf
+        >>> x = jnp.linspace(-3, 3, 61)[:, None]
+        >>> start = sf.GaussianSurface(jnp.array([0.8]), jnp.array([[0.3]]), jnp.array([[[0.5]]]))
+        >>> def fitted_center(z):
+        ...     problem, params = sf.SurfaceProblem.from_start(x, z, start)
+        ...     return problem.surface(sf.solve(problem, params, sf.LevenbergMarquardt()).params).centers[0, 0]
+        >>> maps = jnp.stack([jnp.exp(-0.5 * (x[:, 0] - c) ** 2) for c in (-0.5, 0.0, 0.5)])
+        >>> [round(float(c), 4) for c in jax.jit(jax.vmap(fitted_center))(maps)]
+        [-0.5, 0.0, 0.5]
+        """
+        points, heights = jnp.asarray(points), jnp.asarray(heights)
+        floor = jnp.broadcast_to(jnp.asarray(min_width, points.dtype), points.shape[1:])
+        background = background_model(start.background)
+        parameterization = Parameterization(floor, background, COVARIANCE_TYPES[covariance_type], start.n_components)
+        weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, heights.dtype)
+        problem = cls(points, heights, weights, parameterization)
+        return problem, parameterization.pack(start)
+
+    def residuals(self, params: Array) -> Array:
+        components = self.parameterization.components(params)
+        return self.weights * (self.engine.model(self.points, components) - self.heights)
+
+    def linearize(self, params: Array) -> tuple[Array, Jacobian]:
+        components = self.parameterization.components(params)
+        residuals = self.weights * (self.engine.model(self.points, components) - self.heights)
+        chain = self.parameterization.chain(params)
+        return residuals, self.engine.jacobian(self.points, self.weights, components, chain)
+
+    def scaling(self, diagonal: Array) -> Array:
+        """The diagonal, not below a fraction of the mean over components of that kind of parameter.
+
+        Without this floor nearly dead components take giant steps, and everything is rejected.
+        """
+        blocks, shared, background = self.parameterization.split(diagonal)
+        floor = jnp.broadcast_to(SCALING_FLOOR * blocks.mean(axis=0), blocks.shape)
+        border = jnp.zeros(shared.size + background.size, diagonal.dtype)
+        return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
+
+    def restrict(self, params: Array, step: Array) -> Array:
+        """Each component's part of the step, shortened to move it by at most 0.7 of its own widths."""
+        change = self.parameterization.relative_change(params, step)
+        factor = jnp.minimum(1.0, LARGEST_MOVE / jnp.maximum(change, np.finfo(step.dtype).tiny))
+        blocks, shared, background = self.parameterization.split(step)
+        return jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+
+    def surface(self, params: Array) -> GaussianSurface:
+        """The surface at the parameters (P,), in the units of the problem's points and heights."""
+        return self.parameterization.surface(params)

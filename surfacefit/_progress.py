@@ -1,0 +1,63 @@
+"""What a person sees while a fit runs: a bar, and a callback."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ._surface import GaussianSurface
+
+SHOWN_AFTER = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
+
+    ``steps`` taken so far, best ``cost`` and ``rmse`` so far in the user's units, ``elapsed`` seconds, and
+    ``surface()``, the best `GaussianSurface` so far.
+    """
+
+    steps: int
+    cost: float
+    rmse: float
+    elapsed: float
+    surface: Callable[[], GaussianSurface]
+
+
+class ProgressBar:
+    """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second."""
+
+    def __init__(self, show: bool | None, total: int, label: str):
+        self._begun = time.perf_counter()
+        self._bar: Any = None
+        self._show, self._total, self._label = watched() if show is None else show, total, label
+
+    def update(self, progress: Progress) -> None:
+        if not self._show or (self._bar is None and time.perf_counter() - self._begun < SHOWN_AFTER):
+            return
+        if self._bar is None:
+            self._bar = self._open()
+        self._bar.n = progress.steps
+        self._bar.set_postfix_str(f"rmse {progress.rmse:.4g}")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _open(self) -> Any:
+        with warnings.catch_warnings():
+            # Without ipywidgets tqdm falls back to text, and warns; the text will do.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
+
+            return tqdm(total=self._total, desc=self._label, unit="step", leave=False)
+
+
+def watched() -> bool:
+    """Whether a person is likely to be watching: a terminal, or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

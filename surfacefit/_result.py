@@ -1,0 +1,183 @@
+"""What a fit gives back: the surface, how good it is, how it was reached, and views for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._data import SurfaceData
+from ._status import STATUS, Status
+from ._surface import GaussianSurface
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds: preparing data and start, compiling, running compiled steps, and all together."""
+
+    start: float
+    compile: float
+    run: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was fitted, and with what."""
+
+    solver: str
+    dtype: str
+    covariance_type: str
+    min_width: float
+    n_parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted surface with its quality and history; all numbers in the user's units, all arrays NumPy.
+
+    Attributes
+    ----------
+    surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
+    cost : 1/2 sum(((f - z) / sigma)^2) over the points used.
+    status, steps : a `Status` code, and the number of steps taken.
+    history : dict of arrays, one entry a step: "cost", "optimality" (largest cosine of the residuals with a column
+        of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
+    timings : seconds as `Timings`, compilation apart from running.
+    settings : what was asked for, as `Settings`.
+    data : the data as they were fitted.
+
+    Examples
+    --------
+    >>> import numpy as np, surfacefit as sf
+    >>> x = np.linspace(-4, 4, 81)
+    >>> result = sf.fit(2 * np.exp(-0.5 * x**2), 1, coords=x, background=None)
+    >>> round(float(result.surface.principal_widths[0, 0]), 6), result.n_parameters
+    (1.0, 3)
+    """
+
+    surface: GaussianSurface
+    data: SurfaceData
+    cost: float
+    status: Status
+    steps: int
+    history: dict[str, np.ndarray]
+    timings: Timings
+    settings: Settings
+
+    @property
+    def success(self) -> bool:
+        """Whether the fit converged."""
+        return STATUS[self.status].success
+
+    @property
+    def message(self) -> str:
+        """Why the fit ended, and what to do next where it did not converge."""
+        entry = STATUS[self.status]
+        return f"{entry.message}. {entry.advice}" if entry.advice else entry.message
+
+    @property
+    def n_components(self) -> int:
+        return self.surface.n_components
+
+    @property
+    def n_points(self) -> int:
+        """Points used."""
+        return self.data.n_used
+
+    @property
+    def n_masked(self) -> int:
+        """Points left out by the mask."""
+        return self.data.n_masked
+
+    @property
+    def n_nan(self) -> int:
+        """Points left out because their height is NaN."""
+        return self.data.n_nan
+
+    @property
+    def n_parameters(self) -> int:
+        return self.settings.n_parameters
+
+    def predict(self, points: Any = None) -> np.ndarray:
+        """Fitted heights at points (..., d), or in the shape of the data: there, masked and NaN places are filled in."""
+        if points is not None:
+            return np.asarray(self.surface(points))
+        return self._fitted.copy()
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Heights minus fit, in the shape of the data; NaN where a point was not used."""
+        return np.where(self.data.used, self.data.heights - self._fitted, np.nan)
+
+    @cached_property
+    def rmse(self) -> float:
+        """Root mean square of the residuals over the points used, not weighted."""
+        return float(np.sqrt(np.mean(self.residuals[self.data.used] ** 2)))
+
+    @cached_property
+    def r2(self) -> float:
+        """1 - sum(residuals^2) / sum((z - mean z)^2); for a map without variation 1 if met, else 0."""
+        heights = self.data.used_heights.astype(float)
+        spread = float(np.mean((heights - heights.mean()) ** 2))
+        if spread <= np.finfo(float).eps * float(np.mean(heights**2)):
+            return 1.0 if self.rmse**2 <= 1e-12 * float(np.mean(heights**2)) else 0.0
+        return 1 - self.rmse**2 / spread
+
+    @cached_property
+    def standard_errors(self) -> GaussianSurface:
+        """Standard errors of amplitudes, centres, covariances and background, in the shape of ``surface``.
+
+        From the inverse of J^T J at the solution and the delta method; infinite where the data do not determine a
+        number. Scaled by the misfit unless ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
+        """
+        from ._uncertainty import standard_errors
+
+        return standard_errors(self)
+
+    @cached_property
+    def _fitted(self) -> np.ndarray:
+        return self.surface(self.data.all_points).reshape(self.data.heights.shape)
+
+    def summary(self, n_rows: int = 10) -> str:
+        """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
+        from ._report import summary
+
+        return summary(self, n_rows)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<FitResult: K={self.n_components}, rmse={self.rmse:.4g}, {self.status.name.lower()}, {self.steps} steps>"
+
+    def _repr_html_(self) -> str:
+        from ._report import summary_html
+
+        return summary_html(self)
+
+    def plot(self, *, ellipses: bool | None = None) -> Figure:
+        """Data, model and residual side by side (d = 1: curve with components; d = 3: middle slices); a Figure.
+
+        ``ellipses`` draws the 1-sigma ellipse of each component in 2-D; None (default) does so up to 300. Needs
+        matplotlib: ``pip install surfacefit[plot]``.
+        """
+        from ._plot import plot_result
+
+        return plot_result(self, ellipses)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything, data included, to a versioned ``.json`` or, smaller and faster for large data, ``.npz``.
+
+        No pickle; `load` gives back every number exactly. Of a background function only the name is kept.
+        """
+        from ._io import save
+
+        save(self, path)

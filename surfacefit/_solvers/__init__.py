@@ -1,0 +1,10 @@
+"""Solvers: pick one of these, by name or as an object with settings. ``_loop`` runs whichever is picked."""
+
+from ._adam import Adam
+from ._base import Solver
+from ._levenberg_marquardt import LevenbergMarquardt
+from ._loop import Limits, Solution, run, solve
+
+SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam}
+
+__all__ = ["SOLVERS", "Adam", "LevenbergMarquardt", "Limits", "Solution", "Solver", "run", "solve"]

@@ -1,0 +1,111 @@
+r"""Adam: first-order steps scaled by running moments of the gradient, from optax, with a cosine schedule.
+
+Kingma & Ba, Adam: a method for stochastic optimization, ICLR 2015 (arXiv 1412.6980); Loshchilov & Hutter, SGDR,
+ICLR 2017 (arXiv 1608.03983) for the cosine decay. It needs no normal matrix, so a step is cheap in memory; it
+takes hundreds of steps where Levenberg-Marquardt takes tens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._problem import Problem, half_square
+from .._status import Status
+from ._base import cosine_optimality
+
+
+class AdamState(NamedTuple):
+    """Parameters with their cost and gradient, the running moments, and the brake after a non-finite step."""
+
+    params: Array
+    cost: Array
+    optimality: Array
+    gradient: Array
+    status: Array
+    damping: Array
+    moments: Any
+    count: Array
+    brake: Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Adam:
+    """Adam on the mean squared residual (optax), learning rate decaying along a half cosine to 1 %.
+
+    Parameters
+    ----------
+    max_steps : number of steps, which is also the length of the schedule. A new value compiles anew.
+    learning_rate : first learning rate, in the unconstrained parameters of the scaled problem (all of order one).
+    gtol : stop when no parameter's slope is larger than this, relative to the largest at the start.
+    b1, b2 : decay of the first and second moments.
+
+    A step to a non-finite cost is taken back, the moments are cleared and the learning rate is halved.
+
+    >>> import surfacefit as sf
+    >>> sf.Adam(learning_rate=0.02).learning_rate
+    0.02
+    """
+
+    max_steps: int = field(default=1000, metadata={"static": True})
+    learning_rate: Any = 0.03
+    gtol: Any = 1e-8
+    b1: Any = 0.9
+    b2: Any = 0.999
+
+    @property
+    def fallback(self) -> None:
+        return None
+
+    def init(self, problem: Problem, params: Array) -> AdamState:
+        cost, gradient = _cost_and_gradient(problem, params)
+        return AdamState(
+            params=params,
+            cost=cost,
+            optimality=jnp.max(jnp.abs(gradient), initial=0.0),
+            gradient=gradient,
+            status=jnp.where(cost > 0, Status.RUNNING, Status.EXACT),
+            damping=jnp.asarray(self.learning_rate, params.dtype),
+            moments=self._transform().init(params),
+            count=jnp.asarray(0),
+            brake=jnp.asarray(1.0, params.dtype),
+        )
+
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
+        rate = state.brake * self.learning_rate * self._schedule()(state.count)
+        rate = jnp.asarray(rate, state.params.dtype)
+        direction, moments = self._transform().update(state.gradient, state.moments)
+        trial = state.params - rate * direction
+        cost, gradient = _cost_and_gradient(problem, trial)
+        finite = jnp.isfinite(cost) & jnp.all(jnp.isfinite(gradient))
+        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)  # noqa: E731
+        optimality = jnp.max(jnp.abs(gradient), initial=0.0)
+        return AdamState(
+            params=keep(trial, state.params),
+            cost=keep(cost, state.cost),
+            optimality=keep(optimality, state.optimality),
+            gradient=keep(gradient, state.gradient),
+            status=jnp.where(keep(cost, state.cost) > 0, jnp.where(optimality <= self.gtol, Status.CONVERGED_GRADIENT, Status.RUNNING), Status.EXACT),
+            damping=rate,
+            moments=keep(moments, self._transform().init(state.params)),
+            count=state.count + 1,
+            brake=keep(state.brake, 0.5 * state.brake),
+        )
+
+    def _transform(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(b1=self.b1, b2=self.b2)
+
+    def _schedule(self) -> optax.Schedule:
+        return optax.cosine_decay_schedule(1.0, max(self.max_steps, 1), alpha=0.01)
+
+
+def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
+    residuals, jacobian = problem.linearize(params)
+    return half_square(residuals), jacobian.rmv(residuals)

@@ -1,0 +1,160 @@
+r"""Levenberg-Marquardt.
+
+At parameters p with residuals r and Jacobian J each step solves
+
+    (J^T J + mu D) h = -J^T r,         D = diag(J^T J), floored by the problem,
+
+shortens h to where the problem trusts its linearisation, and compares the reduction of the cost with the one
+that the quadratic model predicts, rho = (E(p) - E(p + h)) / (-g^T h - 1/2 h^T J^T J h). A positive rho accepts the
+step; the damping follows Nielsen's rule, mu <- mu max(1/3, 1 - (2 rho - 1)^3) after success and mu <- mu nu,
+nu <- 2 nu after failure, which reacts smoothly where factors of ten overshoot.
+
+References: Marquardt, SIAM J. Appl. Math. 11 (1963) 431; Moré, Lecture Notes in Mathematics 630 (1978) 105;
+Nielsen, Damping parameter in Marquardt's method, IMM-REP-1999-05, Technical University of Denmark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._linear_solve import solve_cholesky, solve_qr
+from .._problem import Problem, half_square
+from .._status import Status
+from ._base import cosine_optimality
+
+ACCEPTED_GAIN = 1e-4
+
+
+class LevenbergMarquardtState(NamedTuple):
+    """Where the solver stands. The last group is the linearisation at ``params``, made anew where ``stale``."""
+
+    params: Array
+    cost: Array
+    status: Array
+
+    damping: Array
+    growth: Array
+
+    stale: Array
+    optimality: Array
+    gradient: Array
+    normal: Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    r"""Levenberg-Marquardt with Nielsen's damping: the right choice in nearly every fit.
+
+    Parameters
+    ----------
+    max_steps : limit on steps, accepted or not.
+    ftol : stop when a full step lowers the cost by less than this fraction, as predicted and in fact.
+    xtol : stop when a step changes the parameters by less than this fraction, in the metric of D.
+    gtol : stop when no column of the Jacobian makes a larger cosine than this with the residuals.
+    damping : initial mu.
+    method : "cholesky" on the normal equations, which hands over to "qr" where they are too ill-conditioned.
+
+    The tolerances mean what they mean in `scipy.optimize.least_squares` and MINPACK; below the rounding of the
+    dtype they have no effect. The method and its sources are in the module's text.
+
+    >>> import surfacefit as sf
+    >>> sf.LevenbergMarquardt(max_steps=20).max_steps
+    20
+    """
+
+    max_steps: Any = 500
+    ftol: Any = 1e-8
+    xtol: Any = 1e-8
+    gtol: Any = 1e-8
+    damping: Any = 1e-3
+
+    method: str = field(default="cholesky", metadata={"static": True})
+
+    @property
+    def fallback(self) -> LevenbergMarquardt | None:
+        """The solver that takes over where the normal equations are too ill-conditioned."""
+        return replace(self, method="qr") if self.method == "cholesky" else None
+
+    def init(self, problem: Problem, params: Array) -> LevenbergMarquardtState:
+        dtype, size = params.dtype, params.size
+        return LevenbergMarquardtState(
+            params=params,
+            cost=jnp.asarray(jnp.inf, dtype),
+            status=jnp.asarray(int(Status.RUNNING)),
+            damping=jnp.asarray(self.damping, dtype),
+            growth=jnp.asarray(2.0, dtype),
+            stale=jnp.asarray(True),
+            optimality=jnp.asarray(jnp.inf, dtype),
+            gradient=jnp.zeros(size, dtype),
+            normal=jnp.zeros((size, size), dtype),
+        )
+
+    def step(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        state = jax.lax.cond(state.stale, lambda: _linearized(problem, state), lambda: state)
+        scaling = problem.scaling(jnp.diag(state.normal))
+        step, trusted = self._solve(problem, state, scaling)
+        step = problem.restrict(state.params, step)
+        trial = state.params + step
+        trial_cost = half_square(problem.residuals(trial))
+        predicted = -jnp.vdot(step, state.gradient + 0.5 * jnp.matmul(state.normal, step, precision="highest"))
+        actual = state.cost - trial_cost
+        # A product instead of a quotient: no division by a vanishing prediction, and NaN counts as failure.
+        accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
+        damping, growth = _damping(state, actual, predicted, accepted)
+        status = self._status(state, step, scaling, (trial_cost, actual, predicted, accepted))
+        return state._replace(
+            params=jnp.where(accepted, trial, state.params),
+            cost=jnp.where(accepted, trial_cost, state.cost),
+            status=jnp.where(trusted, status, Status.ILL_CONDITIONED),
+            damping=damping,
+            growth=growth,
+            stale=accepted,
+        )
+
+    def _solve(self, problem: Problem, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
+        if self.method == "cholesky":
+            return solve_cholesky(state.normal, state.gradient, scaling, state.damping)
+        residuals, jacobian = problem.linearize(state.params)
+        return solve_qr(jacobian.as_matrix(), residuals, scaling, state.damping), jnp.asarray(True)
+
+    def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: tuple[Array, Array, Array, Array]) -> Array:
+        trial_cost, actual, predicted, accepted = trial
+        eps = jnp.finfo(step.dtype).eps
+        root = jnp.sqrt(scaling)
+        length, size = jnp.linalg.norm(root * step), jnp.linalg.norm(root * state.params)
+        small = self.ftol * state.cost
+        rules = [
+            (~jnp.isfinite(state.cost), Status.NON_FINITE),
+            ((state.cost <= 0) | (accepted & (trial_cost <= 0)), Status.EXACT),
+            (state.optimality <= self.gtol, Status.CONVERGED_GRADIENT),
+            (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
+            (accepted & (length <= self.xtol * (self.xtol + size)), Status.CONVERGED_STEP),
+            (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
+            (~accepted & (length <= eps * size), Status.PRECISION),
+            (~jnp.isfinite(state.damping), Status.PRECISION),
+        ]
+        return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
+
+
+def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+    residuals, jacobian = problem.linearize(state.params)
+    normal, gradient = jacobian.normal_equations(residuals)
+    cost = half_square(residuals)
+    optimality = cosine_optimality(gradient, jnp.diag(normal), cost)
+    return state._replace(cost=cost, optimality=optimality, gradient=gradient, normal=normal)
+
+
+def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array) -> tuple[Array, Array]:
+    """Nielsen's rule, with the damping kept above rounding."""
+    gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
+    eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
+    eased = jnp.maximum(eased, jnp.finfo(eased.dtype).eps)
+    damping = jnp.where(accepted, eased, state.damping * state.growth)
+    return damping, jnp.where(accepted, jnp.full_like(state.growth, 2.0), 2 * state.growth)

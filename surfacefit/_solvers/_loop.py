@@ -1,0 +1,163 @@
+"""The only loop: runs any solver in compiled chunks of steps, and keeps the best iterate whatever happens.
+
+`solve` is the pure form, one ``while_loop`` that passes ``jit`` and ``vmap``. `run` is the form for people: it
+returns to the host after every chunk, to show progress, call back, and honour a time limit and Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._problem import Problem
+from .._status import Status
+from ._base import Solver
+
+CHUNK = 64
+CHUNK_SECONDS = 0.2
+
+
+class Solution(NamedTuple):
+    """The best parameters met, their cost, a `Status` code, and the number of steps taken."""
+
+    params: Array
+    cost: Array
+    status: Array
+    steps: Array
+
+
+class Record(NamedTuple):
+    """One row a step: cost, optimality and damping after it."""
+
+    cost: Any
+    optimality: Any
+    damping: Any
+
+
+class Carry(NamedTuple):
+    """What the loop carries from step to step."""
+
+    state: Any
+    best: Solution
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run must end, on the ``time.perf_counter`` clock, and who sees each chunk (True from it: stop)."""
+
+    deadline: float = float("inf")
+    callback: Callable[[Solution], Any] = lambda solution: False
+
+
+def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
+    """Minimise a problem from a start (P,), as a pure function of arrays for use under ``jit`` and ``vmap``.
+
+    ``problem`` is any record with the methods of a problem, such as `SurfaceProblem`; ``solver`` any solver object.
+    Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is
+    scaled, nothing raised: a lane of a ``vmap`` that fails keeps its best parameters and says so in its status.
+    See `SurfaceProblem.from_start` for an example.
+    """
+    carry, _ = advance(solver, problem, begin(solver, problem, params), solver.max_steps, None)
+    if solver.fallback is not None:
+        carry, _ = advance(solver.fallback, problem, resumed(carry), solver.max_steps - carry.best.steps, None)
+    exhausted = carry.best.status == Status.RUNNING
+    return carry.best._replace(status=jnp.where(exhausted, Status.MAX_STEPS, carry.best.status))
+
+
+def run(problem: Problem, params: Array, solver: Solver, limits: Limits) -> tuple[Solution, Record]:
+    """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step."""
+    records: list[Record] = []
+    carry = begin(solver, problem, params)
+    outcome, n_next = Status.RUNNING, 1
+    try:
+        while outcome == Status.RUNNING and (left := int(solver.max_steps) - int(carry.best.steps)) > 0:
+            tick = time.perf_counter()
+            n_next = min(n_next, left)
+            new, record = _advance(solver, problem, carry, n_next)
+            taken = int(new.best.steps) - int(carry.best.steps)
+            carry = new
+            records.append(Record(*(np.asarray(column)[:taken] for column in record)))
+            n_next = _next_chunk(taken, time.perf_counter() - tick, limits)
+            outcome = Status(int(carry.best.status))
+            if outcome == Status.ILL_CONDITIONED and solver.fallback is not None:
+                solver, carry, outcome = solver.fallback, resumed(carry), Status.RUNNING
+            if outcome == Status.RUNNING:
+                outcome = _told_to_stop(carry.best, limits)
+    except KeyboardInterrupt:
+        outcome = Status.INTERRUPTED
+    if outcome == Status.RUNNING:
+        outcome = Status.MAX_STEPS
+    return carry.best._replace(status=jnp.asarray(int(outcome))), _joined(records)
+
+
+def begin(solver: Solver, problem: Problem, params: Array) -> Carry:
+    """The carry before the first step. A cost of infinity means that none is known yet."""
+    state = solver.init(problem, params)
+    return Carry(state, Solution(params, jnp.full_like(state.cost, jnp.inf), jnp.asarray(int(Status.RUNNING)), jnp.asarray(0)))
+
+
+def resumed(carry: Carry) -> Carry:
+    """A carry that goes on, if the solver before it gave up for ill-conditioning."""
+    gave_up = carry.best.status == Status.ILL_CONDITIONED
+    running = jnp.asarray(int(Status.RUNNING))
+    state = carry.state._replace(status=jnp.where(gave_up, running, carry.state.status))
+    return Carry(state, carry.best._replace(status=jnp.where(gave_up, running, carry.best.status)))
+
+
+def advance(solver: Solver, problem: Problem, carry: Carry, n_steps: Any, n_rows: int | None) -> tuple[Carry, Record | None]:
+    """Up to ``n_steps`` more steps, with a record of ``n_rows`` rows (none if None)."""
+    first = carry.best.steps
+    rows = None
+    if n_rows is not None:
+        rows = Record(*(jnp.zeros(n_rows, carry.best.cost.dtype) for _ in Record._fields))
+
+    def more(loop: tuple[Carry, Record | None]) -> Array:
+        best = loop[0].best
+        return (best.status == Status.RUNNING) & (best.steps - first < n_steps)
+
+    def body(loop: tuple[Carry, Record | None]) -> tuple[Carry, Record | None]:
+        (old, best), rows = loop
+        state = solver.step(problem, old)
+        if rows is not None:
+            here = best.steps - first
+            values = (state.cost, state.optimality, state.damping)
+            rows = Record(*(row.at[here].set(value) for row, value in zip(rows, values, strict=True)))
+        return Carry(state, _better(best, state)), rows
+
+    return jax.lax.while_loop(more, body, (carry, rows))
+
+
+def _better(best: Solution, state: Any) -> Solution:
+    lower = state.cost <= best.cost
+    params = jnp.where(lower, state.params, best.params)
+    return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + 1)
+
+
+_advance = jax.jit(partial(advance, n_rows=CHUNK))
+
+
+def _told_to_stop(best: Solution, limits: Limits) -> Status:
+    if limits.callback(best):
+        return Status.STOPPED
+    return Status.MAX_TIME if time.perf_counter() >= limits.deadline else Status.RUNNING
+
+
+def _next_chunk(last: int, seconds: float, limits: Limits) -> int:
+    """Steps for the next dispatch: short enough that a bar moves and the deadline is met."""
+    left = limits.deadline - time.perf_counter()
+    per_step = max(seconds, 1e-6) / max(last, 1)
+    return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), 4 * max(last, 1), CHUNK))
+
+
+def _joined(records: list[Record]) -> Record:
+    if not records:
+        return Record(*(np.zeros(0) for _ in Record._fields))
+    return Record(*(np.concatenate(column) for column in zip(*records, strict=True)))

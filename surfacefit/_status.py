@@ -1,0 +1,64 @@
+"""Why a fit ended: one table of codes, each with its cause and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Codes carried through compiled loops; the host reads `STATUS`."""
+
+    RUNNING = 0
+    CONVERGED_COST = 1
+    CONVERGED_STEP = 2
+    CONVERGED_GRADIENT = 3
+    EXACT = 4
+    PRECISION = 5
+    MAX_STEPS = 6
+    MAX_TIME = 7
+    INTERRUPTED = 8
+    STOPPED = 9
+    NON_FINITE = 10
+    ILL_CONDITIONED = 11
+
+
+@dataclass(frozen=True)
+class StatusEntry:
+    """Whether the fit may be called converged, what happened, and what to do next."""
+
+    success: bool
+    message: str
+    advice: str = ""
+
+
+STATUS: dict[Status, StatusEntry] = {
+    Status.RUNNING: StatusEntry(False, "the fit has not ended"),
+    Status.CONVERGED_COST: StatusEntry(True, "converged: the cost no longer falls by more than `ftol`"),
+    Status.CONVERGED_STEP: StatusEntry(True, "converged: the steps are shorter than `xtol`"),
+    Status.CONVERGED_GRADIENT: StatusEntry(True, "converged: the gradient is below `gtol`"),
+    Status.EXACT: StatusEntry(True, "converged: the surface meets the heights to rounding"),
+    Status.PRECISION: StatusEntry(True, "converged: no step lowers the cost at this floating-point precision"),
+    Status.MAX_STEPS: StatusEntry(
+        False,
+        "stopped at `max_steps` before convergence",
+        "Give the solver more `max_steps`, or continue with `init=result.surface`.",
+    ),
+    Status.MAX_TIME: StatusEntry(
+        False, "stopped at `max_time` with the best surface so far", "Allow more `max_time`, or continue with `init=result.surface`."
+    ),
+    Status.INTERRUPTED: StatusEntry(
+        False, "interrupted from the keyboard; the best surface so far is kept", "Continue with `init=result.surface`."
+    ),
+    Status.STOPPED: StatusEntry(False, "stopped by the callback; the best surface so far is kept"),
+    Status.NON_FINITE: StatusEntry(
+        False,
+        "stopped because the cost became infinite; the best surface so far is kept",
+        "Heights or `sigma` may span too many orders of magnitude for this precision: try dtype='float64'.",
+    ),
+    Status.ILL_CONDITIONED: StatusEntry(
+        False,
+        "the linear system of a step is too ill-conditioned for this solver",
+        "Use the default solver, which then goes on by QR, or fewer components.",
+    ),
+}

@@ -1,0 +1,76 @@
+r"""Standard errors of a fit.
+
+With J the derivatives of the weighted residuals at the solution, the parameters' covariance is s^2 (J^T J)^-1 with
+s^2 = 1 for absolute sigmas and 2 cost / (N - P) otherwise; a physical number y(p) has the variance
+y' C y'^T (delta method). Directions that the data do not determine, the null space of J^T J, are left out of the
+inverse, and every number that they move has an infinite error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from ._prepare import Model, Prepared, precision, prepare
+from ._surface import GaussianSurface
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+MOST_PARAMETERS = 5000
+
+
+def standard_errors(result: FitResult) -> GaussianSurface:
+    """Errors of every number of ``result.surface``, in its structure and units."""
+    if result.n_parameters > MOST_PARAMETERS:
+        raise ValueError(f"standard errors invert a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
+    settings = result.settings
+    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width)
+    float64 = np.dtype(np.float64)
+    with precision(float64):
+        prepared = prepare(result.data, model, float64)
+        start = prepared.scaling.surface_to_internal(result.surface)
+        params = prepared.problem.parameterization.pack(start)
+        normal, slopes = _linearized(prepared, params)
+        errors = np.sqrt(_variances(normal, slopes) * _misfit(result, prepared))
+        _, unravel = ravel_pytree(jax.tree.map(jnp.asarray, result.surface))
+        return jax.tree.map(np.asarray, unravel(jnp.asarray(errors)))
+
+
+def _linearized(prepared: Prepared, params: Array) -> tuple[np.ndarray, np.ndarray]:
+    """J^T J (P, P) and the derivatives (M, P) of all physical numbers."""
+    problem, scaling = prepared.problem, prepared.scaling
+
+    def physical(params: Array) -> Array:
+        return ravel_pytree(scaling.surface_to_physical(problem.surface(params)))[0]
+
+    residuals, jacobian = problem.linearize(params)
+    normal, _ = jacobian.normal_equations(residuals)
+    return np.asarray(normal), np.asarray(jax.jit(jax.jacfwd(physical))(params))
+
+
+def _variances(normal: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """diag(Y N^+ Y^T) (M,) for Y (M, P), infinite where Y has a part in the null space of N."""
+    root = np.sqrt(np.diag(normal))
+    dead = root == 0
+    root = np.where(dead, 1.0, root)
+    values, vectors = np.linalg.eigh(normal / np.outer(root, root))
+    known = values > len(values) * np.finfo(float).eps * max(values.max(), 1.0)
+    parts = (slopes / root) @ vectors
+    variances = np.sum(parts[:, known] ** 2 / values[known], axis=1)
+    size = np.linalg.norm(parts, axis=1)
+    lost = np.linalg.norm(parts[:, ~known], axis=1) > 1e-6 * np.maximum(size, np.finfo(float).tiny)
+    return np.where(lost, np.inf, variances)
+
+
+def _misfit(result: FitResult, prepared: Prepared) -> float:
+    """s^2 in the problem's units, where weights have mean square one and heights are of order one."""
+    if result.data.absolute_sigma:
+        return 1 / prepared.cost_unit
+    free = result.n_points - result.n_parameters
+    return 2 * result.cost / prepared.cost_unit / free if free > 0 else float("inf")
