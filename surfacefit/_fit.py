@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ._checks import count, names_its_options, one_of, positive_number
@@ -26,6 +27,7 @@ from ._result import FitResult, Settings, Timings
 from ._solvers import SOLVERS, Limits, Solution, Solver, run
 from ._status import Status
 from ._surface import GaussianSurface, checked_surface
+from ._threads import calm_blas
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,12 @@ def fit_points(
 def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> FitResult:
     with precision(running.dtype), compile_clock() as spans:
         prepared = prepare(data, model, running.dtype, running.init)
-        params = _pack(prepared.problem.parameterization, _start(prepared, running))
+        starts = [_pack(prepared.problem.parameterization, start) for start in _starts(prepared, running)]
         stepping = time.perf_counter()
         bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")
         try:
-            solution, history = run(prepared.problem, params, running.solver, _limits(prepared, running, bar, begun))
+            with calm_blas(prepared.problem.parameterization.n_parameters):
+                solution, history = run(prepared.problem, starts, running.solver, _limits(prepared, running, bar, begun))
         finally:
             bar.close()
         ended = time.perf_counter()
@@ -189,28 +192,30 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
         return _result(solution, prepared, running, history._asdict(), timings)
 
 
+RACERS = ("peaks", "grid", "random")
 _pack = jax.jit(Parameterization.pack)
 
 
-def _start(prepared: Prepared, running: Running) -> GaussianSurface:
-    """The start in the units of the problem."""
+def _starts(prepared: Prepared, running: Running) -> list[GaussianSurface]:
+    """Starts in the units of the problem: one, or for "auto" several that race."""
     data, scaling, model = prepared.data, prepared.scaling, prepared.model
     if isinstance(running.init, GaussianSurface):
         start = checked_surface("init", running.init, model.n_components, data.n_dim)
-        return scaling.surface_to_internal(replace(start, background=prepared.background))
-    background = prepared.background
-    rest = (data.used_heights - np.asarray(background(data.used_points), np.float64)) / scaling.height_scale
+        return [scaling.surface_to_internal(replace(start, background=prepared.background))]
+    with precision(np.dtype(np.float64)):
+        background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
     request = StartRequest(
         points=scaling.points(data.used_points),
-        heights=rest,
+        heights=(data.used_heights - background) / scaling.height_scale,
         n_components=model.n_components,
         spacing=data.spacing / scaling.point_scale,
         rng=np.random.default_rng(running.seed),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
     )
-    name = "peaks" if running.init == "auto" else running.init
-    return replace(STARTS[name](request), background=background.to_internal(scaling))
+    internal = prepared.background.to_internal(scaling)
+    names = RACERS if running.init == "auto" else [running.init]
+    return [replace(STARTS[name](request), background=internal) for name in names]
 
 
 def _limits(prepared: Prepared, running: Running, bar: ProgressBar, begun: float) -> Limits:
@@ -226,11 +231,15 @@ def _limits(prepared: Prepared, running: Running, bar: ProgressBar, begun: float
 
 
 def _result(solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings) -> FitResult:
-    model = prepared.model
+    model, data = prepared.model, prepared.data
+    surface = prepared.surface(solution.params).sorted()
+    cost = float(solution.cost) * prepared.cost_unit
+    if not np.isfinite(cost):  # interrupted before the first step came back
+        cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
     return FitResult(
-        surface=prepared.surface(solution.params).sorted(),
-        data=prepared.data,
-        cost=float(solution.cost) * prepared.cost_unit,
+        surface=surface,
+        data=data,
+        cost=cost,
         status=Status(int(solution.status)),
         steps=int(solution.steps),
         history={**history, "cost": history["cost"].astype(float) * prepared.cost_unit},
@@ -266,6 +275,6 @@ def _limit(max_time: Any) -> float | None:
 
 def _solver(solver: Any) -> Solver:
     if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
-        count("solver.max_steps", solver.max_steps)
+        count("solver.max_steps", solver.max_steps, 0)
         return solver  # type: ignore[no-any-return]
     return SOLVERS[one_of("solver", solver, SOLVERS)]()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike
@@ -60,7 +61,7 @@ def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = N
     path = Path(path)
     try:
         document = _read(path)
-    except (json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise NotAFit(f"{str(path)!r} is no surfacefit result: {error}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise NotAFit(f"{str(path)!r} is no surfacefit result: it does not say format={FORMAT!r}")
@@ -68,7 +69,7 @@ def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = N
         raise NotAFit(f"{str(path)!r} has version {document.get('version')!r} of the format, this surfacefit reads version {VERSION}")
     try:
         return _result(document, background)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise NotAFit(f"{str(path)!r} is no complete surfacefit result: {error!r}") from None
 
 

@@ -137,12 +137,11 @@ class Parameterization:
         """The derivative T at the parameters (P,): the matrices B_k of the module's text."""
         blocks, shared, _ = self.split(params)
         parts = self.components(params)
-        n_components, n_dim = parts.centers.shape
+        n_dim = self.n_dim
         scaled = parts.amplitudes[:, None, None] * parts.inverse_factors
-        amplitude = jnp.zeros((n_components, n_monomials(n_dim), 1), params.dtype)
-        amplitude = amplitude.at[:, 0, 0].set(jax.nn.sigmoid(blocks[:, 0]))
-        center = jnp.zeros((n_components, n_monomials(n_dim), n_dim), params.dtype)
-        center = center.at[:, 1 : 1 + n_dim].set(scaled)
+        first = (np.arange(n_monomials(n_dim)) == 0)[None, :, None].astype(params.dtype)
+        amplitude = jax.nn.sigmoid(blocks[:, 0])[:, None, None] * first
+        center = jnp.pad(scaled, [(0, 0), (1, n_monomials(n_dim) - 1 - n_dim), (0, 0)])
         shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
         shape = jnp.einsum("kqt,kts->kqs", shape, self._factor_slopes(blocks, shared), precision="highest")
         own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
@@ -162,12 +161,10 @@ class Parameterization:
         """
         blocks, shared, _ = self.split(params)
         d_blocks, d_shared, _ = self.split(step)
-        inverse = self.components(params).inverse_factors
+        factors, d_factors = jax.jvp(self._factors, (self._shapes(blocks, shared),), (self._shapes(d_blocks, d_shared),))
+        inverse = inverse_lower(factors)
         move = jnp.einsum("kij,kj->ki", inverse, d_blocks[:, 1 : 1 + self.n_dim], precision="highest")
-        d_shape = jnp.einsum("kts,ks->kt", self._factor_slopes(blocks, shared), self._shapes(d_blocks, d_shared), precision="highest")
-        lower = np.tril_indices(self.n_dim)
-        d_factor = jnp.zeros_like(inverse).at[:, lower[0], lower[1]].set(d_shape)
-        stretch = jnp.einsum("kij,kjl->kil", inverse, d_factor, precision="highest")
+        stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
         return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
 
     def _shapes(self, blocks: Array, shared: Array) -> Array:

@@ -46,7 +46,8 @@ class Prepared:
 
     def surface(self, params: Any) -> GaussianSurface:
         """The surface in the user's units, as NumPy arrays in float64."""
-        internal = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), _surface(self.problem, params))
+        with precision(np.dtype(params.dtype)):
+            internal = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), _surface(self.problem, params))
         physical = self.scaling.surface_to_physical(internal)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
@@ -72,7 +73,8 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
     )
     _check_enough_points(data, model, parameterization)
     arrays = (scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
-    problem = SurfaceProblem(*(jnp.asarray(array, dtype) for array in arrays), parameterization)
+    spare = capacity(len(heights)) - len(heights)
+    problem = SurfaceProblem(*(_on_device(_padded(array, spare), dtype) for array in arrays), parameterization)
     return Prepared(data, model, scaling, problem, background)
 
 
@@ -84,6 +86,23 @@ def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
 def _weight_unit(data: SurfaceData) -> float:
     """Root mean square of the weights 1 / sigma, which the problem's weights are divided by."""
     return float(np.sqrt(np.mean(data.weights**2)))
+
+
+def capacity(n_points: int) -> int:
+    """Points to make room for: a few sizes for small maps, so that the next one of about this size compiles nothing.
+
+    Powers of two up to 512, then four sizes an octave up to 8192; above, running outweighs compiling.
+    """
+    if n_points > 8192:
+        return n_points
+    octave = 1 << max(5, (n_points - 1).bit_length())
+    unit = octave if octave <= 512 else octave // 8
+    return -(-n_points // unit) * unit
+
+
+def _padded(array: np.ndarray, spare: int) -> np.ndarray:
+    """With zeros at the end: points at the middle of the map with weight zero."""
+    return np.pad(array, [(0, spare)] + [(0, 0)] * (array.ndim - 1))
 
 
 def _on_device(tree: Any, dtype: np.dtype) -> Any:

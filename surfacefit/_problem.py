@@ -19,7 +19,7 @@ from ._jacobian import DenseEngine, Engine, Jacobian
 from ._parameters import Parameterization
 from ._surface import GaussianSurface
 
-LARGEST_MOVE = 0.7
+LARGEST_MOVE = 0.3
 SCALING_FLOOR = 1e-3
 
 
@@ -40,6 +40,10 @@ class Problem(Protocol):
 
     def restrict(self, params: Array, step: Array) -> Array:
         """The part of a step within which the linearisation can be trusted."""
+        ...
+
+    def rounding_cost(self) -> Array:
+        """A cost so small that the residuals are mere rounding."""
         ...
 
 
@@ -123,11 +127,16 @@ class SurfaceProblem:
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
 
     def restrict(self, params: Array, step: Array) -> Array:
-        """Each component's part of the step, shortened to move it by at most 0.7 of its own widths."""
+        """Each component's part of the step, shortened to move it by at most 0.3 of its own widths."""
         change = self.parameterization.relative_change(params, step)
         factor = jnp.minimum(1.0, LARGEST_MOVE / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
         return jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+
+    def rounding_cost(self) -> Array:
+        """Residuals of four units in the last place of heights of order one."""
+        eps = jnp.finfo(self.heights.dtype).eps
+        return half_square(self.weights * 4 * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface at the parameters (P,), in the units of the problem's points and heights."""

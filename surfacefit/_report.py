@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,8 @@ def summary(result: FitResult, n_rows: int = 10) -> str:
     facts = _facts(result)
     label = max(len(name) for name, _ in facts)
     lines = [f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D".center(WIDTH).rstrip(), "=" * WIDTH]
-    lines += [f"{name:<{label}}  {value}" for name, value in facts]
+    for name, value in facts:
+        lines += wrap(value, WIDTH, initial_indent=f"{name:<{label}}  ", subsequent_indent=" " * (label + 2), break_on_hyphens=False)
     header, rows = _components(result, n_rows)
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines += ["-" * WIDTH]

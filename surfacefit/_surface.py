@@ -35,9 +35,10 @@ def whitened(points: Array, centers: Array, inverse_factors: Array) -> list[Arra
 def inverse_lower(factors: Array) -> Array:
     """Inverses of lower triangular (..., d, d) by unrolled forward substitution."""
     n_dim = factors.shape[-1]
+    identity = np.eye(n_dim, dtype=factors.dtype)
     rows: list[Array] = []
     for i in range(n_dim):
-        row = jnp.zeros_like(factors[..., 0, :]).at[..., i].set(1.0)
+        row = jnp.broadcast_to(identity[i], factors[..., 0, :].shape)
         for j in range(i):
             row = row - factors[..., i, j, None] * rows[j]
         rows.append(row / factors[..., i, i, None])

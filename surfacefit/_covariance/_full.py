@@ -20,12 +20,19 @@ class Full:
 
     def cholesky(self, parameters: Array, floor: Array) -> Array:
         n_dim = floor.shape[0]
-        lower = np.tril_indices(n_dim, -1)
-        diagonal = jnp.diag(floor + positive(parameters[:n_dim]))
-        return diagonal.at[lower].set(parameters[n_dim:])
+        zero = jnp.zeros(1, parameters.dtype)
+        entries = jnp.concatenate([floor + positive(parameters[:n_dim]), parameters[n_dim:], zero])
+        return entries[_places(n_dim)]
 
     def parameters(self, covariance: Array, floor: Array) -> Array:
         n_dim = floor.shape[0]
-        factor = jnp.linalg.cholesky(covariance)
-        lower = np.tril_indices(n_dim, -1)
+        factor, lower = jnp.linalg.cholesky(covariance), np.tril_indices(n_dim, -1)
         return jnp.concatenate([above_floor(jnp.diag(factor), floor), factor[lower]])
+
+
+def _places(n_dim: int) -> np.ndarray:
+    """Where each entry of the factor stands among the diagonal, the rows below it, and a zero at the end."""
+    places = np.full((n_dim, n_dim), n_dim * (n_dim + 1) // 2)
+    np.fill_diagonal(places, np.arange(n_dim))
+    places[np.tril_indices(n_dim, -1)] = np.arange(n_dim, n_dim * (n_dim + 1) // 2)
+    return places

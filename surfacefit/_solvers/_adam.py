@@ -18,7 +18,6 @@ from jax.tree_util import register_dataclass
 
 from .._problem import Problem, half_square
 from .._status import Status
-from ._base import cosine_optimality
 
 
 class AdamState(NamedTuple):
@@ -44,7 +43,7 @@ class Adam:
     ----------
     max_steps : number of steps, which is also the length of the schedule. A new value compiles anew.
     learning_rate : first learning rate, in the unconstrained parameters of the scaled problem (all of order one).
-    gtol : stop when no parameter's slope is larger than this, relative to the largest at the start.
+    gtol : stop when no parameter's slope is larger than this, in the scaled problem.
     b1, b2 : decay of the first and second moments.
 
     A step to a non-finite cost is taken back, the moments are cleared and the learning rate is halved.
@@ -57,8 +56,8 @@ class Adam:
     max_steps: int = field(default=1000, metadata={"static": True})
     learning_rate: Any = 0.03
     gtol: Any = 1e-8
-    b1: Any = 0.9
-    b2: Any = 0.999
+    b1: float = field(default=0.9, metadata={"static": True})
+    b2: float = field(default=0.999, metadata={"static": True})
 
     @property
     def fallback(self) -> None:
@@ -71,7 +70,7 @@ class Adam:
             cost=cost,
             optimality=jnp.max(jnp.abs(gradient), initial=0.0),
             gradient=gradient,
-            status=jnp.where(cost > 0, Status.RUNNING, Status.EXACT),
+            status=self._status(problem, cost, jnp.asarray(jnp.inf, cost.dtype)),
             damping=jnp.asarray(self.learning_rate, params.dtype),
             moments=self._transform().init(params),
             count=jnp.asarray(0),
@@ -79,9 +78,10 @@ class Adam:
         )
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
-        rate = state.brake * self.learning_rate * self._schedule()(state.count)
+        rate = state.brake * self.learning_rate * self._schedule()(state.count.astype(state.params.dtype))
         rate = jnp.asarray(rate, state.params.dtype)
-        direction, moments = self._transform().update(state.gradient, state.moments)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
+            direction, moments = self._transform().update(state.gradient, state.moments)
         trial = state.params - rate * direction
         cost, gradient = _cost_and_gradient(problem, trial)
         finite = jnp.isfinite(cost) & jnp.all(jnp.isfinite(gradient))
@@ -92,12 +92,20 @@ class Adam:
             cost=keep(cost, state.cost),
             optimality=keep(optimality, state.optimality),
             gradient=keep(gradient, state.gradient),
-            status=jnp.where(keep(cost, state.cost) > 0, jnp.where(optimality <= self.gtol, Status.CONVERGED_GRADIENT, Status.RUNNING), Status.EXACT),
+            status=self._status(problem, keep(cost, state.cost), keep(optimality, state.optimality)),
             damping=rate,
             moments=keep(moments, self._transform().init(state.params)),
             count=state.count + 1,
             brake=keep(state.brake, 0.5 * state.brake),
         )
+
+    def _status(self, problem: Problem, cost: Array, optimality: Array) -> Array:
+        rules = [
+            (~jnp.isfinite(cost), Status.NON_FINITE),
+            (cost <= problem.rounding_cost(), Status.EXACT),
+            (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
+        ]
+        return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
 
     def _transform(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.b1, b2=self.b2)

@@ -25,7 +25,7 @@ class SolverState(Protocol):
 
     @property
     def optimality(self) -> Array:
-        """Largest cosine between the residuals and a column of J at ``params``; 0 at a stationary point."""
+        """How far from stationary: 0 at a minimum. The solver says in which measure."""
         ...
 
     @property

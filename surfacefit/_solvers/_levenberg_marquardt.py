@@ -47,6 +47,16 @@ class LevenbergMarquardtState(NamedTuple):
     normal: Array
 
 
+class Trial(NamedTuple):
+    """What came of a trial step: its cost, the fall in cost in fact and as predicted, and the verdict."""
+
+    cost: Array
+    actual: Array
+    predicted: Array
+    accepted: Array
+    rounding: Array
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class LevenbergMarquardt:
@@ -73,7 +83,7 @@ class LevenbergMarquardt:
     ftol: Any = 1e-8
     xtol: Any = 1e-8
     gtol: Any = 1e-8
-    damping: Any = 1e-3
+    damping: Any = 0.1
 
     method: str = field(default="cholesky", metadata={"static": True})
 
@@ -108,7 +118,7 @@ class LevenbergMarquardt:
         # A product instead of a quotient: no division by a vanishing prediction, and NaN counts as failure.
         accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
         damping, growth = _damping(state, actual, predicted, accepted)
-        status = self._status(state, step, scaling, (trial_cost, actual, predicted, accepted))
+        status = self._status(state, step, scaling, Trial(trial_cost, actual, predicted, accepted, problem.rounding_cost()))
         return state._replace(
             params=jnp.where(accepted, trial, state.params),
             cost=jnp.where(accepted, trial_cost, state.cost),
@@ -124,15 +134,15 @@ class LevenbergMarquardt:
         residuals, jacobian = problem.linearize(state.params)
         return solve_qr(jacobian.as_matrix(), residuals, scaling, state.damping), jnp.asarray(True)
 
-    def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: tuple[Array, Array, Array, Array]) -> Array:
-        trial_cost, actual, predicted, accepted = trial
+    def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: Trial) -> Array:
+        trial_cost, actual, predicted, accepted, rounding = trial
         eps = jnp.finfo(step.dtype).eps
         root = jnp.sqrt(scaling)
         length, size = jnp.linalg.norm(root * step), jnp.linalg.norm(root * state.params)
         small = self.ftol * state.cost
         rules = [
             (~jnp.isfinite(state.cost), Status.NON_FINITE),
-            ((state.cost <= 0) | (accepted & (trial_cost <= 0)), Status.EXACT),
+            ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
             (state.optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
             (accepted & (length <= self.xtol * (self.xtol + size)), Status.CONVERGED_STEP),

@@ -23,6 +23,7 @@ from ._base import Solver
 
 CHUNK = 64
 CHUNK_SECONDS = 0.2
+RACE = 40
 
 
 class Solution(NamedTuple):
@@ -72,30 +73,70 @@ def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     return carry.best._replace(status=jnp.where(exhausted, Status.MAX_STEPS, carry.best.status))
 
 
-def run(problem: Problem, params: Array, solver: Solver, limits: Limits) -> tuple[Solution, Record]:
-    """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step."""
-    records: list[Record] = []
-    carry = begin(solver, problem, params)
-    outcome, n_next = Status.RUNNING, 1
+def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits) -> tuple[Solution, Record]:
+    """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step.
+
+    Several starts race over a few steps each, and the one with the lowest cost goes on.
+    """
+    lanes = [_Lane(problem, start, solver) for start in starts]
+    lane, outcome = lanes[0], Status.RUNNING
     try:
-        while outcome == Status.RUNNING and (left := int(solver.max_steps) - int(carry.best.steps)) > 0:
-            tick = time.perf_counter()
-            n_next = min(n_next, left)
-            new, record = _advance(solver, problem, carry, n_next)
-            taken = int(new.best.steps) - int(carry.best.steps)
-            carry = new
-            records.append(Record(*(np.asarray(column)[:taken] for column in record)))
-            n_next = _next_chunk(taken, time.perf_counter() - tick, limits)
-            outcome = Status(int(carry.best.status))
-            if outcome == Status.ILL_CONDITIONED and solver.fallback is not None:
-                solver, carry, outcome = solver.fallback, resumed(carry), Status.RUNNING
+        if len(lanes) > 1:
+            for racer in lanes:
+                racer.race(limits)
+            lane = min(lanes, key=_Lane.cost)
+        while outcome == Status.RUNNING and lane.left > 0:
+            outcome = lane.chunk(limits)
             if outcome == Status.RUNNING:
-                outcome = _told_to_stop(carry.best, limits)
+                outcome = _told_to_stop(lane.carry.best, limits)
     except KeyboardInterrupt:
-        outcome = Status.INTERRUPTED
+        lane, outcome = min(lanes, key=_Lane.cost), Status.INTERRUPTED
     if outcome == Status.RUNNING:
         outcome = Status.MAX_STEPS
-    return carry.best._replace(status=jnp.asarray(int(outcome))), _joined(records)
+    return lane.carry.best._replace(status=jnp.asarray(int(outcome))), lane.history()
+
+
+class _Lane:
+    """One start on its way: what it carries, and the rows of its history."""
+
+    def __init__(self, problem: Problem, start: Array, solver: Solver):
+        self.problem, self.solver = problem, solver
+        self.carry = begin(solver, problem, start)
+        self.records: list[Record] = []
+        self.n_next = 1
+
+    @property
+    def left(self) -> int:
+        return int(self.solver.max_steps) - int(self.carry.best.steps)
+
+    def cost(self) -> float:
+        cost = float(self.carry.best.cost)
+        return cost if np.isfinite(cost) else float("inf")
+
+    def race(self, limits: Limits) -> None:
+        while self.left > 0 and int(self.carry.best.steps) < RACE and self.chunk(limits) == Status.RUNNING:
+            if time.perf_counter() >= limits.deadline:
+                return
+
+    def chunk(self, limits: Limits) -> Status:
+        """Some more steps; the status after them."""
+        if Status(int(self.carry.best.status)) != Status.RUNNING:
+            return Status(int(self.carry.best.status))
+        tick, before = time.perf_counter(), int(self.carry.best.steps)
+        self.carry, record = _advance(self.solver, self.problem, self.carry, min(self.n_next, self.left))
+        taken = int(self.carry.best.steps) - before
+        self.records.append(Record(*(np.asarray(column)[:taken] for column in record)))
+        self.n_next = _next_chunk(taken, time.perf_counter() - tick, limits)
+        status = Status(int(self.carry.best.status))
+        if status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
+            self.solver, self.carry = self.solver.fallback, resumed(self.carry)
+            return Status.RUNNING
+        return status
+
+    def history(self) -> Record:
+        if not self.records:
+            return Record(*(np.zeros(0) for _ in Record._fields))
+        return Record(*(np.concatenate(column) for column in zip(*self.records, strict=True)))
 
 
 def begin(solver: Solver, problem: Problem, params: Array) -> Carry:
@@ -155,9 +196,3 @@ def _next_chunk(last: int, seconds: float, limits: Limits) -> int:
     left = limits.deadline - time.perf_counter()
     per_step = max(seconds, 1e-6) / max(last, 1)
     return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), 4 * max(last, 1), CHUNK))
-
-
-def _joined(records: list[Record]) -> Record:
-    if not records:
-        return Record(*(np.zeros(0) for _ in Record._fields))
-    return Record(*(np.concatenate(column) for column in zip(*records, strict=True)))

@@ -1,0 +1,1 @@
+"""Measurements of surfacefit beside its peers: ``python -m benchmarks --help``."""

@@ -1,0 +1,42 @@
+"""Runs one suite of measurements: ``python -m benchmarks small``."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from . import results
+from .options import Options
+from .peers import PEERS
+
+SUITES = {
+    "small": "one map, K = 8 and 32, from the same start: surfacefit beside scipy, lmfit, astropy and optimistix",
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    suite = import_module(f"benchmarks.{arguments.suite}")
+    section = suite.run(Options(quick=arguments.quick, peers=tuple(arguments.peers)))
+    if arguments.write:
+        results.write(arguments.suite, section)
+
+
+def _parser() -> argparse.ArgumentParser:
+    listing = "\n".join(f"  {name:10} {what}" for name, what in SUITES.items())
+    peers = "\n".join(f"  {name:16} {what}" for name, what in PEERS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures surfacefit and prints a table.",
+        epilog=f"suites:\n{listing}\n\npeers:\n{peers}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suite", choices=SUITES, metavar="suite", help="which suite to run; they are listed below")
+    parser.add_argument("--quick", action="store_true", help="only the smallest case of the suite")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="peer", help="only these peers; default all")
+    parser.add_argument("--write", action="store_true", help="replace this suite's section of benchmarks/RESULTS.md")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Maps to fit, in float64 with their lowest point at zero, and the start that every fitter of a map shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import surfacefit as sf
+from surfacefit._initial import STARTS, StartRequest
+
+VOLCANO = Path(__file__).resolve().parents[2] / "shared" / "data" / "dem_volcano.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Heights in metres with a name."""
+
+    name: str
+    heights: np.ndarray
+
+
+def volcano() -> Map:
+    """The Maunga Whau volcano on its 10 m grid, or where that file is absent a thinned map of the package."""
+    if VOLCANO.exists():
+        with np.load(VOLCANO, allow_pickle=False) as members:
+            return _map("Maunga Whau volcano", members["z"])
+    return _map("Jacksboro fault, every fourth row and column", sf.example_map("jacksboro")[::4, ::4])
+
+
+def even_start(heights: np.ndarray, n_components: int) -> sf.GaussianSurface:
+    """The start that ``init="grid"`` stands for, in pixels and the units of the heights."""
+    axes = tuple(np.arange(float(n)) for n in heights.shape)
+    request = StartRequest(
+        points=pixels(heights.shape),
+        heights=heights.ravel(),
+        n_components=n_components,
+        spacing=np.ones(heights.ndim),
+        rng=np.random.default_rng(0),
+        axes=axes,
+        used=np.ones(heights.shape, bool),
+    )
+    return STARTS["grid"](request)
+
+
+def pixels(shape: tuple[int, ...]) -> np.ndarray:
+    """Coordinates (N, d) of a grid's points, in the order of ``heights.ravel()``."""
+    return np.stack(np.indices(shape, dtype=float), axis=-1).reshape(-1, len(shape))
+
+
+def _map(name: str, elevation: np.ndarray) -> Map:
+    heights = np.asarray(elevation, np.float64)
+    heights = heights - heights.min()
+    rows, columns = heights.shape
+    return Map(f"{name}, {rows} x {columns}", heights)

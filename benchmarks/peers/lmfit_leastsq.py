@@ -1,0 +1,34 @@
+"""lmfit's `Minimizer.leastsq`, which is MINPACK's Levenberg-Marquardt, with its defaults and an analytic Jacobian."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from lmfit import Minimizer, Parameters
+
+from . import _gaussians
+from ._contract import PeerFit, PeerProblem, ScaledProblem, scaled
+
+
+def fit(problem: PeerProblem) -> PeerFit:
+    begun = time.perf_counter()
+    inner = scaled(problem)
+    params = Parameters()
+    for i, value in enumerate(_gaussians.pack(inner.start, inner.floor)):
+        params.add(f"p{i}", value=value)
+    result = Minimizer(_residuals, params, fcn_args=(inner,)).leastsq(Dfun=_jacobian_rows, col_deriv=1)
+    seconds = time.perf_counter() - begun
+    return PeerFit(_gaussians.heights(_vector(result.params), inner), seconds, result.nfev, "" if result.success else result.message)
+
+
+def _residuals(params: Parameters, problem: ScaledProblem) -> np.ndarray:
+    return _gaussians.residuals(_vector(params), problem)
+
+
+def _jacobian_rows(params: Parameters, problem: ScaledProblem) -> np.ndarray:
+    return _gaussians.jacobian_rows(_vector(params), problem)
+
+
+def _vector(params: Parameters) -> np.ndarray:
+    return np.fromiter((parameter.value for parameter in params.values()), float, len(params))

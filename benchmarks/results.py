@@ -1,0 +1,67 @@
+"""RESULTS.md: one section a suite, between markers, with what it was measured on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+RESULTS = FOLDER / "RESULTS.md"
+TITLE = "# Last results\n\nWritten by `python -m benchmarks <suite> --write`; README.md says what is measured.\n"
+PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "lmfit", "astropy", "optimistix")
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def write(suite: str, section: str) -> None:
+    """Replace the suite's section and keep the others."""
+    begin, end = f"<!-- {suite}: begin -->", f"<!-- {suite}: end -->"
+    block = f"{begin}\n## {suite}\n\n{environment()}\n\n{section.strip()}\n{end}"
+    text = RESULTS.read_text() if RESULTS.exists() else TITLE
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    text = pattern.sub(lambda _: block, text) if pattern.search(text) else f"{text.rstrip()}\n\n{block}\n"
+    RESULTS.write_text(text)
+
+
+def environment() -> str:
+    """Date, commit, machine and versions, as one paragraph."""
+    packages = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
+    return (
+        f"{datetime.date.today().isoformat()}, commit {_commit()}; {_cpu()}, {os.cpu_count()} cores;"
+        f" Python {platform.python_version()}, {packages}; {_load()}."
+    )
+
+
+def _load() -> str:
+    """How busy the machine was, and whether BLAS was held to fewer threads."""
+    load = f"load average {os.getloadavg()[1]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    return load + "".join(f", {name}={os.environ[name]}" for name in THREADS if name in os.environ)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str:
+    head, changes = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--", "surfacefit", "benchmarks/*.py")
+    return (head or "unknown") + (" with local changes" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,169 @@
+"""The suite `small`: one map that every fitter can do, from one start, so that speed and end are comparable."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+
+import surfacefit as sf
+
+from . import maps, peers
+from .options import Options
+from .peers import _gaussians
+from .peers._contract import PeerFit, PeerProblem, scaled
+from .table import Table, seconds
+
+COMPONENTS = (8, 32)
+SINGLE_RUN_ABOVE = 20.0
+REACHED = 1 + 1e-6
+COLUMNS = {
+    "fitter": 22,
+    "cold s": 7,
+    "warm s": 7,
+    "warm ratio": 10,
+    "steps": 6,
+    "RMSE m": 7,
+    "RMSE ratio": 10,
+    "same start s": 12,
+    "auto start s": 12,
+    "remark": 40,
+}
+NOTES = """\
+cold: first fit, compiling included, imports not; warm: the second fit. Ratios are to surfacefit from the same start.
+steps: steps tried (surfacefit, optimistix) or evaluations of the residuals (the others).
+same start s, auto start s: when surfacefit, warm, reaches this row's RMSE from the same start and from `init="auto"`; - is never.
+*: one run only, as it took more than 20 s."""
+FIRST_FIT = """
+import time
+begun = time.perf_counter()
+import surfacefit as sf
+from benchmarks.maps import volcano
+sf.fit(volcano().heights, 8, background=None)
+print(time.perf_counter() - begun)
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnFit:
+    """A fit of surfacefit with its way there: seconds and RMSE (steps,) after each step."""
+
+    result: sf.FitResult
+    times: np.ndarray
+    rmse: np.ndarray
+
+    def reached(self, rmse: float) -> float | None:
+        """Seconds until the RMSE was no larger than this one."""
+        there = self.rmse <= rmse * REACHED
+        return float(self.times[there.argmax()]) if there.any() else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one fitter needed and where it ended."""
+
+    label: str
+    cold: float
+    warm: float
+    steps: int
+    rmse: float
+    remark: str
+    single: bool = False
+
+
+def run(options: Options) -> str:
+    """Print the tables as they grow; give them as Markdown."""
+    map_ = maps.volcano()
+    with jax.enable_x64(True):
+        jax.block_until_ready(jax.numpy.zeros(1))
+    lines = [f"{map_.name}, float64, no background, full covariances, even start.", ""]
+    print(f"\n{lines[0]}\n{NOTES}")
+    for n_components in COMPONENTS[:1] if options.quick else COMPONENTS:
+        print(f"\nK = {n_components}\n")
+        lines += [f"### K = {n_components}", "", *_compare(map_, n_components, options.peers), ""]
+    first = f'First fit in a fresh process, import included, K = 8 from `init="auto"`: {_first_fit():.2f} s (median of 3).'
+    print(f"\n{first}")
+    return "\n".join([*lines, first, "", *(f"- {note}" for note in NOTES.splitlines())])
+
+
+def _compare(map_: maps.Map, n_components: int, names: tuple[str, ...]) -> list[str]:
+    problem = PeerProblem(map_.heights, maps.even_start(map_.heights, n_components))
+    _check_like_with_like(problem)
+    table = Table(COLUMNS)
+    same_row, same = _own("surfacefit, same start", map_.heights, n_components, problem.start)
+    auto_row, auto = _own("surfacefit, auto", map_.heights, n_components, "auto")
+    for row in (same_row, auto_row):
+        table.row(_cells(row, same_row, same, auto))
+    for name in names:
+        peer = peers.load(name)
+        table.row(_cells(_peer(name, peer, problem), same_row, same, auto) if peer else _absent(name))
+    return table.lines
+
+
+def _check_like_with_like(problem: PeerProblem) -> None:
+    """The peers' derivatives are right, and their start is the surface that surfacefit starts from."""
+    inner = scaled(problem)
+    params = _gaussians.pack(inner.start, inner.floor)
+    _gaussians.check_jacobian(params, inner)
+    np.testing.assert_allclose(_gaussians.heights(params, inner), problem.start(maps.pixels(problem.heights.shape)), atol=1e-9 * inner.unit)
+
+
+def _own(label: str, heights: np.ndarray, n_components: int, init: Any) -> tuple[Row, OwnFit]:
+    cold, warm = _fit(heights, n_components, init), _fit(heights, n_components, init)
+    result = warm.result
+    remark = "" if result.success else result.status.name.lower().replace("_", " ")
+    return Row(label, cold.result.timings.total, result.timings.total, result.steps, result.rmse, remark), warm
+
+
+def _fit(heights: np.ndarray, n_components: int, init: Any) -> OwnFit:
+    """A fit that is watched, with the times of its steps interpolated between those that the callback saw."""
+    seen = [(0, 0.0)]
+    result = sf.fit(
+        heights, n_components, background=None, init=init, progress=False, callback=lambda now: seen.append((now.steps, now.elapsed))
+    )
+    steps, elapsed = zip(*seen, (result.steps, result.timings.total), strict=True)
+    rmse = np.sqrt(2 * result.history["cost"] / result.n_points)
+    return OwnFit(result, np.interp(1 + np.arange(len(rmse)), steps, elapsed), rmse)
+
+
+def _peer(name: str, peer: ModuleType, problem: PeerProblem) -> Row:
+    """A second run unless the first took long; a peer that compiles always has two."""
+    cold: PeerFit = peer.fit(problem)
+    single = cold.seconds > SINGLE_RUN_ABOVE and not getattr(peer, "COMPILES", False)
+    warm: PeerFit = cold if single else peer.fit(problem)
+    rmse = float(np.sqrt(np.mean((warm.heights - problem.heights.ravel()) ** 2)))
+    return Row(name, cold.seconds, warm.seconds, warm.evaluations, rmse, warm.remark, single)
+
+
+def _cells(row: Row, own: Row, same: OwnFit, auto: OwnFit) -> list[str]:
+    return [
+        row.label,
+        seconds(row.cold),
+        seconds(row.warm) + "*" * row.single,
+        f"{row.warm / own.warm:.2f}",
+        str(row.steps),
+        f"{row.rmse:.4f}",
+        f"{row.rmse / own.rmse:.4f}",
+        seconds(same.reached(row.rmse)),
+        seconds(auto.reached(row.rmse)),
+        row.remark,
+    ]
+
+
+def _absent(name: str) -> list[str]:
+    return [name, *["-"] * (len(COLUMNS) - 2), "not installed (pip install surfacefit[bench])"]
+
+
+def _first_fit() -> float:
+    """Median seconds of three fresh processes."""
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-c", FIRST_FIT]
+    outputs = [subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    return statistics.median(float(output) for output in outputs)

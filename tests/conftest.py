@@ -1,0 +1,39 @@
+"""Strict defaults for every test: no silent promotion of dtypes, no display, the data folder if it is there."""
+
+import os
+from pathlib import Path
+
+import jax
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def global_precision_stays():
+    """No call may change JAX's global precision."""
+    before = jax.config.jax_enable_x64
+    yield
+    assert jax.config.jax_enable_x64 == before
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Reads a real surface, or skips where the folder is missing."""
+
+    def read(name):
+        if not DATA.is_dir():
+            pytest.skip(f"no folder {DATA}")
+        return np.load(DATA / name) if name.endswith(".npz") else DATA / name
+
+    return read

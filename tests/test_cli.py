@@ -1,0 +1,644 @@
+"""The command line and the files it reads."""
+
+import inspect
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+import surfacefit as sf
+from surfacefit import _cli
+from surfacefit._cli import main
+from surfacefit._covariance import COVARIANCE_TYPES
+from surfacefit._initial import STARTS as INITIAL_STARTS
+from surfacefit._read import CannotRead, read_heights, read_points
+from surfacefit._solvers import SOLVERS as ALL_SOLVERS
+
+ROWS, COLUMNS = 20, 25
+CENTER = np.array([8.0, 14.0])
+
+
+def hill(y, x):
+    return 1.5 + 3 * np.exp(-0.5 * (((y - CENTER[0]) / 4) ** 2 + ((x - CENTER[1]) / 5) ** 2))
+
+
+GRID = hill(*np.mgrid[:ROWS, :COLUMNS])
+POINTS = np.stack([a.ravel() for a in np.mgrid[:ROWS, :COLUMNS]], axis=1).astype(float)
+SMALL = np.array([[1.0, 2.5, -3.0, 4.0, 0.1], [5.0, 1e-300, 7.0, 8.0, 1 / 3]])
+
+
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def lines(rows, delimiter=","):
+    return "".join(delimiter.join(repr(float(v)) for v in row) + "\n" for row in rows)
+
+
+def error_of(capsys, *arguments):
+    """The one line that a failing command prints, without its beginning."""
+    try:
+        code = main([str(a) for a in arguments])
+    except SystemExit as exit:
+        code = exit.code
+    _, err = capsys.readouterr()
+    assert code == 2
+    assert err.startswith("surfacefit: error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err.removeprefix("surfacefit: error: ").rstrip("\n")
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A saved fit of the hill, made by the command itself."""
+    folder = tmp_path_factory.mktemp("fit")
+    np.save(folder / "hill.npy", GRID)
+    assert main(["fit", str(folder / "hill.npy"), "-k", "1", "-o", str(folder / "fit.json"), "-q"]) == 0
+    return folder / "fit.json"
+
+
+class TestFit:
+    def test_prints_summary_and_saves(self, tmp_path, capsys):
+        np.save(tmp_path / "hill.npy", GRID)
+        assert main(["fit", str(tmp_path / "hill.npy"), "-k", "1", "-o", str(tmp_path / "fit.npz")]) == 0
+        result = sf.load(tmp_path / "fit.npz")
+        np.testing.assert_allclose(result.surface.centers, [CENTER], atol=1e-6)
+        np.testing.assert_allclose(result.surface.amplitudes, [3.0], rtol=1e-6)
+        out = capsys.readouterr().out
+        assert "2-D grid of 20 x 25 heights" in out.splitlines()[0]
+        assert result.summary() in out
+        assert out.splitlines()[-1] == f"saved fit to {tmp_path / 'fit.npz'}"
+
+    def test_options_reach_the_fit(self, tmp_path, monkeypatch):
+        seen = {}
+        result = type("Result", (), {"summary": lambda self, n_rows: f"rows {n_rows}"})()
+        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result)
+        np.save(tmp_path / "a.npy", SMALL)
+        options = (
+            "--background none --covariance-type diag --solver adam --max-steps 7 --init random --dtype float32 --max-time 2.5 --seed 3 -q"
+        )
+        assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
+        np.testing.assert_array_equal(seen.pop("heights"), SMALL)
+        assert seen == {
+            "k": 2,
+            "coords": None,
+            "background": None,
+            "covariance_type": "diag",
+            "init": "random",
+            "solver": sf.Adam(max_steps=7),
+            "dtype": "float32",
+            "max_time": 2.5,
+            "seed": 3,
+            "progress": False,
+        }
+
+    def test_defaults_are_those_of_the_library(self, tmp_path, monkeypatch):
+        seen, parameters = {}, inspect.signature(sf.fit).parameters
+        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
+        np.save(tmp_path / "a.npy", SMALL)
+        assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
+        assert len(seen) == 9
+        assert seen == {name: parameters[name].default for name in seen}
+
+    def test_choices_are_those_of_the_library(self):
+        assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
+        assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
+        assert set(_cli.STARTS) == {"auto", *INITIAL_STARTS}
+
+    def test_example_map_by_name(self, capsys):
+        assert main(["fit", "jacksboro", "-k", "2", "--max-steps", "1", "--init", "grid", "--rows", "1"]) == 0
+        out = capsys.readouterr().out
+        assert "138632 of 344 x 403" in out
+        assert "NOT CONVERGED" in out
+        assert "and 1 smaller components" in out
+
+    def test_a_file_goes_before_an_example_of_its_name(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        written(tmp_path / "jacksboro", "1 2 3\n")
+        assert "cannot read 'jacksboro'" in error_of(capsys, "fit", "jacksboro", "-k", "1")
+
+    def test_points_have_their_own_coordinates(self, tmp_path, capsys):
+        table = np.column_stack([10 * POINTS[:, 1], POINTS[:, 0], GRID.ravel()])
+        path = written(tmp_path / "survey.csv", "east,north,z\n" + lines(table))
+        assert main(["fit", str(path), "-k", "1", "-o", str(tmp_path / "fit.json")]) == 0
+        assert "500 points in 2-D at (east, north) with heights z; --grid if" in capsys.readouterr().out
+        np.testing.assert_allclose(sf.load(tmp_path / "fit.json").surface.centers, [[140, 8]], rtol=1e-6)
+
+    def test_axes_of_an_npz_are_coordinates(self, tmp_path, capsys):
+        np.savez(tmp_path / "a.npz", z=GRID, x=10.0 * np.arange(COLUMNS), y=np.arange(ROWS) - 5)
+        assert main(["fit", str(tmp_path / "a.npz"), "-k", "1", "-o", str(tmp_path / "fit.json")]) == 0
+        assert "axes y, x" in capsys.readouterr().out
+        np.testing.assert_allclose(sf.load(tmp_path / "fit.json").surface.centers, [[3, 140]], rtol=1e-6)
+
+    def test_subtract_minimum(self, tmp_path, capsys):
+        heights = np.where(GRID > 4.4, np.nan, GRID)
+        np.save(tmp_path / "a.npy", heights)
+        arguments = ["fit", str(tmp_path / "a.npy"), "-k", "1", "--max-steps", "1", "--subtract-minimum", "-o", str(tmp_path / "fit.json")]
+        assert main(arguments) == 0
+        assert f"subtracted the minimum {np.nanmin(heights):.17g}\n" in capsys.readouterr().out
+        np.testing.assert_array_equal(sf.load(tmp_path / "fit.json").data.heights, heights - np.nanmin(heights))
+
+    def test_subtract_minimum_leaves_nothing_to_say_of_nan(self, tmp_path, capsys):
+        np.save(tmp_path / "a.npy", np.full((4, 5), np.nan))
+        assert "no point is left to fit" in error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1", "--subtract-minimum")
+
+    def test_quiet(self, tmp_path, capsys):
+        np.save(tmp_path / "hill.npy", GRID)
+        assert main(["fit", str(tmp_path / "hill.npy"), "-k", "1", "-q", "-o", str(tmp_path / "fit.json")]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert out.splitlines() == [f"{tmp_path / 'hill.npy'}: 2-D grid of 20 x 25 heights", f"saved fit to {tmp_path / 'fit.json'}"]
+
+    def test_plot(self, tmp_path, fitted, capsys):
+        assert main(["fit", str(fitted.parent / "hill.npy"), "-k", "1", "--plot", str(tmp_path / "fit.png")]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"saved plot to {tmp_path / 'fit.png'}"
+        with Image.open(tmp_path / "fit.png") as picture:
+            assert min(picture.size) > 100
+
+
+@pytest.fixture
+def no_fit(monkeypatch):
+    """A fit that must not begin."""
+
+    def fit(*args, **options):
+        raise AssertionError("the fit has begun")
+
+    monkeypatch.setattr(sf, "fit", fit)
+    monkeypatch.setattr(sf, "fit_points", fit)
+
+
+@pytest.mark.usefixtures("no_fit")
+class TestOutputsAreCheckedFirst:
+    @pytest.fixture
+    def source(self, tmp_path):
+        np.save(tmp_path / "a.npy", SMALL)
+        return tmp_path / "a.npy"
+
+    def test_suffix(self, source, tmp_path, capsys):
+        assert "`-o` must end in .json or .npz, got 'fit.txt'" in error_of(capsys, "fit", source, "-k", "1", "-o", "fit.txt")
+        assert "`--plot` must end in .png or" in error_of(capsys, "fit", source, "-k", "1", "--plot", "fit")
+
+    def test_folder(self, source, tmp_path, capsys):
+        path = tmp_path / "none" / "fit.json"
+        assert error_of(capsys, "fit", source, "-k", "1", "-o", path) == f"`-o` must be in a folder that exists, got {str(path)!r}"
+        assert "`--plot` must be in a folder" in error_of(capsys, "fit", source, "-k", "1", "--plot", path.with_suffix(".png"))
+
+    def test_folder_in_the_place_of_a_file(self, source, tmp_path, capsys):
+        (tmp_path / "fit.json").mkdir()
+        assert "`-o` cannot be written" in error_of(capsys, "fit", source, "-k", "1", "-o", tmp_path / "fit.json")
+
+    def test_not_writable(self, source, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+        assert "`-o` cannot be written" in error_of(capsys, "fit", source, "-k", "1", "-o", tmp_path / "fit.json")
+
+    def test_source_is_not_overwritten(self, tmp_path, capsys):
+        np.savez(tmp_path / "a.npz", z=SMALL)
+        assert "`-o` would overwrite" in error_of(capsys, "fit", tmp_path / "a.npz", "-k", "1", "-o", tmp_path / "." / "a.npz")
+
+    def test_matplotlib_is_there(self, source, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert "pip install 'surfacefit[plot]'" in error_of(capsys, "fit", source, "-k", "1", "--plot", tmp_path / "fit.png")
+
+    def test_dimensions_that_can_be_drawn(self, tmp_path, capsys):
+        np.save(tmp_path / "a.npy", np.zeros((2, 3, 4, 5)))
+        assert "shows 1 to 3 dimensions, these heights have 4" in error_of(
+            capsys, "fit", tmp_path / "a.npy", "-k", "1", "--plot", tmp_path / "a.png"
+        )
+
+
+class TestErrors:
+    def test_summary_is_told_if_saving_fails(self, tmp_path, capsys, monkeypatch):
+        def save(self, path):
+            raise OSError(28, "No space left on device", str(path))
+
+        result = type("Result", (), {"summary": lambda self, n_rows: "the summary", "save": save})()
+        monkeypatch.setattr(sf, "fit", lambda *args, **options: result)
+        np.save(tmp_path / "a.npy", SMALL)
+        assert main(["fit", str(tmp_path / "a.npy"), "-k", "1", "-o", str(tmp_path / "fit.json")]) == 2
+        out, err = capsys.readouterr()
+        assert out.endswith("the summary\n")
+        assert err == f"surfacefit: error: No space left on device: {str(tmp_path / 'fit.json')!r}\n"
+
+    def test_missing_file(self, capsys):
+        assert error_of(capsys, "fit", "none.csv", "-k", "1") == "there is no file 'none.csv'; example maps are jacksboro"
+        assert error_of(capsys, "fit", "jacksborro", "-k", "1") == "there is no file 'jacksborro'; did you mean 'jacksboro'?"
+        assert error_of(capsys, "show", "none.json") == "No such file or directory: 'none.json'"
+
+    def test_what_the_library_says(self, tmp_path, capsys):
+        np.save(tmp_path / "a.npy", SMALL)
+        assert error_of(capsys, "fit", tmp_path / "a.npy", "-k", "0") == "`n_components` must be at least 1, got 0"
+        assert (
+            error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1", "--max-time", "0") == "`max_time` must be positive and finite, got 0.0"
+        )
+        np.save(tmp_path / "a.npy", SMALL + 1j)
+        assert "`heights` must hold real numbers, got dtype complex128" in error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1")
+
+    def test_options(self, capsys):
+        assert "required: FILE, -k/--components (see `surfacefit fit --help`)" in error_of(capsys, "fit")
+        assert "invalid int value: 'many'" in error_of(capsys, "fit", "jacksboro", "-k", "many")
+        assert "invalid choice: 'newton'" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--solver", "newton")
+        assert "not allowed with" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--grid", "--points")
+        assert "--rows: must be an integer from 0, got '-1'" in error_of(capsys, "show", "fit.json", "--rows=-1")
+        assert "unrecognized arguments: --subtract" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--subtract")
+        assert "required" in error_of(capsys)
+
+    def test_no_fit_in_the_file(self, tmp_path, capsys):
+        assert "is no surfacefit result" in error_of(capsys, "show", written(tmp_path / "a.json", '{"a": 1}'))
+
+    def test_message_is_one_line(self, capsys, monkeypatch):
+        def show(options):
+            raise ValueError("first\nsecond")
+
+        monkeypatch.setattr(_cli, "_show", show)
+        assert error_of(capsys, "show", "a.json") == "first second"
+
+    def test_ctrl_c(self, capsys, monkeypatch):
+        def show(options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(_cli, "_show", show)
+        assert main(["show", "a.json"]) == 130
+        assert capsys.readouterr().err == "surfacefit: error: interrupted\n"
+
+    def test_reader_of_a_pipe_has_gone(self, tmp_path, monkeypatch):
+        def show(options):
+            raise BrokenPipeError
+
+        monkeypatch.setattr(_cli, "_show", show)
+        with (tmp_path / "out").open("w") as out:
+            monkeypatch.setattr(sys, "stdout", out)
+            assert main(["show", "a.json"]) == 0
+            print("late", file=out, flush=True)
+        assert (tmp_path / "out").read_text() == ""
+
+    def test_a_defect_keeps_its_traceback(self, monkeypatch):
+        def show(options):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(_cli, "_show", show)
+        with pytest.raises(ZeroDivisionError):
+            main(["show", "a.json"])
+
+
+class TestShow:
+    def test_summary_of_n_rows(self, fitted, capsys):
+        assert main(["show", str(fitted), "--rows", "0"]) == 0
+        assert capsys.readouterr().out == sf.load(fitted).summary(0) + "\n"
+
+    def test_plot(self, fitted, tmp_path, capsys):
+        assert main(["show", str(fitted), "--plot", str(tmp_path / "fit.svg")]) == 0
+        assert "<svg" in (tmp_path / "fit.svg").read_text(encoding="utf-8")
+        assert f"saved plot to {tmp_path / 'fit.svg'}" in capsys.readouterr().out
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def points(self):
+        return np.random.default_rng(0).uniform(0, 20, size=(30, 2))
+
+    def test_reads_back_exactly(self, fitted, points, tmp_path, capsys):
+        written(tmp_path / "p.csv", "row,column\n" + lines(points))
+        assert main(["evaluate", str(fitted), str(tmp_path / "p.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+        assert capsys.readouterr().out == f"saved 30 heights to {tmp_path / 'out.csv'}\n"
+        assert (tmp_path / "out.csv").read_text().splitlines()[0] == "x0,x1,height"
+        table = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
+        np.testing.assert_array_equal(table[:, :2], points)
+        np.testing.assert_array_equal(table[:, 2], sf.load(fitted).surface(points))
+        np.testing.assert_allclose(table[:, 2], hill(*points.T), rtol=1e-6)
+
+    def test_prints_and_reads_npy(self, fitted, points, tmp_path, capsys):
+        np.save(tmp_path / "p.npy", points)
+        assert main(["evaluate", str(fitted), str(tmp_path / "p.npy")]) == 0
+        table = np.loadtxt(capsys.readouterr().out.splitlines(), delimiter=",", skiprows=1)
+        np.testing.assert_array_equal(table[:, 2], sf.load(fitted).surface(points))
+
+    def test_number_of_columns(self, fitted, tmp_path, capsys):
+        path = written(tmp_path / "p.csv", "1,2,3\n4,5,6\n")
+        message = error_of(capsys, "evaluate", fitted, path)
+        assert message == f"{str(path)!r} must have 2 columns of numbers, one a dimension of the surface, got 3"
+
+    def test_outputs(self, fitted, tmp_path, capsys):
+        path = written(tmp_path / "p.csv", "1,2\n")
+        assert "would overwrite" in error_of(capsys, "evaluate", fitted, path, "-o", path)
+        assert "must end in .csv or" in error_of(capsys, "evaluate", fitted, path, "-o", "out.json")
+        assert path.read_text() == "1,2\n"
+
+    def test_one_column_in_one_dimension(self, tmp_path):
+        np.testing.assert_array_equal(read_points(written(tmp_path / "p.txt", "x\n1\n2.5\n"), 1), [[1], [2.5]])
+        np.save(tmp_path / "p.npy", np.array([1, 2]))
+        np.testing.assert_array_equal(read_points(tmp_path / "p.npy", 1), [[1], [2]])
+        with pytest.raises(CannotRead, match=r"must have 1 column of numbers.*got 2"):
+            read_points(written(tmp_path / "p.txt", "1 2\n"), 1)
+
+    def test_files_that_hold_no_points(self, tmp_path):
+        np.save(tmp_path / "p.npy", np.array([["a", "b"]]))
+        with pytest.raises(CannotRead, match="of numbers"):
+            read_points(tmp_path / "p.npy", 2)
+        with pytest.raises(CannotRead, match="must end in"):
+            read_points(written(tmp_path / "p.json", ""), 2)
+
+
+class TestText:
+    @pytest.mark.parametrize("suffix", [".csv", ".txt", ".dat", ".tsv", ".xyz", ".CSV"])
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t", " ", "  ", " , "])
+    def test_grids_come_exactly(self, tmp_path, suffix, delimiter):
+        data = read_heights(written(tmp_path / f"a{suffix}", lines(SMALL, delimiter)))
+        np.testing.assert_array_equal(data.heights, SMALL)
+        assert data.points is None
+        assert data.coords is None
+        assert data.how == "2-D grid of 2 x 5 heights"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# a map\n\n1,2,3,4,5\n# of two rows\n6,7,8,9,10 # done\n",
+            "a,b,c,d,e\n1,2,3,4,5\n6,7,8,9,10\n",
+            "\ufeffa;b;c;d;e\r\n1;2;3;4;5\r\n6;7;8;9;10\r\n",
+            "\ufeff1;2;3;4;5\r\n6;7;8;9;10\r\n",
+            "1,2,3,4,5,\n6,7,8,9,10,\n",
+            "1\t2\t3\t4\t5\t\n6\t7\t8\t9\t10\t\n",
+            "  1 2 3 4 5\n  6 7 8 9 10",
+            '"1","2","3","4","5"\n"6","7","8","9","10"\n',
+            "height of the land\n1 2 3 4 5\n6 7 8 9 10\n",
+        ],
+    )
+    def test_what_is_tolerated(self, tmp_path, text):
+        np.testing.assert_array_equal(read_heights(written(tmp_path / "a.csv", text)).heights, np.arange(1, 11).reshape(2, 5))
+
+    def test_gaps_are_nan(self, tmp_path):
+        data = read_heights(written(tmp_path / "a.csv", "1,,3,NA,5\nnan,7,null,9,\n"))
+        np.testing.assert_array_equal(data.heights, [[1, np.nan, 3, np.nan, 5], [np.nan, 7, np.nan, 9, np.nan]])
+        data = read_heights(written(tmp_path / "a.tsv", "\t2\t3\t4\t5\n6\t\t8\t9\t10\n"))
+        np.testing.assert_array_equal(data.heights, [[np.nan, 2, 3, 4, 5], [6, np.nan, 8, 9, 10]])
+
+    @pytest.mark.parametrize("text", ["1\n2\n3\n", "1 2 3\n"])
+    def test_profiles(self, tmp_path, text):
+        data = read_heights(written(tmp_path / "a.txt", text), layout="grid")
+        np.testing.assert_array_equal(data.heights, [1, 2, 3])
+        assert data.how == "1-D grid of 3 heights"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "holds no numbers"),
+            ("# only\n", "holds no numbers"),
+            ("x y z\n", r"holds no numbers, only \['x', 'y', 'z'\]"),
+            ("1 2 3\n\n4 5\n", "has 2 columns in line 3, but 3 in line 1"),
+            ("1 2 3\n4 five 6\n", "has 'five' in line 2, which is no number"),
+            ("1 2 z\n4 5 6\n", "has 'z' in line 1"),
+            ("1;2\n3;4{}\n", "has '4{}' in line 2, which is no number"),
+            ("1,5;2,5\n", "has '1,5' in line 1, which is no number: write decimals with a point"),
+        ],
+    )
+    def test_what_is_refused(self, tmp_path, text, message):
+        with pytest.raises(CannotRead, match=message):
+            read_heights(written(tmp_path / "a.txt", text))
+
+    def test_table_as_pandas_writes_it(self, tmp_path):
+        data = read_heights(written(tmp_path / "a.csv", ",0,1,2,3,4\n0,1,2,3,4,5\n1,6,7,8,9,10\n"))
+        np.testing.assert_array_equal(data.heights, np.arange(1, 11).reshape(2, 5))
+        np.testing.assert_array_equal(data.coords[0], [0, 1])
+        np.testing.assert_array_equal(data.coords[1], np.arange(5))
+        assert data.how == "axes from first column and row, 2-D grid of 2 x 5 heights"
+        data = read_heights(written(tmp_path / "b.csv", ",x,y,z\n0,5.5,6,7\n1,8,9,10\n"))
+        np.testing.assert_array_equal(data.points, [[5.5, 6], [8, 9]])
+        assert data.how.startswith("first column left out as row numbers, 2 points in 2-D at (x, y)")
+
+    def test_only_row_numbers_are_left_out(self, tmp_path):
+        data = read_heights(written(tmp_path / "a.csv", ",x,y,z\n5,5.5,6,7\n1,8,9,10\n"))
+        np.testing.assert_array_equal(data.heights, [[5, 5.5, 6, 7], [1, 8, 9, 10]])
+
+    def test_a_gap_in_the_corner_is_no_label(self, tmp_path):
+        for text in (",0,2,1,3\n0,1,2,3,4\n1,6,7,8,9\n", "nan,0,1,2,3\n0,1,2,3,4\n1,6,7,8,9\n"):
+            assert read_heights(written(tmp_path / "a.csv", text)).heights.shape == (3, 5)
+
+    def test_names_with_a_delimiter_at_the_end(self, tmp_path):
+        data = read_heights(written(tmp_path / "a.csv", '"x [m]","y {m}",z,\n1,2,3,\n4,5,6,\n'))
+        assert data.how.startswith("2 points in 2-D at (x [m], y {m}) with heights z")
+
+
+class TestGridOrPoints:
+    def read(self, tmp_path, rows, columns, header="", **options):
+        table = np.random.default_rng(0).normal(size=(rows, columns))
+        return table, read_heights(written(tmp_path / "a.csv", header + lines(table)), **options)
+
+    @pytest.mark.parametrize(
+        ("rows", "columns", "header"),
+        [
+            (3, 2, ""),
+            (31, 3, ""),
+            (41, 4, ""),
+            (3, 3, "x,y,z\n"),
+            (3, 4, "a,b,c,d\n"),
+            (3, 3, "# x,y,z\n"),
+            (3, 3, "# made by me\n# x y z\n"),
+        ],
+    )
+    def test_points(self, tmp_path, rows, columns, header):
+        table, data = self.read(tmp_path, rows, columns, header)
+        np.testing.assert_array_equal(data.points, table[:, :-1])
+        np.testing.assert_array_equal(data.heights, table[:, -1])
+        assert data.how.endswith("; --grid if they are a grid")
+        assert data.n_dim == columns - 1
+
+    @pytest.mark.parametrize(("rows", "columns", "header"), [(30, 3, ""), (3, 3, "# a hill\n"), (300, 5, ""), (3, 5, "a,b,c,d,e\n")])
+    def test_grids(self, tmp_path, rows, columns, header):
+        table, data = self.read(tmp_path, rows, columns, header)
+        assert data.points is None
+        np.testing.assert_array_equal(data.heights, table)
+
+    def test_the_user_decides(self, tmp_path):
+        table, data = self.read(tmp_path, 40, 3, "x,y,z\n", layout="grid")
+        np.testing.assert_array_equal(data.heights, table)
+        assert data.how == "2-D grid of 40 x 3 heights"
+        table, data = self.read(tmp_path, 4, 6, layout="points")
+        assert data.points.shape == (4, 5)
+        assert data.how == "4 points in 5-D at (column 0, column 1, column 2, column 3, column 4) with heights column 5"
+
+    def test_points_need_columns(self, tmp_path):
+        with pytest.raises(CannotRead, match="points need columns"):
+            self.read(tmp_path, 4, 1, layout="points")
+
+    def test_points_of_a_grid_that_cannot_hold_any(self, tmp_path, capsys):
+        assert "holds no columns of points" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--points")
+
+
+class TestArrays:
+    @pytest.mark.parametrize("array", [SMALL, SMALL.astype(np.float32), np.arange(24).reshape(2, 3, 4), np.arange(5)])
+    def test_npy_keeps_dtype_and_shape(self, tmp_path, array):
+        np.save(tmp_path / "a.npy", array)
+        heights = read_heights(tmp_path / "a.npy").heights
+        np.testing.assert_array_equal(heights, array)
+        assert heights.dtype == array.dtype
+
+    def test_npy_of_points(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.column_stack([POINTS, GRID.ravel()]))
+        np.testing.assert_array_equal(read_heights(tmp_path / "a.npy").points, POINTS)
+
+    @pytest.mark.parametrize(
+        ("names", "key", "chosen"),
+        [(["q"], None, "q"), (["q", "z"], None, "z"), (["data", "elevation"], None, "elevation"), (["z", "q"], "q", "q")],
+    )
+    def test_npz_member(self, tmp_path, names, key, chosen):
+        arrays = {name: i + SMALL for i, name in enumerate(names)}
+        np.savez(tmp_path / "a.npz", **arrays)
+        data = read_heights(tmp_path / "a.npz", key)
+        np.testing.assert_array_equal(data.heights, arrays[chosen])
+        assert data.how.startswith(f"array {chosen!r}, ")
+
+    def test_npz_whose_member_is_not_told(self, tmp_path):
+        np.savez(tmp_path / "a.npz", first=SMALL, second=SMALL)
+        with pytest.raises(CannotRead, match="choose with `--key` among first, second"):
+            read_heights(tmp_path / "a.npz")
+        with pytest.raises(CannotRead, match="has no array 'frist'; did you mean 'first'"):
+            read_heights(tmp_path / "a.npz", "frist")
+        np.save(tmp_path / "a.npy", SMALL)
+        with pytest.raises(CannotRead, match="`--key` names an array"):
+            read_heights(tmp_path / "a.npy", "first")
+
+    @pytest.mark.parametrize(
+        "axes", [{"x": np.arange(5)[::-1], "y": np.arange(2)}, {"x": np.arange(4)}, {"x": np.arange(5)}, {"y": np.arange(2)}]
+    )
+    def test_axes_that_are_not_simple_are_ignored(self, tmp_path, axes):
+        np.savez(tmp_path / "a.npz", z=SMALL, **axes)
+        data = read_heights(tmp_path / "a.npz")
+        np.testing.assert_array_equal(data.heights, SMALL)
+        assert data.coords is None
+        assert ("ignored" in data.how) == ("x" in axes)
+
+    def test_axis_of_a_profile(self, tmp_path):
+        np.savez(tmp_path / "a.npz", z=np.arange(4), x=np.array([0, 1, 3, 4]))
+        data = read_heights(tmp_path / "a.npz")
+        assert data.heights.shape == (4,)
+        np.testing.assert_array_equal(data.coords[0], [0, 1, 3, 4])
+
+    def test_npz_of_points(self, tmp_path):
+        np.savez(tmp_path / "a.npz", x=POINTS[:, 0], y=POINTS[:, 1], z=GRID.ravel())
+        data = read_heights(tmp_path / "a.npz")
+        np.testing.assert_array_equal(data.points, POINTS)
+        np.testing.assert_array_equal(data.heights, GRID.ravel())
+        assert read_heights(tmp_path / "a.npz", layout="grid").points is None
+
+    @pytest.mark.parametrize("suffix", [".npy", ".npz"])
+    def test_damaged(self, tmp_path, suffix):
+        path = tmp_path / f"a{suffix}"
+        for content in (b"", b"no array", b"PK\x03\x04broken"):
+            path.write_bytes(content)
+            with pytest.raises(CannotRead, match="cannot read"):
+                read_heights(path)
+
+    def test_objects_are_refused(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+        with pytest.raises(CannotRead, match="cannot read"):
+            read_heights(tmp_path / "a.npy")
+
+    def test_other_files(self, tmp_path):
+        with pytest.raises(CannotRead, match="the name must end in"):
+            read_heights(written(tmp_path / "a.xlsx", ""))
+        with pytest.raises(CannotRead, match="is a folder"):
+            read_heights(tmp_path)
+
+
+class TestPictures:
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".PNG"])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_integers_are_kept(self, tmp_path, suffix, dtype):
+        heights = np.array([[0, 1, np.iinfo(dtype).max], [7, 40, 200]], dtype)
+        Image.fromarray(heights).save(tmp_path / f"a{suffix}")
+        data = read_heights(tmp_path / f"a{suffix}")
+        np.testing.assert_array_equal(data.heights, heights)
+        assert data.how == "2-D grid of 2 x 3 heights"
+
+    @pytest.mark.parametrize(
+        "heights", [np.array([[0.1, 1e-20], [-3e30, np.nan]], np.float32), np.array([[-5, 2**31 - 1], [0, 3]], np.int32)]
+    )
+    def test_tiff_numbers_are_kept(self, tmp_path, heights):
+        Image.fromarray(heights).save(tmp_path / "a.tif")
+        data = read_heights(tmp_path / "a.tif")
+        np.testing.assert_array_equal(data.heights, heights)
+        assert data.heights.dtype == heights.dtype
+
+    def write_tiff(self, path, row):
+        """A picture of one row with its sample format, which pillow does not write as told."""
+        data, bits, kind = row.tobytes(), 8 * row.itemsize, "ui".index(row.dtype.kind) + 1
+        tags = [(256, row.size), (257, 1), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, len(data)), (339, kind)]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4))
+
+    def save_tagged(self, path, heights, tag, kind, value):
+        tags = ImageFileDirectory_v2()
+        tags.tagtype[tag] = kind
+        tags[tag] = value
+        Image.fromarray(heights).save(path, tiffinfo=tags)
+
+    def test_unsigned_and_signed_tiff(self, tmp_path):
+        for heights in (np.array([0, 4_000_000_000], "<u4"), np.array([3, -5], "<i2"), np.array([3, -5], np.int8)):
+            self.write_tiff(tmp_path / "a.tif", heights)
+            np.testing.assert_array_equal(read_heights(tmp_path / "a.tif").heights, heights)
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+    def test_places_without_data_are_nan(self, tmp_path, dtype):
+        heights = np.array([[1, 9999], [3, 4]], dtype)
+        self.save_tagged(tmp_path / "a.tif", heights, 42113, 2, "9999")
+        data = read_heights(tmp_path / "a.tif")
+        np.testing.assert_array_equal(data.heights, [[1, np.nan], [3, 4]])
+        assert data.how.startswith("1 places without data (9999), ")
+
+    def test_first_of_several(self, tmp_path):
+        pictures = [Image.fromarray(np.full((3, 4), value, np.uint8)) for value in (1, 2)]
+        pictures[0].save(tmp_path / "a.tif", save_all=True, append_images=pictures[1:])
+        data = read_heights(tmp_path / "a.tif")
+        assert (data.heights == 1).all()
+        assert data.how.startswith("first of 2 pictures, ")
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK"])
+    def test_colours_are_refused(self, tmp_path, mode, capsys):
+        path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+        Image.new(mode, (4, 3)).save(path)
+        assert f"has colours (mode {mode}), and heights need one channel: convert it to gray first" in error_of(
+            capsys, "fit", path, "-k", "1"
+        )
+
+    def test_damaged(self, tmp_path):
+        Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "a.png")
+        content = (tmp_path / "a.png").read_bytes()
+        for part in (content[:50], b"nothing", b""):
+            (tmp_path / "a.png").write_bytes(part)
+            with pytest.raises(CannotRead, match="as a picture"):
+                read_heights(tmp_path / "a.png")
+
+    def test_without_pillow(self, tmp_path, capsys, monkeypatch):
+        Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        assert "needs pillow: pip install pillow" in error_of(capsys, "fit", tmp_path / "a.png", "-k", "1")
+
+    def test_points_are_refused(self, tmp_path):
+        Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
+        with pytest.raises(CannotRead, match="is a grid of heights"):
+            read_heights(tmp_path / "a.png", layout="points")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"surfacefit {sf.__version__}\n"
+
+
+def test_module():
+    done = subprocess.run([sys.executable, "-m", "surfacefit", "--version"], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == f"surfacefit {sf.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["show"], ["evaluate"]])
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([*command, "--help"])
+    assert exit.value.code == 0
+    assert f"surfacefit {' '.join(command) or 'fit'}" in capsys.readouterr().out.split("options:")[1]

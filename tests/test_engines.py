@@ -1,0 +1,127 @@
+"""Every Jacobian engine against loops and differences, for each dimension, covariance type and background."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import central_differences, random_surface, surface_by_loops
+
+import surfacefit as sf
+from surfacefit._jacobian import DenseEngine, MatrixJacobian
+from surfacefit._jacobian import _dense as dense
+
+ENGINES = {"dense": DenseEngine()}
+TYPES = ["full", "diag", "spherical", "tied"]
+BACKGROUNDS = ["none", "constant", "plane", "function"]
+
+
+def background(kind, n_dim):
+    return {
+        "none": None,
+        "constant": sf.ConstantBackground(jnp.asarray(0.3)),
+        "plane": sf.PlaneBackground(jnp.asarray(0.3), jnp.full(n_dim, 0.2), jnp.full(n_dim, 0.1)),
+        "function": sf.FunctionBackground(lambda q, x: q[0] * jnp.exp(-q[1] * x[..., 0]), jnp.asarray([0.4, 0.7])),
+    }[kind]
+
+
+def make_problem(rng, n_dim, covariance_type="full", kind="constant", engine="dense", count=3, n_points=37):
+    points = rng.uniform(-1, 1, (n_points, n_dim))
+    heights, sigma = rng.normal(size=n_points), rng.uniform(0.5, 2, n_points)
+    start = sf.GaussianSurface(*random_surface(rng, count, n_dim), background(kind, n_dim))
+    problem, params = sf.SurfaceProblem.from_start(
+        points, heights, start, sigma=sigma, covariance_type=covariance_type, min_width=np.full(n_dim, 0.02)
+    )
+    return jax.tree.map(lambda a: a, sf.SurfaceProblem(problem.points, problem.heights, problem.weights, problem.parameterization, ENGINES[engine])), params
+
+
+CASES = [(d, t, "constant") for d in (1, 2, 3) for t in TYPES] + [(2, t, b) for t in ("full", "tied") for b in BACKGROUNDS]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("n_dim", "covariance_type", "kind"), CASES)
+def test_operator_is_the_derivative(rng, engine, n_dim, covariance_type, kind):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, n_dim, covariance_type, kind, engine)
+        residuals, jacobian = jax.jit(type(problem).linearize)(problem, params)
+        expected = central_differences(jax.jit(lambda p: problem.residuals(p)), np.asarray(params))
+        check_operator(jacobian, expected, residuals, problem.parameterization, rtol=1e-7)
+        np.testing.assert_allclose(residuals, problem.residuals(params), rtol=1e-12)
+
+
+def check_operator(jacobian, expected, residuals, layout, rtol):
+    """Every operation of an operator against the matrix that it stands for."""
+    atol = rtol * np.abs(expected).max()
+    rng = np.random.default_rng(0)
+    v, u = rng.normal(size=expected.shape[1]), rng.normal(size=expected.shape[0])
+    np.testing.assert_allclose(jacobian.as_matrix(), expected, atol=atol)
+    np.testing.assert_allclose(jacobian.mv(jnp.asarray(v)), expected @ v, atol=20 * atol)
+    np.testing.assert_allclose(jacobian.rmv(jnp.asarray(u)), u @ expected, atol=20 * atol)
+    normal, gradient = jacobian.normal_equations(residuals)
+    gram = expected.T @ expected
+    np.testing.assert_allclose(normal, gram, atol=50 * rtol * np.abs(gram).max())
+    np.testing.assert_allclose(gradient, expected.T @ np.asarray(residuals), atol=100 * atol)
+    blocks, border = jacobian.block_diagonal()
+    size, count = layout.block_size, layout.n_components
+    for k in range(count):
+        part = gram[k * size : (k + 1) * size, k * size : (k + 1) * size]
+        np.testing.assert_allclose(blocks[k], part, atol=50 * rtol * np.abs(gram).max())
+    np.testing.assert_allclose(border, gram[count * size :, count * size :], atol=50 * rtol * np.abs(gram).max())
+
+
+def test_matrix_operator_is_its_matrix(rng):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, 2)
+        residuals, jacobian = problem.linearize(params)
+        matrix = jacobian.as_matrix()
+        layout = problem.parameterization
+        plain = MatrixJacobian(matrix, layout.n_components, layout.block_size)
+        check_operator(plain, np.asarray(matrix), residuals, layout, rtol=1e-13)
+
+
+@pytest.mark.parametrize("n_points", [37, 512, 700])
+def test_chunks_change_nothing(rng, monkeypatch, n_points):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, 2, n_points=n_points)
+        whole_residuals, whole = problem.linearize(params)
+        expected = whole.normal_equations(whole_residuals), whole.as_matrix(), whole.mv(params)
+        monkeypatch.setattr(dense, "CHUNK_ELEMENTS", 1)
+        residuals, jacobian = problem.linearize(params)
+        assert n_points <= 256 or jacobian.points.shape[0] > 1
+        found = jacobian.normal_equations(residuals), jacobian.as_matrix(), jacobian.mv(params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), found, expected)
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_parameters_round_trip(rng, n_dim, covariance_type):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, n_dim, covariance_type)
+        surface = problem.surface(params)
+        np.testing.assert_allclose(problem.parameterization.pack(surface), params, rtol=1e-9, atol=1e-9)
+        heights = surface_by_loops(*(np.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances)), np.asarray(problem.points))
+        expected = (heights + 0.3 - np.asarray(problem.heights)) * np.asarray(problem.weights)
+        np.testing.assert_allclose(problem.residuals(params), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_single_precision_stays_single(rng):
+    problem, params = make_problem(rng, 2)
+    residuals, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal_equations(residuals)
+    assert {a.dtype for a in (params, residuals, normal, gradient)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_no_step_moves_a_component_too_far(rng, covariance_type):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, 2, covariance_type)
+        layout = problem.parameterization
+        step = jnp.asarray(rng.normal(size=params.size) * 10)
+        short = problem.restrict(params, step)
+        assert float(layout.relative_change(params, short).max()) <= 0.3 + 1e-9
+        np.testing.assert_allclose(problem.restrict(params, 1e-3 * step), 1e-3 * step)
+        small = 1e-4 * step
+        before, after = layout.components(params), layout.components(params + small)
+        inverse = np.linalg.inv(np.asarray(before.factors))
+        moved = np.abs(np.einsum("kij,kj->ki", inverse, after.centers - before.centers)).max(axis=1)
+        stretched = np.abs(inverse @ np.asarray(after.factors - before.factors)).max(axis=(1, 2))
+        np.testing.assert_allclose(layout.relative_change(params, small), np.maximum(moved, stretched), rtol=2e-3)

@@ -1,0 +1,254 @@
+"""The door and the whole way: bad input is refused before any work, odd input is fitted well."""
+
+import time
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import same_surfaces
+
+import surfacefit as sf
+
+Y, X = np.mgrid[:12, :15].astype(float)
+HILL = 3 * np.exp(-0.5 * (((Y - 5) / 2) ** 2 + ((X - 8) / 3) ** 2)) + 1
+POINTS = np.column_stack([Y.ravel(), X.ravel()])
+NAN = np.nan
+
+
+def with_value(array, index, value):
+    changed = np.array(array, float)
+    changed[index] = value
+    return changed
+
+
+REFUSED = {
+    "empty": (lambda: sf.fit(np.zeros((0, 3)), 1), ValueError, r"`heights` must not be empty, got shape \(0, 3\)"),
+    "0-d": (lambda: sf.fit(3.0, 1), ValueError, r"`heights` must be an array with at least one axis, got the single value 3.0"),
+    "complex": (lambda: sf.fit(HILL + 0j, 1), TypeError, r"`heights` must hold real numbers, got dtype complex128: fit its real part"),
+    "object": (lambda: sf.fit(HILL.astype(object), 1), TypeError, r"`heights` must hold real numbers, got dtype object: convert it first"),
+    "string": (lambda: sf.fit([["1", "2"]], 1), TypeError, r"`heights` must hold real numbers, got dtype <U1"),
+    "ragged": (lambda: sf.fit([[1, 2], [3]], 1), ValueError, r"`heights` must be a rectangular array"),
+    "infinite": (lambda: sf.fit(with_value(HILL, (2, 3), np.inf), 1), ValueError, r"`heights` must not be infinite, got inf at index \(2, 3\): mask"),
+    "lengths": (lambda: sf.fit_points(POINTS, HILL.ravel()[:-1], 1), ValueError, r"`points` and `heights` must have the same length, got 180 and 179"),
+    "points rank": (lambda: sf.fit_points(np.zeros((4, 2, 2)), np.zeros(4), 1), ValueError, r"`points` must have shape \(N, d\).* got \(4, 2, 2\)"),
+    "points nan": (lambda: sf.fit_points(with_value(POINTS, (3, 1), NAN), HILL.ravel(), 1), ValueError, r"`points` must be finite, got nan at index \(3, 1\)"),
+    "points heights rank": (lambda: sf.fit_points(POINTS, HILL, 1), ValueError, r"`heights` of scattered points must have shape \(N,\), got \(12, 15\)"),
+    "coords falling": (lambda: sf.fit(HILL, 1, coords=(np.arange(12)[::-1], np.arange(15))), ValueError, r"`coords\[0\]` must be strictly increasing, got 11 then 10 at index 0: reverse"),
+    "coords repeated": (lambda: sf.fit(HILL, 1, coords=(np.arange(12), np.r_[0, 0:14])), ValueError, r"`coords\[1\]` must be strictly increasing, got 0 then 0 at index 0"),
+    "coords length": (lambda: sf.fit(HILL, 1, coords=(np.arange(12), np.arange(14))), ValueError, r"`coords\[1\]` must have shape \(15,\) to match `heights`, got \(14,\)"),
+    "coords count": (lambda: sf.fit(HILL, 1, coords=(np.arange(12),)), ValueError, r"`coords` must hold one array for each of the 2 axes of `heights`, got 1"),
+    "sigma zero": (lambda: sf.fit(HILL, 1, sigma=with_value(HILL, (0, 2), 0)), ValueError, r"`sigma` must be positive and finite .* got 0.0 at index \(0, 2\)"),
+    "sigma negative": (lambda: sf.fit(HILL, 1, sigma=-0.3), ValueError, r"`sigma` must be positive .* got -0.3"),
+    "sigma nan": (lambda: sf.fit(HILL, 1, sigma=with_value(HILL, (1, 1), NAN)), ValueError, r"`sigma` must be positive .* got nan at index \(1, 1\)"),
+    "sigma shape": (lambda: sf.fit(HILL, 1, sigma=np.ones(5)), ValueError, r"`sigma` must be a number or have the shape of `heights` \(12, 15\), got \(5,\)"),
+    "absolute_sigma": (lambda: sf.fit(HILL, 1, absolute_sigma=True), ValueError, r"`absolute_sigma` says what `sigma` means, but `sigma` is None"),
+    "mask shape": (lambda: sf.fit(HILL, 1, mask=np.zeros((3, 3), bool)), ValueError, r"`mask` must have the shape of `heights` \(12, 15\), got \(3, 3\)"),
+    "mask values": (lambda: sf.fit(HILL, 1, mask=HILL), ValueError, r"`mask` must be boolean"),
+    "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN and 180 are masked"),
+    "all nan": (lambda: sf.fit(HILL * NAN, 1), ValueError, r"no point is left to fit: of 180 `heights`, 180 are NaN"),
+    "no components": (lambda: sf.fit(HILL, 0), ValueError, r"`n_components` must be at least 1, got 0"),
+    "half a component": (lambda: sf.fit(HILL, 2.5), TypeError, r"`n_components` must be an integer, got 2.5"),
+    "true components": (lambda: sf.fit(HILL, True), TypeError, r"`n_components` must be an integer, got True"),
+    "too many": (lambda: sf.fit(HILL, 40), ValueError, r"`n_components`=40 means 241 parameters, more than the 180 points to fit: at most n_components=29 fit"),
+    "unknown option": (lambda: sf.fit(HILL, 1, backgroud=None), TypeError, r"fit\(\) has no option `backgroud`; did you mean 'background'\?"),
+    "unknown option of points": (lambda: sf.fit_points(POINTS, HILL.ravel(), 1, solvr="lm"), TypeError, r"fit_points\(\) has no option `solvr`; did you mean 'solver'\?"),
+    "unknown solver": (lambda: sf.fit(HILL, 1, solver="adm"), ValueError, r"`solver` must be one of 'lm', 'adam', got 'adm'; did you mean 'adam'\?"),
+    "solver class": (lambda: sf.fit(HILL, 1, solver=sf.Adam), ValueError, r"`solver` must be one of"),
+    "unknown covariance": (lambda: sf.fit(HILL, 1, covariance_type="ful"), ValueError, r"`covariance_type` must be one of .*; did you mean 'full'\?"),
+    "unknown init": (lambda: sf.fit(HILL, 1, init="peak"), ValueError, r"`init` must be one of .*; did you mean 'peaks'\?"),
+    "unknown background": (lambda: sf.fit(HILL, 1, background="plain"), ValueError, r"`background` must be one of .*; did you mean 'plane'\?"),
+    "background without start": (lambda: sf.fit(HILL, 1, background=lambda q, x: x[:, 0]), TypeError, r"give `background=\(function, start\)`"),
+    "background of wrong shape": (lambda: sf.fit(HILL, 1, background=(lambda q, x: x, [1.0])), ValueError, r"`background` must map .* got shape \(3, 2\)"),
+    "unknown dtype": (lambda: sf.fit(HILL, 1, dtype="float16"), ValueError, r"`dtype` must be one of 'float32', 'float64', got 'float16'"),
+    "max_time": (lambda: sf.fit(HILL, 1, max_time=0), ValueError, r"`max_time` must be positive and finite, got 0"),
+    "min_width": (lambda: sf.fit(HILL, 1, min_width=-1), ValueError, r"`min_width` must be positive and finite, got -1"),
+    "max_steps": (lambda: sf.fit(HILL, 1, solver=sf.LevenbergMarquardt(max_steps=1.5)), TypeError, r"`solver.max_steps` must be an integer, got 1.5"),
+    "callback": (lambda: sf.fit(HILL, 1, callback=3), TypeError, r"`callback` must be a function of one `Progress`, got 3"),
+    "init components": (lambda: sf.fit(HILL, 2, init=sf.GaussianSurface([1.0], [[0, 0]], [np.eye(2)])), ValueError, r"`init.amplitudes` must have shape \(2,\)"),
+    "init negative": (lambda: sf.fit(HILL, 1, init=sf.GaussianSurface([-1.0], [[0, 0]], [np.eye(2)])), ValueError, r"`init.amplitudes` must not be negative, got -1"),
+    "init not definite": (lambda: sf.fit(HILL, 1, init=sf.GaussianSurface([1.0], [[0, 0]], [[[1, 2], [2, 1.0]]])), ValueError, r"symmetric positive definite"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused_before_any_work(case, monkeypatch):
+    call, kind, message = REFUSED[case]
+    monkeypatch.setattr("surfacefit._fit.run", lambda *a: pytest.fail("work was done"))
+    with pytest.raises(kind, match=message):
+        call()
+
+
+SMALL = sf.LevenbergMarquardt(max_steps=200)
+BRIGHT = np.zeros((9, 11))
+BRIGHT[4, 6] = 5.0
+
+ANSWERED = {
+    "constant map": (np.full((8, 9), 7.0), {}, 1e-9),
+    "constant map, no background": (np.full((8, 9), 7.0), {"background": None}, 1e-2),
+    "all zero": (np.zeros((8, 9)), {}, 1e-12),
+    "all zero, no background": (np.zeros((8, 9)), {"background": None}, 1e-3),
+    "one bright pixel": (BRIGHT, {}, 1e-3),
+    "one row": (HILL[5:6], {}, 1e-6),
+    "one column": (HILL[:, 8:9], {}, 1e-6),
+    "d = 1": (HILL[5], {}, 1e-6),
+    "heights of 1e-12": (HILL * 1e-12, {}, 1e-6),
+    "heights of 1e12": (HILL * 1e12, {}, 1e-6),
+    "far coordinates": (HILL, {"coords": (5e6 + 10 * np.arange(12), 5e6 + 10 * np.arange(15))}, 1e-6),
+    "integers": ((HILL * 1000).round().astype(np.int16), {}, 1e-3),
+    "booleans": (HILL > 2, {}, 0.5),
+    "float16": (HILL.astype(np.float16), {}, 1e-3),
+    "a list": (HILL.tolist(), {}, 1e-6),
+    "a JAX array": (jnp.asarray(HILL, jnp.float32), {}, 1e-5),
+    "plane": (HILL + 0.1 * Y - 0.2 * X, {"background": "plane"}, 1e-6),
+    "sigma of wide range": (HILL, {"sigma": 10.0 ** np.linspace(-6, 6, 180).reshape(12, 15)}, 1e-2),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERED)
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_odd_input_gets_a_good_answer(case, dtype):
+    heights, options, tolerance = ANSWERED[case]
+    result = sf.fit(heights, 1, solver=SMALL, dtype=dtype, **options)
+    size = np.abs(np.asarray(heights, float)).max() or 1.0
+    tolerance = max(tolerance, 1e-4 if dtype == "float32" else 0.0)
+    if case == "sigma of wide range" and dtype == "float32":
+        tolerance = 0.5  # weights over twelve decades are beyond single precision: an answer, not a good one
+    assert result.rmse <= tolerance * size
+    for leaf in jax.tree.leaves(result.surface):
+        assert np.isfinite(leaf).all()
+    assert np.isfinite(result.cost)
+    assert np.isfinite(result.r2)
+    assert result.message
+    assert result.summary()
+
+
+def test_duplicate_and_scattered_points_are_as_a_grid():
+    grid = sf.fit(HILL, 1)
+    points, heights = np.tile(POINTS, (2, 1)), np.tile(HILL.ravel(), 2)
+    twice = sf.fit_points(points, heights, 1)
+    same_surfaces(twice.surface, grid.surface, 1e-6)
+    assert twice.n_points == 360
+
+
+@pytest.mark.parametrize("how", ["nan", "mask", "masked array"])
+def test_what_is_ignored_plays_no_part(how):
+    hole = (Y > 6) & (X > 9)
+    spoiled = np.where(hole, 1e6, HILL)
+    options = {}
+    if how == "nan":
+        spoiled = np.where(hole, NAN, HILL)
+    elif how == "mask":
+        options["mask"] = hole
+    else:
+        spoiled = np.ma.array(spoiled, mask=hole)
+    result = sf.fit(spoiled, 1, **options)
+    assert result.n_points == 180 - hole.sum()
+    assert (result.n_nan, result.n_masked) == ((hole.sum(), 0) if how == "nan" else (0, hole.sum()))
+    np.testing.assert_allclose(result.predict(), HILL, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(result.residuals), hole)
+
+
+def test_sigma_weighs_as_counting_does():
+    noisy = HILL + np.random.default_rng(0).normal(size=HILL.shape) * 0.1
+    sigma = np.where(X < 8, 1.0, 1 / np.sqrt(2))
+    weighted = sf.fit(noisy, 1, sigma=sigma)
+    twice = X.ravel() >= 8
+    counted = sf.fit_points(np.vstack([POINTS, POINTS[twice]]), np.r_[noisy.ravel(), noisy.ravel()[twice]], 1, init=weighted.surface)
+    same_surfaces(weighted.surface, counted.surface, 1e-4)
+    np.testing.assert_allclose(weighted.cost, 0.5 * np.sum((weighted.residuals / sigma) ** 2), rtol=1e-9)
+
+
+def test_precision_follows_the_input():
+    assert sf.fit(HILL, 1).settings.dtype == "float64"
+    assert sf.fit(HILL.astype(np.float32), 1).settings.dtype == "float32"
+    assert sf.fit((10 * HILL).astype(np.uint8), 1).settings.dtype == "float64"
+    assert sf.fit(HILL, 1, dtype=np.float32).settings.dtype == "float32"
+    assert sf.fit(HILL, 1).rmse < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+@pytest.mark.parametrize("solver", ["lm", sf.Adam(max_steps=1500, learning_rate=0.05)])
+def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
+    covariances = {
+        "full": [[[4, 1.5], [1.5, 5]], [[3, -0.5], [-0.5, 2]]],
+        "diag": [[[4, 0], [0, 9]], [[3, 0], [0, 2]]],
+        "spherical": [[[4, 0], [0, 4]], [[2, 0], [0, 2]]],
+        "tied": [[[4, 1.5], [1.5, 5]]] * 2,
+    }[covariance_type]
+    truth = sf.GaussianSurface(np.array([3.0, 2.0]), np.array([[7.0, 6.0], [12.0, 17.0]]), np.array(covariances, float), 1.0)
+    y, x = np.mgrid[:20, :24]
+    heights = truth(np.stack([y, x], axis=-1))
+    result = sf.fit(heights, 2, covariance_type=covariance_type, solver=solver)
+    same_surfaces(result.surface, truth, 1e-5 if solver == "lm" else 0.1)
+    shape = {"full": 3, "diag": 2, "spherical": 1, "tied": 0}[covariance_type]
+    assert result.n_parameters == 2 * (3 + shape) + (3 if covariance_type == "tied" else 0) + 1
+
+
+def test_a_background_function_with_its_start():
+    heights = HILL + 5 * np.exp(-0.3 * Y)
+    result = sf.fit(heights, 1, background=(lambda q, x: q[0] + q[1] * jnp.exp(-q[2] * x[..., 0]), [0.0, 1.0, 0.1]))
+    np.testing.assert_allclose(result.surface.background.parameters, [1, 5, 0.3], rtol=1e-5)
+    np.testing.assert_allclose(result.predict(), heights, rtol=1e-7)
+
+
+def test_the_start_of_a_surface_is_kept_exactly_at_no_steps():
+    start = sf.GaussianSurface([3.0], [[5.0, 8.0]], [np.diag([4.0, 9.0])], 1.0)
+    result = sf.fit(HILL, 1, init=start, solver=sf.LevenbergMarquardt(max_steps=0))
+    same_surfaces(result.surface, start, 1e-12)
+    assert result.rmse < 1e-12
+    assert (result.steps, result.success) == (0, False)
+
+
+def test_callback_sees_progress_and_can_stop():
+    seen = []
+    noisy = HILL + np.random.default_rng(0).normal(size=HILL.shape)
+    result = sf.fit(noisy, 3, init="grid", callback=lambda progress: seen.append(progress) or len(seen) == 2)
+    assert result.status == sf.Status.STOPPED
+    assert not result.success
+    assert [p.steps for p in seen] == sorted({p.steps for p in seen})
+    assert seen[-1].steps == result.steps
+    np.testing.assert_allclose(seen[-1].rmse, result.rmse, rtol=1e-6)
+    np.testing.assert_allclose(seen[-1].surface().centers, result.surface.centers)
+
+
+def test_max_time_and_ctrl_c_return_the_best_so_far():
+    noisy = HILL + np.random.default_rng(0).normal(size=HILL.shape)
+    limited = sf.fit(noisy, 3, max_time=1e-3)
+    assert limited.status == sf.Status.MAX_TIME
+    assert np.isfinite(limited.rmse)
+
+    def interrupt(progress):
+        if progress.steps >= 3:
+            raise KeyboardInterrupt
+
+    stopped = sf.fit(noisy, 3, init="grid", callback=interrupt)
+    assert stopped.status == sf.Status.INTERRUPTED
+    assert "interrupted" in stopped.message
+    assert stopped.rmse < noisy.std()
+
+
+def test_timings_add_up_and_tell_compiling_apart():
+    jax.clear_caches()
+    begun = time.perf_counter()
+    first = sf.fit(HILL, 1)
+    wall = time.perf_counter() - begun
+    again = sf.fit(HILL, 1)
+    for result in (first, again):
+        parts = result.timings
+        assert 0 <= parts.total <= wall + 1
+        np.testing.assert_allclose(parts.start + parts.compile + parts.run, parts.total, atol=0.1)
+    assert first.timings.compile > 10 * again.timings.compile
+
+
+def test_sizes_of_about_the_same_compile_once():
+    sf.fit(np.random.default_rng(0).normal(size=(10, 14)), 1, init="grid")
+    again = sf.fit(np.random.default_rng(0).normal(size=(11, 13)), 1, init="grid", solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77))
+    assert again.timings.compile < 0.2
+
+
+def test_no_warning_reaches_the_user():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sf.fit(HILL.astype(np.float32), 1, progress=True)

@@ -1,0 +1,280 @@
+"""Pictures of results: what is drawn is the data, the model and the residual, in the right places."""
+
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.collections import EllipseCollection, QuadMesh
+from matplotlib.colors import to_rgba
+
+import surfacefit as sf
+from surfacefit._data import grid_data, point_data
+from surfacefit._result import FitResult, Settings, Timings
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RNG = np.random.default_rng(0)
+
+
+def result_of(surface, data):
+    """A result as a fit would give it, without the fit."""
+    settings = Settings("LevenbergMarquardt", "float64", "full", 0.25, 7)
+    return FitResult(surface, data, 0.0, sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
+
+
+def hills(n_dim, k, extent=10.0, background=1.0):
+    """K components with centres in [0, extent]^d."""
+    rng = np.random.default_rng(k)
+    factors = np.eye(n_dim) + 0.4 * np.tril(rng.normal(size=(k, n_dim, n_dim)))
+    return sf.GaussianSurface(rng.uniform(1, 2, k), rng.uniform(0, extent, (k, n_dim)), factors @ factors.swapaxes(1, 2), background)
+
+
+def map_result(k=3, shape=(12, 15), coords=None, mask=None, holes=()):
+    """A noisy map of K components over a grid, with NaN at the flat positions ``holes``."""
+    surface = hills(len(shape), k)
+    axes = grid_data(np.zeros(shape), coords).all_points
+    heights = surface(axes).reshape(shape) + 0.1 * RNG.normal(size=shape)
+    heights.flat[list(holes)] = np.nan
+    return result_of(surface, grid_data(heights, coords, mask))
+
+
+def point_result(k=3, n_dim=2, n_points=40, holes=()):
+    """The same at scattered points."""
+    surface, points = hills(n_dim, k), RNG.uniform(0, 10, (n_points, n_dim))
+    heights = surface(points) + 0.1 * RNG.normal(size=n_points)
+    heights[list(holes)] = np.nan
+    return result_of(surface, point_data(points, heights))
+
+
+def ellipses_of(figure):
+    return [artist for panel in figure.axes for artist in panel.collections if isinstance(artist, EllipseCollection)]
+
+
+def shown(panel):
+    """The one image of a panel as an array with NaN where nothing is drawn."""
+    (image,) = panel.images
+    return np.ma.filled(image.get_array().astype(float), np.nan)
+
+
+def test_map_shows_data_model_and_residual_as_they_are():
+    mask = np.zeros((12, 15), bool)
+    mask[3, 4:7] = True
+    result = map_result(mask=mask, holes=[0, 17])
+    figure = result.plot()
+    data, model, residual = figure.axes[:3]
+    assert len(figure.axes) == 5  # and two colorbars
+    np.testing.assert_array_equal(shown(data), np.where(result.data.used, result.data.heights, np.nan))
+    np.testing.assert_array_equal(shown(model), result.predict())
+    np.testing.assert_array_equal(shown(residual), result.residuals)
+    assert np.isnan(shown(data)).sum() == np.isnan(shown(residual)).sum() == 5
+    assert data.get_facecolor() == to_rgba("0.85")
+    assert f"{result.rmse:.3g}" in residual.get_title()
+
+
+def test_map_scales_are_shared_and_symmetric():
+    result = map_result(shape=(40, 50), holes=[3])
+    data, model, residual = (panel.images[0] for panel in result.plot().axes[:3])
+    assert data.get_clim() == model.get_clim() == (np.nanmin(result.data.heights), np.nanmax(result.data.heights))
+    low, high = residual.get_clim()
+    assert low == -high
+    assert np.nanmean(np.abs(result.residuals) <= high) == pytest.approx(0.995, abs=1e-3)
+
+
+def test_map_without_coords_is_an_image():
+    panel = map_result().plot().axes[1]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((-0.5, 14.5), (11.5, -0.5))
+    assert (panel.get_xlabel(), panel.get_aspect()) == ("column", 1.0)
+
+
+def test_map_with_coords_points_upwards():
+    panel = map_result(coords=[np.linspace(100, 111, 12), np.linspace(-7, 7, 15)]).plot().axes[0]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((-7.5, 7.5), (99.5, 111.5))
+    assert (panel.get_xlabel(), panel.get_ylabel(), panel.get_aspect()) == ("axis 1", "axis 0", 1.0)
+
+
+def test_map_with_unlike_steps_fills_its_panels():
+    assert map_result(coords=[10 * np.arange(12), np.arange(15)]).plot().axes[0].get_aspect() == "auto"
+
+
+def test_map_with_uneven_coords_keeps_every_cell_around_its_point():
+    y, x = np.array([0.0, 1, 3, 7, 20]), np.linspace(0, 3, 4)
+    result = map_result(shape=(5, 4), coords=[y, x], holes=[6])
+    figure = result.plot()
+    (mesh,) = figure.axes[0].collections
+    assert isinstance(mesh, QuadMesh)
+    np.testing.assert_allclose(mesh.get_coordinates()[:, 0, 1], [-0.5, 0.5, 2, 5, 13.5, 26.5])
+    np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), result.data.heights)
+    assert figure._repr_png_().startswith(PNG)
+
+
+def test_ellipse_of_a_known_component():
+    angle, widths = np.deg2rad(30), np.array([4.0, 2.0])
+    axes = np.array([[np.sin(angle), np.cos(angle)], [np.cos(angle), -np.sin(angle)]])  # rows: unit vectors (row, column)
+    surface = sf.GaussianSurface([3.0], [[10.0, 20.0]], [axes.T @ np.diag(widths**2) @ axes])
+    result = result_of(surface, grid_data(surface(np.stack(np.mgrid[:25, :40], axis=-1))))
+    (ellipse,) = ellipses_of(result.plot())
+    np.testing.assert_allclose(ellipse.get_offsets(), [[20, 10]])
+    np.testing.assert_allclose([ellipse.get_widths(), ellipse.get_heights()], [[8], [4]])
+    np.testing.assert_allclose(ellipse.get_angles(), [30])
+
+
+def test_ellipses_are_level_lines_of_their_components():
+    figure = map_result(k=5).plot()
+    (ellipse,), surface = ellipses_of(figure), hills(2, 5)
+    figure.draw_without_rendering()
+    to_pixels = figure.axes[1].transData
+    circle = np.stack([np.cos(t := np.linspace(0, 6, 20)), np.sin(t)], axis=1)
+    for k, (center, transform) in enumerate(zip(ellipse.get_offsets(), ellipse.get_transforms(), strict=True)):
+        in_pixels = ellipse.get_transform().transform(circle @ transform[:2, :2].T) + to_pixels.transform(center)
+        points = to_pixels.inverted().transform(in_pixels)[:, ::-1]
+        np.testing.assert_allclose(surface.component(k)(points), surface.amplitudes[k] * np.exp(-0.5))
+
+
+@pytest.mark.parametrize("make", [map_result, point_result])
+@pytest.mark.parametrize(
+    ("k", "asked", "drawn"), [(1, None, 1), (7, None, 7), (7, False, 0), (300, None, 300), (301, None, 0), (301, True, 301)]
+)
+def test_number_of_ellipses(make, k, asked, drawn):
+    figure = make(k).plot(ellipses=asked)
+    assert sum(len(artist.get_widths()) for artist in ellipses_of(figure)) == drawn
+    assert all(artist.axes is figure.axes[1] for artist in ellipses_of(figure))
+
+
+def test_ellipses_far_outside_do_not_move_the_panel():
+    surface = sf.GaussianSurface([1.0], [[500.0, -300.0]], [np.eye(2)])
+    panel = result_of(surface, grid_data(np.ones((12, 15)))).plot().axes[1]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((-0.5, 14.5), (11.5, -0.5))
+
+
+def test_scattered_points_are_where_they_are():
+    result = point_result(holes=[2, 5])
+    figure = result.plot()
+    assert len(figure.axes) == 5
+    used = result.data.used
+    for panel, values in [(figure.axes[0], result.data.heights), (figure.axes[2], result.residuals)]:
+        left_out, points = panel.collections
+        np.testing.assert_allclose(left_out.get_offsets(), result.data.points[~used][:, ::-1])
+        np.testing.assert_allclose(points.get_offsets(), result.data.points[used][:, ::-1])
+        np.testing.assert_array_equal(points.get_array(), values[used])
+
+
+def test_scattered_model_is_the_surface_over_the_box():
+    result = point_result()
+    (image,) = result.plot().axes[1].images
+    left, right, bottom, top = image.get_extent()
+    y = bottom + (np.arange(200) + 0.5) / 200 * (top - bottom)
+    x = left + (np.arange(200) + 0.5) / 200 * (right - left)
+    np.testing.assert_allclose(image.get_array(), result.surface(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)))
+    low, high = result.data.points.min(axis=0), result.data.points.max(axis=0)
+    assert bottom < low[0] < high[0] < top
+    assert left < low[1] < high[1] < right
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_curve_shows_data_model_components_and_residuals(scattered):
+    x = np.linspace(0, 10, 80)
+    surface = sf.GaussianSurface([2.0, 1.0], [[3.0], [7.0]], [[[0.25]], [[1.0]]], 0.5)
+    heights = surface(x) + 0.1 * RNG.normal(size=80)
+    heights[11] = np.nan
+    order = RNG.permutation(80)
+    result = result_of(surface, point_data(x[order], heights[order]) if scattered else grid_data(heights, x))
+    upper, lower = result.plot().axes
+    lines = {line.get_label(): line for line in upper.lines}
+    at, model = lines["model"].get_data()
+    assert len(at) == 1000
+    assert (np.diff(at) > 0).all()
+    np.testing.assert_allclose(model, surface(at))
+    np.testing.assert_allclose(lines["background"].get_ydata(), 0.5)
+    np.testing.assert_allclose(lines["components"].get_ydata(), 0.5 + 2 * np.exp(-0.5 * ((at - 3) / 0.5) ** 2))
+    assert len(upper.lines) == 5
+    used = result.data.used
+    np.testing.assert_array_equal(np.transpose(lines["data"].get_data()), np.c_[result.data.used_points, result.data.heights[used]])
+    np.testing.assert_array_equal(lower.lines[0].get_ydata(), result.residuals[used])
+
+
+def test_curve_with_many_components_shows_their_sum_only():
+    assert [line.get_label() for line in map_result(k=51, shape=(200,)).plot().axes[0].lines] == ["data", "model"]
+
+
+def test_curve_keeps_to_the_data_where_the_background_is_far_away():
+    surface = sf.GaussianSurface([1000.0], [[5.0]], [[[1e4]]], -999.0)
+    x = np.linspace(0, 10, 30)
+    assert result_of(surface, grid_data(surface(x), x)).plot().axes[0].get_ylim()[0] > -1
+
+
+def test_volume_shows_its_middle_slices():
+    result = map_result(shape=(6, 7, 9), holes=[3 * 63 + 20, 5])
+    figure = result.plot()
+    assert len(figure.axes) == 11
+    data = np.where(result.data.used, result.data.heights, np.nan)
+    for axis, middle in enumerate([3, 3, 4]):
+        panels = figure.axes[3 * axis : 3 * axis + 3]
+        for panel, values in zip(panels, [data, result.predict(), result.residuals], strict=True):
+            np.testing.assert_array_equal(shown(panel), np.take(values, middle, axis))
+        assert panels[0].get_title() == f"data, axis {axis} at {middle}"
+    assert np.isnan(shown(figure.axes[0])).sum() == 1
+    assert figure.axes[3].get_ylim() == (5.5, -0.5)
+
+
+def test_scattered_volume_shows_its_points_in_space():
+    result = point_result(n_dim=3, holes=[0])
+    figure = result.plot()
+    values = [result.data.heights, result.predict(), result.residuals]
+    for panel, expected in zip(figure.axes[:3], values, strict=True):
+        assert panel.name == "3d"
+        np.testing.assert_array_equal(panel.collections[-1].get_array(), expected[np.isfinite(expected)])
+
+
+def test_scattered_volume_keeps_to_the_box_of_its_points():
+    points = 100 + RNG.uniform(0, 1, (20, 3))
+    panel = result_of(hills(3, 1), point_data(points, np.arange(20.0))).plot().axes[0]
+    assert all(99 < low < high < 102 for low, high in (panel.get_xlim(), panel.get_ylim(), panel.get_zlim()))
+
+
+@pytest.mark.parametrize("result", [map_result(shape=(3, 3, 3, 3)), point_result(n_dim=4)], ids=["grid", "points"])
+def test_more_than_three_dimensions_are_refused(result):
+    with pytest.raises(ValueError, match=r"this fit has 4: use `result\.residuals`"):
+        result.plot()
+
+
+DEGENERATE = {
+    "constant map": lambda: result_of(sf.GaussianSurface([0.0], [[2.0, 2.0]], [np.eye(2)], 3.0), grid_data(np.full((6, 8), 3.0))),
+    "zero map": lambda: result_of(sf.GaussianSurface([0.0], [[2.0, 2.0]], [np.eye(2)]), grid_data(np.zeros((6, 8)))),
+    "one row": lambda: map_result(1, (1, 30)),
+    "one pixel": lambda: map_result(1, (1, 1)),
+    "one pixel used": lambda: map_result(1, (3, 3), holes=range(1, 9)),
+    "one sample": lambda: map_result(1, (1,)),
+    "constant curve": lambda: result_of(sf.GaussianSurface([0.0], [[2.0]], [[[1.0]]], 3.0), grid_data(np.full(9, 3.0))),
+    "flat volume with an empty slice": lambda: map_result(1, (1, 5, 20), holes=range(40, 60)),
+    "one point": lambda: point_result(1, n_points=1),
+    "points on a line": lambda: result_of(hills(2, 1), point_data(np.c_[np.arange(9), np.full(9, 2)], np.arange(9.0))),
+    "points that repeat": lambda: result_of(hills(2, 1), point_data(np.full((9, 2), 2), np.arange(9.0))),
+    "one point in space": lambda: point_result(1, n_dim=3, n_points=1),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_data_are_drawn_without_a_warning(name):
+    assert DEGENERATE[name]().plot()._repr_png_().startswith(PNG)
+
+
+def test_figure_is_saved_and_is_not_known_to_pyplot(tmp_path):
+    before = pyplot.get_fignums()
+    figure = map_result().plot()
+    for suffix in ("png", "pdf"):
+        figure.savefig(tmp_path / f"fit.{suffix}")
+        assert (tmp_path / f"fit.{suffix}").stat().st_size > 1000
+    assert pyplot.get_fignums() == before
+
+
+def test_notebook_shows_a_picture_without_any_setup():
+    formatters = pytest.importorskip("IPython.core.formatters")
+    shown_as, _ = formatters.DisplayFormatter().format(map_result().plot())
+    assert shown_as["image/png"].startswith(PNG)
+
+
+def test_missing_matplotlib_says_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"pip install surfacefit\[plot\]"):
+        map_result().plot()

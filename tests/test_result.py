@@ -1,0 +1,167 @@
+"""Results: numbers, text, and files that come back exactly."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import surfacefit as sf
+
+Y, X = np.mgrid[:14, :16].astype(float)
+HEIGHTS = 3 * np.exp(-0.5 * (((Y - 5) / 2) ** 2 + ((X - 8) / 3) ** 2)) + 1 + np.random.default_rng(0).normal(size=Y.shape) * 0.1
+
+
+def wave(parameters, points):
+    return parameters[0] + parameters[1] * jnp.cos(points[..., 0])
+
+
+RESULTS = {
+    "grid": lambda: sf.fit(HEIGHTS, 2),
+    "nan, mask, sigma, coords": lambda: sf.fit(
+        np.where(X > 13, np.nan, HEIGHTS), 1, mask=Y > 12, sigma=0.1 + 0.01 * X, absolute_sigma=True, coords=(np.arange(14) / 3, np.arange(16) * 7.0)
+    ),
+    "points, plane": lambda: sf.fit_points(np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane"),
+    "single precision, no background": lambda: sf.fit(HEIGHTS.astype(np.float32), 1, background=None),
+    "function": lambda: sf.fit(HEIGHTS, 1, background=(wave, [1.0, 0.1])),
+    "one dimension": lambda: sf.fit(HEIGHTS[5], 1),
+}
+
+
+@pytest.fixture(scope="module", params=RESULTS)
+def result(request):
+    return RESULTS[request.param]()
+
+
+def test_numbers_agree_with_their_definitions(result):
+    used = result.data.used
+    rest = (result.data.heights - result.predict())[used].astype(float)
+    np.testing.assert_allclose(result.rmse, np.sqrt(np.mean(rest**2)), rtol=1e-9)
+    heights = result.data.heights[used].astype(float)
+    np.testing.assert_allclose(result.r2, 1 - np.sum(rest**2) / np.sum((heights - heights.mean()) ** 2), rtol=1e-9)
+    sigma = 1.0 if result.data.sigma is None else result.data.sigma[used]
+    np.testing.assert_allclose(result.cost, 0.5 * np.sum((rest / sigma) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(result.history["cost"].min(), result.cost, rtol=1e-6)
+    assert result.n_points == used.sum()
+    assert len(result.history["cost"]) == result.steps
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+def test_files_come_back_exactly(result, tmp_path, suffix):
+    path = tmp_path / f"fit.{suffix}"
+    result.save(path)
+    loaded = sf.load(path, background=wave)
+    assert b"pickle" not in path.read_bytes()[:100]
+    for name in ("amplitudes", "centers", "covariances"):
+        exact(getattr(loaded.surface, name), getattr(result.surface, name))
+    exact(loaded.predict(), result.predict())
+    exact(loaded.residuals, result.residuals)
+    for name in result.history:
+        exact(loaded.history[name], result.history[name])
+    assert loaded.summary() == result.summary()
+    assert (loaded.cost, loaded.status, loaded.steps, loaded.timings, loaded.settings) == (
+        result.cost, result.status, result.steps, result.timings, result.settings,
+    )  # fmt: skip
+    second = tmp_path / f"again.{suffix}"
+    loaded.save(second)
+    if suffix == "json":
+        assert second.read_text() == path.read_text()
+    exact(loaded.standard_errors.centers, result.standard_errors.centers)
+
+
+def exact(found, expected):
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_missing_background_function_is_named(tmp_path):
+    path = tmp_path / "fit.json"
+    RESULTS["function"]().save(path)
+    loaded = sf.load(path)
+    with pytest.raises(ValueError, match=r"background function 'wave'.*load\(path, background=wave\)"):
+        loaded.predict()
+
+
+NO_FITS = {
+    "text": (b"hello", "is no surfacefit result"),
+    "other json": (b'{"a": 1}', "does not say format='surfacefit result'"),
+    "a list": (b"[1, 2]", "does not say format"),
+    "incomplete": (b'{"format": "surfacefit result", "version": 1}', "is no complete surfacefit result"),
+    "later version": (b'{"format": "surfacefit result", "version": 99}', "has version 99 of the format, this surfacefit reads version 1"),
+    "unknown dtype": (b'{"a": {"dtype": "float7", "shape": [1], "values": [1]}}', "is no surfacefit result"),
+    "empty": (b"", "is no surfacefit result"),
+}
+
+
+@pytest.mark.parametrize("case", NO_FITS)
+def test_a_file_that_is_no_fit(case, tmp_path):
+    content, message = NO_FITS[case]
+    path = tmp_path / "odd.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        sf.load(path)
+
+
+def test_an_npz_that_is_no_fit(tmp_path):
+    np.savez(tmp_path / "map.npz", z=HEIGHTS)
+    with pytest.raises(ValueError, match="is no surfacefit result"):
+        sf.load(tmp_path / "map.npz")
+
+
+def test_a_damaged_npz(tmp_path):
+    path = tmp_path / "fit.npz"
+    RESULTS["grid"]().save(path)
+    content = bytearray(path.read_bytes())
+    content[300:400] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is no surfacefit result"):
+        sf.load(path)
+
+
+def test_an_interrupt_before_the_first_step_loses_nothing(monkeypatch, tmp_path):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("surfacefit._solvers._loop._advance", interrupt)
+    result = sf.fit(HEIGHTS, 2)
+    assert (result.status, result.steps) == (sf.Status.INTERRUPTED, 0)
+    np.testing.assert_allclose(result.cost, 0.5 * np.nansum(result.residuals**2), rtol=1e-9)
+    result.save(tmp_path / "fit.json")
+
+
+def test_a_missing_file_and_a_wrong_suffix(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sf.load(tmp_path / "nothing.json")
+    with pytest.raises(ValueError, match=r"`path` must end in .json or .npz"):
+        RESULTS["one dimension"]().save(tmp_path / "fit.pkl")
+
+
+def test_json_is_readable_and_strict(tmp_path):
+    path = tmp_path / "fit.json"
+    RESULTS["grid"]().save(path)
+    document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"JSON holds {name}"))
+    assert document["version"] == 1
+    assert len(document["surface"]["amplitudes"]["values"]) == 2
+
+
+def test_summary_says_what_matters(result):
+    text = result.summary(1)
+    for word in ("status", "RMSE", "R2", "points", "parameters", "background", "solver", "compile", "amplitude"):
+        assert word in text
+    assert f"{result.rmse:.5g}" in text
+    assert all(len(line) <= 140 for line in text.splitlines())
+    html = result._repr_html_()
+    assert html.count("<table>") == 2
+    assert f"{result.rmse:.5g}" in html
+    assert repr(result).startswith("<FitResult: K=")
+
+
+def test_summary_counts_what_it_does_not_show():
+    assert "... and 1 smaller components" in RESULTS["grid"]().summary(1)
+
+
+def test_an_unconverged_fit_says_what_to_do():
+    result = sf.fit(HEIGHTS, 2, init="grid", solver=sf.LevenbergMarquardt(max_steps=2))
+    assert not result.success
+    assert "max_steps" in result.message
+    assert "NOT CONVERGED" in result.summary()

@@ -1,0 +1,175 @@
+"""Problems with known answers x solvers, and what the one loop promises."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import random_surface
+from problems import KNOWN, FunctionProblem
+
+import surfacefit as sf
+from surfacefit import Status
+from surfacefit._linear_solve import solve_cholesky, solve_qr
+from surfacefit._solvers import Limits, run
+
+SOLVERS = {
+    "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
+    "lm qr": (sf.LevenbergMarquardt(method="qr", xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
+    "adam": (sf.Adam(learning_rate=0.1, max_steps=6000), 2e-2),
+}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_minimum(solver, name):
+    function, start, minimum = KNOWN[name]
+    solver, tolerance = SOLVERS[solver]
+    # Powell's function is flat to fourth order at its minimum: the parameters are met to the square root.
+    tolerance = max(tolerance, 0.1) if name == "powell" and isinstance(solver, sf.Adam) else tolerance
+    with jax.enable_x64(True):
+        solution = jax.jit(sf.solve)(FunctionProblem(function), jnp.asarray(start), solver)
+    np.testing.assert_allclose(solution.params, minimum, atol=tolerance)
+
+
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30)])
+def test_pure_and_chunked_agree(solver):
+    function, start, _ = KNOWN["rosenbrock"]
+    with jax.enable_x64(True):
+        problem = FunctionProblem(function)
+        pure = sf.solve(problem, jnp.asarray(start), solver)
+        chunked, history = run(problem, [jnp.asarray(start)], solver, Limits())
+    np.testing.assert_allclose(pure.params, chunked.params, rtol=1e-9, atol=1e-12)
+    assert int(pure.steps) == int(chunked.steps) == len(history.cost)
+    assert int(pure.status) == int(chunked.status)
+
+
+def test_cost_never_rises_under_levenberg_marquardt():
+    function, start, _ = KNOWN["rosenbrock"]
+    with jax.enable_x64(True):
+        _, history = run(FunctionProblem(function), [jnp.asarray(start)], sf.LevenbergMarquardt(), Limits())
+    assert (np.diff(history.cost) <= 0).all()
+
+
+def test_adam_keeps_the_best_not_the_last():
+    bowl = FunctionProblem(lambda p: 1 + p**2)
+    with jax.enable_x64(True):
+        solution, history = run(bowl, [jnp.asarray([0.05])], sf.Adam(learning_rate=3.0, max_steps=5), Limits())
+    assert history.cost[-1] > history.cost.min()
+    assert float(solution.cost) <= history.cost.min()
+
+
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Adam(max_steps=50)])
+def test_a_cliff_of_nan_is_no_trap(solver):
+    """Beyond p = 1 the residual is NaN; the minimum inside is at 1 - 1e-3."""
+    cliff = FunctionProblem(lambda p: jnp.where(p < 1, p - 0.999, jnp.nan) + 1)
+    with jax.enable_x64(True):
+        solution = sf.solve(cliff, jnp.asarray([0.2]), solver)
+    assert np.isfinite(solution.params).all()
+    assert np.isfinite(solution.cost)
+    assert float(solution.cost) < 0.5 * 0.201**2 + 0.5
+
+
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Adam()])
+def test_a_start_without_a_finite_cost_says_so(solver):
+    nowhere = FunctionProblem(lambda p: p * jnp.nan)
+    with jax.enable_x64(True):
+        solution = sf.solve(nowhere, jnp.asarray([0.2]), solver)
+    assert int(solution.status) == Status.NON_FINITE
+    np.testing.assert_array_equal(solution.params, [0.2])
+
+
+def test_zero_residual_is_exact():
+    with jax.enable_x64(True):
+        solution = sf.solve(FunctionProblem(lambda p: p * 0.0), jnp.asarray([0.2]), sf.LevenbergMarquardt())
+    assert int(solution.status) == Status.EXACT
+
+
+def test_callback_time_limit_and_step_limit():
+    function, start, _ = KNOWN["rosenbrock"]
+    start = [jnp.asarray(start, jnp.float32)]
+    seen = []
+    stopped, _ = run(FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(callback=lambda s: seen.append(int(s.steps)) or True))
+    assert int(stopped.status) == Status.STOPPED
+    assert seen == [int(stopped.steps)]
+    late, _ = run(FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(deadline=time.perf_counter() - 1))
+    assert int(late.status) == Status.MAX_TIME
+    assert float(late.cost) < 24.2
+    short, history = run(FunctionProblem(function), start, sf.LevenbergMarquardt(max_steps=3), Limits())
+    assert int(short.status) == Status.MAX_STEPS
+    assert int(short.steps) == 3 == len(history.cost)
+
+
+def test_ctrl_c_keeps_the_best():
+    function, start, _ = KNOWN["rosenbrock"]
+
+    def interrupt(solution):
+        if int(solution.steps) >= 5:
+            raise KeyboardInterrupt
+
+    solution, history = run(FunctionProblem(function), [jnp.asarray(start, jnp.float32)], sf.LevenbergMarquardt(), Limits(callback=interrupt))
+    assert int(solution.status) == Status.INTERRUPTED
+    np.testing.assert_allclose(float(solution.cost), history.cost[-1])
+
+
+def test_the_best_start_wins_the_race():
+    wells = FunctionProblem(lambda p: jnp.where(p > 0, (p - 2) ** 2 + 0.1, (p + 2) ** 2 + 1.0))
+    with jax.enable_x64(True):
+        solution, _ = run(wells, [jnp.asarray([-3.0]), jnp.asarray([3.0])], sf.LevenbergMarquardt(), Limits())
+    np.testing.assert_allclose(solution.params, [2.0], atol=1e-2)
+
+
+def test_qr_and_cholesky_solve_the_same_system(rng):
+    matrix, residuals = rng.normal(size=(30, 6)), rng.normal(size=30)
+    scaling, mu = rng.uniform(0.5, 2, 6), 0.3
+    expected = np.linalg.solve(matrix.T @ matrix + mu * np.diag(scaling), -matrix.T @ residuals)
+    with jax.enable_x64(True):
+        by_qr = solve_qr(*(jnp.asarray(a) for a in (matrix, residuals, scaling)), jnp.asarray(mu))
+        by_cholesky, trusted = solve_cholesky(
+            *(jnp.asarray(a) for a in (matrix.T @ matrix, matrix.T @ residuals, scaling)), jnp.asarray(mu)
+        )
+    np.testing.assert_allclose(by_qr, expected, rtol=1e-10)
+    np.testing.assert_allclose(by_cholesky, expected, rtol=1e-10)
+    assert bool(trusted)
+
+
+def test_ill_conditioned_normal_equations_go_on_by_qr():
+    """A line on nearly equal abscissae: cond(J) = 1e7, whose square is at the limit of double precision."""
+    x = 1 + 1e-7 * np.arange(5)
+    target = 2 + 0.5 * (x - 1) / 1e-7
+
+    def function(p):
+        return p[0] + p[1] * (x - 1) / 1e-7 + p[2] * x - target
+
+    class CholeskyAlone(sf.LevenbergMarquardt):
+        fallback = None
+
+    jax.tree_util.register_dataclass(CholeskyAlone, ["max_steps", "ftol", "xtol", "gtol", "damping"], ["method"])
+    start = [0.0, 0.0, 0.0]
+    with jax.enable_x64(True):
+        gave_up = sf.solve(FunctionProblem(function), jnp.asarray(start), CholeskyAlone(damping=1e-15))
+        went_on = sf.solve(FunctionProblem(function), jnp.asarray(start), sf.LevenbergMarquardt(damping=1e-15))
+    assert int(gave_up.status) == Status.ILL_CONDITIONED
+    assert int(went_on.status) not in (Status.ILL_CONDITIONED, Status.NON_FINITE)
+    assert float(went_on.cost) < 1e-12
+
+
+def test_sixteen_maps_at_once_are_sixteen_fits(rng):
+    axis = np.linspace(-1, 1, 15)
+    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    truth = [sf.GaussianSurface(*random_surface(rng, 2, 2)) for _ in range(16)]
+    maps = np.stack([surface(points) for surface in truth])
+    start = sf.GaussianSurface(np.ones(2), np.array([[-0.3, 0.0], [0.3, 0.0]]), np.array([0.1 * np.eye(2)] * 2))
+    solver = sf.LevenbergMarquardt(max_steps=60)
+
+    def fitted(heights):
+        problem, params = sf.SurfaceProblem.from_start(jnp.asarray(points), heights, start)
+        return sf.solve(problem, params, solver)
+
+    with jax.enable_x64(True):
+        together = jax.jit(jax.vmap(fitted))(jnp.asarray(maps))
+        alone = [jax.jit(fitted)(jnp.asarray(one)) for one in maps]
+    np.testing.assert_allclose(together.cost, [one.cost for one in alone], rtol=1e-6, atol=1e-12)
+    np.testing.assert_array_equal(together.status, [one.status for one in alone])
+    assert len(set(np.asarray(together.steps).tolist())) > 1

@@ -1,0 +1,93 @@
+"""Starts: even lattices, peaks that are there, and what a start must keep."""
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._initial import STARTS, StartRequest
+from surfacefit._initial._grid import even_lattice
+
+
+def request_of(heights, count, seed=0):
+    axes = tuple(np.linspace(-1, 1, n) for n in heights.shape)
+    points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    used = np.isfinite(heights)
+    spacing = np.array([a[1] - a[0] for a in axes])
+    rng = np.random.default_rng(seed)
+    return StartRequest(points[used.ravel()], heights[used], count, spacing, rng, axes, used)
+
+
+def scattered(request):
+    return StartRequest(request.points, request.heights, request.n_components, request.spacing, request.rng)
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("shape", [(40,), (20, 31), (9, 8, 10)])
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("as_points", [False, True])
+def test_every_start_is_a_possible_surface(rng, start, shape, count, as_points):
+    request = request_of(rng.normal(size=shape), count)
+    surface = STARTS[start](scattered(request) if as_points else request)
+    d = len(shape)
+    assert (surface.amplitudes.shape, surface.centers.shape, surface.covariances.shape) == ((count,), (count, d), (count, d, d))
+    assert (surface.amplitudes > 0).all()
+    assert (np.linalg.eigvalsh(surface.covariances) > 0).all()
+    assert (np.abs(surface.centers) <= 1.3).all()
+
+
+@pytest.mark.parametrize("as_points", [False, True])
+def test_peaks_are_found_where_they_are(as_points):
+    axes = [np.linspace(-1, 1, 61), np.linspace(-1, 1, 81)]
+    points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    truth = sf.GaussianSurface(
+        np.array([3.0, 2.0, 1.0]),
+        np.array([[-0.5, -0.5], [0.5, 0.4], [-0.4, 0.6]]),
+        np.array([np.diag([0.02, 0.02]), [[0.02, 0.012], [0.012, 0.03]], np.diag([0.004, 0.004])]),
+    )
+    request = request_of(truth(points).reshape(61, 81), 3)
+    found = STARTS["peaks"](scattered(request) if as_points else request)
+    for amplitude, center, covariance in zip(truth.amplitudes, truth.centers, truth.covariances, strict=True):
+        nearest = np.argmin(np.linalg.norm(found.centers - center, axis=1))
+        assert np.linalg.norm(found.centers[nearest] - center) < 0.06
+        np.testing.assert_allclose(found.amplitudes[nearest], amplitude, rtol=0.35)
+        ratio = np.linalg.det(found.covariances[nearest]) / np.linalg.det(covariance)
+        assert 0.3 < ratio < 3
+
+
+def test_peaks_of_a_tilted_ellipse_point_its_way():
+    y, x = np.mgrid[-20:21, -20:21]
+    covariance = np.array([[20.0, 15.0], [15.0, 20.0]])
+    heights = sf.GaussianSurface([1.0], [[0, 0]], [covariance])(np.stack([y, x], axis=-1))
+    found = sf.fit(heights, 1, background=None, init="peaks", solver=sf.LevenbergMarquardt(max_steps=0)).surface
+    assert np.degrees(found.orientation[0]) == pytest.approx(45, abs=3)
+
+
+def test_no_peak_in_a_flat_map_is_no_failure():
+    found = STARTS["peaks"](request_of(np.zeros((12, 13)), 4))
+    assert (found.amplitudes > 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 32, 33])
+@pytest.mark.parametrize("samples", [(50,), (87, 61), (10, 300), (20, 20, 20), (1, 40)])
+def test_lattice_is_even_and_complete(count, samples):
+    positions, cells = even_lattice(count, np.array(samples, float))
+    assert positions.shape == (count, len(samples))
+    assert ((positions > 0) & (positions < 1)).all()
+    assert len(np.unique(positions.round(9), axis=0)) == count
+    np.testing.assert_allclose(np.prod(cells, axis=1).sum(), 1, rtol=0.35)
+
+
+def test_random_starts_follow_their_seed():
+    heights = np.random.default_rng(0).normal(size=(20, 20))
+    none = sf.LevenbergMarquardt(max_steps=0)
+    one, same, other = (sf.fit(heights, 3, init="random", seed=s, solver=none).surface.centers for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.allclose(one, other)
+
+
+def test_auto_is_no_worse_than_each_of_its_starts_early_on():
+    y, x = np.mgrid[:30, :30]
+    heights = np.exp(-0.5 * ((y - 8) ** 2 + (x - 20) ** 2) / 9) + np.exp(-0.5 * ((y - 20) ** 2 + (x - 9) ** 2) / 16)
+    forty = sf.LevenbergMarquardt(max_steps=40)
+    best = min(sf.fit(heights, 3, init=name, solver=forty).cost for name in STARTS)
+    assert sf.fit(heights, 3, solver=forty).cost <= best * (1 + 1e-6) + 1e-20

@@ -1,0 +1,114 @@
+"""The model: values against loops, views against geometry, and JAX's transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import random_surface, surface_by_loops
+
+import surfacefit as sf
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3, 4])
+def test_values_are_the_formula(rng, n_dim):
+    arrays = random_surface(rng, 5, n_dim)
+    points = rng.uniform(-1, 1, (40, n_dim))
+    surface = sf.GaussianSurface(*arrays, background=0.3)
+    expected = surface_by_loops(*arrays, points, lambda point: 0.3)
+    np.testing.assert_allclose(surface(points), expected, rtol=1e-12)
+    np.testing.assert_allclose(surface(points.reshape(8, 5, n_dim)), expected.reshape(8, 5), rtol=1e-12)
+
+
+def test_backgrounds(rng):
+    arrays = random_surface(rng, 2, 2)
+    points = rng.uniform(-1, 1, (30, 2))
+    plane = sf.PlaneBackground(1.5, np.array([0.5, -2.0]), np.array([0.1, 0.2]))
+    expected = surface_by_loops(*arrays, points, lambda p: 1.5 + 0.5 * (p[0] - 0.1) - 2 * (p[1] - 0.2))
+    np.testing.assert_allclose(sf.GaussianSurface(*arrays, plane)(points), expected, rtol=1e-12)
+    wave = sf.FunctionBackground(lambda q, x: q[0] * jnp.sin(q[1] * x[..., 0]), np.array([0.7, 3.0]))
+    expected = surface_by_loops(*arrays, points, lambda p: 0.7 * np.sin(3 * p[0]))
+    np.testing.assert_allclose(sf.GaussianSurface(*arrays, wave)(points), expected, rtol=1e-12)
+
+
+def test_many_points_in_blocks_are_the_same(rng, monkeypatch):
+    arrays = random_surface(rng, 3, 2)
+    points = rng.uniform(-1, 1, (103, 2))
+    whole = sf.GaussianSurface(*arrays)(points)
+    monkeypatch.setattr("surfacefit._surface.BLOCK_ELEMENTS", 60)
+    np.testing.assert_allclose(sf.GaussianSurface(*arrays)(points), whole, rtol=1e-14)
+
+
+def test_one_dimension_takes_plain_positions():
+    surface = sf.GaussianSurface([2.0], [[1.0]], [[[4.0]]])
+    np.testing.assert_allclose(surface(np.array([1.0, 3.0])), [2.0, 2 * np.exp(-0.5)])
+    assert surface(1.0) == 2.0
+
+
+def test_wrong_points_are_refused():
+    surface = sf.GaussianSurface([1.0], [[0.0, 0.0]], [np.eye(2)])
+    with pytest.raises(ValueError, match=r"`points` must have a last axis of length 2 .* got shape \(5, 3\)"):
+        surface(np.zeros((5, 3)))
+
+
+def test_views_of_a_known_ellipse():
+    angle = np.radians(30)  # from the second axis (x) towards the first (y)
+    major, minor = np.array([np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), -np.sin(angle)])
+    covariance = 9 * np.outer(major, major) + 4 * np.outer(minor, minor)
+    surface = sf.GaussianSurface([2.0, 1.0], [[0, 0], [5, 5]], [covariance, np.eye(2)])
+    np.testing.assert_allclose(surface.principal_widths[0], [3, 2])
+    np.testing.assert_allclose(np.abs(surface.principal_axes[0, 0] @ major), 1)
+    np.testing.assert_allclose(surface.orientation[0], angle)
+    np.testing.assert_allclose(surface.fwhm[0], 2.3548200450309493 * np.array([3, 2]))
+    np.testing.assert_allclose(surface.volumes, [2 * 2 * np.pi * 6, 2 * np.pi])
+    np.testing.assert_allclose(surface.volume, 26 * np.pi)
+
+
+def test_volume_is_the_integral(rng):
+    surface = sf.GaussianSurface(*random_surface(rng, 2, 2, scale=0.3))
+    axis = np.linspace(-6, 6, 601)
+    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(surface(points).sum() * (axis[1] - axis[0]) ** 2, surface.volume, rtol=1e-9)
+
+
+def test_sorted_by_falling_volume(rng):
+    surface = sf.GaussianSurface(*random_surface(rng, 6, 2), background=1.0).sorted()
+    assert (np.diff(surface.volumes) <= 0).all()
+    assert surface.background == 1.0
+    shuffled = surface.component([3, 1, 5, 0, 2, 4]).sorted()
+    np.testing.assert_array_equal(shuffled.centers, surface.centers)
+
+
+def test_orientation_needs_two_dimensions():
+    with pytest.raises(ValueError, match=r"`orientation` is an angle in 2-D; this surface has 3 dimensions"):
+        _ = sf.GaussianSurface([1.0], [[0.0] * 3], [np.eye(3)]).orientation
+
+
+def test_passes_jit_vmap_and_grad(rng):
+    arrays = [jnp.asarray(a, jnp.float32) for a in random_surface(rng, 3, 2)]
+    points = jnp.asarray(rng.uniform(-1, 1, (7, 2)), jnp.float32)
+    surface = sf.GaussianSurface(*arrays)
+    direct = surface(points)
+    assert direct.dtype == jnp.float32
+    np.testing.assert_allclose(jax.jit(lambda s, x: s(x))(surface, points), direct, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(surface)(points), direct, rtol=1e-5)
+
+    slope = jax.grad(lambda x: surface(x))(points[0])
+    h = 1e-3
+    for i in range(2):
+        step = h * np.eye(2, dtype=np.float32)[i]
+        difference = (float(surface(points[0] + step)) - float(surface(points[0] - step))) / (2 * h)
+        np.testing.assert_allclose(slope[i], difference, rtol=2e-2, atol=2e-3)
+
+    by_surface = jax.grad(lambda s: jnp.sum(s(points)))(surface)
+    unit = sf.GaussianSurface(jnp.ones(3, jnp.float32), *arrays[1:])
+    np.testing.assert_allclose(by_surface.amplitudes.sum(), unit(points).sum(), rtol=1e-5)
+    assert np.isfinite(by_surface.covariances).all()
+
+
+def test_surfaces_stack_under_vmap(rng):
+    surfaces = [sf.GaussianSurface(*(jnp.asarray(a) for a in random_surface(rng, 2, 2))) for _ in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *surfaces)
+    points = jnp.asarray(rng.uniform(-1, 1, (5, 2)), jnp.float32)
+    together = jax.vmap(lambda s: s(points))(stacked)
+    for one, surface in zip(together, surfaces, strict=True):
+        np.testing.assert_allclose(one, surface(points), rtol=1e-5)
