@@ -109,7 +109,15 @@ class NoBackground:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class ConstantBackground:
-    """b(x) = value, in the units of the heights."""
+    """A constant background, b(x) = value.
+
+    ``value`` is in the units of the heights. `surfacefit.fit` makes one for ``background="constant"``; given as
+    ``background=ConstantBackground(value)``, or in a start, ``value`` is where the fit begins.
+
+    >>> import numpy as np, surfacefit as sf
+    >>> float(sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]], sf.ConstantBackground(3.0))(0.0))
+    4.0
+    """
 
     value: Any
     shifts_heights = True
@@ -133,9 +141,16 @@ class ConstantBackground:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class PlaneBackground:
-    """b(x) = value + slopes . (x - origin).
+    """A plane as background, b(x) = value + slopes . (x - origin).
 
-    ``slopes`` (d,) are in heights per coordinate; ``origin`` (d,) is fixed, at the middle of the data.
+    ``value`` is in the units of the heights, ``slopes`` (d,) in heights per coordinate; ``origin`` (d,) is not
+    fitted: `surfacefit.fit` puts it in the middle of the data, where value and slopes are least correlated and
+    coordinates of millions cost no digits.
+
+    >>> import numpy as np, surfacefit as sf
+    >>> plane = sf.PlaneBackground(3.0, np.array([2.0]), np.array([10.0]))
+    >>> float(sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]], plane)(12.0))
+    7.0
     """
 
     value: Any
@@ -171,9 +186,16 @@ class PlaneBackground:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class FunctionBackground:
-    """b(x) = function(parameters, x) for a JAX function of parameters (m,) and points (..., d).
+    """A user's background, b(x) = function(parameters, x).
 
-    The function always sees the user's own units. ``scaling`` is None outside a fit.
+    ``function`` is a JAX function of parameters (m,) and points (..., d) that gives heights (...); it always sees the
+    user's own units. ``parameters`` (m,) are fitted together with the components. `surfacefit.fit` makes one of
+    ``background=(function, start)``. (``scaling`` is set inside a fit only.)
+
+    >>> import jax.numpy as jnp, numpy as np, surfacefit as sf
+    >>> decay = sf.FunctionBackground(lambda q, x: q[0] * jnp.exp(-q[1] * x[..., 0]), np.array([2.0, 0.5]))
+    >>> float(sf.GaussianSurface([1.0], [[9.0]], [[[0.01]]], decay)(0.0))
+    2.0
     """
 
     function: Callable[[Array, Array], Array] = field(metadata={"static": True})

@@ -13,11 +13,11 @@ import jax
 _spans: ContextVar[list[tuple[float, float]] | None] = ContextVar("surfacefit_compile_spans", default=None)
 
 
-def _listen(event: str, duration: float, **_: Any) -> None:
+def _listen(event: str, duration_secs: float, **_: Any) -> None:
     spans = _spans.get()
     if spans is not None and event.startswith("/jax/core/compile/"):
         now = time.perf_counter()
-        spans.append((now - duration, now))
+        spans.append((now - duration_secs, now))
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

@@ -80,7 +80,7 @@ class SurfaceData:
         else:
             extent = np.ptp(self.used_points, axis=0)
             n_distinct = len(np.unique(self.used_points, axis=0))
-            steps = extent / n_distinct ** (1 / max(1, np.count_nonzero(extent)))
+            steps = extent / n_distinct ** (1 / max(1, int(np.count_nonzero(extent))))
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
 
 
@@ -175,7 +175,8 @@ def _surface_data(
 ) -> SurfaceData:
     infinite = np.isinf(heights) & ~masked
     if infinite.any():
-        raise ValueError(f"`heights` must not be infinite, got {heights[infinite][0]} at index {first_index(infinite)}: mask such points, or make them NaN")
+        where = f"{heights[infinite][0]} at index {first_index(infinite)}"
+        raise ValueError(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
     nan = np.isnan(heights) & ~masked
     used = ~(nan | masked)
     if not used.any():

@@ -1,7 +1,7 @@
 """`fit` and `fit_points`: the way of the data from a user's arrays to a `FitResult`. Read this first.
 
-    user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device) -> _initial (start)
-                -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
+user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device) -> _initial (start)
+            -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
 """
 
 from __future__ import annotations
@@ -118,7 +118,13 @@ def fit(
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     model = _model(n_components, background, covariance_type, min_width)
     running = Running(
-        _init(init), count("seed", seed, 0), _solver(solver), fit_dtype(dtype, data.heights), progress, _callback(callback), _limit(max_time)
+        _init(init),
+        count("seed", seed, 0),
+        _solver(solver),
+        fit_dtype(dtype, data.heights),
+        progress,
+        _callback(callback),
+        _limit(max_time),
     )
     return _fit(data, model, running, begun)
 
@@ -165,7 +171,13 @@ def fit_points(
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     model = _model(n_components, background, covariance_type, min_width)
     running = Running(
-        _init(init), count("seed", seed, 0), _solver(solver), fit_dtype(dtype, data.heights), progress, _callback(callback), _limit(max_time)
+        _init(init),
+        count("seed", seed, 0),
+        _solver(solver),
+        fit_dtype(dtype, data.heights),
+        progress,
+        _callback(callback),
+        _limit(max_time),
     )
     return _fit(data, model, running, begun)
 
@@ -276,5 +288,5 @@ def _limit(max_time: Any) -> float | None:
 def _solver(solver: Any) -> Solver:
     if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
         count("solver.max_steps", solver.max_steps, 0)
-        return solver  # type: ignore[no-any-return]
+        return solver
     return SOLVERS[one_of("solver", solver, SOLVERS)]()

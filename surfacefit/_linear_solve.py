@@ -16,7 +16,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 
 def solve_cholesky(normal: Array, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
     """Step h (P,) from J^T J (P, P), J^T r (P,) and squared scales (P,), and whether it can be trusted."""
-    root, size, eps = jnp.sqrt(scaling), len(scaling), jnp.finfo(normal.dtype).eps
+    root, size, eps = jnp.sqrt(scaling), len(scaling), float(np.finfo(normal.dtype).eps)
     matrix = normal / (root[:, None] * root[None, :]) + damping * jnp.eye(size, dtype=normal.dtype)
     factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
     trusted = jnp.all(jnp.diag(factor) ** 2 > 4 * np.sqrt(size) * eps)

@@ -107,11 +107,12 @@ class Parameterization:
     def pack(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface; amplitudes and widths below their floors start just above."""
         dtype = self.floor.dtype
-        amplitudes, centers, covariances = (
-            jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
-        )
+        amplitudes, centers, covariances = (jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
         alpha = positive_inverse(jnp.maximum(amplitudes, SMALLEST_AMPLITUDE))
-        to_shape = lambda covariance: self.covariance.parameters(covariance, self.floor)  # noqa: E731
+
+        def to_shape(covariance: Array) -> Array:
+            return self.covariance.parameters(covariance, self.floor)
+
         columns, border = [alpha[:, None], centers], []
         if self.covariance.shared:
             border.append(to_shape(covariances.mean(axis=0)))
@@ -179,7 +180,10 @@ class Parameterization:
     def _factor_slopes(self, blocks: Array, shared: Array) -> Array:
         """d tril(L) / d shape (K, T, s)."""
         lower = np.tril_indices(self.n_dim)
-        entries = lambda shape: self.covariance.cholesky(shape, self.floor)[lower]  # noqa: E731
+
+        def entries(shape: Array) -> Array:
+            return self.covariance.cholesky(shape, self.floor)[lower]
+
         return jax.vmap(jax.jacfwd(entries))(self._shapes(blocks, shared))
 
 
@@ -191,7 +195,7 @@ def n_monomials(n_dim: int) -> int:
 @lru_cache(maxsize=8)
 def _shape_map(n_dim: int) -> np.ndarray:
     """S (q, T, d, d): the coefficient of monomial u_i u_n in df/dL_mn is sum_i S[., mn, i, m] a (L^{-1})_im."""
-    pairs = list(zip(*np.tril_indices(n_dim), strict=True))
+    pairs = [(m, n) for m in range(n_dim) for n in range(m + 1)]
     result = np.zeros((n_monomials(n_dim), len(pairs), n_dim, n_dim))
     for t, (m, n) in enumerate(pairs):
         for i in range(m, n_dim):

@@ -62,9 +62,7 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
     background = background_start(model.background, data.used_points, heights)
     if isinstance(init, GaussianSurface) and type(background_model(init.background)) is type(background):
         background = background_model(init.background)
-    scaling = scaling_of(
-        data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical"
-    )
+    scaling = scaling_of(data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
     parameterization = Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
         background=_on_device(background.to_internal(scaling), dtype),
@@ -74,7 +72,8 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
     _check_enough_points(data, model, parameterization)
     arrays = (scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
     spare = capacity(len(heights)) - len(heights)
-    problem = SurfaceProblem(*(_on_device(_padded(array, spare), dtype) for array in arrays), parameterization)
+    points, scaled, weights = (_on_device(_padded(array, spare), dtype) for array in arrays)
+    problem = SurfaceProblem(points, scaled, weights, parameterization)
     return Prepared(data, model, scaling, problem, background)
 
 

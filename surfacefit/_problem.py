@@ -63,8 +63,9 @@ def positive_scaling(diagonal: Array, floor: Array) -> Array:
 class SurfaceProblem:
     r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j).
 
-    points (N, d), heights (N,), weights (N,) = 1 / sigma. Nothing is scaled here: give points and heights of
-    order one, or use `surfacefit.fit`, which does so.
+    The pure core under `surfacefit.fit`, for those who write JAX: a pytree of points (N, d), heights (N,), weights
+    (N,) = 1 / sigma and a parameterisation, to be made by `from_start` and minimised by `surfacefit.solve`. Nothing is
+    scaled or checked here: give points and heights of order one.
     """
 
     points: Array
@@ -135,7 +136,7 @@ class SurfaceProblem:
 
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""
-        eps = jnp.finfo(self.heights.dtype).eps
+        eps = float(np.finfo(self.heights.dtype).eps)
         return half_square(self.weights * 4 * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
 
     def surface(self, params: Array) -> GaussianSurface:

@@ -35,7 +35,8 @@ def summary_html(result: FitResult, n_rows: int = 10) -> str:
     """The same for notebooks."""
     header, rows = _components(result, n_rows)
     facts = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>" for name, value in _facts(result)
+        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
+        for name, value in _facts(result)
     )
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -88,7 +89,7 @@ def _components(result: FitResult, n_rows: int) -> tuple[list[str], list[list[st
     columns = [surface.volumes[:, None], np.asarray(surface.amplitudes)[:, None], surface.centers, surface.principal_widths]
     if d == 2:
         header.append("angle/deg")
-        columns.append(np.degrees(surface.orientation)[:, None])
+        columns.append(np.degrees(surface.orientation)[:, None].round(6) % 180)
     table = np.hstack(columns)[:n_rows]
     return header, [[str(k), *(number(value) for value in row)] for k, row in enumerate(table)]
 

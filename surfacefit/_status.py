@@ -7,7 +7,12 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Codes carried through compiled loops; the host reads `STATUS`."""
+    """Why a fit ended, as the code that compiled loops carry.
+
+    CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
+    INTERRUPTED, STOPPED (by the callback), NON_FINITE and ILL_CONDITIONED keep the best surface found. What each
+    means, and what to do next, is in `FitResult.message`.
+    """
 
     RUNNING = 0
     CONVERGED_COST = 1

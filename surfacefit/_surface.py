@@ -48,9 +48,7 @@ def inverse_lower(factors: Array) -> Array:
 def evaluate(surface: GaussianSurface, points: Array) -> Array:
     """Heights of a surface at points (..., d), as a pure JAX function: passes jit, vmap and grad."""
     points = jnp.asarray(points)
-    amplitudes, centers, covariances = (
-        jnp.asarray(a, points.dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
-    )
+    amplitudes, centers, covariances = (jnp.asarray(a, points.dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
     inverses = inverse_lower(jnp.linalg.cholesky(covariances))
     flat = points.reshape(-1, points.shape[-1])
     squares = sum(u * u for u in whitened(flat, centers, inverses))
@@ -163,7 +161,9 @@ class GaussianSurface:
 
 def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_dim: int) -> GaussianSurface:
     """A surface given by a user, with arrays of the right shapes, amplitudes >= 0 and positive definite covariances."""
-    arrays = [np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64) for field in ("amplitudes", "centers", "covariances")]
+    arrays = [
+        np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64) for field in ("amplitudes", "centers", "covariances")
+    ]
     shapes = [(n_components,), (n_components, n_dim), (n_components, n_dim, n_dim)]
     for field, array, shape in zip(("amplitudes", "centers", "covariances"), arrays, shapes, strict=True):
         if array.shape != shape:
@@ -175,7 +175,9 @@ def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_di
     symmetric = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2)) <= 1e-6 * np.abs(covariances).max(axis=(1, 2))
     bad = ~symmetric | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
     if bad.any():
-        raise ValueError(f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index {int(bad.argmax())}")
+        raise ValueError(
+            f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index {int(bad.argmax())}"
+        )
     return GaussianSurface(amplitudes, centers, covariances, surface.background)
 
 

@@ -31,7 +31,9 @@ def make_problem(rng, n_dim, covariance_type="full", kind="constant", engine="de
     problem, params = sf.SurfaceProblem.from_start(
         points, heights, start, sigma=sigma, covariance_type=covariance_type, min_width=np.full(n_dim, 0.02)
     )
-    return jax.tree.map(lambda a: a, sf.SurfaceProblem(problem.points, problem.heights, problem.weights, problem.parameterization, ENGINES[engine])), params
+    return jax.tree.map(
+        lambda a: a, sf.SurfaceProblem(problem.points, problem.heights, problem.weights, problem.parameterization, ENGINES[engine])
+    ), params
 
 
 CASES = [(d, t, "constant") for d in (1, 2, 3) for t in TYPES] + [(2, t, b) for t in ("full", "tied") for b in BACKGROUNDS]
@@ -98,7 +100,9 @@ def test_parameters_round_trip(rng, n_dim, covariance_type):
         problem, params = make_problem(rng, n_dim, covariance_type)
         surface = problem.surface(params)
         np.testing.assert_allclose(problem.parameterization.pack(surface), params, rtol=1e-9, atol=1e-9)
-        heights = surface_by_loops(*(np.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances)), np.asarray(problem.points))
+        heights = surface_by_loops(
+            *(np.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances)), np.asarray(problem.points)
+        )
         expected = (heights + 0.3 - np.asarray(problem.heights)) * np.asarray(problem.weights)
         np.testing.assert_allclose(problem.residuals(params), expected, rtol=1e-9, atol=1e-12)
 

@@ -63,7 +63,9 @@ def test_axes_swapped(plain):
     swap = np.array([1, 0])
 
     def swapped(surface):
-        return sf.GaussianSurface(surface.amplitudes, np.asarray(surface.centers)[:, swap], np.asarray(surface.covariances)[:, swap][:, :, swap])
+        return sf.GaussianSurface(
+            surface.amplitudes, np.asarray(surface.centers)[:, swap], np.asarray(surface.covariances)[:, swap][:, :, swap]
+        )
 
     result = sf.fit(HEIGHTS.T, 2, init=swapped(START), solver=TIGHT)
     back = View(result)

@@ -19,7 +19,12 @@ def wave(parameters, points):
 RESULTS = {
     "grid": lambda: sf.fit(HEIGHTS, 2),
     "nan, mask, sigma, coords": lambda: sf.fit(
-        np.where(X > 13, np.nan, HEIGHTS), 1, mask=Y > 12, sigma=0.1 + 0.01 * X, absolute_sigma=True, coords=(np.arange(14) / 3, np.arange(16) * 7.0)
+        np.where(X > 13, np.nan, HEIGHTS),
+        1,
+        mask=Y > 12,
+        sigma=0.1 + 0.01 * X,
+        absolute_sigma=True,
+        coords=(np.arange(14) / 3, np.arange(16) * 7.0),
     ),
     "points, plane": lambda: sf.fit_points(np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane"),
     "single precision, no background": lambda: sf.fit(HEIGHTS.astype(np.float32), 1, background=None),

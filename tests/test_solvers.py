@@ -90,7 +90,9 @@ def test_callback_time_limit_and_step_limit():
     function, start, _ = KNOWN["rosenbrock"]
     start = [jnp.asarray(start, jnp.float32)]
     seen = []
-    stopped, _ = run(FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(callback=lambda s: seen.append(int(s.steps)) or True))
+    stopped, _ = run(
+        FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(callback=lambda s: seen.append(int(s.steps)) or True)
+    )
     assert int(stopped.status) == Status.STOPPED
     assert seen == [int(stopped.steps)]
     late, _ = run(FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(deadline=time.perf_counter() - 1))
@@ -108,7 +110,9 @@ def test_ctrl_c_keeps_the_best():
         if int(solution.steps) >= 5:
             raise KeyboardInterrupt
 
-    solution, history = run(FunctionProblem(function), [jnp.asarray(start, jnp.float32)], sf.LevenbergMarquardt(), Limits(callback=interrupt))
+    solution, history = run(
+        FunctionProblem(function), [jnp.asarray(start, jnp.float32)], sf.LevenbergMarquardt(), Limits(callback=interrupt)
+    )
     assert int(solution.status) == Status.INTERRUPTED
     np.testing.assert_allclose(float(solution.cost), history.cost[-1])
 

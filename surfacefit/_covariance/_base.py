@@ -15,7 +15,10 @@ class CovarianceType(Protocol):
     Implementations are stateless and hashable: they travel through ``jit`` as static data.
     """
 
-    shared: bool
+    @property
+    def shared(self) -> bool:
+        """Whether all components use the same numbers."""
+        ...
 
     def n_parameters(self, n_dim: int) -> int:
         """Number of free numbers."""

@@ -28,11 +28,14 @@ def grid_start(request: StartRequest) -> GaussianSurface:
 
 
 def positive_heights(request: StartRequest, centers: np.ndarray) -> np.ndarray:
-    """Mean heights (K,) of the points nearest to each centre, lifted to a small positive share of the largest."""
+    """Mean heights (K,) of the points nearest to each centre, lifted to a small positive share of the largest.
+
+    Where all heights vanish, the background already fits and components start next to nothing.
+    """
     nearest = min(NEIGHBOURS, len(request.points))
     _, index = cKDTree(request.points).query(centers, k=nearest)
     heights = request.heights[index].reshape(len(centers), -1).mean(axis=1)
-    return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1.0)
+    return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
 
 
 def even_lattice(count: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

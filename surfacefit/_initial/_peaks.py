@@ -62,15 +62,15 @@ def _strongest(residual: np.ndarray, weights: np.ndarray, count: int) -> list[tu
             gains.append(gain[peak])
             places.append((index + 0.5) * 2**level - 0.5)
             scales.append(np.full(len(index), scale * 2**level))
-    gain, place, scale = np.concatenate(gains), np.concatenate(places), np.concatenate(scales)
+    gain, place, width = np.concatenate(gains), np.concatenate(places), np.concatenate(scales)
     chosen: list[int] = []
     for candidate in np.argsort(-gain)[: 50 * count]:
         distance = np.linalg.norm(place[chosen] - place[candidate], axis=1)
-        if np.all(distance > APART * (scale[chosen] + scale[candidate])):
+        if np.all(distance > APART * (width[chosen] + width[candidate])):
             chosen.append(int(candidate))
         if len(chosen) == count:
             break
-    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(scale[i])) for i in chosen]
+    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i])) for i in chosen]
 
 
 def _pyramid(residual: np.ndarray, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -67,7 +67,7 @@ class Raster:
 
 def _binned(request: StartRequest) -> Raster:
     spread = np.ptp(request.points, axis=0) > 0
-    n_axes = max(1, np.count_nonzero(spread))
+    n_axes = max(1, int(np.count_nonzero(spread)))
     cells = max(1, round((len(request.points) / POINTS_PER_CELL) ** (1 / n_axes)))
     shape = np.where(spread, cells, 1)
     index = ((request.points - request.low) / request.extent * shape).astype(int)

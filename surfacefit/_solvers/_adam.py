@@ -30,7 +30,7 @@ class AdamState(NamedTuple):
     status: Array
     damping: Array
     moments: Any
-    count: Array
+    n_taken: Array
     brake: Array
 
 
@@ -73,19 +73,22 @@ class Adam:
             status=self._status(problem, cost, jnp.asarray(jnp.inf, cost.dtype)),
             damping=jnp.asarray(self.learning_rate, params.dtype),
             moments=self._transform().init(params),
-            count=jnp.asarray(0),
+            n_taken=jnp.asarray(0),
             brake=jnp.asarray(1.0, params.dtype),
         )
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
-        rate = state.brake * self.learning_rate * self._schedule()(state.count.astype(state.params.dtype))
+        rate = state.brake * self.learning_rate * self._schedule()(state.n_taken.astype(state.params.dtype))
         rate = jnp.asarray(rate, state.params.dtype)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
             direction, moments = self._transform().update(state.gradient, state.moments)
         trial = state.params - rate * direction
         cost, gradient = _cost_and_gradient(problem, trial)
         finite = jnp.isfinite(cost) & jnp.all(jnp.isfinite(gradient))
-        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)  # noqa: E731
+
+        def keep(new: Any, old: Any) -> Any:
+            return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+
         optimality = jnp.max(jnp.abs(gradient), initial=0.0)
         return AdamState(
             params=keep(trial, state.params),
@@ -95,7 +98,7 @@ class Adam:
             status=self._status(problem, keep(cost, state.cost), keep(optimality, state.optimality)),
             damping=rate,
             moments=keep(moments, self._transform().init(state.params)),
-            count=state.count + 1,
+            n_taken=state.n_taken + 1,
             brake=keep(state.brake, 0.5 * state.brake),
         )
 

@@ -42,7 +42,10 @@ class SolverState(Protocol):
 class Solver(Protocol):
     """A frozen record of settings, a pytree whose numbers are traced: changing them compiles nothing anew."""
 
-    max_steps: Any
+    @property
+    def max_steps(self) -> Any:
+        """Limit on steps."""
+        ...
 
     @property
     def fallback(self) -> Any:

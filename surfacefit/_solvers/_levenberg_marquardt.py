@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -136,7 +137,7 @@ class LevenbergMarquardt:
 
     def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: Trial) -> Array:
         trial_cost, actual, predicted, accepted, rounding = trial
-        eps = jnp.finfo(step.dtype).eps
+        eps = float(np.finfo(step.dtype).eps)
         root = jnp.sqrt(scaling)
         length, size = jnp.linalg.norm(root * step), jnp.linalg.norm(root * state.params)
         small = self.ftol * state.cost
@@ -165,6 +166,6 @@ def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, ac
     """Nielsen's rule, with the damping kept above rounding."""
     gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
     eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-    eased = jnp.maximum(eased, jnp.finfo(eased.dtype).eps)
+    eased = jnp.maximum(eased, float(np.finfo(eased.dtype).eps))
     damping = jnp.where(accepted, eased, state.damping * state.growth)
     return damping, jnp.where(accepted, jnp.full_like(state.growth, 2.0), 2 * state.growth)

@@ -27,7 +27,11 @@ RACE = 40
 
 
 class Solution(NamedTuple):
-    """The best parameters met, their cost, a `Status` code, and the number of steps taken."""
+    """What `surfacefit.solve` gives, as JAX arrays (with a leading axis under ``vmap``).
+
+    ``params`` (P,) are the best parameters met, ``cost`` is 1/2 |r|^2 there, ``status`` a `Status` code as an integer,
+    ``steps`` the number of steps taken.
+    """
 
     params: Array
     cost: Array
