@@ -17,9 +17,10 @@ SUITES = {
 def main() -> None:
     arguments = _parser().parse_args()
     suite = import_module(f"benchmarks.{arguments.suite}")
+    measured_on = results.environment()
     section = suite.run(Options(quick=arguments.quick, peers=tuple(arguments.peers)))
     if arguments.write:
-        results.write(arguments.suite, section)
+        results.write(arguments.suite, measured_on, section)
 
 
 def _parser() -> argparse.ArgumentParser:

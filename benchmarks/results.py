@@ -17,10 +17,10 @@ PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "lmfit", "astropy", "optimistix")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def write(suite: str, section: str) -> None:
+def write(suite: str, measured_on: str, section: str) -> None:
     """Replace the suite's section and keep the others."""
     begin, end = f"<!-- {suite}: begin -->", f"<!-- {suite}: end -->"
-    block = f"{begin}\n## {suite}\n\n{environment()}\n\n{section.strip()}\n{end}"
+    block = f"{begin}\n## {suite}\n\n{measured_on}\n\n{section.strip()}\n{end}"
     text = RESULTS.read_text() if RESULTS.exists() else TITLE
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     text = pattern.sub(lambda _: block, text) if pattern.search(text) else f"{text.rstrip()}\n\n{block}\n"
@@ -28,7 +28,7 @@ def write(suite: str, section: str) -> None:
 
 
 def environment() -> str:
-    """Date, commit, machine and versions, as one paragraph."""
+    """Date, commit, machine and versions, as one paragraph; to be asked before the run, which others may outdate."""
     packages = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
     return (
         f"{datetime.date.today().isoformat()}, commit {_commit()}; {_cpu()}, {os.cpu_count()} cores;"

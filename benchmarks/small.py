@@ -34,7 +34,7 @@ COLUMNS = {
     "RMSE ratio": 10,
     "same start s": 12,
     "auto start s": 12,
-    "remark": 40,
+    "remark": 45,
 }
 NOTES = """\
 cold: first fit, compiling included, imports not; warm: the second fit. Ratios are to surfacefit from the same start.
@@ -118,7 +118,7 @@ def _check_like_with_like(problem: PeerProblem) -> None:
 def _own(label: str, heights: np.ndarray, n_components: int, init: Any) -> tuple[Row, OwnFit]:
     cold, warm = _fit(heights, n_components, init), _fit(heights, n_components, init)
     result = warm.result
-    remark = "" if result.success else result.status.name.lower().replace("_", " ")
+    remark = "" if result.success else f"{result.status.name.lower()}, not converged"
     return Row(label, cold.result.timings.total, result.timings.total, result.steps, result.rmse, remark), warm
 
 

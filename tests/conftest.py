@@ -14,6 +14,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--x64", action="store_true", help="run with JAX's global 64-bit precision on")
+
+
+def pytest_configure(config):
+    jax.config.update("jax_enable_x64", config.getoption("--x64"))
+
+
 @pytest.fixture(autouse=True)
 def global_precision_stays():
     """No call may change JAX's global precision."""
