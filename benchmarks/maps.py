@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 import surfacefit as sf
-from surfacefit._initial import STARTS, StartRequest
 
 VOLCANO = Path(__file__).resolve().parents[2] / "shared" / "data" / "dem_volcano.npz"
 
@@ -30,18 +29,9 @@ def volcano() -> Map:
 
 
 def even_start(heights: np.ndarray, n_components: int) -> sf.GaussianSurface:
-    """The start that ``init="grid"`` stands for, in pixels and the units of the heights."""
-    axes = tuple(np.arange(float(n)) for n in heights.shape)
-    request = StartRequest(
-        points=pixels(heights.shape),
-        heights=heights.ravel(),
-        n_components=n_components,
-        spacing=np.ones(heights.ndim),
-        rng=np.random.default_rng(0),
-        axes=axes,
-        used=np.ones(heights.shape, bool),
-    )
-    return STARTS["grid"](request)
+    """The start that ``init="grid"`` stands for, in pixels and the units of the heights: a fit of no steps."""
+    no_steps = sf.LevenbergMarquardt(max_steps=0)
+    return sf.fit(heights, n_components, background=None, init="grid", solver=no_steps).surface
 
 
 def pixels(shape: tuple[int, ...]) -> np.ndarray:

@@ -65,13 +65,7 @@ class ChainRule(NamedTuple):
         """T^T m (P, ...), from moments (K, q, ...) of the monomials and (b, ...) of the background's columns."""
         own = jnp.einsum("kqp,kq...->kp...", self.own, moments, precision="highest")
         shared = jnp.einsum("kqs,kq...->s...", self.shared, moments, precision="highest")
-        return jnp.concatenate([own.reshape(-1, *own.shape[2:]), shared, background])
-
-    def transpose_rows(self, rows: Array) -> Array:
-        """T^T R (P, n), from all K q monomial rows followed by the background's, each of length n."""
-        n_components, n_monomials, _ = self.own.shape
-        split = n_components * n_monomials
-        return self.transpose(rows[:split].reshape(n_components, n_monomials, *rows.shape[1:]), rows[split:])
+        return jnp.concatenate([own.reshape(own.shape[0] * own.shape[1], *own.shape[2:]), shared, background])
 
 
 @register_dataclass

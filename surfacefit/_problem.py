@@ -19,7 +19,6 @@ from ._jacobian import DenseEngine, Engine, Jacobian
 from ._parameters import Parameterization
 from ._surface import GaussianSurface
 
-LARGEST_MOVE = 0.3
 SCALING_FLOOR = 1e-3
 
 
@@ -38,8 +37,8 @@ class Problem(Protocol):
         """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J."""
         ...
 
-    def restrict(self, params: Array, step: Array) -> Array:
-        """The part of a step within which the linearisation can be trusted."""
+    def restrict(self, params: Array, step: Array, reach: Array) -> Array:
+        """The part of a step that moves nothing by more than ``reach`` of its own size."""
         ...
 
     def rounding_cost(self) -> Array:
@@ -127,10 +126,10 @@ class SurfaceProblem:
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
 
-    def restrict(self, params: Array, step: Array) -> Array:
-        """Each component's part of the step, shortened to move it by at most 0.3 of its own widths."""
+    def restrict(self, params: Array, step: Array, reach: Array) -> Array:
+        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths."""
         change = self.parameterization.relative_change(params, step)
-        factor = jnp.minimum(1.0, LARGEST_MOVE / jnp.maximum(change, np.finfo(step.dtype).tiny))
+        factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
         return jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
-    CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
+    CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
     INTERRUPTED, STOPPED (by the callback), NON_FINITE and ILL_CONDITIONED keep the best surface found. What each
     means, and what to do next, is in `FitResult.message`.
     """
@@ -26,6 +26,7 @@ class Status(IntEnum):
     STOPPED = 9
     NON_FINITE = 10
     ILL_CONDITIONED = 11
+    CONVERGED_SLOWLY = 12
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ STATUS: dict[Status, StatusEntry] = {
     Status.CONVERGED_COST: StatusEntry(True, "converged: the cost no longer falls by more than `ftol`"),
     Status.CONVERGED_STEP: StatusEntry(True, "converged: the steps are shorter than `xtol`"),
     Status.CONVERGED_GRADIENT: StatusEntry(True, "converged: the gradient is below `gtol`"),
+    Status.CONVERGED_SLOWLY: StatusEntry(
+        True,
+        "converged for practical purposes: over the last `patience` steps the cost fell by less than `slack`",
+        "For the last digits, continue with `init=result.surface` and `slack=0`.",
+    ),
     Status.EXACT: StatusEntry(True, "converged: the surface meets the heights to rounding"),
     Status.PRECISION: StatusEntry(True, "converged: no step lowers the cost at this floating-point precision"),
     Status.MAX_STEPS: StatusEntry(

@@ -17,6 +17,8 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ._prepare import Model, Prepared, precision, prepare
+from ._problem import SurfaceProblem
+from ._scaling import Scaling
 from ._surface import GaussianSurface
 
 if TYPE_CHECKING:
@@ -35,23 +37,23 @@ def standard_errors(result: FitResult) -> GaussianSurface:
     with precision(float64):
         prepared = prepare(result.data, model, float64)
         start = prepared.scaling.surface_to_internal(result.surface)
-        params = prepared.problem.parameterization.pack(start)
-        normal, slopes = _linearized(prepared, params)
+        normal, slopes = (np.asarray(array) for array in _linearized(prepared.problem, prepared.scaling, start))
         errors = np.sqrt(_variances(normal, slopes) * _misfit(result, prepared))
         _, unravel = ravel_pytree(jax.tree.map(jnp.asarray, result.surface))
         return jax.tree.map(np.asarray, unravel(jnp.asarray(errors)))
 
 
-def _linearized(prepared: Prepared, params: Array) -> tuple[np.ndarray, np.ndarray]:
-    """J^T J (P, P) and the derivatives (M, P) of all physical numbers."""
-    problem, scaling = prepared.problem, prepared.scaling
+@jax.jit
+def _linearized(problem: SurfaceProblem, scaling: Scaling, surface: GaussianSurface) -> tuple[Array, Array]:
+    """J^T J (P, P) at a surface in the problem's units, and the derivatives (M, P) of all physical numbers."""
+    params = problem.parameterization.pack(surface)
 
     def physical(params: Array) -> Array:
         return ravel_pytree(scaling.surface_to_physical(problem.surface(params)))[0]
 
     residuals, jacobian = problem.linearize(params)
     normal, _ = jacobian.normal_equations(residuals)
-    return np.asarray(normal), np.asarray(jax.jit(jax.jacfwd(physical))(params))
+    return normal, jax.jacfwd(physical)(params)
 
 
 def _variances(normal: np.ndarray, slopes: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class FunctionProblem:
     def scaling(self, diagonal):
         return jnp.where(diagonal > 0, diagonal, 1.0)
 
-    def restrict(self, params, step):
+    def restrict(self, params, step, reach):
         return step
 
     def rounding_cost(self):

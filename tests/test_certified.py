@@ -28,6 +28,7 @@ def test_nist(real, name, start):
     assert result.success
 
 
+@pytest.mark.slow
 def test_lidar_from_perturbed_published_values(real):
     waves = real("lidar_waveforms_odd.npz")
     numbers = np.genfromtxt(real("lidar_gaussians_published_odd.csv"), delimiter=",", names=True)
@@ -61,6 +62,7 @@ def test_metadynamics_surface_is_its_hills(real):
     np.testing.assert_allclose(heights, expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_cryo_em_volume_from_its_own_start(real):
     volume = real("vol_emd3197_20.npz")["z"].astype(float)
     result = sf.fit(volume, 20)

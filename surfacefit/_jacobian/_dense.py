@@ -1,7 +1,7 @@
 """The plain engine: every component at every point, in chunks of points so that memory stays bounded.
 
-In each chunk the columns G = w g_k Phi(u_k) of all components and the columns of the background stand as the
-rows of one matrix; J = G T with the chain rule T, and J^T J = T^T (G^T G) T with one matrix product a chunk.
+In each chunk the columns G = w g_k Phi(u_k) of all components stand as the rows of one matrix, the few columns of
+the background beside it; J = G T with the chain rule T, and J^T J = T^T (G^T G) T with one matrix product a chunk.
 Nothing of size N x P is kept between operations: the exponentials cost far less than the products.
 """
 
@@ -51,21 +51,26 @@ class DenseJacobian:
 
     def mv(self, vector: Array) -> Array:
         coefficients, background = self.chain.apply(vector)
-        weights = jnp.concatenate([coefficients.ravel(), background])
-        product = jax.lax.map(lambda chunk: jnp.matmul(weights, self._rows(*chunk), precision="highest"), (self.points, self.weights))
-        return product.reshape(-1)[: self.n_points]
+
+        def product(chunk: tuple[Array, Array]) -> Array:
+            rows, border = self._rows(*chunk)
+            return _times(coefficients.ravel(), rows) + _times(background, border)
+
+        return jax.lax.map(product, (self.points, self.weights)).reshape(-1)[: self.n_points]
 
     def rmv(self, residuals: Array) -> Array:
-        moments = self._sum(lambda rows, r: jnp.matmul(rows, r, precision="highest"), residuals)
-        return self.chain.transpose_rows(moments)
+        moments, border = self._sum(lambda rows, border, r: (_times(rows, r), _times(border, r)), residuals)
+        return self.chain.transpose(self._by_component(moments), border)
 
     def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
-        def term(rows: Array, r: Array) -> tuple[Array, Array]:
-            return jnp.matmul(rows, rows.T, precision="highest"), jnp.matmul(rows, r, precision="highest")
+        def term(rows: Array, border: Array, r: Array) -> tuple[Array, ...]:
+            return _times(rows, rows.T), _times(rows, border.T), _times(border, border.T), _times(rows, r), _times(border, r)
 
-        gram, moments = self._sum(term, residuals)
-        half = self.chain.transpose_rows(gram)
-        return self.chain.transpose_rows(half.T), self.chain.transpose_rows(moments)
+        gram, cross, corner, moments, of_border = self._sum(term, residuals)
+        half = self.chain.transpose(self._by_component(gram), cross.T).T
+        across = self.chain.transpose(self._by_component(cross), corner)
+        normal = self.chain.transpose(self._by_component(half), across.T)
+        return normal, self.chain.transpose(self._by_component(moments), of_border)
 
     def block_diagonal(self) -> tuple[Array, Array]:
         n_blocks, _, size = self.chain.own.shape
@@ -73,26 +78,36 @@ class DenseJacobian:
         return diagonal_blocks(normal, n_blocks, size)
 
     def as_matrix(self) -> Array:
-        rows = jax.lax.map(lambda chunk: self.chain.transpose_rows(self._rows(*chunk)).T, (self.points, self.weights))
-        return rows.reshape(-1, rows.shape[2])[: self.n_points]
+        def transposed(chunk: tuple[Array, Array]) -> Array:
+            rows, border = self._rows(*chunk)
+            return self.chain.transpose(self._by_component(rows), border).T
 
-    def _rows(self, points: Array, weights: Array) -> Array:
-        """G^T (K q + b, n): monomial columns of the components, then the background's, at one chunk."""
+        matrix = jax.lax.map(transposed, (self.points, self.weights))
+        return matrix.reshape(-1, matrix.shape[2])[: self.n_points]
+
+    def _rows(self, points: Array, weights: Array) -> tuple[Array, Array]:
+        """G^T at one chunk: monomial rows of the components (K q, n), and the background's rows (b, n)."""
         rows = monomial_rows(points, weights, self.components)
-        return jnp.concatenate([rows.reshape(-1, rows.shape[-1]), background_rows(points, weights, self.components)])
+        return rows.reshape(-1, rows.shape[-1]), background_rows(points, weights, self.components)
 
-    def _sum(self, term: Callable[[Array, Array], Any], residuals: Array) -> Any:
-        """Sum over chunks of term(rows, residuals), each a pytree of arrays."""
-        chunks = _chunks(residuals, self.points.shape[1])
-        first = term(self._rows(self.points[0], self.weights[0]), chunks[0])
+    def _by_component(self, rows: Array) -> Array:
+        """(K q, ...) -> (K, q, ...)."""
+        return rows.reshape(*self.chain.own.shape[:2], *rows.shape[1:])
+
+    def _sum(self, term: Callable[[Array, Array, Array], Any], residuals: Array) -> Any:
+        """Sum over chunks of term(rows, background rows, residuals), a pytree of arrays."""
+        chunks = (self.points, self.weights, _chunks(residuals, self.points.shape[1]))
+
+        def at(points: Array, weights: Array, r: Array) -> Any:
+            return term(*self._rows(points, weights), r)
+
+        def add(total: Any, chunk: tuple[Array, ...]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, at(*chunk)), None
+
+        first = at(*(chunk[0] for chunk in chunks))
         if len(self.points) == 1:
             return first
-
-        def add(total: Any, chunk: tuple[Array, Array, Array]) -> tuple[Any, None]:
-            points, weights, r = chunk
-            return jax.tree.map(jnp.add, total, term(self._rows(points, weights), r)), None
-
-        return jax.lax.scan(add, first, (self.points[1:], self.weights[1:], chunks[1:]))[0]
+        return jax.lax.scan(add, first, tuple(chunk[1:] for chunk in chunks))[0]
 
 
 @register_dataclass
@@ -144,6 +159,11 @@ def background_rows(points: Array, weights: Array, components: Components) -> Ar
     if vector.size == 0:
         return jnp.zeros((0, len(points)), weights.dtype)
     return jax.jacfwd(lambda v: weights * background.with_vector(v)(points))(vector).T
+
+
+def _times(a: Array, b: Array) -> Array:
+    """Matrix product in full precision: TF32 on a GPU would ruin the normal equations."""
+    return jnp.matmul(a, b, precision="highest")
 
 
 def _heights(points: Array, components: Components) -> Array:

@@ -105,7 +105,7 @@ class _Lane:
 
     def __init__(self, problem: Problem, start: Array, solver: Solver):
         self.problem, self.solver = problem, solver
-        self.carry = begin(solver, problem, start)
+        self.carry = _begin(solver, problem, start)
         self.records: list[Record] = []
         self.n_next = 1
 
@@ -144,9 +144,9 @@ class _Lane:
 
 
 def begin(solver: Solver, problem: Problem, params: Array) -> Carry:
-    """The carry before the first step. A cost of infinity means that none is known yet."""
+    """The carry before the first step."""
     state = solver.init(problem, params)
-    return Carry(state, Solution(params, jnp.full_like(state.cost, jnp.inf), jnp.asarray(int(Status.RUNNING)), jnp.asarray(0)))
+    return Carry(state, Solution(params, state.cost, state.status, jnp.asarray(0)))
 
 
 def resumed(carry: Carry) -> Carry:
@@ -186,6 +186,7 @@ def _better(best: Solution, state: Any) -> Solution:
     return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + 1)
 
 
+_begin = jax.jit(begin)
 _advance = jax.jit(partial(advance, n_rows=CHUNK))
 
 
