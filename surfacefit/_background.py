@@ -65,12 +65,22 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray) -> Ba
     if callable(option):
         raise TypeError("`background` as a function needs its start too: give `background=(function, start)`")
     origin = (points.min(axis=0) + points.max(axis=0)) / 2
+    if not isinstance(option, str):
+        raise TypeError(f"`background` must be None, 'constant', 'plane', a background object or (function, start), got {option!r}")
     if one_of("background", option, ["constant", "plane"]) == "constant":
         return ConstantBackground(np.quantile(heights, 0.1))
     columns = np.column_stack([np.ones(len(points)), (points - origin) / np.maximum(np.ptp(points, axis=0), 1e-300)])
     value, *slopes = np.linalg.lstsq(columns, heights, rcond=None)[0]
     rest = np.quantile(heights - columns @ np.array([value, *slopes]), 0.1)
     return PlaneBackground(value + rest, np.array(slopes) / np.maximum(np.ptp(points, axis=0), 1e-300), origin)
+
+
+def continued(asked: BackgroundModel, given: Background) -> BackgroundModel:
+    """The background asked for, starting from the numbers of a given one of its kind."""
+    model = background_model(given)
+    if type(model) is not type(asked) or np.shape(model.vector()) != np.shape(asked.vector()):
+        return asked
+    return asked.with_vector(model.vector()) if isinstance(asked, FunctionBackground) else model
 
 
 def _function_start(function: Callable[..., Any], start: Any, points: np.ndarray) -> FunctionBackground:

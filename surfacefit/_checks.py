@@ -62,7 +62,7 @@ def real_array(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` must hold real numbers, got dtype {array.dtype}{_WAY_OUT.get(array.dtype.kind, '')}")
     if array.dtype in (np.float32, np.float64):
-        return array
+        return array.copy()  # results keep their data, whatever the user does to his array later
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ._checks import count, names_its_options, one_of, positive_number
+from ._compile import quick_jit
 from ._compile_clock import compile_clock, seconds
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData, fit_dtype, grid_data, point_data
@@ -24,7 +24,7 @@ from ._parameters import Parameterization
 from ._prepare import Model, Prepared, precision, prepare
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
-from ._solvers import SOLVERS, Limits, Solution, Solver, run
+from ._solvers import SOLVERS, LevenbergMarquardt, Limits, Solution, Solver, run
 from ._status import Status
 from ._surface import GaussianSurface, checked_surface
 from ._threads import calm_blas
@@ -205,7 +205,7 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
 
 
 RACERS = ("peaks", "grid", "random")
-_pack = jax.jit(Parameterization.pack)
+_pack = quick_jit(Parameterization.pack)
 
 
 def _starts(prepared: Prepared, running: Running) -> list[GaussianSurface]:
@@ -216,6 +216,8 @@ def _starts(prepared: Prepared, running: Running) -> list[GaussianSurface]:
         return [scaling.surface_to_internal(replace(start, background=prepared.background))]
     with precision(np.dtype(np.float64)):
         background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
+    if not np.isfinite(background).all():
+        raise ValueError("`background` must be finite at its start at every point, got NaN or infinity: choose another start")
     request = StartRequest(
         points=scaling.points(data.used_points),
         heights=(data.used_heights - background) / scaling.height_scale,
@@ -246,7 +248,7 @@ def _result(solution: Solution, prepared: Prepared, running: Running, history: d
     model, data = prepared.model, prepared.data
     surface = prepared.surface(solution.params).sorted()
     cost = float(solution.cost) * prepared.cost_unit
-    if not np.isfinite(cost):  # interrupted before the first step came back
+    if not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
         cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
     return FitResult(
         surface=surface,
@@ -288,5 +290,10 @@ def _limit(max_time: Any) -> float | None:
 def _solver(solver: Any) -> Solver:
     if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
         count("solver.max_steps", solver.max_steps, 0)
+        if isinstance(solver, LevenbergMarquardt):
+            positive_number("solver.damping", solver.damping)
+            count("solver.patience", solver.patience)
+            if np.shape(solver.reach) != (2,) or not 0 < solver.reach[0] <= solver.reach[1]:
+                raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
         return solver
     return SOLVERS[one_of("solver", solver, SOLVERS)]()

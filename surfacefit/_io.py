@@ -93,7 +93,7 @@ def _document(result: FitResult) -> dict[str, Any]:
             "covariances": np.asarray(surface.covariances),
             "background": _background_to_document(surface.background),
         },
-        "fit": {"cost": float(result.cost), "status": result.status.name, "steps": result.steps},
+        "fit": {"cost": np.asarray(result.cost, np.float64), "status": result.status.name, "steps": result.steps},
         "settings": asdict(result.settings),
         "timings": asdict(result.timings),
         "history": dict(result.history),
@@ -108,7 +108,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
     return FitResult(
         surface=GaussianSurface(**surface),
         data=SurfaceData(**data),
-        cost=document["fit"]["cost"],
+        cost=float(document["fit"]["cost"]),
         status=Status[document["fit"]["status"]],
         steps=document["fit"]["steps"],
         history=document["history"],
@@ -163,7 +163,6 @@ def _array_to_json(array: np.ndarray) -> dict[str, Any]:
     plain = array.dtype == np.float64 and array.size <= LONGEST_LIST and bool(np.isfinite(array).all())
     if plain:
         return {"dtype": "float64", "shape": list(array.shape), "values": array.ravel().tolist()}
-    array = np.ascontiguousarray(array)
     little = array.astype(array.dtype.newbyteorder("<"))
     return {"dtype": array.dtype.name, "shape": list(array.shape), "base64": base64.b64encode(little.tobytes()).decode("ascii")}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._background import NoBackground, background_model, background_start
+from ._background import NoBackground, background_start, continued
+from ._compile import quick_jit
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._parameters import Parameterization
@@ -39,7 +41,7 @@ class Prepared:
     problem: SurfaceProblem
     background: Any
 
-    @property
+    @cached_property
     def cost_unit(self) -> float:
         """Cost in the user's units for a cost of one in the problem's."""
         return float((self.scaling.height_scale * _weight_unit(self.data)) ** 2)
@@ -47,21 +49,23 @@ class Prepared:
     def surface(self, params: Any) -> GaussianSurface:
         """The surface in the user's units, as NumPy arrays in float64."""
         with precision(np.dtype(params.dtype)):
-            internal = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), _surface(self.problem, params))
+            parts = _components(self.problem.parameterization, params)
+        amplitudes, centers, factors, _, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
+        internal = GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2), model)
         physical = self.scaling.surface_to_physical(internal)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
 
 
-_surface = jax.jit(SurfaceProblem.surface)
+_components = quick_jit(Parameterization.components)
 
 
 def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) -> Prepared:
     """Checks that need data and model together, units of order one, and the arrays on the device."""
     heights = data.used_heights.astype(np.float64)
     background = background_start(model.background, data.used_points, heights)
-    if isinstance(init, GaussianSurface) and type(background_model(init.background)) is type(background):
-        background = background_model(init.background)
+    if isinstance(init, GaussianSurface):
+        background = continued(background, init.background)
     scaling = scaling_of(data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
     parameterization = Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
@@ -70,10 +74,10 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
         n_components=model.n_components,
     )
     _check_enough_points(data, model, parameterization)
-    arrays = (scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
     spare = capacity(len(heights)) - len(heights)
-    points, scaled, weights = (_on_device(_padded(array, spare), dtype) for array in arrays)
-    problem = SurfaceProblem(points, scaled, weights, parameterization)
+    weights = np.pad(data.weights / _weight_unit(data), (0, spare))
+    points, internal = _padded(scaling.points(data.used_points), spare), _padded(scaling.heights(heights), spare)
+    problem = SurfaceProblem(*_on_device((points, internal, weights), dtype), parameterization)
     return Prepared(data, model, scaling, problem, background)
 
 
@@ -100,8 +104,8 @@ def capacity(n_points: int) -> int:
 
 
 def _padded(array: np.ndarray, spare: int) -> np.ndarray:
-    """With zeros at the end: points at the middle of the map with weight zero."""
-    return np.pad(array, [(0, spare)] + [(0, 0)] * (array.ndim - 1))
+    """With the last entry repeated, so that whatever is evaluated there is as finite as at the data."""
+    return np.pad(array, [(0, spare)] + [(0, 0)] * (array.ndim - 1), mode="edge")
 
 
 def _on_device(tree: Any, dtype: np.dtype) -> Any:

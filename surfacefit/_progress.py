@@ -18,7 +18,8 @@ SHOWN_AFTER = 1.0
 class Progress:
     """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
 
-    ``steps`` taken so far, best ``cost`` and ``rmse`` so far in the user's units, ``elapsed`` seconds, and
+    ``steps`` taken so far, best ``cost`` and ``rmse`` so far in the user's units (with
+    ``sigma``, this ``rmse`` weighs points as the cost does), ``elapsed`` seconds, and
     ``surface()``, the best `GaussianSurface` so far.
     """
 

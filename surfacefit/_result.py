@@ -127,8 +127,9 @@ class FitResult:
         """1 - sum(residuals^2) / sum((z - mean z)^2); for a map without variation 1 if met, else 0."""
         heights = self.data.used_heights.astype(float)
         spread = float(np.mean((heights - heights.mean()) ** 2))
-        if spread <= np.finfo(float).eps * float(np.mean(heights**2)):
-            return 1.0 if self.rmse**2 <= 1e-12 * float(np.mean(heights**2)) else 0.0
+        rounding = (8 * float(np.finfo(float).eps)) ** 2 * float(np.mean(heights**2))
+        if spread <= rounding:
+            return 1.0 if self.rmse <= 1e-6 * float(np.sqrt(np.mean(heights**2))) else 0.0
         return 1 - self.rmse**2 / spread
 
     @cached_property

@@ -46,7 +46,7 @@ STATUS: dict[Status, StatusEntry] = {
     Status.CONVERGED_SLOWLY: StatusEntry(
         True,
         "converged for practical purposes: over the last `patience` steps the cost fell by less than `slack`",
-        "For the last digits, continue with `init=result.surface` and `slack=0`.",
+        "For the last digits, continue with `init=result.surface, solver=sf.LevenbergMarquardt(slack=0)`.",
     ),
     Status.EXACT: StatusEntry(True, "converged: the surface meets the heights to rounding"),
     Status.PRECISION: StatusEntry(True, "converged: no step lowers the cost at this floating-point precision"),
@@ -64,8 +64,8 @@ STATUS: dict[Status, StatusEntry] = {
     Status.STOPPED: StatusEntry(False, "stopped by the callback; the best surface so far is kept"),
     Status.NON_FINITE: StatusEntry(
         False,
-        "stopped because the cost became infinite; the best surface so far is kept",
-        "Heights or `sigma` may span too many orders of magnitude for this precision: try dtype='float64'.",
+        "stopped because the cost or its derivatives are not finite; the best surface so far is kept",
+        "Look for a background function that is not finite; where heights or `sigma` span many decades, try dtype='float64'.",
     ),
     Status.ILL_CONDITIONED: StatusEntry(
         False,

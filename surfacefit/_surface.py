@@ -53,7 +53,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     flat = points.reshape(-1, points.shape[-1])
     squares = sum(u * u for u in whitened(flat, centers, inverses))
     heights = jnp.einsum("k,kn->n", amplitudes, jnp.exp(-0.5 * squares), precision="highest")
-    return heights.reshape(points.shape[:-1]) + background_model(surface.background)(points)
+    return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])
 
 
 _evaluate = jax.jit(evaluate)

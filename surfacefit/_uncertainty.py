@@ -38,7 +38,8 @@ def standard_errors(result: FitResult) -> GaussianSurface:
         prepared = prepare(result.data, model, float64)
         start = prepared.scaling.surface_to_internal(result.surface)
         normal, slopes = (np.asarray(array) for array in _linearized(prepared.problem, prepared.scaling, start))
-        errors = np.sqrt(_variances(normal, slopes) * _misfit(result, prepared))
+        variances, unit = _variances(normal, slopes), _misfit(result, prepared)
+        errors = np.sqrt(np.where(np.isinf(variances), np.inf, np.where(variances > 0, np.maximum(variances, 1e-300) * unit, 0.0)))
         _, unravel = ravel_pytree(jax.tree.map(jnp.asarray, result.surface))
         return jax.tree.map(np.asarray, unravel(jnp.asarray(errors)))
 

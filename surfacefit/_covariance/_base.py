@@ -44,5 +44,5 @@ def positive_inverse(value: Array) -> Array:
 
 
 def above_floor(value: Array, floor: Array) -> Array:
-    """Free number of a width that must exceed ``floor``; widths at or below it start 5 % above."""
-    return positive_inverse(jnp.maximum(value - floor, 0.05 * floor))
+    """Free number of a width that must exceed ``floor``; widths at or below it start 0.1 % above."""
+    return positive_inverse(jnp.maximum(value - floor, 1e-3 * floor))

@@ -1,4 +1,4 @@
-"""Balls: one width for all axes (the data door scales all axes alike for this type)."""
+"""Balls: one width for all axes (`_scaling` scales all axes alike for this type)."""
 
 from __future__ import annotations
 

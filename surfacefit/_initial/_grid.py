@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .._surface import GaussianSurface
 from ._request import StartRequest
 
 WIDTH_PER_CELL = 0.5
-NEIGHBOURS = 4
 
 
 def grid_start(request: StartRequest) -> GaussianSurface:
@@ -28,13 +26,12 @@ def grid_start(request: StartRequest) -> GaussianSurface:
 
 
 def positive_heights(request: StartRequest, centers: np.ndarray) -> np.ndarray:
-    """Mean heights (K,) of the points nearest to each centre, lifted to a small positive share of the largest.
+    """Mean heights (K,) of the cells around each centre, lifted to a small positive share of the largest.
 
     Where all heights vanish, the background already fits and components start next to nothing.
     """
-    nearest = min(NEIGHBOURS, len(request.points))
-    _, index = cKDTree(request.points).query(centers, k=nearest)
-    heights = request.heights[index].reshape(len(centers), -1).mean(axis=1)
+    sums, weights = request.raster.around(centers)
+    heights = np.where(weights > 0, sums / np.maximum(weights, 1), request.heights.mean())
     return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +60,15 @@ class Raster:
         """Coordinates (..., d) of fractional indices (..., d)."""
         columns = [np.interp(index[..., i], np.arange(len(axis)), axis) for i, axis in enumerate(self.axes)]
         return np.stack(columns, axis=-1)
+
+    def around(self, coordinates: np.ndarray) -> tuple[Any, Any]:
+        """Sums of heights and counts of points (K,) in the 2^d cells around coordinates (K, d)."""
+        sides = []
+        for i, axis in enumerate(self.axes):
+            upper = np.clip(np.searchsorted(axis, coordinates[:, i]), 0, len(axis) - 1)
+            sides.append((np.maximum(upper - 1, 0), upper))
+        corners = list(product(*sides))
+        return sum(self.sums[corner] for corner in corners), sum(self.weights[corner] for corner in corners)
 
     def steps(self, index: np.ndarray) -> np.ndarray:
         """Cell sizes (d,) at an index (d,)."""

@@ -179,7 +179,8 @@ def _chunk_size(n_points: int, n_rows: int) -> int:
 
 
 def _chunks(array: Array, size: int) -> Array:
-    """(N, ...) -> (C, size, ...), padded with zeros."""
+    """(N, ...) -> (C, size, ...), padded with zeros, or with the last point."""
     missing = -len(array) % size
-    padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+    mode = "edge" if array.ndim > 1 else "constant"
+    padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1), mode=mode)
     return padded.reshape(-1, size, *array.shape[1:])

@@ -37,7 +37,7 @@ class AdamState(NamedTuple):
 @register_dataclass
 @dataclass(frozen=True)
 class Adam:
-    """Adam on the mean squared residual (optax), learning rate decaying along a half cosine to 1 %.
+    """Adam on half the sum of squares (optax), learning rate decaying along a half cosine to 1 %.
 
     Parameters
     ----------

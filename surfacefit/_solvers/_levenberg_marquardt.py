@@ -30,6 +30,7 @@ from .._status import Status
 from ._base import cosine_optimality
 
 ACCEPTED_GAIN = 1e-4
+LARGEST_QR = 2**25
 
 
 class LevenbergMarquardtState(NamedTuple):
@@ -60,6 +61,7 @@ class Trial(NamedTuple):
     predicted: Array
     accepted: Array
     rounding: Array
+    creeps: Array
 
 
 @register_dataclass
@@ -77,12 +79,12 @@ class LevenbergMarquardt:
         of Gaussians end in long, nearly level valleys, often with a component on its way to infinity; 0.1 % of the cost
         in 20 steps is 0.05 % of the RMSE. ``slack=0`` follows the valley to its end.
     damping : initial mu.
-    reach : how far a step may move a component, in its own widths: at first, and at most. It doubles while the
+    reach : how far a step may move a component, in its own widths: at first and at least, and at most. It doubles while the
         linear model holds (gain above 3/4) and halves where a step fails.
     method : "cholesky" on the normal equations, which hands over to "qr" where they are too ill-conditioned.
 
-    The tolerances mean what they mean in `scipy.optimize.least_squares` and MINPACK; below the rounding of the
-    dtype they have no effect. The method and its sources are in the module's text.
+    `ftol`, `xtol` and `gtol` mean what they mean in MINPACK; below the rounding of the dtype they have no effect, and
+    `slack` ends most fits before them. The method and its sources are in the module's text.
 
     >>> import surfacefit as sf
     >>> sf.LevenbergMarquardt(max_steps=20).max_steps
@@ -116,7 +118,7 @@ class LevenbergMarquardt:
             damping=jnp.asarray(self.damping, dtype),
             growth=jnp.asarray(2.0, dtype),
             reach=jnp.asarray(self.reach[0], dtype),
-            watched_cost=jnp.asarray(jnp.inf, dtype),
+            watched_cost=half_square(residuals),
             watched_steps=jnp.asarray(0),
             stale=jnp.asarray(True),
             optimality=jnp.asarray(jnp.inf, dtype),
@@ -138,24 +140,26 @@ class LevenbergMarquardt:
         accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
         damping, growth = _damping(state, actual, predicted, accepted)
         cost = jnp.where(accepted, trial_cost, state.cost)
-        due = state.watched_steps >= self.patience
-        status = self._status(state, step, scaling, Trial(trial_cost, actual, predicted, accepted, problem.rounding_cost()))
+        due = state.watched_steps + 1 >= self.patience
+        creeps = due & (state.watched_cost - cost < self.slack * cost)
+        status = self._status(state, step, scaling, Trial(trial_cost, actual, predicted, accepted, problem.rounding_cost(), creeps))
         return state._replace(
             params=jnp.where(accepted, trial, state.params),
             cost=cost,
             residuals=jnp.where(accepted, trial_residuals, state.residuals),
-            status=jnp.where(trusted, status, Status.ILL_CONDITIONED),
+            status=jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED)),
             damping=damping,
             growth=growth,
             reach=self._reach(state.reach, actual, predicted, accepted),
             watched_cost=jnp.where(due, cost, state.watched_cost),
-            watched_steps=jnp.where(due, 0, state.watched_steps) + 1,
+            watched_steps=jnp.where(due, 0, state.watched_steps + 1),
             stale=accepted,
         )
 
     def _solve(self, problem: Problem, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
         if self.method == "cholesky":
-            return solve_cholesky(state.normal, state.gradient, scaling, state.damping)
+            step, trusted = solve_cholesky(state.normal, state.gradient, scaling, state.damping)
+            return step, trusted | (not _fits_qr(state))
         _, jacobian = problem.linearize(state.params)
         return solve_qr(jacobian.as_matrix(), state.residuals, scaling, state.damping), jnp.asarray(True)
 
@@ -164,28 +168,29 @@ class LevenbergMarquardt:
         factor = jnp.where(accepted, jnp.where(actual >= 0.75 * predicted, 2.0, 1.0), 0.5)
         return jnp.clip(reach * factor, self.reach[0], self.reach[1])
 
-    def _creeps(self, state: LevenbergMarquardtState) -> Array:
-        """Whether ``patience`` steps brought less than ``slack``: sums of Gaussians end in long, nearly level valleys."""
-        return (state.watched_steps >= self.patience) & (state.watched_cost - state.cost < self.slack * state.cost)
-
     def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: Trial) -> Array:
-        trial_cost, actual, predicted, accepted, rounding = trial
+        trial_cost, actual, predicted, accepted, rounding, creeps = trial
         eps = float(np.finfo(step.dtype).eps)
         root = jnp.sqrt(scaling)
         length, size = jnp.linalg.norm(root * step), jnp.linalg.norm(root * state.params)
         small = self.ftol * state.cost
         rules = [
-            (~jnp.isfinite(state.cost), Status.NON_FINITE),
+            (~jnp.isfinite(state.cost + state.optimality), Status.NON_FINITE),
             ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
             (state.optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
             (accepted & (length <= self.xtol * (self.xtol + size)), Status.CONVERGED_STEP),
-            (self._creeps(state), Status.CONVERGED_SLOWLY),
+            (creeps, Status.CONVERGED_SLOWLY),
             (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
             (~accepted & (length <= eps * size), Status.PRECISION),
             (~jnp.isfinite(state.damping), Status.PRECISION),
         ]
         return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
+
+
+def _fits_qr(state: LevenbergMarquardtState) -> bool:
+    """Whether J and its copies fit in memory; where not, the damping stays where Cholesky can be trusted."""
+    return state.residuals.size * state.params.size <= LARGEST_QR
 
 
 def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
@@ -199,6 +204,7 @@ def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, ac
     """Nielsen's rule, with the damping kept above rounding."""
     gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
     eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-    eased = jnp.maximum(eased, float(np.finfo(eased.dtype).eps))
+    smallest = float(np.finfo(eased.dtype).eps) * (1 if _fits_qr(state) else 8 * np.sqrt(state.params.size))
+    eased = jnp.maximum(eased, smallest)
     damping = jnp.where(accepted, eased, state.damping * state.growth)
     return damping, jnp.where(accepted, jnp.full_like(state.growth, 2.0), 2 * state.growth)

