@@ -75,9 +75,12 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
     )
     _check_enough_points(data, model, parameterization)
     spare = capacity(len(heights)) - len(heights)
-    weights = np.pad(data.weights / _weight_unit(data), (0, spare))
-    points, internal = _padded(scaling.points(data.used_points), spare), _padded(scaling.heights(heights), spare)
-    problem = SurfaceProblem(*_on_device((points, internal, weights), dtype), parameterization)
+    problem = SurfaceProblem(
+        points=_on_device(_padded(scaling.points(data.used_points), spare), dtype),
+        heights=_on_device(_padded(scaling.heights(heights), spare), dtype),
+        weights=_on_device(np.pad(data.weights / _weight_unit(data), (0, spare)), dtype),
+        parameterization=parameterization,
+    )
     return Prepared(data, model, scaling, problem, background)
 
 
