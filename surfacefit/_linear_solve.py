@@ -19,7 +19,7 @@ def solve_cholesky(normal: Array, gradient: Array, scaling: Array, damping: Arra
     root, size, eps = jnp.sqrt(scaling), len(scaling), float(np.finfo(normal.dtype).eps)
     matrix = normal / (root[:, None] * root[None, :]) + damping * jnp.eye(size, dtype=normal.dtype)
     factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
-    trusted = jnp.all(jnp.diag(factor) ** 2 > 4 * np.sqrt(size) * eps)
+    trusted = jnp.all(jnp.diag(factor) ** 2 > 4 * size**0.5 * eps)
     return -cho_solve((factor, True), gradient / root) / root, trusted
 
 

@@ -114,14 +114,14 @@ def test_parameters_round_trip(rng, n_dim, covariance_type):
 
 
 def test_single_precision_stays_single(rng):
-    problem, params = make_problem(rng, 2)
-
     @jax.jit
     def everything(problem, params):
         residuals, jacobian = problem.linearize(params)
         return residuals, *jacobian.normal_equations(residuals)
 
-    residuals, normal, gradient = everything(problem, params)
+    with jax.enable_x64(False):
+        problem, params = make_problem(rng, 2)
+        residuals, normal, gradient = everything(problem, params)
     assert {a.dtype for a in (params, residuals, normal, gradient)} == {jnp.dtype("float32")}
 
 

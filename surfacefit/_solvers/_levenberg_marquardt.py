@@ -204,7 +204,7 @@ def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, ac
     """Nielsen's rule, with the damping kept above rounding."""
     gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
     eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-    smallest = float(np.finfo(eased.dtype).eps) * (1 if _fits_qr(state) else 8 * np.sqrt(state.params.size))
+    smallest = float(np.finfo(eased.dtype).eps) * (1 if _fits_qr(state) else 8 * state.params.size**0.5)
     eased = jnp.maximum(eased, smallest)
     damping = jnp.where(accepted, eased, state.damping * state.growth)
     return damping, jnp.where(accepted, jnp.full_like(state.growth, 2.0), 2 * state.growth)
