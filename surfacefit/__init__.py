@@ -6,6 +6,7 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 from ._fit import fit, fit_points
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt
+from ._engines import Dense, Tiled
 from ._progress import Progress
 from ._surface import GaussianSurface
 from ._result import FitResult
@@ -25,6 +26,8 @@ __all__ = [
     "PlaneBackground",
     "Adam",
     "LevenbergMarquardt",
+    "Dense",
+    "Tiled",
     "Progress",
     "GaussianSurface",
     "FitResult",

@@ -19,6 +19,7 @@ from ._compile import quick_jit
 from ._compile_clock import compile_clock, seconds
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData, fit_dtype, grid_data, point_data
+from ._engines import Dense, Tiled, checked_engine
 from ._initial import STARTS, StartRequest
 from ._parameters import Parameterization
 from ._prepare import Model, Prepared, precision, prepare
@@ -37,6 +38,7 @@ class Running:
     init: Any
     seed: int
     solver: Solver
+    engine: Dense | Tiled | None
     dtype: np.dtype
     progress: bool | None
     callback: Callable[[Progress], Any] | None
@@ -57,6 +59,7 @@ def fit(
     init: Any = "auto",
     min_width: float = 0.25,
     solver: Any = "lm",
+    engine: Any = "auto",
     dtype: Any = None,
     max_time: float | None = None,
     callback: Callable[[Progress], Any] | None = None,
@@ -88,6 +91,8 @@ def fit(
         "random", or a `GaussianSurface` with K components.
     min_width : smallest width of a component, in units of the sampling distance.
     solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
+    engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
+        object: ``sf.Tiled(cutoff=...)``.
     dtype : "float32" or "float64"; default float32 for float32 heights, else float64. JAX's global settings are
         neither needed nor changed.
     max_time : seconds after which the best surface so far is returned.
@@ -121,6 +126,7 @@ def fit(
         _init(init),
         count("seed", seed, 0),
         _solver(solver),
+        checked_engine(engine),
         fit_dtype(dtype, data.heights),
         progress,
         _callback(callback),
@@ -143,6 +149,7 @@ def fit_points(
     init: Any = "auto",
     min_width: float = 0.25,
     solver: Any = "lm",
+    engine: Any = "auto",
     dtype: Any = None,
     max_time: float | None = None,
     callback: Callable[[Progress], Any] | None = None,
@@ -174,6 +181,7 @@ def fit_points(
         _init(init),
         count("seed", seed, 0),
         _solver(solver),
+        checked_engine(engine),
         fit_dtype(dtype, data.heights),
         progress,
         _callback(callback),
@@ -184,13 +192,13 @@ def fit_points(
 
 def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> FitResult:
     with precision(running.dtype), compile_clock() as spans:
-        prepared = prepare(data, model, running.dtype, running.init)
+        prepared = prepare(data, model, running.dtype, running.engine, running.init)
         starts = [_pack(prepared.problem.parameterization, start) for start in _starts(prepared, running)]
         stepping = time.perf_counter()
         bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")
         try:
             with calm_blas(prepared.problem.parameterization.n_parameters):
-                solution, history = run(prepared.problem, starts, running.solver, _limits(prepared, running, bar, begun))
+                solution, history = run(prepared.problem, starts, running.solver, _limits(prepared, running, bar, begun), prepared.planner)
         finally:
             bar.close()
         ended = time.perf_counter()
@@ -263,7 +271,8 @@ def _result(solution: Solution, prepared: Prepared, running: Running, history: d
             dtype=running.dtype.name,
             covariance_type=model.covariance_type,
             min_width=model.min_width,
-            n_parameters=int(prepared.problem.parameterization.n_parameters),
+            n_parameters=prepared.n_parameters,
+            engine="dense" if prepared.planner is None else "tiled",
         ),
     )
 

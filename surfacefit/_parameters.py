@@ -31,6 +31,7 @@ from ._covariance._base import positive, positive_inverse
 from ._surface import GaussianSurface, inverse_lower
 
 SMALLEST_AMPLITUDE = 1e-9
+IDLE = -1e4
 
 
 class Components(NamedTuple):
@@ -71,10 +72,14 @@ class ChainRule(NamedTuple):
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Parameterization:
-    """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background."""
+    """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background.
+
+    There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0.
+    """
 
     floor: Array
     background: Any
+    n_active: Any
     covariance: CovarianceType = field(metadata={"static": True})
     n_components: int = field(metadata={"static": True})
 
@@ -99,7 +104,7 @@ class Parameterization:
         return self.n_components * self.block_size + self.n_shared + int(np.size(self.background.vector()))
 
     def pack(self, surface: GaussianSurface) -> Array:
-        """Parameters (P,) of a surface; amplitudes and widths below their floors start just above."""
+        """Parameters (P,) of a surface; amplitudes and widths below their floors start just above, and room is idle."""
         dtype = self.floor.dtype
         amplitudes, centers, covariances = (jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
         alpha = positive_inverse(jnp.maximum(amplitudes, SMALLEST_AMPLITUDE))
@@ -113,7 +118,9 @@ class Parameterization:
         else:
             columns.append(jax.vmap(to_shape)(covariances))
         border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
-        return jnp.concatenate([jnp.concatenate(columns, axis=1).ravel(), *border])
+        idle = np.zeros((self.n_components - len(alpha), self.block_size), dtype)
+        idle[:, 0] = IDLE
+        return jnp.concatenate([jnp.concatenate([jnp.concatenate(columns, axis=1), idle]).ravel(), *border])
 
     def components(self, params: Array) -> Components:
         """The components that the parameters (P,) stand for."""

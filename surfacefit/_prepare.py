@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,14 @@ from ._background import NoBackground, background_start, continued
 from ._compile import quick_jit
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
+from ._engines import Dense, Tiled, chosen
+from ._overlaps import EvenGrid
 from ._parameters import Parameterization
+from ._planning import TilePlanner
 from ._problem import SurfaceProblem
 from ._scaling import Scaling, scaling_of
 from ._surface import GaussianSurface
+from ._tiles import Tiling, grid_tiles, scattered_tiles
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class Prepared:
     scaling: Scaling
     problem: SurfaceProblem
     background: Any
+    planner: TilePlanner | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers of the model; the problem may have room for more."""
+        parts = self.problem.parameterization
+        return parts.n_parameters - (parts.n_components - self.model.n_components) * parts.block_size
 
     @cached_property
     def cost_unit(self) -> float:
@@ -50,7 +61,8 @@ class Prepared:
         """The surface in the user's units, as NumPy arrays in float64."""
         with precision(np.dtype(params.dtype)):
             parts = _components(self.problem.parameterization, params)
-        amplitudes, centers, factors, _, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
+        *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
+        amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
         internal = GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2), model)
         physical = self.scaling.surface_to_physical(internal)
         background = physical.background
@@ -60,7 +72,7 @@ class Prepared:
 _components = quick_jit(Parameterization.components)
 
 
-def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) -> Prepared:
+def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: Dense | Tiled | None, init: Any = None) -> Prepared:
     """Checks that need data and model together, units of order one, and the arrays on the device."""
     heights = data.used_heights.astype(np.float64)
     background = background_start(model.background, data.used_points, heights)
@@ -70,18 +82,70 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, init: Any = None) 
     parameterization = Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
         background=_on_device(background.to_internal(scaling), dtype),
+        n_active=jnp.asarray(model.n_components, dtype),
         covariance=COVARIANCE_TYPES[model.covariance_type],
-        n_components=model.n_components,
+        n_components=component_capacity(model.n_components),
     )
     _check_enough_points(data, model, parameterization)
-    spare = capacity(len(heights)) - len(heights)
-    problem = SurfaceProblem(
-        points=_on_device(_padded(scaling.points(data.used_points), spare), dtype),
-        heights=_on_device(_padded(scaling.heights(heights), spare), dtype),
-        weights=_on_device(np.pad(data.weights / _weight_unit(data), (0, spare)), dtype),
-        parameterization=parameterization,
-    )
-    return Prepared(data, model, scaling, problem, background)
+    internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
+    engine = chosen(engine, data.n_used, parameterization.n_parameters)
+    if isinstance(engine, Dense):
+        return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, dtype), background)
+    planner = planner_of(data, scaling, internal, engine, model.n_components)
+    return Prepared(data, model, scaling, _problem(internal.tiled(planner.tiling), parameterization, dtype), background, planner)
+
+
+class Internal(NamedTuple):
+    """The used points (N, d), heights (N,) and weights (N,) in the units of the fit."""
+
+    points: np.ndarray
+    heights: np.ndarray
+    weights: np.ndarray
+
+    def padded(self) -> Internal:
+        """With points of weight zero up to the next capacity, which repeat the last one: as finite as the data."""
+        spare = capacity(len(self.heights)) - len(self.heights)
+        return Internal(_padded(self.points, spare), _padded(self.heights, spare), np.pad(self.weights, (0, spare)))
+
+    def tiled(self, tiling: Tiling) -> Internal:
+        """In the order of the tiles, with weight zero at places that hold no point."""
+        weights = np.where(tiling.filled.ravel(), tiling.spread(self.weights), 0.0)
+        return Internal(tiling.spread(self.points), tiling.spread(self.heights), weights)
+
+
+def _problem(internal: Internal, parameterization: Parameterization, dtype: np.dtype) -> SurfaceProblem:
+    points, heights, weights = (_on_device(array, dtype) for array in internal)
+    return SurfaceProblem(points, heights, weights, parameterization)
+
+
+def planner_of(data: SurfaceData, scaling: Scaling, internal: Internal, engine: Tiled, n_components: int) -> TilePlanner:
+    """The tiling of the data and, where blocks can come from the components alone, their even grid."""
+    grid = _even_grid(data, scaling)
+    if engine.normal == "blocks" and grid is None:
+        raise ValueError(
+            "`engine.normal`='blocks' needs heights on an even grid, without gaps and with one `sigma`: use 'auto' or 'products'"
+        )
+    if data.axes is None:
+        tiling = scattered_tiles(internal.points, engine.tile_size)
+    else:
+        tiling = grid_tiles(internal.points, np.argwhere(data.used), data.used.shape, engine.tile_size)
+    return TilePlanner(tiling, None if engine.normal == "products" else grid, engine.cutoff, n_components)
+
+
+def _even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
+    """The grid of the data in the units of the fit, if it is even, complete and evenly weighted."""
+    if data.axes is None or not data.used.all() or np.ptp(data.weights) > 1e-9 * data.weights.max():
+        return None
+    axes = scaling.axes(data.axes)
+    steps = np.array([(axis[-1] - axis[0]) / (len(axis) - 1) if len(axis) > 1 else 1.0 for axis in axes])
+    even = all(np.allclose(np.diff(axis), step, rtol=1e-6, atol=0) for axis, step in zip(axes, steps, strict=True))
+    return EvenGrid(np.array([axis[0] for axis in axes]), steps, data.used.shape) if even else None
+
+
+def component_capacity(n_components: int) -> int:
+    """Components to make room for: four sizes an octave above 8, so that the next number often compiles nothing."""
+    unit = max(1, 1 << max(0, (n_components - 1).bit_length() - 3))
+    return -(-n_components // unit) * unit
 
 
 def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
@@ -116,10 +180,10 @@ def _on_device(tree: Any, dtype: np.dtype) -> Any:
 
 
 def _check_enough_points(data: SurfaceData, model: Model, parameterization: Parameterization) -> None:
-    n_parameters = parameterization.n_parameters
+    fixed = parameterization.n_parameters - parameterization.n_components * parameterization.block_size
+    n_parameters = fixed + model.n_components * parameterization.block_size
     if n_parameters <= data.n_used:
         return
-    fixed = n_parameters - model.n_components * parameterization.block_size
     most = max(0, (data.n_used - fixed) // parameterization.block_size)
     way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
     if model.covariance_type == "full" and data.n_dim > 1:

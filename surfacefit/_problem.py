@@ -41,6 +41,10 @@ class Problem(Protocol):
         """The part of a step that moves nothing by more than ``reach`` of its own size."""
         ...
 
+    def covers(self, params: Array) -> Array:
+        """Whether residuals may be asked for here, or the host must renew a plan first."""
+        ...
+
     def rounding_cost(self) -> Array:
         """A cost so small that the residuals are mere rounding."""
         ...
@@ -71,7 +75,7 @@ class SurfaceProblem:
     heights: Array
     weights: Array
     parameterization: Parameterization
-    engine: Engine = field(default=DenseEngine(), metadata={"static": True})
+    engine: Engine = field(default_factory=DenseEngine)
 
     @classmethod
     def from_start(
@@ -101,7 +105,9 @@ class SurfaceProblem:
         points, heights = jnp.asarray(points), jnp.asarray(heights)
         floor = jnp.broadcast_to(jnp.asarray(min_width, points.dtype), points.shape[1:])
         background = background_model(start.background)
-        parameterization = Parameterization(floor, background, COVARIANCE_TYPES[covariance_type], start.n_components)
+        parameterization = Parameterization(
+            floor, background, jnp.asarray(start.n_components, floor.dtype), COVARIANCE_TYPES[covariance_type], start.n_components
+        )
         weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, heights.dtype)
         problem = cls(points, heights, weights, parameterization)
         return problem, parameterization.pack(start)
@@ -122,7 +128,8 @@ class SurfaceProblem:
         Without this floor nearly dead components take giant steps, and everything is rejected.
         """
         blocks, shared, background = self.parameterization.split(diagonal)
-        floor = jnp.broadcast_to(SCALING_FLOOR * blocks.mean(axis=0), blocks.shape)
+        mean = blocks.sum(axis=0) / self.parameterization.n_active.astype(diagonal.dtype)
+        floor = jnp.broadcast_to(SCALING_FLOOR * mean, blocks.shape)
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
 
@@ -132,6 +139,9 @@ class SurfaceProblem:
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
         return jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+
+    def covers(self, params: Array) -> Array:
+        return self.engine.covers(self.parameterization.components(params))
 
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""

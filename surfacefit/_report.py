@@ -63,7 +63,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances)"),
         ("background", _background(result)),
-        ("solver", f"{settings.solver}, {result.steps} steps, {settings.dtype}"),
+        ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
 

@@ -37,6 +37,7 @@ class Settings:
     covariance_type: str
     min_width: float
     n_parameters: int
+    engine: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
-    INTERRUPTED, STOPPED (by the callback), NON_FINITE and ILL_CONDITIONED keep the best surface found. What each
-    means, and what to do next, is in `FitResult.message`.
+    INTERRUPTED, STOPPED (by the callback), NON_FINITE and ILL_CONDITIONED keep the best surface found; RUNNING and REPLAN
+    are met inside a fit only. What each means, and what to do next, is in `FitResult.message`.
     """
 
     RUNNING = 0
@@ -27,6 +27,7 @@ class Status(IntEnum):
     NON_FINITE = 10
     ILL_CONDITIONED = 11
     CONVERGED_SLOWLY = 12
+    REPLAN = 13
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class StatusEntry:
 
 STATUS: dict[Status, StatusEntry] = {
     Status.RUNNING: StatusEntry(False, "the fit has not ended"),
+    Status.REPLAN: StatusEntry(False, "the plan of the tiled engine must be renewed before the next step"),
     Status.CONVERGED_COST: StatusEntry(True, "converged: the cost no longer falls by more than `ftol`"),
     Status.CONVERGED_STEP: StatusEntry(True, "converged: the steps are shorter than `xtol`"),
     Status.CONVERGED_GRADIENT: StatusEntry(True, "converged: the gradient is below `gtol`"),

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from ._engines import Dense
 from ._prepare import Model, Prepared, precision, prepare
 from ._problem import SurfaceProblem
 from ._scaling import Scaling
@@ -35,7 +36,7 @@ def standard_errors(result: FitResult) -> GaussianSurface:
     model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width)
     float64 = np.dtype(np.float64)
     with precision(float64):
-        prepared = prepare(result.data, model, float64)
+        prepared = prepare(result.data, model, float64, Dense())
         start = prepared.scaling.surface_to_internal(result.surface)
         normal, slopes = (np.asarray(array) for array in _linearized(prepared.problem, prepared.scaling, start))
         variances, unit = _variances(normal, slopes), _misfit(result, prepared)
@@ -50,11 +51,14 @@ def _linearized(problem: SurfaceProblem, scaling: Scaling, surface: GaussianSurf
     params = problem.parameterization.pack(surface)
 
     def physical(params: Array) -> Array:
-        return ravel_pytree(scaling.surface_to_physical(problem.surface(params)))[0]
+        inner = problem.surface(params)
+        count = surface.n_components
+        active = GaussianSurface(inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background)
+        return ravel_pytree(scaling.surface_to_physical(active))[0]
 
     residuals, jacobian = problem.linearize(params)
-    normal, _ = jacobian.normal_equations(residuals)
-    return normal, jax.jacfwd(physical)(params)
+    normal, _ = jacobian.normal(residuals)
+    return normal.as_matrix(), jax.jacfwd(physical)(params)
 
 
 def _variances(normal: np.ndarray, slopes: np.ndarray) -> np.ndarray:

@@ -30,6 +30,9 @@ class FunctionProblem:
     def restrict(self, params, step, reach):
         return step
 
+    def covers(self, params):
+        return jnp.asarray(True)
+
     def rounding_cost(self):
         return 0.0
 

@@ -53,7 +53,9 @@ def test_operator_is_the_derivative(rng, engine, n_dim, covariance_type, kind):
 
 @jax.jit
 def every_operation(jacobian, v, u, residuals):
-    return (jacobian.as_matrix(), jacobian.mv(v), jacobian.rmv(u), jacobian.normal_equations(residuals), jacobian.block_diagonal())
+    normal, gradient = jacobian.normal(residuals)
+    normal = jacobian.restored(normal).as_matrix()
+    return jacobian.as_matrix(), jacobian.mv(v), jacobian.rmv(u), (normal, gradient), jacobian.block_diagonal()
 
 
 def check_operator(jacobian, expected, residuals, layout, rtol):
@@ -91,11 +93,11 @@ def test_chunks_change_nothing(rng, monkeypatch, n_points):
     with jax.enable_x64(True):
         problem, params = make_problem(rng, 2, n_points=n_points)
         whole_residuals, whole = problem.linearize(params)
-        expected = whole.normal_equations(whole_residuals), whole.as_matrix(), whole.mv(params)
+        expected = whole.normal(whole_residuals)[0].matrix, whole.as_matrix(), whole.mv(params)
         monkeypatch.setattr(dense, "CHUNK_ELEMENTS", 1)
         residuals, jacobian = problem.linearize(params)
         assert n_points <= 256 or jacobian.points.shape[0] > 1
-        found = jacobian.normal_equations(residuals), jacobian.as_matrix(), jacobian.mv(params)
+        found = jacobian.normal(residuals)[0].matrix, jacobian.as_matrix(), jacobian.mv(params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), found, expected)
 
 
@@ -117,7 +119,8 @@ def test_single_precision_stays_single(rng):
     @jax.jit
     def everything(problem, params):
         residuals, jacobian = problem.linearize(params)
-        return residuals, *jacobian.normal_equations(residuals)
+        normal, gradient = jacobian.normal(residuals)
+        return residuals, normal.as_matrix(), gradient
 
     with jax.enable_x64(False):
         problem, params = make_problem(rng, 2)

@@ -4,7 +4,10 @@ An engine is a record with ``model(points, components)`` and ``jacobian(points, 
 what the latter returns is a `Jacobian` operator. All engines are tested against the dense one through one table.
 """
 
+from ._curvature import Curvature
 from ._dense import DenseEngine, MatrixJacobian
 from ._operator import Engine, Jacobian
+from ._tile_plan import TilePlan
+from ._tiled import TiledEngine
 
-__all__ = ["DenseEngine", "Engine", "Jacobian", "MatrixJacobian"]
+__all__ = ["Curvature", "DenseEngine", "Engine", "Jacobian", "MatrixJacobian", "TilePlan", "TiledEngine"]

@@ -17,15 +17,20 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._normal import DenseNormal
 from .._parameters import ChainRule, Components
 from .._surface import whitened
 
 CHUNK_ELEMENTS = 2**22
 
 
+@register_dataclass
 @dataclass(frozen=True)
 class DenseEngine:
     """All components at all points."""
+
+    def covers(self, components: Components) -> Array:
+        return jnp.asarray(True)
 
     def model(self, points: Array, components: Components) -> Array:
         chunk = _chunk_size(len(points), len(components.amplitudes))
@@ -62,7 +67,7 @@ class DenseJacobian:
         moments, border = self._sum(lambda rows, border, r: (_times(rows, r), _times(border, r)), residuals)
         return self.chain.transpose(self._by_component(moments), border)
 
-    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
+    def normal(self, residuals: Array) -> tuple[DenseNormal, Array]:
         def term(rows: Array, border: Array, r: Array) -> tuple[Array, ...]:
             return _times(rows, rows.T), _times(rows, border.T), _times(border, border.T), _times(rows, r), _times(border, r)
 
@@ -70,12 +75,15 @@ class DenseJacobian:
         half = self.chain.transpose(self._by_component(gram), cross.T).T
         across = self.chain.transpose(self._by_component(cross), corner)
         normal = self.chain.transpose(self._by_component(half), across.T)
-        return normal, self.chain.transpose(self._by_component(moments), of_border)
+        return DenseNormal(normal), self.chain.transpose(self._by_component(moments), of_border)
 
     def block_diagonal(self) -> tuple[Array, Array]:
         n_blocks, _, size = self.chain.own.shape
-        normal, _ = self.normal_equations(jnp.zeros(self.n_points, self.weights.dtype))
-        return diagonal_blocks(normal, n_blocks, size)
+        normal, _ = self.normal(jnp.zeros(self.n_points, self.weights.dtype))
+        return diagonal_blocks(normal.matrix, n_blocks, size)
+
+    def restored(self, normal: Any) -> Any:
+        return normal.bound(self)
 
     def as_matrix(self) -> Array:
         def transposed(chunk: tuple[Array, Array]) -> Array:
@@ -125,12 +133,15 @@ class MatrixJacobian:
     def rmv(self, residuals: Array) -> Array:
         return jnp.matmul(residuals, self.matrix, precision="highest")
 
-    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
-        return jnp.matmul(self.matrix.T, self.matrix, precision="highest"), self.rmv(residuals)
+    def normal(self, residuals: Array) -> tuple[DenseNormal, Array]:
+        return DenseNormal(jnp.matmul(self.matrix.T, self.matrix, precision="highest")), self.rmv(residuals)
 
     def block_diagonal(self) -> tuple[Array, Array]:
         normal = jnp.matmul(self.matrix.T, self.matrix, precision="highest")
         return diagonal_blocks(normal, self.n_blocks, self.block_size)
+
+    def restored(self, normal: Any) -> Any:
+        return normal.bound(self)
 
     def as_matrix(self) -> Array:
         return self.matrix

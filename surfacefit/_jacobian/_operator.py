@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from jax import Array
 
 if TYPE_CHECKING:
+    from .._normal import Normal
     from .._parameters import ChainRule, Components
 
 
@@ -25,8 +26,12 @@ class Jacobian(Protocol):
         """J^T r: (N,) -> (P,)."""
         ...
 
-    def normal_equations(self, residuals: Array) -> tuple[Array, Array]:
-        """J^T J (P, P) and J^T r (P,), in one pass over the points."""
+    def normal(self, residuals: Array) -> tuple[Normal, Array]:
+        """J^T J as this engine holds it, and J^T r (P,), in one pass over the points."""
+        ...
+
+    def restored(self, normal: Normal) -> Normal:
+        """A normal matrix of this operator, after being carried through a loop."""
         ...
 
     def block_diagonal(self) -> tuple[Array, Array]:
@@ -39,7 +44,11 @@ class Jacobian(Protocol):
 
 
 class Engine(Protocol):
-    """Evaluates the sum of components and linearises it."""
+    """Evaluates the sum of components and linearises it. Engines are pytrees."""
+
+    def covers(self, components: Components) -> Array:
+        """Whether the engine's plan serves for these components; a dense engine serves for all."""
+        ...
 
     def model(self, points: Array, components: Components) -> Array:
         """Heights (N,) of components and background at points (N, d)."""

@@ -32,6 +32,7 @@ class AdamState(NamedTuple):
     moments: Any
     n_taken: Array
     brake: Array
+    wanted: Array
 
 
 @register_dataclass
@@ -75,7 +76,11 @@ class Adam:
             moments=self._transform().init(params),
             n_taken=jnp.asarray(0),
             brake=jnp.asarray(1.0, params.dtype),
+            wanted=params,
         )
+
+    def replanned(self, problem: Problem, state: AdamState) -> AdamState:
+        return state._replace(status=jnp.asarray(int(Status.RUNNING)))
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
         rate = state.brake * self.learning_rate * self._schedule()(state.n_taken.astype(state.params.dtype))
@@ -83,6 +88,10 @@ class Adam:
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
             direction, moments = self._transform().update(state.gradient, state.moments)
         trial = state.params - rate * direction
+        replan = state._replace(status=jnp.asarray(int(Status.REPLAN)), wanted=trial)
+        return jax.lax.cond(problem.covers(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan)
+
+    def _moved(self, problem: Problem, state: AdamState, trial: Array, rate: Array, moments: Any) -> AdamState:
         cost, gradient = _cost_and_gradient(problem, trial)
         finite = jnp.isfinite(cost) & jnp.all(jnp.isfinite(gradient))
 
@@ -100,6 +109,7 @@ class Adam:
             moments=keep(moments, self._transform().init(state.params)),
             n_taken=state.n_taken + 1,
             brake=keep(state.brake, 0.5 * state.brake),
+            wanted=trial,
         )
 
     def _status(self, problem: Problem, cost: Array, optimality: Array) -> Array:

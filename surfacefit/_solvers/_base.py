@@ -35,7 +35,12 @@ class SolverState(Protocol):
 
     @property
     def status(self) -> Array:
-        """A `Status` code; anything but RUNNING ends the loop."""
+        """A `Status` code; anything but RUNNING ends the loop. REPLAN asks for the plan to be renewed."""
+        ...
+
+    @property
+    def wanted(self) -> Array:
+        """Parameters (P,) that a new plan must cover, besides ``params``."""
         ...
 
 
@@ -58,6 +63,10 @@ class Solver(Protocol):
 
     def step(self, problem: Problem, state: Any) -> Any:
         """The state after one step."""
+        ...
+
+    def replanned(self, problem: Problem, state: Any) -> Any:
+        """The state to go on with after REPLAN, under the problem with its new plan."""
         ...
 
 

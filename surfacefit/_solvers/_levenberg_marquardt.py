@@ -24,7 +24,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._linear_solve import solve_cholesky, solve_qr
+from .._jacobian import Jacobian
+from .._linear_solve import solve_qr
+from .._normal import DenseNormal, Normal
 from .._problem import Problem, half_square
 from .._status import Status
 from ._base import cosine_optimality
@@ -34,7 +36,9 @@ LARGEST_QR = 2**25
 
 
 class LevenbergMarquardtState(NamedTuple):
-    """Where the solver stands. The last group is the linearisation at ``params``, made anew where ``stale``."""
+    """Where the solver stands. Then the linearisation at ``params``, made anew where ``stale``, and the step that it
+    proposes: ``step`` and the fall in cost that it predicts, made anew unless ``proposed``.
+    """
 
     params: Array
     cost: Array
@@ -50,15 +54,25 @@ class LevenbergMarquardtState(NamedTuple):
     stale: Array
     optimality: Array
     gradient: Array
-    normal: Array
+    normal: Any
+
+    proposed: Array
+    step: Array
+    length: Array
+    predicted: Array
+    trusted: Array
+
+    @property
+    def wanted(self) -> Array:
+        """Where the residuals are asked for next."""
+        return self.params + self.step
 
 
 class Trial(NamedTuple):
-    """What came of a trial step: its cost, the fall in cost in fact and as predicted, and the verdict."""
+    """What came of a trial step: its cost, the fall in cost, and the verdict."""
 
     cost: Array
     actual: Array
-    predicted: Array
     accepted: Array
     rounding: Array
     creeps: Array
@@ -110,6 +124,7 @@ class LevenbergMarquardt:
     def init(self, problem: Problem, params: Array) -> LevenbergMarquardtState:
         dtype, size = params.dtype, params.size
         residuals = problem.residuals(params)
+        normal = jax.eval_shape(lambda: problem.linearize(params)[1].normal(residuals)[0])
         return LevenbergMarquardtState(
             params=params,
             cost=half_square(residuals),
@@ -123,28 +138,59 @@ class LevenbergMarquardt:
             stale=jnp.asarray(True),
             optimality=jnp.asarray(jnp.inf, dtype),
             gradient=jnp.zeros(size, dtype),
-            normal=jnp.zeros((size, size), dtype),
+            normal=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal),
+            proposed=jnp.asarray(False),
+            step=jnp.zeros(size, dtype),
+            length=jnp.zeros((), dtype),
+            predicted=jnp.zeros((), dtype),
+            trusted=jnp.asarray(True),
         )
 
+    def replanned(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        """The state under a problem whose plan was renewed: it keeps its proposal, and linearises anew where that fails."""
+        _, jacobian = problem.linearize(state.params)
+        normal, _ = jax.eval_shape(jacobian.normal, state.residuals)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal)
+        return state._replace(normal=zeros, stale=jnp.asarray(True), status=jnp.asarray(int(Status.RUNNING)))
+
     def step(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        state = jax.lax.cond(state.proposed, lambda: state, lambda: self._proposed(problem, state))
+        least = _least_damping(state)
+        # The normal matrix goes around the branch, which would copy it.
+        rest = state._replace(normal=None)
+        replan = rest._replace(status=jnp.asarray(int(Status.REPLAN)))
+        rest = jax.lax.cond(problem.covers(state.wanted), lambda: self._judged(problem, rest, least), lambda: replan)
+        return rest._replace(normal=state.normal)
+
+    def _proposed(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        """The next step, and what the quadratic model says of it."""
         state = jax.lax.cond(state.stale, lambda: _linearized(problem, state), lambda: state)
-        scaling = problem.scaling(jnp.diag(state.normal))
-        step, trusted = self._solve(problem, state, scaling)
+        _, jacobian = problem.linearize(state.params)
+        normal = jacobian.restored(state.normal)
+        scaling = problem.scaling(normal.diagonal().astype(state.params.dtype))
+        step, trusted = self._solve(jacobian, normal, state, scaling)
         step = problem.restrict(state.params, step, state.reach)
-        trial = state.params + step
-        trial_residuals = problem.residuals(trial)
+        predicted = -jnp.vdot(step, state.gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
+        root = jnp.sqrt(scaling)
+        size = jnp.linalg.norm(root * state.params)
+        length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
+        return state._replace(proposed=jnp.asarray(True), step=step, length=length, predicted=predicted, trusted=trusted)
+
+    def _judged(self, problem: Problem, state: LevenbergMarquardtState, least: float) -> LevenbergMarquardtState:
+        """The step taken or not, and the damping that follows from it."""
+        predicted, trusted = state.predicted, state.trusted
+        trial_residuals = problem.residuals(state.wanted)
         trial_cost = half_square(trial_residuals)
-        predicted = -jnp.vdot(step, state.gradient + 0.5 * jnp.matmul(state.normal, step, precision="highest"))
         actual = state.cost - trial_cost
         # A product instead of a quotient: no division by a vanishing prediction, and NaN counts as failure.
         accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
-        damping, growth = _damping(state, actual, predicted, accepted)
+        damping, growth = _damping(state, actual, predicted, accepted, least)
         cost = jnp.where(accepted, trial_cost, state.cost)
         due = state.watched_steps + 1 >= self.patience
         creeps = due & (state.watched_cost - cost < self.slack * cost)
-        status = self._status(state, step, scaling, Trial(trial_cost, actual, predicted, accepted, problem.rounding_cost(), creeps))
+        status = self._status(state, Trial(trial_cost, actual, accepted, problem.rounding_cost(), creeps))
         return state._replace(
-            params=jnp.where(accepted, trial, state.params),
+            params=jnp.where(accepted, state.wanted, state.params),
             cost=cost,
             residuals=jnp.where(accepted, trial_residuals, state.residuals),
             status=jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED)),
@@ -153,14 +199,14 @@ class LevenbergMarquardt:
             reach=self._reach(state.reach, actual, predicted, accepted),
             watched_cost=jnp.where(due, cost, state.watched_cost),
             watched_steps=jnp.where(due, 0, state.watched_steps + 1),
-            stale=accepted,
+            stale=state.stale | accepted,
+            proposed=jnp.asarray(False),
         )
 
-    def _solve(self, problem: Problem, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
+    def _solve(self, jacobian: Jacobian, normal: Normal, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
         if self.method == "cholesky":
-            step, trusted = solve_cholesky(state.normal, state.gradient, scaling, state.damping)
+            step, trusted = normal.solve(state.gradient, scaling, state.damping)
             return step, trusted | (not _fits_qr(state))
-        _, jacobian = problem.linearize(state.params)
         return solve_qr(jacobian.as_matrix(), state.residuals, scaling, state.damping), jnp.asarray(True)
 
     def _reach(self, reach: Array, actual: Array, predicted: Array, accepted: Array) -> Array:
@@ -168,43 +214,45 @@ class LevenbergMarquardt:
         factor = jnp.where(accepted, jnp.where(actual >= 0.75 * predicted, 2.0, 1.0), 0.5)
         return jnp.clip(reach * factor, self.reach[0], self.reach[1])
 
-    def _status(self, state: LevenbergMarquardtState, step: Array, scaling: Array, trial: Trial) -> Array:
-        trial_cost, actual, predicted, accepted, rounding, creeps = trial
-        eps = float(np.finfo(step.dtype).eps)
-        root = jnp.sqrt(scaling)
-        length, size = jnp.linalg.norm(root * step), jnp.linalg.norm(root * state.params)
+    def _status(self, state: LevenbergMarquardtState, trial: Trial) -> Array:
+        trial_cost, actual, accepted, rounding, creeps = trial
+        predicted, length = state.predicted, state.length
+        eps = float(np.finfo(state.params.dtype).eps)
         small = self.ftol * state.cost
         rules = [
             (~jnp.isfinite(state.cost + state.optimality), Status.NON_FINITE),
             ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
             (state.optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
-            (accepted & (length <= self.xtol * (self.xtol + size)), Status.CONVERGED_STEP),
+            (accepted & (length <= self.xtol), Status.CONVERGED_STEP),
             (creeps, Status.CONVERGED_SLOWLY),
             (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
-            (~accepted & (length <= eps * size), Status.PRECISION),
+            (~accepted & (length <= eps), Status.PRECISION),
             (~jnp.isfinite(state.damping), Status.PRECISION),
         ]
         return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
 
 
 def _fits_qr(state: LevenbergMarquardtState) -> bool:
-    """Whether J and its copies fit in memory; where not, the damping stays where Cholesky can be trusted."""
-    return state.residuals.size * state.params.size <= LARGEST_QR
+    """Whether J and its copies fit in memory; where not, the damping stays where the solution can be trusted."""
+    return isinstance(state.normal, DenseNormal) and state.residuals.size * state.params.size <= LARGEST_QR
+
+
+def _least_damping(state: LevenbergMarquardtState) -> float:
+    return float(np.finfo(state.params.dtype).eps) if _fits_qr(state) else state.normal.least_damping
 
 
 def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
     _, jacobian = problem.linearize(state.params)
-    normal, gradient = jacobian.normal_equations(state.residuals)
-    optimality = cosine_optimality(gradient, jnp.diag(normal), state.cost)
-    return state._replace(optimality=optimality, gradient=gradient, normal=normal)
+    normal, gradient = jacobian.normal(state.residuals)
+    diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
+    optimality = cosine_optimality(gradient, diagonal, state.cost)
+    return state._replace(optimality=optimality, gradient=gradient, normal=normal, stale=jnp.asarray(False))
 
 
-def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array) -> tuple[Array, Array]:
+def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array, least: float) -> tuple[Array, Array]:
     """Nielsen's rule, with the damping kept above rounding."""
     gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
     eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-    smallest = float(np.finfo(eased.dtype).eps) * (1 if _fits_qr(state) else 8 * state.params.size**0.5)
-    eased = jnp.maximum(eased, smallest)
-    damping = jnp.where(accepted, eased, state.damping * state.growth)
+    damping = jnp.where(accepted, jnp.maximum(eased, least), state.damping * state.growth)
     return damping, jnp.where(accepted, jnp.full_like(state.growth, 2.0), 2 * state.growth)

@@ -62,6 +62,10 @@ class Limits:
     callback: Callable[[Solution], Any] = lambda solution: False
 
 
+Planner = Callable[[Any, Array, Array], Any]
+"""Gives a problem a plan that covers two sets of parameters: (problem, wanted, params) -> problem."""
+
+
 def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     """Minimise a problem from a start (P,), as a pure function of arrays for use under ``jit`` and ``vmap``.
 
@@ -77,12 +81,13 @@ def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     return carry.best._replace(status=jnp.where(exhausted, Status.MAX_STEPS, carry.best.status))
 
 
-def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits) -> tuple[Solution, Record]:
+def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits, planner: Planner | None = None) -> tuple[Solution, Record]:
     """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step.
 
-    Several starts race over a few steps each, and the one with the lowest cost goes on.
+    Several starts race over a few steps each, and the one with the lowest cost goes on. The planner is asked for a plan
+    before the first step, and whenever a solver wants to leave the one it has.
     """
-    lanes = [_Lane(problem, start, solver, limits) for start in starts]
+    lanes = [_Lane(problem, start, solver, limits, planner) for start in starts]
     lane, outcome = lanes[0], Status.RUNNING
     try:
         if len(lanes) > 1:
@@ -109,9 +114,10 @@ def _race(lanes: list[_Lane]) -> Status:
 class _Lane:
     """One start on its way: what it carries, and the rows of its history."""
 
-    def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits):
-        self.problem, self.solver, self.limits = problem, solver, limits
-        self.carry = _begin(solver, problem, start)
+    def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
+        self.problem = problem if planner is None else planner(problem, start, start)
+        self.solver, self.limits, self.planner = solver, limits, planner
+        self.carry = _begin(solver, self.problem, start)
         self.records: list[Record] = []
         self.n_next = 1
 
@@ -144,6 +150,14 @@ class _Lane:
         self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
         if self.status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
             self.solver, self.carry, self.n_next = self.solver.fallback, resumed(self.carry), 1
+        if self.status == Status.REPLAN and self.planner is not None:
+            self._replan(self.planner)
+
+    def _replan(self, planner: Planner) -> None:
+        state, best = self.carry
+        self.problem = planner(self.problem, state.wanted, state.params)
+        state = _replanned(self.solver, self.problem, state)
+        self.carry = Carry(state, best._replace(status=state.status))
 
     def history(self) -> Record:
         if not self.records:
@@ -191,14 +205,20 @@ def advance(solver: Solver, problem: Problem, carry: Carry, n_steps: Any, n_rows
 def _better(best: Solution, state: Any) -> Solution:
     lower = state.cost <= best.cost
     params = jnp.where(lower, state.params, best.params)
-    return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + 1)
+    taken = jnp.where(state.status == Status.REPLAN, 0, 1)
+    return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + taken)
 
 
 def _recorded(solver: Solver, problem: Problem, carry: Carry, n_steps: Any) -> tuple[Carry, Record | None]:
     return advance(solver, problem, carry, n_steps, CHUNK)
 
 
+def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
+    return solver.replanned(problem, state)
+
+
 _begin = quick_jit(begin)
+_replanned = quick_jit(replanned)
 _advance = quick_jit(_recorded)
 
 

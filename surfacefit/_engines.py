@@ -1,0 +1,74 @@
+"""The engines as a user picks them, by name or as an object with settings, and the choice between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._checks import count, one_of
+
+DENSE_PRODUCTS = 2e9
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Every component at every point: exact, and fastest for small problems.
+
+    A step costs points x parameters^2, and memory parameters^2.
+
+    >>> import surfacefit as sf
+    >>> sf.Dense()
+    Dense()
+    """
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Components only where they are felt: points in tiles, lists of the components in each.
+
+    Parameters
+    ----------
+    cutoff : a component may be left out where it is lower than this, in units of the heights' standard deviation (root
+        mean square where there is no background). 0 leaves nothing out.
+    tile_size : points a tile.
+    normal : how the normal matrix is held. "blocks" computes the blocks of overlapping components from the components alone,
+        which needs an even grid without gaps and without ``sigma``; "products" multiplies by J and J^T pass by pass, for
+        any data; "auto" takes blocks where it can.
+
+    A step costs points x overlapping components, whatever their number.
+
+    >>> import surfacefit as sf
+    >>> sf.Tiled(cutoff=1e-4).cutoff
+    0.0001
+    """
+
+    cutoff: float = 1e-6
+    tile_size: int = 256
+    normal: str = "auto"
+
+
+ENGINES: dict[str, type[Dense | Tiled]] = {"dense": Dense, "tiled": Tiled}
+
+
+def checked_engine(engine: Any) -> Dense | Tiled | None:
+    """The engine asked for, or None for "auto"."""
+    if isinstance(engine, Tiled):
+        _check_tiled(engine)
+    if isinstance(engine, Dense | Tiled):
+        return engine
+    name = one_of("engine", engine, ["auto", *ENGINES])
+    return None if name == "auto" else ENGINES[name]()
+
+
+def chosen(engine: Dense | Tiled | None, n_points: int, n_parameters: int) -> Dense | Tiled:
+    """The engine asked for, or the one that is faster for a problem of this size."""
+    if engine is not None:
+        return engine
+    return Dense() if n_points * n_parameters**2 <= DENSE_PRODUCTS else Tiled()
+
+
+def _check_tiled(engine: Tiled) -> None:
+    if isinstance(engine.cutoff, bool) or not isinstance(engine.cutoff, int | float) or not 0 <= engine.cutoff < 1:
+        raise ValueError(f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {engine.cutoff!r}")
+    count("engine.tile_size", engine.tile_size)
+    one_of("engine.normal", engine.normal, ["auto", "blocks", "products"])

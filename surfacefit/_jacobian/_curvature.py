@@ -1,0 +1,101 @@
+"""J^T J of a whole, evenly weighted grid from the components alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._normal import BlockNormal
+from .._overlap_sums import overlap_sums
+from .._overlaps import WIDTH, Rule, rules
+from .._parameters import ChainRule, Components
+
+AT_ONCE = 512
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Neighbour rows of each rule, padded to a capacity, on the grid low + step * index.
+
+    owner (R,), neighbours (R, WIDTH), own (K,) : all rules' rows one after the other; each rule fills ``n_rows``
+    of its capacity. low, step, shape (d,) : the grid.
+    """
+
+    owner: Array
+    neighbours: Array
+    own: Array
+    n_rows: Array
+    low: Array
+    step: Array
+    shape: Array
+    capacities: tuple[int, ...] = field(metadata={"static": True})
+    dtype: str = field(default="float32", metadata={"static": True})
+
+    def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
+        """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
+        table = self._table(components, chain)
+        size, n_shared = chain.own.shape[2], chain.shared.shape[2]
+        blocks = jnp.zeros((len(self.owner), size, WIDTH * size), self.dtype)
+        shared = jnp.zeros((len(self.owner), chain.own.shape[1], n_shared), self.dtype)
+        start = 0
+        for number, (rule, capacity) in enumerate(zip(rules(len(self.shape)), self.capacities, strict=True)):
+            blocks, shared = self._filled(blocks, shared, table, rule, start, self.n_rows[number])
+            start += capacity
+        return self._bordered(blocks, shared, chain, cross, corner)
+
+    def _bordered(self, blocks: Array, shared: Array, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
+        own, common = chain.own.astype(self.dtype), chain.shared.astype(self.dtype)
+        cross, corner = cross.astype(self.dtype), corner.astype(self.dtype)
+        half = jax.ops.segment_sum(shared, self.owner, len(own))
+        columns = jnp.concatenate([half, cross], axis=2)
+        inner = jnp.einsum("kqs,kqb->sb", common, columns, precision="highest")
+        top, side = inner, inner[:, common.shape[2] :]
+        corner = jnp.concatenate([top, jnp.concatenate([side.T, corner], axis=1)])
+        border = jnp.einsum("kqp,kqb->kpb", own, columns, precision="highest")
+        return BlockNormal(blocks, self.owner, self.neighbours, self.own, border, corner)
+
+    def _filled(self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: int, n_rows: Array) -> tuple[Array, Array]:
+        """The rows of one rule computed, some at once."""
+        some = max(1, AT_ONCE // WIDTH // max(1, rule.nodes ** len(rule.axes) // 64))
+
+        def compute(number: Array, filled: tuple[Array, Array]) -> tuple[Array, Array]:
+            place = start + number * some
+            own, half = self._rows(table, rule, place, some)
+            return (
+                jax.lax.dynamic_update_slice_in_dim(filled[0], own, place, 0),
+                jax.lax.dynamic_update_slice_in_dim(filled[1], half, place, 0),
+            )
+
+        return jax.lax.fori_loop(0, (n_rows + some - 1) // some, compute, (blocks, shared))
+
+    def _rows(self, table: dict[str, Array], rule: Rule, place: Array, some: int) -> tuple[Array, Array]:
+        """Blocks (some, p, WIDTH p) of rows from ``place`` on, and their products with the shared columns."""
+        owner = jax.lax.dynamic_slice_in_dim(self.owner, place, some)
+        first = jnp.broadcast_to(owner[:, None], (some, WIDTH)).ravel()
+        second = jax.lax.dynamic_slice_in_dim(self.neighbours, place, some).ravel()
+        centers, inverse = table["centers"], table["inverse"]
+        sums = overlap_sums(rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second])
+        sums = jnp.where((second < len(centers) - 1)[:, None, None], sums, 0)
+        blocks = jnp.einsum("nqp,nqr,nrs->nps", table["own"][first], sums, table["own"][second], precision="highest")
+        half = jnp.einsum("nqr,nrs->nqs", sums, table["shared"][second], precision="highest")
+        blocks = jnp.moveaxis(blocks.reshape(some, WIDTH, *blocks.shape[1:]), 1, 2)
+        return blocks.reshape(some, blocks.shape[1], -1), half.reshape(some, WIDTH, *half.shape[1:]).sum(axis=1)
+
+    def _table(self, components: Components, chain: ChainRule) -> dict[str, Array]:
+        """Components in steps of the grid, with a last row for nobody."""
+        centers = (components.centers - self.low) / self.step
+        inverse = components.inverse_factors * self.step
+        identity = jnp.eye(inverse.shape[1], dtype=inverse.dtype)[None]
+        parts: dict[str, Any] = {
+            "centers": jnp.concatenate([centers, jnp.zeros_like(centers[:1])]),
+            "inverse": jnp.concatenate([inverse, identity]),
+            "own": jnp.concatenate([chain.own, jnp.zeros_like(chain.own[:1])]),
+            "shared": jnp.concatenate([chain.shared, jnp.zeros_like(chain.shared[:1])]),
+        }
+        return {name: part.astype(self.dtype) for name, part in parts.items()}

@@ -1,0 +1,219 @@
+"""The sparse engine: components only in the tiles where they are felt, chunk by chunk of the plan's lists.
+
+A chunk is MEMBERS components at each of some tiles, so that all work is on arrays (tiles, MEMBERS, places): exponentials,
+and small matrix products with them. Moments are taken in each tile's own coordinates, where one product gives all of
+them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._normal import ProductNormal
+from .._parameters import ChainRule, Components, n_monomials
+from ._curvature import Curvature
+from ._dense import background_rows
+from ._tile_plan import TilePlan
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class TiledEngine:
+    """Components at the tiles of a plan; ``curvature`` gives J^T J without points, where the grid allows."""
+
+    plan: TilePlan
+    curvature: Curvature | None = None
+
+    def covers(self, components: Components) -> Array:
+        return self.plan.covers(components)
+
+    def model(self, points: Array, components: Components) -> Array:
+        tiles = _Tiles(self.plan, points, components)
+        return tiles.sum_of(components.amplitudes[:, None], 0).reshape(-1) + components.background(points)
+
+    def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> TiledJacobian:
+        return TiledJacobian(self, points, weights, components, chain)
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class TiledJacobian:
+    """J of a sum of Gaussians, recomputed chunk by chunk: points (N, d) and weights (N,) in the order of the tiles."""
+
+    engine: TiledEngine
+    points: Array
+    weights: Array
+    components: Components
+    chain: ChainRule
+
+    def mv(self, vector: Array) -> Array:
+        coefficients, background = self.chain.apply(vector)
+        inner = self._tiles().sum_of(coefficients, 2).reshape(-1) * self.weights
+        return inner + jnp.matmul(background, self._background(), precision="highest")
+
+    def rmv(self, residuals: Array) -> Array:
+        moments = self._tiles().moments((self.weights * residuals)[:, None])[:, :, 0]
+        return self.chain.transpose(moments, jnp.matmul(self._background(), residuals, precision="highest"))
+
+    def normal(self, residuals: Array) -> tuple[Any, Array]:
+        if self.engine.curvature is None:
+            return ProductNormal(*self.block_diagonal()), self.rmv(residuals)
+        border = self._background()
+        columns = jnp.concatenate([residuals[:, None], border.T], axis=1)
+        moments = self._tiles().moments(self.weights[:, None] * columns)
+        outer = jnp.matmul(border, columns, precision="highest")
+        gradient = self.chain.transpose(moments[:, :, 0], outer[:, 0])
+        return self.engine.curvature.normal(self.components, self.chain, moments[:, :, 1:], outer[:, 1:]), gradient
+
+    def block_diagonal(self) -> tuple[Array, Array]:
+        grams, border = self._tiles().grams(self.weights), self._background()
+        own = jnp.einsum("kqp,kqr,krs->kps", self.chain.own, grams, self.chain.own, precision="highest")
+        n_shared = self.chain.shared.shape[2]
+        if n_shared:
+            columns = [self.mv(column) for column in jnp.eye(self._size(), dtype=border.dtype)[-n_shared - len(border) :][:n_shared]]
+            border = jnp.concatenate([jnp.stack(columns), border])
+        return own, jnp.matmul(border, border.T, precision="highest")
+
+    def restored(self, normal: Any) -> Any:
+        return normal.bound(self)
+
+    def as_matrix(self) -> Array:
+        return jax.lax.map(self.mv, jnp.eye(self._size(), dtype=self.weights.dtype)).T
+
+    def _size(self) -> int:
+        n_components, _, size = self.chain.own.shape
+        return n_components * size + self.chain.shared.shape[2] + int(np.size(self.components.background.vector()))
+
+    def _background(self) -> Array:
+        return background_rows(self.points, self.weights, self.components)
+
+    def _tiles(self) -> _Tiles:
+        return _Tiles(self.engine.plan, self.points, self.components)
+
+
+class _Tiles:
+    """Points as tiles (T, n, d), components as a table with a row of zeros at the end for "nobody"."""
+
+    def __init__(self, plan: TilePlan, points: Array, components: Components):
+        self.plan = plan
+        self.points = jnp.moveaxis(points.reshape(plan.n_tiles, -1, points.shape[1]), 2, 1)
+        self.n_dim = points.shape[1]
+        self.n_components = len(components.amplitudes)
+        parts = [components.centers, components.inverse_factors.reshape(self.n_components, -1)]
+        self.table = _with_nobody(jnp.concatenate(parts, axis=1))
+
+    def sum_of(self, coefficients: Array, degree: int) -> Array:
+        """sum_k g_k (coefficients_k . Phi(u_k)) at all places (T, n): coefficients (K, q), or (K, 1) for degree 0."""
+        table = _with_nobody(coefficients)
+
+        def add(total: Array, chunk: _Chunk) -> Array:
+            c, u = table[chunk.members], chunk.whitened()
+            if degree == 0:
+                part = jnp.einsum("cs,csn->cn", c[..., 0], _gaussian(u), precision="highest")
+            else:
+                rows = _monomials(u)
+                polynomial = sum((c[..., q, None] * rows[q] for q in range(1, len(rows))), c[..., 0, None])
+                part = jnp.einsum("cs,csn->cn", jnp.ones_like(c[..., 0]), polynomial * _gaussian(u), precision="highest")
+            before = jax.lax.dynamic_slice_in_dim(total, chunk.offset, len(part))
+            return jax.lax.dynamic_update_slice_in_dim(total, before + part, chunk.offset, 0)
+
+        shape = (len(self.plan.order), self.points.shape[2])
+        return self._walk(add, jnp.zeros(shape, self.points.dtype))[self.plan.rank]
+
+    def moments(self, columns: Array) -> Array:
+        """sum_n g_k Phi(u_k) column_n (K, q, m) for columns (N, m)."""
+        n_columns, size = columns.shape[1], n_monomials(self.n_dim)
+        tiled = jnp.moveaxis(columns.reshape(self.plan.n_tiles, -1, n_columns), 2, 1)
+
+        def add(total: Array, chunk: _Chunk) -> Array:
+            rows = jnp.stack(_monomials(list(jnp.moveaxis(chunk.local_points(), 1, 0))[: self.n_dim]), axis=1)
+            values = tiled[chunk.tiles]
+            columns = (values[:, :, None] * rows[:, None]).reshape(len(rows), n_columns * size, -1)
+            sums = jnp.einsum("csn,cqn->csq", _gaussian(chunk.whitened()), columns, precision="highest")
+            moved = chunk.moved(sums.reshape(*sums.shape[:2], n_columns, size))
+            return total.at[chunk.members].add(jnp.moveaxis(moved, 2, 3))
+
+        zero = jnp.zeros((self.n_components + 1, size, n_columns), self.points.dtype)
+        return self._walk(add, zero)[: self.n_components]
+
+    def grams(self, weights: Array) -> Array:
+        """sum_n w^2 g_k^2 Phi(u_k) Phi(u_k)^T (K, q, q)."""
+        size, tiled = n_monomials(self.n_dim), weights.reshape(self.plan.n_tiles, -1)
+
+        def add(total: Array, chunk: _Chunk) -> Array:
+            u = chunk.whitened()
+            g = tiled[chunk.tiles][:, None] * _gaussian(u)
+            rows = g[:, :, None] * jnp.stack(_monomials(u), axis=2)
+            return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", rows, rows, precision="highest"))
+
+        zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
+        return self._walk(add, zero)[: self.n_components]
+
+    def _walk(self, add: Callable[[Array, _Chunk], Array], total: Array) -> Array:
+        return jax.lax.fori_loop(0, self.plan.n_chunks, lambda number, total: add(total, _Chunk(self, number)), total)
+
+
+class _Chunk:
+    """MEMBERS components at each of some tiles: c tiles, s members, n places."""
+
+    def __init__(self, tiles: _Tiles, number: Array):
+        plan = tiles.plan
+        self.offset, self.members = plan.offsets[number], plan.members[number]
+        self.tiles = jax.lax.dynamic_slice_in_dim(plan.order, self.offset, self.members.shape[0])
+        self.points, self.n_dim = tiles.points[self.tiles], tiles.n_dim
+        row = tiles.table[self.members]
+        self.centers = row[..., : self.n_dim]
+        self.inverse = row[..., self.n_dim :].reshape(*row.shape[:-1], self.n_dim, self.n_dim)
+        self.middle, self.half = plan.middle[self.tiles], plan.half[self.tiles]
+
+    def whitened(self) -> list[Array]:
+        """u = L^-1 (x - c), d arrays (c, s, n)."""
+        x = [self.points[:, None, j] - self.centers[..., j, None] for j in range(self.n_dim)]
+        inverse = self.inverse[..., None]
+        return [sum((inverse[..., i, j, :] * x[j] for j in range(1, i + 1)), inverse[..., i, 0, :] * x[0]) for i in range(self.n_dim)]
+
+    def local_points(self) -> Array:
+        """Points in units of their tile (c, d, n), between -1 and 1."""
+        return (self.points - self.middle[..., None]) / self.half[..., None]
+
+    def moved(self, sums: Array) -> Array:
+        """Moments (c, s, m, q) in the tiles' coordinates, as moments in the components' u."""
+        stretch = (self.inverse * self.half[:, None, None, :])[:, :, None]
+        shift = jnp.einsum("csij,csj->csi", self.inverse, self.middle[:, None] - self.centers, precision="highest")[:, :, None]
+        return moved_moments(sums, stretch, shift)
+
+
+def moved_moments(sums: Array, stretch: Array, shift: Array) -> Array:
+    """Moments (..., q) of x, in the order of the monomials, as moments of u = stretch x + shift, stretch (..., d, d) lower."""
+    n_dim = shift.shape[-1]
+    places = [(i, j) for i in range(n_dim) for j in range(i + 1)]
+    zeroth, first = sums[..., 0], [sums[..., 1 + i] for i in range(n_dim)]
+    second = {pair: sums[..., 1 + n_dim + number] for number, pair in enumerate(places)}
+    turned = [sum(stretch[..., i, a] * first[a] for a in range(i + 1)) for i in range(n_dim)]
+    own = [turned[i] + shift[..., i] * zeroth for i in range(n_dim)]
+    products = []
+    for i, j in places:
+        inner = sum(stretch[..., i, a] * stretch[..., j, b] * second[max(a, b), min(a, b)] for a in range(i + 1) for b in range(j + 1))
+        products.append(inner + turned[i] * shift[..., j] + shift[..., i] * own[j])
+    return jnp.stack([zeroth, *own, *products], axis=-1)
+
+
+def _monomials(u: list[Array]) -> list[Array]:
+    return [jnp.ones_like(u[0]), *u, *(u[i] * u[j] for i in range(len(u)) for j in range(i + 1))]
+
+
+def _gaussian(u: list[Array]) -> Array:
+    return jnp.exp(-0.5 * sum((x * x for x in u[1:]), u[0] * u[0]))
+
+
+def _with_nobody(table: Array) -> Array:
+    """One more row, of zeros."""
+    return jnp.concatenate([table, jnp.zeros((1, *table.shape[1:]), table.dtype)])

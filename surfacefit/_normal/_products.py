@@ -1,0 +1,45 @@
+"""No matrix: products J^T (J v), pass by pass over the points, and the diagonal blocks as preconditioner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._linear_solve import solve_conjugate_gradients
+from ._blocks import diagonal_of
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class ProductNormal:
+    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b)."""
+
+    blocks: Array
+    border: Array
+    jacobian: Any = None
+
+    @property
+    def least_damping(self) -> float:
+        return 8 * float(np.finfo(self.blocks.dtype).eps)
+
+    def bound(self, jacobian: Any) -> ProductNormal:
+        return replace(self, jacobian=jacobian)
+
+    def mv(self, vector: Array) -> Array:
+        return self.jacobian.rmv(self.jacobian.mv(vector))
+
+    def diagonal(self) -> Array:
+        return diagonal_of(self.blocks, self.border)
+
+    def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
+        return solve_conjugate_gradients(self.mv, self.blocks, self.border, gradient, scaling, damping), jnp.asarray(True)
+
+    def as_matrix(self) -> Array:
+        size = self.diagonal().size
+        return jax.lax.map(self.mv, jnp.eye(size, dtype=self.blocks.dtype))

@@ -1,0 +1,117 @@
+"""Which components overlap, on an even grid: rows of neighbours, and the rule that sums each pair's product.
+
+The product of two Gaussians is a Gaussian. Where it lies inside the grid and is wider than the sampling, its moments
+are integrals, exact by a few nodes; along an axis where it is cut by the border they are sums over the grid's lines; and
+where it is narrower than the sampling, sums over all its grid points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ._pairs import ragged
+
+WIDTH = 8
+JOINT_WIDTHS = 5.5
+WINDOW = 5.5
+RESOLVED = 1.0
+LINES = 16
+POINTS = 32
+
+
+class Rule(NamedTuple):
+    """How a pair is summed: over ``nodes`` nodes along these axes, by integration along the others."""
+
+    axes: tuple[int, ...]
+    nodes: int
+
+
+@dataclass(frozen=True, eq=False)
+class EvenGrid:
+    """Points at low + step * index, index (d,) from 0 to shape - 1, all of weight one."""
+
+    low: np.ndarray
+    step: np.ndarray
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourRows:
+    """Pairs (component, neighbour) in rows of WIDTH neighbours of one component, which is its own first neighbour.
+
+    owner : (R,) component of each row. neighbours : (R, WIDTH), K where there is none.
+    """
+
+    owner: np.ndarray
+    neighbours: np.ndarray
+
+
+def rules(n_dim: int) -> list[Rule]:
+    """Inside the grid; cut along one axis; cut along several; narrower than the sampling."""
+    everything = tuple(range(n_dim))
+    return [Rule((), 0), *(Rule((axis,), LINES) for axis in everything), Rule(everything, LINES), Rule(everything, POINTS)]
+
+
+def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> list[NeighbourRows]:
+    """Rows for each of `rules`: centers (K, d), Cholesky factors (K, d, d), in the units of the grid."""
+    centers, factors = (centers - grid.low) / grid.step, factors / grid.step[:, None]
+    first, second = overlapping(centers, factors)
+    chosen = _rules_of(centers, factors, first, second, grid.shape)
+    return [_rows(first[chosen == n], second[chosen == n], len(centers)) for n in range(len(rules(len(grid.shape))))]
+
+
+def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered pairs within JOINT_WIDTHS of their joint covariance, each component with itself included."""
+    covariances = factors @ factors.swapaxes(1, 2)
+    widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
+    octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
+    found = [np.repeat(np.arange(len(centers))[:, None], 2, axis=1)]
+    for level in np.unique(octave):
+        own, below = np.flatnonzero(octave == level), np.flatnonzero(octave <= level)
+        reach = JOINT_WIDTHS * np.sqrt(2) * widths[own].max()
+        near = cKDTree(centers[own]).sparse_distance_matrix(cKDTree(centers[below]), reach, output_type="ndarray")
+        first, second = own[near["i"]], below[near["j"]]
+        once = (octave[second] < level) | (first < second)
+        first, second = first[once], second[once]
+        found.append(_close(centers, covariances, first, second))
+    pairs = np.concatenate([*found, *(pair[:, ::-1] for pair in found[1:])])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _close(centers: np.ndarray, covariances: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The pairs (n, 2) whose distance is at most JOINT_WIDTHS in the metric of the sum of their covariances."""
+    offset = centers[first] - centers[second]
+    whitened = np.linalg.solve(covariances[first] + covariances[second], offset[:, :, None])[:, :, 0]
+    close = np.sum(offset * whitened, axis=1) <= JOINT_WIDTHS**2
+    return np.stack([first[close], second[close]], axis=1)
+
+
+def _rules_of(centers: np.ndarray, factors: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Number (n,) of each pair's rule among `rules`."""
+    inverse = np.linalg.inv(factors)
+    precision = inverse.swapaxes(1, 2) @ inverse
+    joint = np.linalg.inv(precision[first] + precision[second])
+    pull = np.einsum("nij,nj->ni", precision[second], centers[second] - centers[first])
+    middle = centers[first] + np.einsum("nij,nj->ni", joint, pull)
+    reach = (WINDOW + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
+    cut = (middle - reach < -0.5) | (middle + reach > np.asarray(shape) - 0.5)
+    resolved = np.linalg.eigvalsh(joint)[:, 0] >= RESOLVED**2
+    number = np.choose(np.minimum(cut.sum(axis=1), 2), [0, 1 + cut.argmax(axis=1), 1 + len(shape)])
+    return np.where(resolved, number, 2 + len(shape))
+
+
+def _rows(first: np.ndarray, second: np.ndarray, n_components: int) -> NeighbourRows:
+    ranked = np.lexsort((second, first != second, first))
+    first, second = first[ranked], second[ranked]
+    degrees = np.bincount(first, minlength=n_components)
+    _, place = ragged(degrees)
+    n_rows = -(-degrees // WIDTH)
+    owner, _ = ragged(n_rows)
+    table = np.full((len(owner), WIDTH), n_components, np.int32)
+    start = np.cumsum(n_rows) - n_rows
+    table[start[first] + place // WIDTH, place % WIDTH] = second
+    return NeighbourRows(owner.astype(np.int32), table)

@@ -1,0 +1,136 @@
+"""Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
+
+A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another one.
+Capacities only grow, by steps of about 1.4, so that most new plans find their program compiled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._compile import quick_jit
+from ._jacobian import Curvature, TiledEngine, TilePlan
+from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows
+from ._pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
+from ._parameters import Parameterization
+from ._problem import SurfaceProblem
+from ._tiles import Tiling
+
+ROWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class HostComponents:
+    """Amplitudes (K,), centers (K, d) and Cholesky factors (K, d, d) in NumPy."""
+
+    amplitudes: np.ndarray
+    centers: np.ndarray
+    factors: np.ndarray
+
+
+@dataclass(eq=False)
+class TilePlanner:
+    """Makes engines for one tiling, in the units of the fit. ``grid`` is None unless all points of an even grid weigh the same."""
+
+    tiling: Tiling
+    grid: EvenGrid | None
+    cutoff: float
+    n_active: int
+    capacities: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
+        """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
+        there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
+        dtype = problem.points.dtype
+        room = self._room(there, here)
+        plan = self._plan(room, dtype)
+        curvature = None if self.grid is None else self._curvature(self.grid, there, dtype)
+        return replace(problem, engine=TiledEngine(plan, curvature))
+
+    def _room(self, there: HostComponents, here: HostComponents) -> Ellipsoids:
+        """The ellipsoids of the components there, enlarged to hold those of the components here."""
+        room = planned(there.centers, there.factors, cutoff_radii(there.amplitudes, self.cutoff))
+        inverse = np.linalg.inv(room.factors)
+        offset = np.einsum("kij,kj->ki", inverse, here.centers - there.centers)
+        stretch = np.linalg.norm(inverse @ here.factors, ord=2, axis=(1, 2))
+        needed = np.linalg.norm(offset, axis=1) + cutoff_radii(here.amplitudes, self.cutoff) * stretch
+        return replace(room, radii=np.maximum(room.radii, 1.02 * needed + 0.1 * MARGIN))
+
+    def _plan(self, room: Ellipsoids, dtype: np.dtype) -> TilePlan:
+        lists = self._lists(room)
+        at_once = lists.members.shape[1]
+        n_chunks = len(lists.offsets)
+        capacity = self._capacity("chunks", n_chunks)
+        spare = -len(lists.order) % at_once
+        nobody = len(room.radii)
+        return TilePlan(
+            order=jnp.asarray(np.pad(lists.order, (0, spare)), jnp.int32),
+            rank=jnp.asarray(lists.rank, jnp.int32),
+            offsets=jnp.asarray(np.pad(lists.offsets, (0, capacity - n_chunks)), jnp.int32),
+            members=jnp.asarray(np.pad(lists.members, [(0, capacity - n_chunks), (0, 0), (0, 0)], constant_values=nobody), jnp.int32),
+            n_chunks=jnp.asarray(n_chunks, jnp.int32),
+            middle=jnp.asarray(self.tiling.middle, dtype),
+            half=jnp.asarray(np.where(self.tiling.half > 0, self.tiling.half, 1.0), dtype),
+            centers=jnp.asarray(room.centers, dtype),
+            inverse_factors=jnp.asarray(np.linalg.inv(room.factors), dtype),
+            radii=jnp.asarray(room.radii, dtype),
+            cutoff=jnp.asarray(self.cutoff, dtype),
+        )
+
+    def _lists(self, room: Ellipsoids) -> TileLists:
+        active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
+        lists = tile_lists(self.tiling, active, tiles_at_once(self.tiling.n_tiles))
+        members = np.where(lists.members == self.n_active, len(room.radii), lists.members)
+        return replace(lists, members=members)
+
+    def _curvature(self, grid: EvenGrid, components: HostComponents, dtype: np.dtype) -> Curvature:
+        n_components = len(components.amplitudes)
+        rows = neighbour_rows(grid, components.centers[: self.n_active], components.factors[: self.n_active])
+        idle = np.arange(self.n_active, n_components, dtype=np.int32)
+        alone = np.full((len(idle), rows[0].neighbours.shape[1]), n_components, np.int32)
+        alone[:, 0] = idle
+        rows = [NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows]
+        rows[0] = NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone]))
+        capacities = tuple(self._capacity(f"rows {n}", len(r.owner), ROWS) for n, r in enumerate(rows))
+        owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
+        neighbours = np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)])
+        own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
+        return Curvature(
+            owner=jnp.asarray(owner, jnp.int32),
+            neighbours=jnp.asarray(neighbours, jnp.int32),
+            own=jnp.asarray(own[np.argsort(owner[own])], jnp.int32),
+            n_rows=jnp.asarray([len(r.owner) for r in rows], jnp.int32),
+            low=jnp.asarray(grid.low, dtype),
+            step=jnp.asarray(grid.step, dtype),
+            shape=jnp.asarray(grid.shape, jnp.int32),
+            capacities=capacities,
+        )
+
+    def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
+        """Room for ``needed`` entries, which never shrinks."""
+        if needed > self.capacities.get(name, 0):
+            self.capacities[name] = unit * max(1, int(np.ceil(2 ** (np.ceil(2 * np.log2(max(1.0, 1.1 * needed / unit))) / 2))))
+        return max(self.capacities.get(name, 0), unit)
+
+
+def tiles_at_once(n_tiles: int) -> int:
+    """Tiles a chunk: enough work to outweigh its launch, few enough to stay in cache and to leave few empty."""
+    largest = 32 if jax.default_backend() == "cpu" else 2048
+    return int(min(largest, max(1, 2 ** int(np.log2(max(1, n_tiles / 4))))))
+
+
+_components = quick_jit(Parameterization.components)
+
+
+def _on_host(parameterization: Parameterization, params: Array) -> HostComponents:
+    parts = _components(parameterization, params)
+    return HostComponents(*(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors)))
+
+
+def _padded(rows: np.ndarray, size: int, value: int) -> np.ndarray:
+    return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1), constant_values=value)

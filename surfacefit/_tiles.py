@@ -1,0 +1,100 @@
+"""Points in tiles: blocks of a grid in any dimension, k-d leaves of equal count for scattered points.
+
+A tile is a fixed number of places; each holds one point, or nothing (weight zero). Everything here is NumPy on the
+host: a tiling is made once a fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """Which point stands where, and the box that each tile fills.
+
+    order : (T, n) index of the point at each place; places without a point repeat one of the tile's points.
+    filled : (T, n) whether the place holds a point of its own.
+    low, high : (T, d) corners of the tiles' boxes.
+    """
+
+    order: np.ndarray
+    filled: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def n_tiles(self) -> int:
+        return len(self.order)
+
+    @property
+    def size(self) -> int:
+        """Places a tile."""
+        return int(self.order.shape[1])
+
+    @cached_property
+    def middle(self) -> np.ndarray:
+        return (self.low + self.high) / 2
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """Half sides (T, d)."""
+        return (self.high - self.low) / 2
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Values (N, ...) of the points at their places (T n, ...)."""
+        return values[self.order.ravel()]
+
+
+def grid_tiles(points: np.ndarray, index: np.ndarray, shape: tuple[int, ...], size: int) -> Tiling:
+    """Blocks of about ``size`` places: points (N, d) that stand at ``index`` (N, d) of a grid of this shape."""
+    sides = block_sides(shape, size)
+    blocks = tuple(-(-n // side) for n, side in zip(shape, sides, strict=True))
+    tile = np.ravel_multi_index(tuple((index // sides).T), blocks)
+    return _gathered(points, tile, int(np.prod(blocks)))
+
+
+def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
+    """Leaves of a k-d tree with at most ``size`` points each and counts that differ by one at most.
+
+    Every leaf is halved at the median of its longest side, so that points in a crowd get small tiles.
+    """
+    leaves = [np.arange(len(points))]
+    while len(leaves[0]) > size:
+        leaves = [half for leaf in leaves for half in _halves(points, leaf)]
+    tile = np.empty(len(points), int)
+    for number, leaf in enumerate(leaves):
+        tile[leaf] = number
+    return _gathered(points, tile, len(leaves))
+
+
+def block_sides(shape: tuple[int, ...], size: int) -> np.ndarray:
+    """Sides (d,) of a block of at most ``size`` places, as even as the grid allows."""
+    sides, left = np.ones(len(shape), int), float(size)
+    for rank, axis in enumerate(np.argsort(shape)):
+        sides[axis] = max(1, min(shape[axis], int(left ** (1 / (len(shape) - rank)) + 1e-9)))
+        left /= sides[axis]
+    return sides
+
+
+def _halves(points: np.ndarray, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    along = points[leaf, np.ptp(points[leaf], axis=0).argmax()]
+    middle = len(leaf) // 2
+    ranked = leaf[np.argpartition(along, middle)] if middle else leaf
+    return (ranked[middle:], ranked[:middle]) if len(leaf) % 2 else (ranked[:middle], ranked[middle:])
+
+
+def _gathered(points: np.ndarray, tile: np.ndarray, n_tiles: int) -> Tiling:
+    """The tiling that puts each point into its tile; tiles without points vanish."""
+    counts = np.bincount(tile, minlength=n_tiles)
+    ranked = np.argsort(tile, kind="stable")
+    counts = counts[counts > 0]
+    first = np.cumsum(counts) - counts
+    place = np.arange(counts.max())
+    filled = place < counts[:, None]
+    order = ranked[first[:, None] + np.where(filled, place, 0)]
+    inside = points[order]
+    return Tiling(order, filled, inside.min(axis=1), inside.max(axis=1))
