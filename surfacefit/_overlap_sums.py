@@ -21,79 +21,111 @@ import numpy as np
 from jax import Array
 
 from ._overlaps import Rule
-from ._surface import inverse_lower
 
 WINDOW = 5.0
 LONGEST = 256
+FEW = 9
+Matrix = list[list[Array]]
 HERMITE = np.array([[-(3**0.5), 0.0, 3**0.5], [1 / 6, 2 / 3, 1 / 6]])
 
 
-def overlap_sums(rule: Rule, shape: Array, offsets: Array, centers: Array, first: Array, second: Array) -> Array:
-    """M_ij (n, q, q) for n pairs, in units of the grid's steps.
+def overlap_sums(rule: Rule, shape: Array, offsets: Array, centers: Array, first: Array, second: Array, height: Array) -> Array:
+    """height M_ij (n, q, q) for n pairs, in units of the grid's steps.
 
-    shape (d,) : points along each axis. centers, offsets (n, d) : c_i, and c_j - c_i.
-    first, second (n, d, d) : L_i^-1 and L_j^-1.
+    shape (d,) : points along each axis. centers, offsets (n, d) : c_i, and c_j - c_i. first, second (n, d, d) : L_i^-1 and
+    L_j^-1. height (n,).
     """
-    order = [*rule.axes, *(a for a in range(offsets.shape[1]) if a not in rule.axes)]
-    middle, widths, slopes, height = _product(offsets[:, order], _permuted(first, order), _permuted(second, order))
+    n_dim = offsets.shape[1]
+    order = [*rule.axes, *(a for a in range(n_dim) if a not in rule.axes)]
+    mean, factor, overlap = _product(offsets, first, second, order)
     points: list[Array] = []
-    weights = height[:, None]
+    weights = (height * overlap)[:, None]
     for place, axis in enumerate(order):
-        mean = middle[:, place, None] + sum(
-            (slopes[place][:, earlier, None] * (points[earlier] - middle[:, earlier, None]) for earlier in range(place)),
-            jnp.zeros_like(weights),
-        )
+        width = factor[place][place][:, None]
+        given = mean[place][:, None] + _conditional(factor, points, mean, place)
         if axis in rule.axes:
-            x, w = _summed(mean + centers[:, axis, None], widths[:, place, None], shape[axis], rule.nodes)
+            x, w = _summed(given + centers[:, axis, None], width, shape[axis], rule.nodes)
             x = x - centers[:, axis, None, None]
         else:
-            x, w = _integrated(mean, widths[:, place, None])
+            x, w = _integrated(given, width)
         points = [jnp.broadcast_to(p[:, :, None], x.shape).reshape(len(x), -1) for p in points] + [x.reshape(len(x), -1)]
         weights = (weights[:, :, None] * w).reshape(len(x), -1)
-    placed = [points[order.index(axis)] for axis in range(len(order))]
+    placed = [points[order.index(axis)] for axis in range(n_dim)]
     left = _monomials(placed, first) * weights[:, None]
     right = _monomials([p - offsets[:, a, None] for a, p in enumerate(placed)], second)
+    if weights.shape[1] <= FEW:
+        return sum(
+            (left[:, :, None, m] * right[:, None, :, m] for m in range(1, weights.shape[1])), left[:, :, None, 0] * right[:, None, :, 0]
+        )
     return jnp.einsum("naq,nbq->nab", left, right, precision="highest")
 
 
-def _permuted(inverse: Array, order: list[int]) -> Array:
-    """Precision matrices (n, d, d) with the axes in this order."""
-    precision = jnp.einsum("nab,nac->nbc", inverse, inverse, precision="highest")
-    return precision[:, order][:, :, order]
+def _product(offsets: Array, first: Array, second: Array, order: list[int]) -> tuple[list[Array], Matrix, Array]:
+    """Mean less c_i, lower Cholesky factor of the covariance, and height of the product of two Gaussians.
+
+    Axes in the given order. Small matrices are lists of lists of (n,): batched products of them are slow on a CPU.
+    """
+    near, far = _precision(first, order), _precision(second, order)
+    offset = [offsets[:, a] for a in order]
+    n_dim, reverse = len(order), range(len(order) - 1, -1, -1)
+    # P = C C^T with C upper triangular, from the usual factor with axes reversed; then S = C^-T C^-1 = T T^T.
+    lower = _cholesky([[near[a][b] + far[a][b] for b in reverse] for a in reverse])
+    inverse = _inverse(lower)
+    factor = [[inverse[n_dim - 1 - b][n_dim - 1 - a] for b in range(a + 1)] for a in range(n_dim)]
+    pull = [_dot(far[a], offset) for a in range(n_dim)]
+    half = [_dot([factor[b][a] for b in range(a, n_dim)], pull[a:]) for a in range(n_dim)]
+    mean = [_dot(factor[a], half[: a + 1]) for a in range(n_dim)]
+    distance = _dot([o - m for o, m in zip(offset, mean, strict=True)], pull)
+    return mean, factor, jnp.exp(-0.5 * jnp.maximum(distance, 0.0))
 
 
-def _product(offsets: Array, first: Array, second: Array) -> tuple[Array, Array, list[Array], Array]:
-    """Mean (n, d) less c_i, width (n, d) of each axis given those before it, slopes of that axis' mean, height (n,)."""
-    n_dim = offsets.shape[1]
-    # S = T T^T with T lower triangular comes from the factor of P_i + P_j with its axes reversed.
-    reverse = np.arange(n_dim)[::-1]
-    upper = _cholesky((first + second)[:, reverse][:, :, reverse])[:, reverse][:, :, reverse]
-    inverse = jnp.swapaxes(inverse_lower(jnp.swapaxes(upper, 1, 2)), 1, 2)
-    factor = jnp.swapaxes(inverse, 1, 2)
-    pull = jnp.einsum("nab,nb->na", second, offsets, precision="highest")
-    half = jnp.einsum("nba,nb->na", factor, pull, precision="highest")
-    middle = jnp.einsum("nab,nb->na", factor, half, precision="highest")
-    distance = jnp.einsum("na,na->n", offsets - middle, pull, precision="highest")
-    widths = jnp.stack([factor[:, a, a] for a in range(n_dim)], axis=1)
-    whitener = jnp.swapaxes(inverse_lower(factor), 1, 2)
-    slopes = [jnp.einsum("nb,ncb->nc", factor[:, a, :a], whitener[:, :a, :a], precision="highest") for a in range(n_dim)]
-    return middle, widths, slopes, jnp.exp(-0.5 * jnp.maximum(distance, 0.0))
+def _conditional(factor: Matrix, points: list[Array], mean: list[Array], place: int) -> Array:
+    """How far the mean of an axis moves with the axes before it, (n, m) for points (n, m)."""
+    shift = jnp.zeros_like(points[0]) if points else jnp.zeros_like(mean[0])[:, None]
+    standard: list[Array] = []
+    for earlier in range(place):
+        rest = points[earlier] - mean[earlier][:, None]
+        rest = rest - sum((factor[earlier][i][:, None] * z for i, z in enumerate(standard)), jnp.zeros_like(rest))
+        standard.append(rest / factor[earlier][earlier][:, None])
+        shift = shift + factor[place][earlier][:, None] * standard[-1]
+    return shift
 
 
-def _cholesky(matrix: Array) -> Array:
-    """Lower factors (n, d, d), unrolled: batched LAPACK calls on small matrices are slow."""
-    n_dim = matrix.shape[1]
-    rows: list[list[Array]] = []
-    for i in range(n_dim):
+def _precision(inverse: Array, order: list[int]) -> Matrix:
+    """L^-T L^-1 of lower triangular L^-1 (n, d, d), with the axes in this order."""
+    n_dim = inverse.shape[1]
+
+    def entry(a: int, b: int) -> Array:
+        rows = range(max(a, b), n_dim)
+        return _dot([inverse[:, i, a] for i in rows], [inverse[:, i, b] for i in rows])
+
+    return [[entry(a, b) for b in order] for a in order]
+
+
+def _cholesky(matrix: Matrix) -> Matrix:
+    """Rows of the lower factor."""
+    rows: Matrix = []
+    for i in range(len(matrix)):
         row: list[Array] = []
         for j in range(i + 1):
-            rest = matrix[:, i, j] - sum(
-                (a * b for a, b in zip(row, rows[j] if j < i else row, strict=False)), jnp.zeros_like(matrix[:, 0, 0])
-            )
+            before = rows[j] if j < i else row
+            rest = matrix[i][j] - _dot(row[:j], before[:j]) if j else matrix[i][j]
             row.append(jnp.sqrt(rest) if i == j else rest / rows[j][j])
         rows.append(row)
-    zero = jnp.zeros_like(matrix[:, 0, 0])
-    return jnp.stack([jnp.stack([*row, *[zero] * (n_dim - len(row))], axis=1) for row in rows], axis=1)
+    return rows
+
+
+def _inverse(lower: Matrix) -> Matrix:
+    """Rows of the inverse of a lower triangular matrix."""
+    rows: Matrix = []
+    for i in range(len(lower)):
+        scale = 1 / lower[i][i]
+        rows.append([-scale * _dot(lower[i][j:i], [rows[k][j] for k in range(j, i)]) for j in range(i)] + [scale])
+    return rows
+
+
+def _dot(a: list[Array], b: list[Array]) -> Array:
+    return sum((x * y for x, y in zip(a[1:], b[1:], strict=True)), a[0] * b[0])
 
 
 def _integrated(mean: Array, width: Array) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from ._pairs import ragged
 WIDTH = 8
 JOINT_WIDTHS = 5.5
 WINDOW = 5.5
-RESOLVED = 1.0
+RESOLVED = 0.5
 LINES = 16
 POINTS = 32
 
@@ -61,11 +61,14 @@ def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> 
     centers, factors = (centers - grid.low) / grid.step, factors / grid.step[:, None]
     first, second = overlapping(centers, factors)
     chosen = _rules_of(centers, factors, first, second, grid.shape)
+    other = first != second
+    first, second = np.concatenate([first, second[other]]), np.concatenate([second, first[other]])
+    chosen = np.concatenate([chosen, chosen[other]])
     return [_rows(first[chosen == n], second[chosen == n], len(centers)) for n in range(len(rules(len(grid.shape))))]
 
 
 def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All ordered pairs within JOINT_WIDTHS of their joint covariance, each component with itself included."""
+    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included."""
     covariances = factors @ factors.swapaxes(1, 2)
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
@@ -78,7 +81,7 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
         once = (octave[second] < level) | (first < second)
         first, second = first[once], second[once]
         found.append(_close(centers, covariances, first, second))
-    pairs = np.concatenate([*found, *(pair[:, ::-1] for pair in found[1:])])
+    pairs = np.concatenate(found)
     return pairs[:, 0], pairs[:, 1]
 
 
@@ -99,7 +102,8 @@ def _rules_of(centers: np.ndarray, factors: np.ndarray, first: np.ndarray, secon
     middle = centers[first] + np.einsum("nij,nj->ni", joint, pull)
     reach = (WINDOW + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
     cut = (middle - reach < -0.5) | (middle + reach > np.asarray(shape) - 0.5)
-    resolved = np.linalg.eigvalsh(joint)[:, 0] >= RESOLVED**2
+    narrowest = 1 / np.einsum("nii->n", precision[first] + precision[second])
+    resolved = narrowest >= RESOLVED
     number = np.choose(np.minimum(cut.sum(axis=1), 2), [0, 1 + cut.argmax(axis=1), 1 + len(shape)])
     return np.where(resolved, number, 2 + len(shape))
 
