@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ._checks import count, one_of
+from ._checks import count, one_of, positive_number
 
 DENSE_PRODUCTS = 2e9
 
@@ -50,21 +50,29 @@ class Tiled:
 ENGINES: dict[str, type[Dense | Tiled]] = {"dense": Dense, "tiled": Tiled}
 
 
-def checked_engine(engine: Any) -> Dense | Tiled | None:
-    """The engine asked for, or None for "auto"."""
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engine asked for (None: by size), and the memory that it may take in GB (None: most of what there is)."""
+
+    engine: Dense | Tiled | None
+    max_memory: float | None = None
+
+    def picked(self, n_points: int, n_parameters: int) -> Dense | Tiled:
+        """The engine asked for, or the one that is faster for a problem of this size."""
+        if self.engine is not None:
+            return self.engine
+        return Dense() if n_points * n_parameters**2 <= DENSE_PRODUCTS else Tiled()
+
+
+def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:
+    """The checked options ``engine`` and ``max_memory``."""
+    limit = None if max_memory is None else positive_number("max_memory", max_memory)
     if isinstance(engine, Tiled):
         _check_tiled(engine)
     if isinstance(engine, Dense | Tiled):
-        return engine
+        return EngineChoice(engine, limit)
     name = one_of("engine", engine, ["auto", *ENGINES])
-    return None if name == "auto" else ENGINES[name]()
-
-
-def chosen(engine: Dense | Tiled | None, n_points: int, n_parameters: int) -> Dense | Tiled:
-    """The engine asked for, or the one that is faster for a problem of this size."""
-    if engine is not None:
-        return engine
-    return Dense() if n_points * n_parameters**2 <= DENSE_PRODUCTS else Tiled()
+    return EngineChoice(None if name == "auto" else ENGINES[name](), limit)
 
 
 def _check_tiled(engine: Tiled) -> None:

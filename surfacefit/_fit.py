@@ -19,7 +19,7 @@ from ._compile import quick_jit
 from ._compile_clock import compile_clock, seconds
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData, fit_dtype, grid_data, point_data
-from ._engines import Dense, Tiled, checked_engine
+from ._engines import EngineChoice, engine_choice
 from ._initial import STARTS, StartRequest
 from ._parameters import Parameterization
 from ._prepare import Model, Prepared, precision, prepare
@@ -38,7 +38,7 @@ class Running:
     init: Any
     seed: int
     solver: Solver
-    engine: Dense | Tiled | None
+    engine: EngineChoice
     dtype: np.dtype
     progress: bool | None
     callback: Callable[[Progress], Any] | None
@@ -60,6 +60,7 @@ def fit(
     min_width: float = 0.25,
     solver: Any = "lm",
     engine: Any = "auto",
+    max_memory: float | None = None,
     dtype: Any = None,
     max_time: float | None = None,
     callback: Callable[[Progress], Any] | None = None,
@@ -93,6 +94,8 @@ def fit(
     solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
     engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
         object: ``sf.Tiled(cutoff=...)``.
+    max_memory : GB (1e9 bytes) that the fit may take, default 60 % of what the machine or device has. Work is cut to fit;
+        where that is not possible an error says how much is needed.
     dtype : "float32" or "float64"; default float32 for float32 heights, else float64. JAX's global settings are
         neither needed nor changed.
     max_time : seconds after which the best surface so far is returned.
@@ -126,7 +129,7 @@ def fit(
         _init(init),
         count("seed", seed, 0),
         _solver(solver),
-        checked_engine(engine),
+        engine_choice(engine, max_memory),
         fit_dtype(dtype, data.heights),
         progress,
         _callback(callback),
@@ -150,6 +153,7 @@ def fit_points(
     min_width: float = 0.25,
     solver: Any = "lm",
     engine: Any = "auto",
+    max_memory: float | None = None,
     dtype: Any = None,
     max_time: float | None = None,
     callback: Callable[[Progress], Any] | None = None,
@@ -181,7 +185,7 @@ def fit_points(
         _init(init),
         count("seed", seed, 0),
         _solver(solver),
-        checked_engine(engine),
+        engine_choice(engine, max_memory),
         fit_dtype(dtype, data.heights),
         progress,
         _callback(callback),

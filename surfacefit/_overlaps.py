@@ -21,6 +21,8 @@ WINDOW = 5.5
 RESOLVED = 0.5
 LINES = 16
 POINTS = 32
+FEWEST_PAIRS = 2_000_000
+PAIRS_A_COMPONENT = 600
 
 
 class Rule(NamedTuple):
@@ -56,10 +58,16 @@ def rules(n_dim: int) -> list[Rule]:
     return [Rule((), 0), *(Rule((axis,), LINES) for axis in everything), Rule(everything, LINES), Rule(everything, POINTS)]
 
 
-def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> list[NeighbourRows]:
-    """Rows for each of `rules`: centers (K, d), Cholesky factors (K, d, d), in the units of the grid."""
+def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> list[NeighbourRows] | None:
+    """Rows for each of `rules`, or None where components crowd too much for blocks to pay.
+
+    centers (K, d), Cholesky factors (K, d, d), in the units of the grid.
+    """
     centers, factors = (centers - grid.low) / grid.step, factors / grid.step[:, None]
-    first, second = overlapping(centers, factors)
+    pairs = overlapping(centers, factors)
+    if pairs is None:
+        return None
+    first, second = pairs
     chosen = _rules_of(centers, factors, first, second, grid.shape)
     other = first != second
     first, second = np.concatenate([first, second[other]]), np.concatenate([second, first[other]])
@@ -67,16 +75,27 @@ def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> 
     return [_rows(first[chosen == n], second[chosen == n], len(centers)) for n in range(len(rules(len(grid.shape))))]
 
 
-def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included."""
+def work(rows: list[NeighbourRows], n_dim: int) -> float:
+    """Nodes at which products are taken, in all."""
+    nodes = [rule.nodes ** len(rule.axes) * 3 ** (n_dim - len(rule.axes)) for rule in rules(n_dim)]
+    return float(sum(r.neighbours.size * n for r, n in zip(rows, nodes, strict=True)))
+
+
+def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; None if too many."""
     covariances = factors @ factors.swapaxes(1, 2)
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
     found = [np.repeat(np.arange(len(centers))[:, None], 2, axis=1)]
+    most = FEWEST_PAIRS + PAIRS_A_COMPONENT * len(centers)
     for level in np.unique(octave):
         own, below = np.flatnonzero(octave == level), np.flatnonzero(octave <= level)
         reach = JOINT_WIDTHS * np.sqrt(2) * widths[own].max()
-        near = cKDTree(centers[own]).sparse_distance_matrix(cKDTree(centers[below]), reach, output_type="ndarray")
+        tree, other = cKDTree(centers[own]), cKDTree(centers[below])
+        most -= int(tree.count_neighbors(other, reach))
+        if most < 0:
+            return None
+        near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
         first, second = own[near["i"]], below[near["j"]]
         once = (octave[second] < level) | (first < second)
         first, second = first[once], second[once]

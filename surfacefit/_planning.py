@@ -15,13 +15,18 @@ from jax import Array
 
 from ._compile import quick_jit
 from ._jacobian import Curvature, TiledEngine, TilePlan
-from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows
+from ._memory import gigabytes, tiled_need
+from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
 from ._pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
 from ._parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._tiles import Tiling
 
 ROWS = 64
+FIRST_HEADROOM = 1.5
+HEADROOM = 1.2
+SHARE = 32
+BLOCKS_PAY = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,7 @@ class TilePlanner:
     grid: EvenGrid | None
     cutoff: float
     n_active: int
+    memory: float = float("inf")
     capacities: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
@@ -48,9 +54,26 @@ class TilePlanner:
         there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
         dtype = problem.points.dtype
         room = self._room(there, here)
-        plan = self._plan(room, dtype)
-        curvature = None if self.grid is None else self._curvature(self.grid, there, dtype)
+        lists = self._lists(room)
+        plan = self._plan(lists, room, dtype)
+        curvature = self._curvature(there, lists, dtype)
+        if not self._blocks_fit(problem, plan, curvature):
+            self.grid, curvature = None, None
         return replace(problem, engine=TiledEngine(plan, curvature))
+
+    def _blocks_fit(self, problem: SurfaceProblem, plan: TilePlan, curvature: Curvature | None) -> bool:
+        """Whether memory suffices for the blocks as well; an error where not even the rest fits."""
+        parts, dtype = problem.parameterization, problem.points.dtype
+        n_rows = 0 if curvature is None else len(curvature.owner)
+        members = (plan.members.shape[0], plan.members.shape[1], plan.members.shape[2])
+        need = tiled_need(problem.points.shape[0], parts.n_dim, members, n_rows, parts.block_size, self.tiling.size, dtype.itemsize)
+        least = need.total - need.blocks
+        if least > self.memory:
+            raise ValueError(
+                f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(self.memory)}: allow more, or use"
+                " fewer points or components, a larger cutoff, or dtype='float32'"
+            )
+        return need.total <= self.memory
 
     def _room(self, there: HostComponents, here: HostComponents) -> Ellipsoids:
         """The ellipsoids of the components there, enlarged to hold those of the components here."""
@@ -61,8 +84,7 @@ class TilePlanner:
         needed = np.linalg.norm(offset, axis=1) + cutoff_radii(here.amplitudes, self.cutoff) * stretch
         return replace(room, radii=np.maximum(room.radii, 1.02 * needed + 0.1 * MARGIN))
 
-    def _plan(self, room: Ellipsoids, dtype: np.dtype) -> TilePlan:
-        lists = self._lists(room)
+    def _plan(self, lists: TileLists, room: Ellipsoids, dtype: np.dtype) -> TilePlan:
         at_once = lists.members.shape[1]
         n_chunks = len(lists.offsets)
         capacity = self._capacity("chunks", n_chunks)
@@ -88,15 +110,26 @@ class TilePlanner:
         members = np.where(lists.members == self.n_active, len(room.radii), lists.members)
         return replace(lists, members=members)
 
-    def _curvature(self, grid: EvenGrid, components: HostComponents, dtype: np.dtype) -> Curvature:
+    def _rows(self, grid: EvenGrid, components: HostComponents, lists: TileLists) -> list[NeighbourRows] | None:
+        """Neighbour rows, idle components alone in theirs; None where products with J are cheaper."""
         n_components = len(components.amplitudes)
         rows = neighbour_rows(grid, components.centers[: self.n_active], components.factors[: self.n_active])
+        if rows is None or work(rows, len(grid.shape)) > BLOCKS_PAY * lists.n_pairs * self.tiling.size:
+            return None
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
         alone = np.full((len(idle), rows[0].neighbours.shape[1]), n_components, np.int32)
         alone[:, 0] = idle
         rows = [NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows]
-        rows[0] = NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone]))
-        capacities = tuple(self._capacity(f"rows {n}", len(r.owner), ROWS) for n, r in enumerate(rows))
+        return [NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone])), *rows[1:]]
+
+    def _curvature(self, components: HostComponents, lists: TileLists, dtype: np.dtype) -> Curvature | None:
+        rows = None if self.grid is None else self._rows(self.grid, components, lists)
+        if rows is None or self.grid is None:
+            self.grid = None  # once and for all: another kind of normal matrix is another program
+            return None
+        grid, n_components = self.grid, len(components.amplitudes)
+        total = sum(len(r.owner) for r in rows)
+        capacities = tuple(self._capacity(f"rows {n}", max(len(r.owner), total // SHARE), ROWS) for n, r in enumerate(rows))
         owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
         neighbours = np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)])
         own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
@@ -113,8 +146,10 @@ class TilePlanner:
 
     def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
         """Room for ``needed`` entries, which never shrinks."""
-        if needed > self.capacities.get(name, 0):
-            self.capacities[name] = unit * max(1, int(np.ceil(2 ** (np.ceil(2 * np.log2(max(1.0, 1.1 * needed / unit))) / 2))))
+        before = self.capacities.get(name, 0)
+        if needed > before:
+            room = needed * (HEADROOM if before else FIRST_HEADROOM)
+            self.capacities[name] = unit * max(1, int(np.ceil(2 ** (np.ceil(2 * np.log2(max(1.0, room / unit))) / 2))))
         return max(self.capacities.get(name, 0), unit)
 
 

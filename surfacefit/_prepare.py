@@ -15,7 +15,8 @@ from ._background import NoBackground, background_start, continued
 from ._compile import quick_jit
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
-from ._engines import Dense, Tiled, chosen
+from ._engines import Dense, EngineChoice, Tiled
+from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
 from ._planning import TilePlanner
@@ -72,7 +73,7 @@ class Prepared:
 _components = quick_jit(Parameterization.components)
 
 
-def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: Dense | Tiled | None, init: Any = None) -> Prepared:
+def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoice, init: Any = None) -> Prepared:
     """Checks that need data and model together, units of order one, and the arrays on the device."""
     heights = data.used_heights.astype(np.float64)
     background = background_start(model.background, data.used_points, heights)
@@ -88,10 +89,12 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: Dense | Ti
     )
     _check_enough_points(data, model, parameterization)
     internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
-    engine = chosen(engine, data.n_used, parameterization.n_parameters)
-    if isinstance(engine, Dense):
+    picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
+    if isinstance(picked, Dense):
+        check_dense(parameterization.n_parameters, dtype, limit)
         return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, dtype), background)
-    planner = planner_of(data, scaling, internal, engine, model.n_components)
+    planner = planner_of(data, scaling, internal, picked, model.n_components)
+    planner.memory = limit
     return Prepared(data, model, scaling, _problem(internal.tiled(planner.tiling), parameterization, dtype), background, planner)
 
 

@@ -1,7 +1,5 @@
 """Every Jacobian engine against loops and differences, for each dimension, covariance type and background."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +7,9 @@ import pytest
 from oracles import central_differences, random_surface, surface_by_loops
 
 import surfacefit as sf
-from surfacefit._jacobian import DenseEngine, MatrixJacobian
+from surfacefit._jacobian import MatrixJacobian
 from surfacefit._jacobian import _dense as dense
 
-ENGINES = {"dense": DenseEngine()}
 TYPES = ["full", "diag", "spherical", "tied"]
 BACKGROUNDS = ["none", "constant", "plane", "function"]
 
@@ -26,24 +23,23 @@ def background(kind, n_dim):
     }[kind]
 
 
-def make_problem(rng, n_dim, covariance_type="full", kind="constant", engine="dense", count=3, n_points=37):
+def make_problem(rng, n_dim, covariance_type="full", kind="constant", count=3, n_points=37):
     points = rng.uniform(-1, 1, (n_points, n_dim))
     heights, sigma = rng.normal(size=n_points), rng.uniform(0.5, 2, n_points)
     start = sf.GaussianSurface(*random_surface(rng, count, n_dim), background(kind, n_dim))
     problem, params = sf.SurfaceProblem.from_start(
         points, heights, start, sigma=sigma, covariance_type=covariance_type, min_width=np.full(n_dim, 0.02)
     )
-    return replace(problem, engine=ENGINES[engine]), params
+    return problem, params
 
 
 CASES = [(d, t, "constant") for d in (1, 2, 3) for t in TYPES] + [(2, t, b) for t in ("full", "tied") for b in BACKGROUNDS]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("n_dim", "covariance_type", "kind"), CASES)
-def test_operator_is_the_derivative(rng, engine, n_dim, covariance_type, kind):
+def test_operator_is_the_derivative(rng, n_dim, covariance_type, kind):
     with jax.enable_x64(True):
-        problem, params = make_problem(rng, n_dim, covariance_type, kind, engine)
+        problem, params = make_problem(rng, n_dim, covariance_type, kind)
         residuals, jacobian = jax.jit(type(problem).linearize)(problem, params)
         plain = jax.jit(type(problem).residuals)
         expected = central_differences(lambda p: plain(problem, jnp.asarray(p)), np.asarray(params))
