@@ -22,6 +22,7 @@ FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".cs
 BACKGROUNDS = ("constant", "plane", "none")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam")
+ENGINES = ("auto", "dense", "tiled")
 STARTS = ("auto", "grid", "peaks", "random")
 DTYPES = ("float32", "float64")
 MOST_DIMENSIONS_DRAWN = 3
@@ -126,6 +127,7 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
         "background": None if options.background == "none" else options.background,
         "covariance_type": options.covariance_type,
         "init": options.init,
+        "engine": options.engine,
         "solver": _solver(options.solver, options.max_steps),
         "dtype": options.dtype,
         "max_time": options.max_time,
@@ -275,6 +277,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     add("--background", choices=BACKGROUNDS, default="constant", help="under the Gaussians (default constant)")
     add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help="shapes of the Gaussians; tied: one for all (default full)")
     add("--solver", choices=SOLVERS, default="lm", help="Levenberg-Marquardt or Adam (default lm)")
+    add("--engine", choices=ENGINES, default="auto", help="every component at every point, or only where it is felt (default: by size)")
     add("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     add("--max-time", type=float, metavar="SECONDS", help="then keep the best surface so far")
     add("--init", choices=STARTS, default="auto", help="where the Gaussians start (default auto)")

@@ -1,0 +1,145 @@
+"""A GPU against the CPU: the same numbers, and what it saves. ``python -m benchmarks.gpu``, under 8 minutes on one GPU.
+
+First the check: residuals, gradient, products and a whole fit on the device and in a process held to the CPU. Then the cases of
+the suite `large`, in float32 and float64. All matrix products state their precision, so that TF32 plays no part. Without a GPU it
+says so; ``--device cpu --quick`` walks through the same code there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+DTYPES = ("float32", "float64")
+BUDGET = 440.0
+TOLERANCES = {"float32": 2e-4, "float64": 1e-8}
+
+
+def numbers(dtype: str) -> dict[str, Any]:
+    """Numbers that must not depend on the device: sums at one point, and the end of one fit."""
+    import jax
+    import jax.numpy as jnp
+
+    import surfacefit as sf
+    from surfacefit._compile import quick_jit
+    from surfacefit._data import grid_data
+    from surfacefit._engines import EngineChoice
+    from surfacefit._prepare import Model, precision, prepare
+
+    from . import surfaces
+
+    truth = surfaces.random_components(128, 60)
+    heights = surfaces.rendered(truth, 128) + 0.01 * np.random.default_rng(2).normal(size=(128, 128))
+    start = surfaces.perturbed(truth, 0.1)
+    kind = np.dtype(dtype)
+    with precision(kind):
+        model = Model(60, None, "full", 0.25)
+        prepared = prepare(grid_data(heights), model, kind, EngineChoice(sf.Tiled()), start)
+        params = quick_jit(type(prepared.problem.parameterization).pack)(
+            prepared.problem.parameterization, prepared.scaling.surface_to_internal(start)
+        )
+        assert prepared.planner is not None
+        problem = prepared.planner(prepared.problem, params, params)
+
+        def sums(problem: Any, params: Any) -> Any:
+            residuals, jacobian = problem.linearize(params)
+            normal, gradient = jacobian.normal(residuals)
+            product = jacobian.restored(normal).mv(gradient)
+            return jnp.vdot(residuals, residuals), gradient, product, jacobian.mv(gradient)[::97]
+
+        found = [np.asarray(jax.device_get(array), float).ravel().tolist() for array in quick_jit(sums)(problem, params)]
+    solver = sf.LevenbergMarquardt(slack=0.0, max_steps=100)
+    result = sf.fit(heights, 60, init=start, background=None, engine="tiled", dtype=dtype, solver=solver, progress=False)
+    names = ("sum of squares", "gradient", "normal product", "J v")
+    return {"platform": jax.default_backend(), "rmse": result.rmse, **dict(zip(names, found, strict=True))}
+
+
+def compared(dtype: str, device: str) -> list[str]:
+    """One line a number: the largest difference between the device and the CPU, relative to the largest entry."""
+    own, other = (json.loads(_python(f"numbers {dtype}", platform)) for platform in (device, "cpu"))
+    lines = []
+    for name in (key for key in own if key != "platform"):
+        a, b = np.atleast_1d(own[name]), np.atleast_1d(other[name])
+        difference = float(np.abs(a - b).max() / np.abs(b).max())
+        verdict = "same" if difference <= TOLERANCES[dtype] or (name == "normal product" and difference < 1e-3) else "DIFFERENT"
+        lines.append(f"- {dtype}, {own['platform']} against cpu, {name}: relative difference {difference:.1e}, {verdict}")
+    return lines
+
+
+def _python(task: str, platform: str) -> str:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"} if platform == "cpu" else dict(os.environ)
+    command = [sys.executable, "-m", "benchmarks.gpu", "--task", task]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout.splitlines()[-1]
+
+
+def cases(dtype: str, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
+    """The cases of the suite `large` in one precision."""
+    import surfacefit as sf
+
+    from . import large
+
+    def dem(n_components: int, goal: float) -> dict[str, Any]:
+        heights, solver = large.jacksboro(), sf.LevenbergMarquardt(max_steps=60)
+        large.fit(heights, n_components, solver=solver, dtype=dtype)
+        result, watch = large.fit(heights, n_components, solver=solver, dtype=dtype)
+        return {"s to goal": watch.reached(goal), "goal m": goal, "final m": result.rmse, "s a step": result.timings.run / result.steps}
+
+    def adam() -> dict[str, Any]:
+        heights, solver = large.jacksboro(), sf.Adam(max_steps=400)
+        result, _ = large.fit(heights, 1024, solver=solver, dtype=dtype, engine="tiled")
+        return {"m": result.rmse, "s": result.timings.run, "s a step": result.timings.run / result.steps}
+
+    if quick:
+        return {"jacksboro K=256": lambda: dem(256, 28.0)}
+    return {
+        "jacksboro K=256": lambda: dem(256, 28.0),
+        "jacksboro K=1024": lambda: dem(1024, 13.0),
+        "adam K=1024, 400 steps": adam,
+        "synthetic K=10000": lambda: large.synthetic(1024, 10_000, 12, 0.003, dtype=dtype),
+        "synthetic K=100000, ten steps": lambda: large.synthetic(4096, 100_000, 10, 0.003, dtype=dtype),
+        "synthetic K=100000, to convergence": lambda: large.synthetic(4096, 100_000, 60, 0.001, dtype=dtype, max_time=90.0),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Compares a GPU with the CPU and times it.")
+    parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu walks through the same code without a GPU")
+    parser.add_argument("--quick", action="store_true", help="only the smallest timed case")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        print(json.dumps(numbers(options.task.split()[1])))
+        return
+    import jax
+
+    if options.device == "gpu" and jax.default_backend() == "cpu":
+        print("no GPU is to be had here: nothing was measured (try --device cpu --quick)")
+        return
+    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}", flush=True)
+    begun = time.perf_counter()
+    for dtype in DTYPES:
+        print("\n".join(compared(dtype, options.device)), flush=True)
+    for dtype in DTYPES:
+        for name, case in cases(dtype, options.quick).items():
+            if time.perf_counter() - begun > BUDGET:
+                print(f"- {dtype}, {name}: left out, the time is spent", flush=True)
+                continue
+            figures = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in case().items())
+            print(f"- {dtype}, {name}: {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
