@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ._checks import count, one_of, positive_number
 
-DENSE_PRODUCTS = 2e9
+DENSE_PRODUCTS = 5e8
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Tiled:
     cutoff : a component may be left out where it is lower than this, in units of the heights' standard deviation (root
         mean square where there is no background). 0 leaves nothing out.
     tile_size : points a tile.
-    normal : how the normal matrix is held. "blocks" computes the blocks of overlapping components from the components alone,
-        which needs an even grid without gaps and without ``sigma``; "products" multiplies by J and J^T pass by pass, for
-        any data; "auto" takes blocks where it can.
+    normal : how the normal matrix is held. "auto" computes the blocks of overlapping components from the components alone where
+        the data are an even grid without gaps and with one ``sigma``, and memory suffices; "products" multiplies by J and J^T
+        pass by pass, as "auto" does for all other data.
 
     A step costs points x overlapping components, whatever their number.
 
@@ -76,7 +78,7 @@ def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:
 
 
 def _check_tiled(engine: Tiled) -> None:
-    if isinstance(engine.cutoff, bool) or not isinstance(engine.cutoff, int | float) or not 0 <= engine.cutoff < 1:
+    if isinstance(engine.cutoff, bool) or not isinstance(engine.cutoff, int | float | np.floating) or not 0 <= engine.cutoff < 1:
         raise ValueError(f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {engine.cutoff!r}")
     count("engine.tile_size", engine.tile_size)
-    one_of("engine.normal", engine.normal, ["auto", "blocks", "products"])
+    one_of("engine.normal", engine.normal, ["auto", "products"])

@@ -197,6 +197,8 @@ def fit_points(
 def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> FitResult:
     with precision(running.dtype), compile_clock() as spans:
         prepared = prepare(data, model, running.dtype, running.engine, running.init)
+        if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
+            raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
         starts = [_pack(prepared.problem.parameterization, start) for start in _starts(prepared, running)]
         stepping = time.perf_counter()
         bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")

@@ -12,6 +12,10 @@ SHARE = 0.6
 UNKNOWN = 8e9
 
 
+class MemoryShort(ValueError):
+    """A plan would need more memory than is allowed."""
+
+
 @dataclass(frozen=True)
 class Need:
     """Bytes that a tiled fit holds at its peak: arrays over the points, lists, blocks, and one chunk of work."""

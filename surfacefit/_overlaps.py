@@ -18,11 +18,12 @@ from ._pairs import ragged
 WIDTH = 8
 JOINT_WIDTHS = 5.5
 WINDOW = 5.5
-RESOLVED = 0.5
+RESOLVED = 0.72
 LINES = 16
 POINTS = 32
 FEWEST_PAIRS = 2_000_000
-PAIRS_A_COMPONENT = 600
+PAIRS_A_COMPONENT = 300
+SLICE = 1_000_000
 
 
 class Rule(NamedTuple):
@@ -99,7 +100,7 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
         first, second = own[near["i"]], below[near["j"]]
         once = (octave[second] < level) | (first < second)
         first, second = first[once], second[once]
-        found.append(_close(centers, covariances, first, second))
+        found += [_close(centers, covariances, first[i : i + SLICE], second[i : i + SLICE]) for i in range(0, len(first), SLICE)]
     pairs = np.concatenate(found)
     return pairs[:, 0], pairs[:, 1]
 

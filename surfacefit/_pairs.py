@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from ._memory import MemoryShort, gigabytes
 from ._tiles import Tiling
 
 MEMBERS = 8
 MARGIN = 0.5
 SMALLEST_RADIUS = 3.0
 UNDERFLOW = 38.6
+BYTES_A_CANDIDATE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +65,15 @@ def cutoff_radii(amplitudes: np.ndarray, cutoff: float) -> np.ndarray:
     return np.clip(np.sqrt(np.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
 
 
-def tile_lists(tiling: Tiling, ellipsoids: Ellipsoids, tiles_a_chunk: int) -> TileLists:
-    """The lists of all tiles that an ellipsoid may touch."""
-    by_tile = _touching(tiling, ellipsoids)
+def tile_lists(tiling: Tiling, ellipsoids: Ellipsoids, tiles_a_chunk: int, memory: float = float("inf")) -> TileLists:
+    """The lists of all tiles that an ellipsoid may touch, made within so many bytes."""
+    by_tile = _touching(tiling, ellipsoids, memory)
     return _chunked(np.diff(by_tile.indptr), by_tile.indices, len(ellipsoids.radii), tiles_a_chunk)
 
 
-def _touching(tiling: Tiling, ellipsoids: Ellipsoids) -> sparse.csr_array:
+def _touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> sparse.csr_array:
     """Pairs as a sparse matrix (T, K)."""
-    component, tile = _candidates(tiling, ellipsoids)
+    component, tile = _candidates(tiling, ellipsoids, memory)
     inverse = np.linalg.inv(ellipsoids.factors)
     corner = np.einsum("kij,kj->ki", np.abs(inverse), tiling.half.max(axis=0)[None])
     reach = ellipsoids.radii + np.sqrt(np.sum(corner**2, axis=1))
@@ -83,10 +85,11 @@ def _touching(tiling: Tiling, ellipsoids: Ellipsoids) -> sparse.csr_array:
     return by_component.T.tocsr()
 
 
-def _candidates(tiling: Tiling, ellipsoids: Ellipsoids) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> tuple[np.ndarray, np.ndarray]:
     """(component, tile), by rising component, whose boxes overlap; found through a lattice of about one tile a cell."""
     low, high = tiling.middle.min(axis=0), tiling.middle.max(axis=0)
-    side = np.maximum(2 * tiling.half.mean(axis=0), (high - low) / 4096) + 1e-12
+    cells = np.ceil((4 * tiling.n_tiles) ** (1 / len(low)))
+    side = np.maximum(2 * tiling.half.mean(axis=0), (high - low) / cells) + 1e-12
     shape = np.floor((high - low) / side).astype(int) + 1
     cell = np.ravel_multi_index(tuple(np.minimum((tiling.middle - low) // side, shape - 1).astype(int).T), tuple(shape))
     by_cell = np.argsort(cell, kind="stable")
@@ -94,7 +97,14 @@ def _candidates(tiling: Tiling, ellipsoids: Ellipsoids) -> tuple[np.ndarray, np.
     reach = ellipsoids.half_sides + tiling.half.max(axis=0)
     first = np.clip(np.floor((ellipsoids.centers - reach - low) / side), 0, shape).astype(int)
     last = np.clip(np.floor((ellipsoids.centers + reach - low) / side), -1, shape - 1).astype(int)
-    component, cells = _boxes(first, np.maximum(last - first + 1, 0), shape)
+    counts = np.maximum(last - first + 1, 0)
+    need = BYTES_A_CANDIDATE * float(np.prod(counts.astype(float), axis=1).sum())
+    if need > memory:
+        raise MemoryShort(
+            f"the lists of components in tiles need about {gigabytes(need)}, more than `max_memory` = {gigabytes(memory)}:"
+            " allow more, or use fewer or narrower components or a larger cutoff"
+        )
+    component, cells = _boxes(first, counts, shape)
     owner, place = ragged(ends[cells + 1] - ends[cells])
     tile = by_cell[ends[cells][owner] + place]
     component = component[owner]

@@ -15,7 +15,8 @@ from jax import Array
 
 from ._compile import quick_jit
 from ._jacobian import Curvature, TiledEngine, TilePlan
-from ._memory import gigabytes, tiled_need
+from ._memory import MemoryShort, gigabytes, tiled_need
+from ._normal import DIRECT
 from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
 from ._pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
 from ._parameters import Parameterization
@@ -46,7 +47,7 @@ class TilePlanner:
     grid: EvenGrid | None
     cutoff: float
     n_active: int
-    memory: float = float("inf")
+    memory: float
     capacities: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
@@ -56,7 +57,8 @@ class TilePlanner:
         room = self._room(there, here)
         lists = self._lists(room)
         plan = self._plan(lists, room, dtype)
-        curvature = self._curvature(there, lists, dtype)
+        direct = problem.parameterization.n_parameters <= DIRECT
+        curvature = self._curvature(there, lists, dtype, direct)
         if not self._blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
         return replace(problem, engine=TiledEngine(plan, curvature))
@@ -69,7 +71,7 @@ class TilePlanner:
         need = tiled_need(problem.points.shape[0], parts.n_dim, members, n_rows, parts.block_size, self.tiling.size, dtype.itemsize)
         least = need.total - need.blocks
         if least > self.memory:
-            raise ValueError(
+            raise MemoryShort(
                 f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(self.memory)}: allow more, or use"
                 " fewer points or components, a larger cutoff, or dtype='float32'"
             )
@@ -99,6 +101,7 @@ class TilePlanner:
             middle=jnp.asarray(self.tiling.middle, dtype),
             half=jnp.asarray(np.where(self.tiling.half > 0, self.tiling.half, 1.0), dtype),
             centers=jnp.asarray(room.centers, dtype),
+            factors=jnp.asarray(room.factors, dtype),
             inverse_factors=jnp.asarray(np.linalg.inv(room.factors), dtype),
             radii=jnp.asarray(room.radii, dtype),
             cutoff=jnp.asarray(self.cutoff, dtype),
@@ -106,7 +109,7 @@ class TilePlanner:
 
     def _lists(self, room: Ellipsoids) -> TileLists:
         active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
-        lists = tile_lists(self.tiling, active, tiles_at_once(self.tiling.n_tiles))
+        lists = tile_lists(self.tiling, active, tiles_at_once(self.tiling.n_tiles), self.memory)
         members = np.where(lists.members == self.n_active, len(room.radii), lists.members)
         return replace(lists, members=members)
 
@@ -122,7 +125,8 @@ class TilePlanner:
         rows = [NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows]
         return [NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone])), *rows[1:]]
 
-    def _curvature(self, components: HostComponents, lists: TileLists, dtype: np.dtype) -> Curvature | None:
+    def _curvature(self, components: HostComponents, lists: TileLists, dtype: np.dtype, direct: bool) -> Curvature | None:
+        """Blocks in single precision, but where the system is solved directly."""
         rows = None if self.grid is None else self._rows(self.grid, components, lists)
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
@@ -142,6 +146,7 @@ class TilePlanner:
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
             capacities=capacities,
+            dtype=np.dtype(dtype).name if direct else "float32",
         )
 
     def _capacity(self, name: str, needed: int, unit: int = 8) -> int:

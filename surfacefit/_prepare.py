@@ -15,7 +15,7 @@ from ._background import NoBackground, background_start, continued
 from ._compile import quick_jit
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
-from ._engines import Dense, EngineChoice, Tiled
+from ._engines import Dense, EngineChoice
 from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
@@ -93,8 +93,10 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
         return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, dtype), background)
-    planner = planner_of(data, scaling, internal, picked, model.n_components)
-    planner.memory = limit
+    grid = None if picked.normal == "products" else _even_grid(data, scaling)
+    # Below the smallest normal number a cutoff would mean another thing on the device than here.
+    cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
+    planner = TilePlanner(_tiling(data, internal, picked.tile_size), grid, float(dtype.type(cutoff)), model.n_components, limit)
     return Prepared(data, model, scaling, _problem(internal.tiled(planner.tiling), parameterization, dtype), background, planner)
 
 
@@ -121,18 +123,10 @@ def _problem(internal: Internal, parameterization: Parameterization, dtype: np.d
     return SurfaceProblem(points, heights, weights, parameterization)
 
 
-def planner_of(data: SurfaceData, scaling: Scaling, internal: Internal, engine: Tiled, n_components: int) -> TilePlanner:
-    """The tiling of the data and, where blocks can come from the components alone, their even grid."""
-    grid = _even_grid(data, scaling)
-    if engine.normal == "blocks" and grid is None:
-        raise ValueError(
-            "`engine.normal`='blocks' needs heights on an even grid, without gaps and with one `sigma`: use 'auto' or 'products'"
-        )
+def _tiling(data: SurfaceData, internal: Internal, size: int) -> Tiling:
     if data.axes is None:
-        tiling = scattered_tiles(internal.points, engine.tile_size)
-    else:
-        tiling = grid_tiles(internal.points, np.argwhere(data.used), data.used.shape, engine.tile_size)
-    return TilePlanner(tiling, None if engine.normal == "products" else grid, engine.cutoff, n_components)
+        return scattered_tiles(internal.points, size)
+    return grid_tiles(internal.points, np.argwhere(data.used), data.used.shape, size)
 
 
 def _even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:

@@ -10,7 +10,7 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
-    INTERRUPTED, STOPPED (by the callback), NON_FINITE and ILL_CONDITIONED keep the best surface found; RUNNING and REPLAN
+    INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE and ILL_CONDITIONED keep the best surface found; RUNNING and REPLAN
     are met inside a fit only. What each means, and what to do next, is in `FitResult.message`.
     """
 
@@ -28,6 +28,7 @@ class Status(IntEnum):
     ILL_CONDITIONED = 11
     CONVERGED_SLOWLY = 12
     REPLAN = 13
+    MAX_MEMORY = 14
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ STATUS: dict[Status, StatusEntry] = {
     ),
     Status.MAX_TIME: StatusEntry(
         False, "stopped at `max_time` with the best surface so far", "Allow more `max_time`, or continue with `init=result.surface`."
+    ),
+    Status.MAX_MEMORY: StatusEntry(
+        False,
+        "stopped because the components have grown so much that the next step would exceed `max_memory`; the best surface so far is kept",
+        "Allow more `max_memory`, a larger cutoff (`engine=sf.Tiled(cutoff=1e-4)`), or dtype='float32'.",
     ),
     Status.INTERRUPTED: StatusEntry(
         False, "interrupted from the keyboard; the best surface so far is kept", "Continue with `init=result.surface`."

@@ -36,7 +36,7 @@ def standard_errors(result: FitResult) -> GaussianSurface:
     model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width)
     float64 = np.dtype(np.float64)
     with precision(float64):
-        prepared = prepare(result.data, model, float64, EngineChoice(Dense()))
+        prepared = prepare(result.data, model, float64, EngineChoice(Dense(), float("inf")))
         start = prepared.scaling.surface_to_internal(result.surface)
         normal, slopes = (np.asarray(array) for array in _linearized(prepared.problem, prepared.scaling, start))
         variances, unit = _variances(normal, slopes), _misfit(result, prepared)

@@ -81,9 +81,7 @@ class TestFit:
         result = type("Result", (), {"summary": lambda self, n_rows: f"rows {n_rows}"})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result)
         np.save(tmp_path / "a.npy", SMALL)
-        options = (
-            "--background none --covariance-type diag --solver adam --max-steps 7 --init random --dtype float32 --max-time 2.5 --seed 3 -q"
-        )
+        options = "--background none --covariance-type diag --solver adam --max-steps 7 --engine tiled --init random --dtype float32 --max-time 2.5 --seed 3 -q"
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
         np.testing.assert_array_equal(seen.pop("heights"), SMALL)
         assert seen == {
@@ -93,6 +91,7 @@ class TestFit:
             "covariance_type": "diag",
             "init": "random",
             "solver": sf.Adam(max_steps=7),
+            "engine": "tiled",
             "dtype": "float32",
             "max_time": 2.5,
             "seed": 3,
@@ -105,7 +104,7 @@ class TestFit:
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
-        assert len(seen) == 9
+        assert len(seen) == 10
         assert seen == {name: parameters[name].default for name in seen}
 
     def test_choices_are_those_of_the_library(self):

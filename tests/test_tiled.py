@@ -10,6 +10,7 @@ from oracles import random_surface
 from test_engines import background
 
 import surfacefit as sf
+from surfacefit import _planning as planning
 from surfacefit._compile import quick_jit
 from surfacefit._overlap_sums import overlap_sums
 from surfacefit._overlaps import EvenGrid, Rule, rules
@@ -35,6 +36,12 @@ TOLERANCES = {
     "diagonal": 1e-4,
     "blocks": 1e-12,
 }
+
+
+@pytest.fixture
+def blocks_pay(monkeypatch):
+    """Blocks however small the grid, on which products would be cheaper."""
+    monkeypatch.setattr(planning, "BLOCKS_PAY", float("inf"))
 
 
 def lattice(n_dim):
@@ -64,7 +71,7 @@ def dense_and_tiled(rng, n_dim, covariance_type, kind, layout, count=12):
         jnp.asarray(tiling.spread(points)), heights, start, covariance_type=covariance_type, min_width=0.01
     )
     problem = replace(problem, weights=jnp.asarray(np.where(tiling.filled.ravel(), tiling.spread(weights), 0.0)))
-    return problem, TilePlanner(tiling, grid, CUTOFF, count)(problem, params, params), params
+    return problem, TilePlanner(tiling, grid, CUTOFF, count, np.inf)(problem, params, params), params
 
 
 @quick_jit
@@ -85,10 +92,11 @@ def everything(problem, params):
 
 
 @pytest.mark.parametrize(("n_dim", "covariance_type", "kind", "layout"), CASES)
-def test_tiled_agrees_with_dense(rng, n_dim, covariance_type, kind, layout):
+def test_tiled_agrees_with_dense(rng, blocks_pay, n_dim, covariance_type, kind, layout):
     with jax.enable_x64(True):
         dense, tiled, params = dense_and_tiled(rng, n_dim, covariance_type, kind, layout)
         assert bool(tiled.covers(params))
+        assert (tiled.engine.curvature is not None) == (layout == "even grid")
         expected, found = everything(dense, params), everything(tiled, params)
     for name, tolerance in TOLERANCES.items():
         for a, b in zip(jax.tree.leaves(expected[name]), jax.tree.leaves(found[name]), strict=True):
@@ -97,7 +105,7 @@ def test_tiled_agrees_with_dense(rng, n_dim, covariance_type, kind, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_one_step_agrees_with_dense(rng, layout):
+def test_one_step_agrees_with_dense(rng, blocks_pay, layout):
     """Conjugate gradients stop at 5 % of the gradient: the step lowers the model nearly as far as the exact one."""
 
     def gain(problem, params):
@@ -301,6 +309,37 @@ def test_wrong_engines_are_refused(engine, message):
         sf.fit(np.eye(30), 2, engine=engine)
 
 
-def test_blocks_need_an_even_grid():
-    with pytest.raises(ValueError, match="even grid, without gaps"):
-        sf.fit_points(np.random.default_rng(0).normal(size=(100, 2)), np.ones(100), 2, engine=sf.Tiled(normal="blocks"))
+def test_qr_needs_the_dense_engine():
+    with pytest.raises(ValueError, match=r"`solver.method`='qr' needs the whole Jacobian"):
+        sf.fit(np.eye(30), 2, engine="tiled", solver=sf.LevenbergMarquardt(method="qr"))
+
+
+@pytest.mark.parametrize("cutoff", [1e-50, 0.0, 0.5])
+def test_any_cutoff_makes_progress(cutoff):
+    heights, truth = noisy_hills((40, 40), 2)
+    result = sf.fit(heights, 2, init=truth, engine=sf.Tiled(cutoff=cutoff), dtype="float32", solver=sf.LevenbergMarquardt(max_steps=5))
+    assert result.steps > 0
+
+
+def test_a_fit_that_outgrows_its_memory_keeps_its_best():
+    heights, _ = noisy_hills((96, 96))
+    start = sf.fit(heights, 30, init="grid", solver=sf.LevenbergMarquardt(max_steps=0)).surface
+    narrow = replace(start, covariances=start.covariances / 25)
+    result = sf.fit(heights, 30, init=narrow, engine="tiled", max_memory=0.0025)
+    assert result.status == sf.Status.MAX_MEMORY
+    assert result.steps > 0
+    assert "max_memory" in result.message
+
+
+def test_clustered_points_in_three_dimensions(rng):
+    points = np.concatenate([rng.normal(size=(600, 3)) * 1e-3 + s for s in (-1, 1)])
+    result = sf.fit_points(points, rng.normal(size=1200), 2, engine="tiled", init="grid", solver=sf.LevenbergMarquardt(max_steps=3))
+    assert np.isfinite(result.cost)
+
+
+def test_a_component_that_shrinks_calls_for_another_plan(rng, blocks_pay):
+    with jax.enable_x64(True):
+        _, tiled, params = dense_and_tiled(rng, 2, "full", "none", "even grid")
+        narrow = np.asarray(params).reshape(12, 6).copy()
+        narrow[0, 3:5] = -5.0
+        assert not bool(tiled.covers(jnp.asarray(narrow.ravel())))

@@ -33,7 +33,8 @@ class TiledEngine:
     curvature: Curvature | None = None
 
     def covers(self, components: Components) -> Array:
-        return self.plan.covers(components)
+        covered = self.plan.covers(components)
+        return covered if self.curvature is None else covered & self.plan.resembles(components)
 
     def model(self, points: Array, components: Components) -> Array:
         tiles = _Tiles(self.plan, points, components)
@@ -78,7 +79,8 @@ class TiledJacobian:
         own = jnp.einsum("kqp,kqr,krs->kps", self.chain.own, grams, self.chain.own, precision="highest")
         n_shared = self.chain.shared.shape[2]
         if n_shared:
-            columns = [self.mv(column) for column in jnp.eye(self._size(), dtype=border.dtype)[-n_shared - len(border) :][:n_shared]]
+            first = own.shape[0] * own.shape[1]
+            columns = [self.mv(jnp.zeros(self._size(), border.dtype).at[first + i].set(1)) for i in range(n_shared)]
             border = jnp.concatenate([jnp.stack(columns), border])
         return own, jnp.matmul(border, border.T, precision="highest")
 

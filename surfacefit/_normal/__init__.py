@@ -6,8 +6,8 @@ diagonal; the latter two solve by conjugate gradients.
 """
 
 from ._base import Normal
-from ._blocks import BlockNormal
+from ._blocks import DIRECT, BlockNormal
 from ._dense import DenseNormal
 from ._products import ProductNormal
 
-__all__ = ["BlockNormal", "DenseNormal", "Normal", "ProductNormal"]
+__all__ = ["DIRECT", "BlockNormal", "DenseNormal", "Normal", "ProductNormal"]

@@ -11,7 +11,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._linear_solve import solve_conjugate_gradients
+from .._linear_solve import solve_cholesky, solve_conjugate_gradients
+
+DIRECT = 1024
 
 
 @register_dataclass
@@ -58,6 +60,10 @@ class BlockNormal:
         return self.blocks[self.own][:, :, : self.blocks.shape[1]]
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
+        """Directly where the whole matrix is small, else by conjugate gradients."""
+        if gradient.size <= DIRECT:
+            step, _ = solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
+            return step, jnp.asarray(True)
         dtype = self.blocks.dtype
         inputs = (array.astype(dtype) for array in (gradient, scaling, damping))
         step = solve_conjugate_gradients(self.mv, self.diagonal_blocks(), self.corner, *inputs)

@@ -147,11 +147,16 @@ class LevenbergMarquardt:
         )
 
     def replanned(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        """The state under a problem whose plan was renewed: it keeps its proposal, and linearises anew where that fails."""
+        """The state under a problem whose plan was renewed: it keeps its proposal, and linearises anew where that fails.
+
+        The cost is taken again, since another plan leaves out other tails.
+        """
+        residuals = problem.residuals(state.params)
         _, jacobian = problem.linearize(state.params)
-        normal, _ = jax.eval_shape(jacobian.normal, state.residuals)
+        normal, _ = jax.eval_shape(jacobian.normal, residuals)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal)
-        return state._replace(normal=zeros, stale=jnp.asarray(True), status=jnp.asarray(int(Status.RUNNING)))
+        running = jnp.asarray(int(Status.RUNNING))
+        return state._replace(residuals=residuals, cost=half_square(residuals), normal=zeros, stale=jnp.asarray(True), status=running)
 
     def step(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
         state = jax.lax.cond(state.proposed, lambda: state, lambda: self._proposed(problem, state))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from .._compile import quick_jit
+from .._memory import MemoryShort
 from .._problem import Problem
 from .._status import Status
 from ._base import Solver
@@ -69,7 +71,8 @@ Planner = Callable[[Any, Array, Array], Any]
 def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     """Minimise a problem from a start (P,), as a pure function of arrays for use under ``jit`` and ``vmap``.
 
-    ``problem`` is any record with the methods of a problem, such as `SurfaceProblem`; ``solver`` any solver object.
+    ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a tiled
+    one are renewed by `fit` alone); ``solver`` any solver object.
     Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is
     scaled, nothing raised: a lane of a ``vmap`` that fails keeps its best parameters and says so in its status.
     See `SurfaceProblem.from_start` for an example.
@@ -93,6 +96,7 @@ def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits, p
         if len(lanes) > 1:
             outcome = _race(lanes)
             lane = min(lanes, key=_Lane.cost)
+        lanes = [lane]  # the others' memory is free again
         if outcome == Status.RUNNING:
             outcome = lane.advance(int(solver.max_steps))
     except KeyboardInterrupt:
@@ -115,8 +119,8 @@ class _Lane:
     """One start on its way: what it carries, and the rows of its history."""
 
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
-        self.problem = problem if planner is None else planner(problem, start, start)
-        self.solver, self.limits, self.planner = solver, limits, planner
+        self.solver, self.limits, self.planner = solver, limits, copy(planner)
+        self.problem = problem if self.planner is None else self.planner(problem, start, start)
         self.carry = _begin(solver, self.problem, start)
         self.records: list[Record] = []
         self.n_next = 1
@@ -147,16 +151,26 @@ class _Lane:
         self.carry, record = _advance(self.solver, self.problem, self.carry, n_steps)
         taken = self.steps - before
         self.records.append(Record(*(np.asarray(column)[:taken] for column in record)))
-        self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
+        if taken:
+            self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
         if self.status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
             self.solver, self.carry, self.n_next = self.solver.fallback, resumed(self.carry), 1
         if self.status == Status.REPLAN and self.planner is not None:
             self._replan(self.planner)
 
     def _replan(self, planner: Planner) -> None:
+        """A plan for the step that the solver proposes; where there can be none, the fit ends with its best."""
         state, best = self.carry
-        self.problem = planner(self.problem, state.wanted, state.params)
-        state = _replanned(self.solver, self.problem, state)
+        try:
+            problem = planner(self.problem, state.wanted, state.params)
+        except MemoryShort:
+            self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.MAX_MEMORY))))
+            return
+        if not bool(_covers(problem, state.wanted)):
+            self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.PRECISION))))
+            return
+        self.problem = problem
+        state = _replanned(self.solver, problem, state)
         self.carry = Carry(state, best._replace(status=state.status))
 
     def history(self) -> Record:
@@ -217,7 +231,12 @@ def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
     return solver.replanned(problem, state)
 
 
+def covers(problem: Problem, params: Array) -> Array:
+    return problem.covers(params)
+
+
 _begin = quick_jit(begin)
+_covers = quick_jit(covers)
 _replanned = quick_jit(replanned)
 _advance = quick_jit(_recorded)
 
