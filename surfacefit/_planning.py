@@ -1,7 +1,7 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
 A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another one.
-Capacities only grow, by steps of about 1.4, so that most new plans find their program compiled.
+Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ._tiles import Tiling
 ROWS = 64
 FIRST_HEADROOM = 1.5
 HEADROOM = 1.2
+COARSE = 512
 SHARE = 32
 BLOCKS_PAY = 20.0
 
@@ -56,7 +57,7 @@ class TilePlanner:
         dtype = problem.points.dtype
         room = self._room(there, here)
         lists = self._lists(room)
-        plan = self._plan(lists, room, dtype)
+        plan = tile_plan(self.tiling, lists, room, self.cutoff, self._capacity("chunks", len(lists.offsets)), dtype)
         direct = problem.parameterization.n_parameters <= DIRECT
         curvature = self._curvature(there, lists, dtype, direct)
         if not self._blocks_fit(problem, plan, curvature):
@@ -85,27 +86,6 @@ class TilePlanner:
         stretch = np.linalg.norm(inverse @ here.factors, ord=2, axis=(1, 2))
         needed = np.linalg.norm(offset, axis=1) + cutoff_radii(here.amplitudes, self.cutoff) * stretch
         return replace(room, radii=np.maximum(room.radii, 1.02 * needed + 0.1 * MARGIN))
-
-    def _plan(self, lists: TileLists, room: Ellipsoids, dtype: np.dtype) -> TilePlan:
-        at_once = lists.members.shape[1]
-        n_chunks = len(lists.offsets)
-        capacity = self._capacity("chunks", n_chunks)
-        spare = -len(lists.order) % at_once
-        nobody = len(room.radii)
-        return TilePlan(
-            order=jnp.asarray(np.pad(lists.order, (0, spare)), jnp.int32),
-            rank=jnp.asarray(lists.rank, jnp.int32),
-            offsets=jnp.asarray(np.pad(lists.offsets, (0, capacity - n_chunks)), jnp.int32),
-            members=jnp.asarray(np.pad(lists.members, [(0, capacity - n_chunks), (0, 0), (0, 0)], constant_values=nobody), jnp.int32),
-            n_chunks=jnp.asarray(n_chunks, jnp.int32),
-            middle=jnp.asarray(self.tiling.middle, dtype),
-            half=jnp.asarray(np.where(self.tiling.half > 0, self.tiling.half, 1.0), dtype),
-            centers=jnp.asarray(room.centers, dtype),
-            factors=jnp.asarray(room.factors, dtype),
-            inverse_factors=jnp.asarray(np.linalg.inv(room.factors), dtype),
-            radii=jnp.asarray(room.radii, dtype),
-            cutoff=jnp.asarray(self.cutoff, dtype),
-        )
 
     def _lists(self, room: Ellipsoids) -> TileLists:
         active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
@@ -150,12 +130,33 @@ class TilePlanner:
         )
 
     def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
-        """Room for ``needed`` entries, which never shrinks."""
+        """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
         before = self.capacities.get(name, 0)
         if needed > before:
-            room = needed * (HEADROOM if before else FIRST_HEADROOM)
-            self.capacities[name] = unit * max(1, int(np.ceil(2 ** (np.ceil(2 * np.log2(max(1.0, room / unit))) / 2))))
+            room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM) / unit)
+            halves = 1 if room < COARSE else 2
+            self.capacities[name] = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
         return max(self.capacities.get(name, 0), unit)
+
+
+def tile_plan(tiling: Tiling, lists: TileLists, room: Ellipsoids, cutoff: float, capacity: int, dtype: np.dtype) -> TilePlan:
+    """The lists on the device, with room for ``capacity`` chunks."""
+    n_chunks, at_once = lists.members.shape[:2]
+    spare, nobody = capacity - n_chunks, len(room.radii)
+    return TilePlan(
+        order=jnp.asarray(np.pad(lists.order, (0, -len(lists.order) % at_once)), jnp.int32),
+        rank=jnp.asarray(lists.rank, jnp.int32),
+        offsets=jnp.asarray(np.pad(lists.offsets, (0, spare)), jnp.int32),
+        members=jnp.asarray(np.pad(lists.members, [(0, spare), (0, 0), (0, 0)], constant_values=nobody), jnp.int32),
+        n_chunks=jnp.asarray(n_chunks, jnp.int32),
+        middle=jnp.asarray(tiling.middle, dtype),
+        half=jnp.asarray(np.where(tiling.half > 0, tiling.half, 1.0), dtype),
+        centers=jnp.asarray(room.centers, dtype),
+        factors=jnp.asarray(room.factors, dtype),
+        inverse_factors=jnp.asarray(np.linalg.inv(room.factors), dtype),
+        radii=jnp.asarray(room.radii, dtype),
+        cutoff=jnp.asarray(cutoff, dtype),
+    )
 
 
 def tiles_at_once(n_tiles: int) -> int:

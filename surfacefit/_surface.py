@@ -17,6 +17,7 @@ from ._checks import finite, real_array
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
 BLOCK_ELEMENTS = 2**22
+MUCH = 5e7
 
 
 def whitened(points: Array, centers: Array, inverse_factors: Array) -> list[Array]:
@@ -190,8 +191,10 @@ def _with_last_axis(points: Any, n_dim: int) -> Any:
 
 
 def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
-    """In float64 and in blocks of points, so that memory stays bounded whatever the sizes."""
+    """In float64, in blocks of points so that memory stays bounded, and where there is much, only what is not zero."""
     flat = points.reshape(-1, points.shape[-1])
+    if len(flat) * surface.n_components > MUCH and np.isfinite(flat).all():
+        return _evaluate_much(surface, flat).reshape(points.shape[:-1])
     block = max(1, min(len(flat), BLOCK_ELEMENTS // max(surface.n_components, 1)))
     heights = np.empty(len(flat))
     with jax.enable_x64(True):
@@ -199,6 +202,17 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
         for start, stop in _blocks(len(flat), block):
             heights[start:stop] = np.asarray(_evaluate(on_device, flat[start:stop]))
     return heights.reshape(points.shape[:-1])
+
+
+def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:
+    from ._evaluation import tiled_heights
+
+    heights = tiled_heights(surface, flat)
+    background = background_model(surface.background)
+    with jax.enable_x64(True):
+        for start in range(0, len(flat), BLOCK_ELEMENTS):
+            heights[start : start + BLOCK_ELEMENTS] += np.asarray(background(jnp.asarray(flat[start : start + BLOCK_ELEMENTS])))
+    return heights
 
 
 def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:

@@ -81,7 +81,10 @@ class TestFit:
         result = type("Result", (), {"summary": lambda self, n_rows: f"rows {n_rows}"})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result)
         np.save(tmp_path / "a.npy", SMALL)
-        options = "--background none --covariance-type diag --solver adam --max-steps 7 --engine tiled --init random --dtype float32 --max-time 2.5 --seed 3 -q"
+        options = (
+            "--background none --covariance-type diag --solver adam --max-steps 7 --engine tiled"
+            " --init random --dtype float32 --max-time 2.5 --seed 3 -q"
+        )
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
         np.testing.assert_array_equal(seen.pop("heights"), SMALL)
         assert seen == {

@@ -343,3 +343,12 @@ def test_a_component_that_shrinks_calls_for_another_plan(rng, blocks_pay):
         narrow = np.asarray(params).reshape(12, 6).copy()
         narrow[0, 3:5] = -5.0
         assert not bool(tiled.covers(jnp.asarray(narrow.ravel())))
+
+
+def test_much_is_evaluated_where_it_is_not_zero(rng, monkeypatch):
+    surface = sf.GaussianSurface(*random_surface(rng, 40, 2), sf.PlaneBackground(1.0, np.array([2.0, 3.0]), np.zeros(2)))
+    surface = replace(surface, covariances=surface.covariances * 0.01, amplitudes=surface.amplitudes * np.where(np.arange(40) % 2, -1, 1))
+    points = rng.uniform(-2, 2, (30, 70, 2))
+    expected = surface(points)
+    monkeypatch.setattr("surfacefit._surface.MUCH", 0)
+    np.testing.assert_allclose(surface(points), expected, rtol=0, atol=1e-13 * np.abs(expected).max())

@@ -1,0 +1,56 @@
+"""Heights of many components at many points: each component only where it is not zero to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._background import NoBackground
+from ._compile import quick_jit
+from ._jacobian import TiledEngine
+from ._pairs import Ellipsoids, cutoff_radii, tile_lists
+from ._parameters import Components
+from ._planning import tile_plan, tiles_at_once
+from ._surface import GaussianSurface
+from ._tiles import scattered_tiles
+
+ROUNDING = 1e-15
+TILE = 256
+AT_ONCE = 2**22
+
+
+def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
+    """sum_k a_k g_k (N,) at points (N, d), without the background: what is below ROUNDING of the largest amplitude is left out."""
+    amplitudes, centers, covariances = (np.asarray(a, float) for a in (surface.amplitudes, surface.centers, surface.covariances))
+    factors = np.linalg.cholesky(covariances)
+    largest = float(np.abs(amplitudes).max()) or 1.0
+    felt = Ellipsoids(centers, factors, cutoff_radii(np.abs(amplitudes) / largest, ROUNDING))
+    heights = np.empty(len(points))
+    with jax.enable_x64(True):
+        a, c, f, inverse = (jnp.asarray(array) for array in (amplitudes, centers, factors, np.linalg.inv(factors)))
+        components = Components(a, c, f, inverse, NoBackground())
+        for part in _parts(len(points)):
+            heights[part] = _some(felt, components, points[part])
+    return heights
+
+
+def _some(felt: Ellipsoids, components: Components, points: np.ndarray) -> np.ndarray:
+    tiling = scattered_tiles(points, TILE)
+    lists = tile_lists(tiling, felt, tiles_at_once(tiling.n_tiles))
+    capacity = 1 << max(3, (len(lists.offsets) - 1).bit_length())
+    engine = TiledEngine(tile_plan(tiling, lists, felt, ROUNDING, capacity, np.dtype(float)))
+    placed = np.asarray(_model(engine, jnp.asarray(tiling.spread(points)), components))
+    heights = np.empty(len(points))
+    heights[tiling.order[tiling.filled]] = placed[tiling.filled.ravel()]
+    return heights
+
+
+_model = quick_jit(TiledEngine.model)
+
+
+def _parts(total: int) -> Iterator[slice]:
+    for start in range(0, total, AT_ONCE):
+        yield slice(start, start + AT_ONCE)
