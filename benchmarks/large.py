@@ -241,7 +241,7 @@ def _slopes(figures: dict[str, dict[str, Any]]) -> list[str]:
         print(lines[-1], flush=True)
         axes.loglog(x / x[0], seconds, "o-", label=f"{label}: exponent {slope:.2f}")
     axes.set(xlabel="size, in units of the smallest", ylabel="seconds a step")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), frameon=False)
     figure.savefig(ROOT / "docs" / "images" / "scaling.png", dpi=120)
     return lines
 
