@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import surfacefit as sf
+from surfacefit._prepare import component_capacity
 
 from . import maps, surfaces
 from .options import Options
@@ -163,7 +164,7 @@ def growing() -> dict[str, Any]:
     sizes = [100, 104, 108, 112, 116, 120, 124, 128, 132, 140]
     solver = sf.LevenbergMarquardt(max_steps=5)
     compiled = [fit(heights, n, solver=solver, engine="tiled")[0].timings.compile for n in sizes]
-    capacities = [capacity_of(n) for n in sizes]
+    capacities = [component_capacity(n) for n in sizes]
     return {
         "sizes": sizes,
         "capacities": capacities,
@@ -171,12 +172,6 @@ def growing() -> dict[str, Any]:
         "compiled": sum(s > 0.1 * compiled[0] for s in compiled),
         "different capacities": len(set(capacities)),
     }
-
-
-def capacity_of(n_components: int) -> int:
-    from surfacefit._prepare import component_capacity
-
-    return component_capacity(n_components)
 
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {

@@ -16,7 +16,8 @@ DENSE_PRODUCTS = 5e8
 class Dense:
     """Every component at every point: exact, and fastest for small problems.
 
-    A step costs points x parameters^2, and memory parameters^2.
+    A step costs points x parameters^2, and memory 5 matrices of parameters^2 numbers; a `ValueError` says beforehand where
+    ``max_memory`` does not allow that.
 
     >>> import surfacefit as sf
     >>> sf.Dense()

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array
 
 from ._overlaps import Rule
+from ._surface import monomials
 
 WINDOW = 5.0
 LONGEST = 256
@@ -169,5 +170,4 @@ def _sum_rules(nodes: int) -> np.ndarray:
 def _monomials(x: list[Array], inverse: Array) -> Array:
     """Phi(L^-1 x) (n, q, m) at x, d arrays (n, m), for L^-1 (n, d, d)."""
     u = [sum((inverse[:, i, j, None] * x[j] for j in range(1, i + 1)), inverse[:, i, 0, None] * x[0]) for i in range(len(x))]
-    products = [u[i] * u[j] for i in range(len(u)) for j in range(i + 1)]
-    return jnp.stack([jnp.ones_like(u[0]), *u, *products], axis=1)
+    return jnp.stack(monomials(u), axis=1)

@@ -17,7 +17,7 @@ from ._pairs import ragged
 
 WIDTH = 8
 JOINT_WIDTHS = 5.5
-WINDOW = 5.5
+BORDER_WIDTHS = 5.5
 RESOLVED = 0.72
 LINES = 16
 POINTS = 32
@@ -120,7 +120,7 @@ def _rules_of(centers: np.ndarray, factors: np.ndarray, first: np.ndarray, secon
     joint = np.linalg.inv(precision[first] + precision[second])
     pull = np.einsum("nij,nj->ni", precision[second], centers[second] - centers[first])
     middle = centers[first] + np.einsum("nij,nj->ni", joint, pull)
-    reach = (WINDOW + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
+    reach = (BORDER_WIDTHS + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
     cut = (middle - reach < -0.5) | (middle + reach > np.asarray(shape) - 0.5)
     narrowest = 1 / np.einsum("nii->n", precision[first] + precision[second])
     resolved = narrowest >= RESOLVED

@@ -27,7 +27,7 @@ ROWS = 64
 FIRST_HEADROOM = 1.5
 HEADROOM = 1.2
 COARSE = 512
-SHARE = 32
+LEAST_SHARE = 32
 BLOCKS_PAY = 20.0
 
 
@@ -113,7 +113,7 @@ class TilePlanner:
             return None
         grid, n_components = self.grid, len(components.amplitudes)
         total = sum(len(r.owner) for r in rows)
-        capacities = tuple(self._capacity(f"rows {n}", max(len(r.owner), total // SHARE), ROWS) for n, r in enumerate(rows))
+        capacities = tuple(self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_SHARE), ROWS) for n, r in enumerate(rows))
         owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
         neighbours = np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)])
         own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))

@@ -33,6 +33,11 @@ def whitened(points: Array, centers: Array, inverse_factors: Array) -> list[Arra
     ]
 
 
+def monomials(u: list[Array]) -> list[Array]:
+    """1, u_i and u_i u_j (i >= j) for d arrays of one shape: the order of every array (..., q, ...) of moments."""
+    return [jnp.ones_like(u[0]), *u, *(u[i] * u[j] for i in range(len(u)) for j in range(i + 1))]
+
+
 def inverse_lower(factors: Array) -> Array:
     """Inverses of lower triangular (..., d, d) by unrolled forward substitution."""
     n_dim = factors.shape[-1]

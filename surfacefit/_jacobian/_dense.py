@@ -19,7 +19,7 @@ from jax.tree_util import register_dataclass
 
 from .._normal import DenseNormal
 from .._parameters import ChainRule, Components
-from .._surface import whitened
+from .._surface import monomials, whitened
 
 CHUNK_ELEMENTS = 2**22
 
@@ -158,9 +158,8 @@ def monomial_rows(points: Array, weights: Array, components: Components) -> Arra
     """w g_k Phi(u_k) as rows (K, q, n): points (n, d), weights (n,)."""
     u = whitened(points, components.centers, components.inverse_factors)
     g = weights * jnp.exp(-0.5 * sum(x * x for x in u))
-    products = [u[i] * u[j] for i in range(len(u)) for j in range(i + 1)]
     # One product with the stacked monomials: stacking products of g made XLA take the exponential once a row.
-    return g[:, None] * jnp.stack([jnp.ones_like(g), *u, *products], axis=1)
+    return g[:, None] * jnp.stack(monomials(u), axis=1)
 
 
 def background_rows(points: Array, weights: Array, components: Components) -> Array:

@@ -19,6 +19,7 @@ from jax.tree_util import register_dataclass
 
 from .._normal import ProductNormal
 from .._parameters import ChainRule, Components, n_monomials
+from .._surface import monomials
 from ._curvature import Curvature
 from ._dense import background_rows
 from ._tile_plan import TilePlan
@@ -121,7 +122,7 @@ class _Tiles:
             if degree == 0:
                 part = jnp.einsum("cs,csn->cn", c[..., 0], _gaussian(u), precision="highest")
             else:
-                rows = _monomials(u)
+                rows = monomials(u)
                 polynomial = sum((c[..., q, None] * rows[q] for q in range(1, len(rows))), c[..., 0, None])
                 part = jnp.einsum("cs,csn->cn", jnp.ones_like(c[..., 0]), polynomial * _gaussian(u), precision="highest")
             before = jax.lax.dynamic_slice_in_dim(total, chunk.offset, len(part))
@@ -136,7 +137,7 @@ class _Tiles:
         tiled = jnp.moveaxis(columns.reshape(self.plan.n_tiles, -1, n_columns), 2, 1)
 
         def add(total: Array, chunk: _Chunk) -> Array:
-            rows = jnp.stack(_monomials(list(jnp.moveaxis(chunk.local_points(), 1, 0))[: self.n_dim]), axis=1)
+            rows = jnp.stack(monomials(list(jnp.moveaxis(chunk.local_points(), 1, 0))[: self.n_dim]), axis=1)
             values = tiled[chunk.tiles]
             columns = (values[:, :, None] * rows[:, None]).reshape(len(rows), n_columns * size, -1)
             sums = jnp.einsum("csn,cqn->csq", _gaussian(chunk.whitened()), columns, precision="highest")
@@ -153,7 +154,7 @@ class _Tiles:
         def add(total: Array, chunk: _Chunk) -> Array:
             u = chunk.whitened()
             g = tiled[chunk.tiles][:, None] * _gaussian(u)
-            rows = g[:, :, None] * jnp.stack(_monomials(u), axis=2)
+            rows = g[:, :, None] * jnp.stack(monomials(u), axis=2)
             return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", rows, rows, precision="highest"))
 
         zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
@@ -206,10 +207,6 @@ def moved_moments(sums: Array, stretch: Array, shift: Array) -> Array:
         inner = sum(stretch[..., i, a] * stretch[..., j, b] * second[max(a, b), min(a, b)] for a in range(i + 1) for b in range(j + 1))
         products.append(inner + turned[i] * shift[..., j] + shift[..., i] * own[j])
     return jnp.stack([zeroth, *own, *products], axis=-1)
-
-
-def _monomials(u: list[Array]) -> list[Array]:
-    return [jnp.ones_like(u[0]), *u, *(u[i] * u[j] for i in range(len(u)) for j in range(i + 1))]
 
 
 def _gaussian(u: list[Array]) -> Array:
