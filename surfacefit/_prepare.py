@@ -158,12 +158,12 @@ def _weight_unit(data: SurfaceData) -> float:
 def capacity(n_points: int) -> int:
     """Points to make room for: a few sizes for small maps, so that the next one of about this size compiles nothing.
 
-    Powers of two up to 512, then four sizes an octave up to 8192; above, running outweighs compiling.
+    Powers of two up to 512, then eight sizes an octave up to 8192; above, running outweighs compiling.
     """
     if n_points > 8192:
         return n_points
     octave = 1 << max(5, (n_points - 1).bit_length())
-    unit = octave if octave <= 512 else octave // 8
+    unit = octave if octave <= 512 else octave // 16
     return -(-n_points // unit) * unit
 
 

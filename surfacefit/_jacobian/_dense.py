@@ -22,6 +22,7 @@ from .._parameters import ChainRule, Components
 from .._surface import monomials, whitened
 
 CHUNK_ELEMENTS = 2**22
+SINGLE = 1e-6
 
 
 @register_dataclass
@@ -67,9 +68,9 @@ class DenseJacobian:
         moments, border = self._sum(lambda rows, border, r: (_times(rows, r), _times(border, r)), residuals)
         return self.chain.transpose(self._by_component(moments), border)
 
-    def normal(self, residuals: Array) -> tuple[DenseNormal, Array]:
+    def normal(self, residuals: Array, error: Any = 0.0) -> tuple[DenseNormal, Array]:
         def term(rows: Array, border: Array, r: Array) -> tuple[Array, ...]:
-            return _times(rows, rows.T), _times(rows, border.T), _times(border, border.T), _times(rows, r), _times(border, r)
+            return _gram(rows, error), _times(rows, border.T), _times(border, border.T), _times(rows, r), _times(border, r)
 
         gram, cross, corner, moments, of_border = self._sum(term, residuals)
         half = self.chain.transpose(self._by_component(gram), cross.T).T
@@ -133,7 +134,7 @@ class MatrixJacobian:
     def rmv(self, residuals: Array) -> Array:
         return jnp.matmul(residuals, self.matrix, precision="highest")
 
-    def normal(self, residuals: Array) -> tuple[DenseNormal, Array]:
+    def normal(self, residuals: Array, error: Any = 0.0) -> tuple[DenseNormal, Array]:
         return DenseNormal(jnp.matmul(self.matrix.T, self.matrix, precision="highest")), self.rmv(residuals)
 
     def block_diagonal(self) -> tuple[Array, Array]:
@@ -174,6 +175,18 @@ def background_rows(points: Array, weights: Array, components: Components) -> Ar
 def _times(a: Array, b: Array) -> Array:
     """Matrix product in full precision: TF32 on a GPU would ruin the normal equations."""
     return jnp.matmul(a, b, precision="highest")
+
+
+def _gram(rows: Array, error: Any) -> Array:
+    """rows rows^T (m, m) of rows (m, n); in single precision, twice as fast, where an error of SINGLE is allowed."""
+    if rows.dtype == jnp.float32:
+        return _times(rows, rows.T)
+
+    def single() -> Array:
+        short = rows.astype(jnp.float32)
+        return _times(short, short.T).astype(rows.dtype)
+
+    return jax.lax.cond(jnp.asarray(error) >= SINGLE, single, lambda: _times(rows, rows.T))
 
 
 def _heights(points: Array, components: Components) -> Array:

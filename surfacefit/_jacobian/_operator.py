@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jax import Array
 
@@ -26,8 +26,11 @@ class Jacobian(Protocol):
         """J^T r: (N,) -> (P,)."""
         ...
 
-    def normal(self, residuals: Array) -> tuple[Normal, Array]:
-        """J^T J as this engine holds it, and J^T r (P,), in one pass over the points."""
+    def normal(self, residuals: Array, error: Any = 0.0) -> tuple[Normal, Array]:
+        """J^T J as this engine holds it, and J^T r (P,), in one pass over the points.
+
+        ``error`` in an entry (i, j) of J^T J, relative to |J_i| |J_j|, is allowed to an engine that saves time by it.
+        """
         ...
 
     def restored(self, normal: Normal) -> Normal:

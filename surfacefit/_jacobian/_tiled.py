@@ -65,7 +65,7 @@ class TiledJacobian:
         moments = self._tiles().moments((self.weights * residuals)[:, None])[:, :, 0]
         return self.chain.transpose(moments, jnp.matmul(self._background(), residuals, precision="highest"))
 
-    def normal(self, residuals: Array) -> tuple[Any, Array]:
+    def normal(self, residuals: Array, error: Any = 0.0) -> tuple[Any, Array]:
         if self.engine.curvature is None:
             return ProductNormal(*self.block_diagonal()), self.rmv(residuals)
         border = self._background()
