@@ -91,9 +91,9 @@ class LevenbergMarquardt:
     ftol : stop when a full step lowers the cost by less than this fraction, as predicted and in fact.
     xtol : stop when a step changes the parameters by less than this fraction, in the metric of D.
     gtol : stop when no column of the Jacobian makes a larger cosine than this with the residuals.
-    slack, patience : stop when ``patience`` steps (rounded up to a multiple of 4) together lower the cost by less than the fraction ``slack``. Sums
-        of Gaussians end in long, nearly level valleys, often with a component on its way to infinity; 0.1 % of the cost
-        in 20 steps is 0.05 % of the RMSE. ``slack=0`` follows the valley to its end.
+    slack, patience : stop when ``patience`` steps (rounded up to a multiple of 4) together lower the cost by less than the
+        fraction ``slack``. Sums of Gaussians end in long, nearly level valleys, often with a component on its way to
+        infinity; 0.1 % of the cost in 20 steps is 0.05 % of the RMSE. ``slack=0`` follows the valley to its end.
     damping : initial mu.
     reach : how far a step may move a component, in its own widths: at first and at least, and at most. It doubles while the
         linear model holds (gain above 3/4) and halves where a step fails.
