@@ -14,14 +14,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ._beginning import INITS, Plan, beginning
 from ._checks import count, names_its_options, one_of, positive_number
-from ._compile import quick_jit
 from ._compile_clock import compile_clock, seconds
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData, fit_dtype, grid_data, point_data
 from ._engines import EngineChoice, engine_choice
-from ._initial import STARTS, StartRequest
-from ._parameters import Parameterization
+from ._initial import StartRequest
 from ._prepare import Model, Prepared, precision, prepare
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
@@ -29,6 +28,7 @@ from ._solvers import SOLVERS, LevenbergMarquardt, Limits, Solution, Solver, run
 from ._status import Status
 from ._surface import GaussianSurface, checked_surface
 from ._threads import calm_blas
+from ._workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Running:
     """How a model is fitted, from where, and who watches."""
 
     init: Any
+    search: float | None
     seed: int
     solver: Solver
     engine: EngineChoice
@@ -57,6 +58,7 @@ def fit(
     background: Any = "constant",
     covariance_type: str = "full",
     init: Any = "auto",
+    search: float | None = None,
     min_width: float = 0.25,
     solver: Any = "lm",
     engine: Any = "auto",
@@ -88,8 +90,12 @@ def fit(
         ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
-    init : where to start: "auto" (default), "grid" (an even lattice), "peaks" (from the data, over all scales),
-        "random", or a `GaussianSurface` with K components.
+    init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
+        with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
+        or a `GaussianSurface` with K components.
+    search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
+        where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
+        with ``init="auto"``: until many tries in a row have failed, 10 s or as long as growth took at most; else 0, none.
     min_width : smallest width of a component, in units of the sampling distance.
     solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
     engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
@@ -127,6 +133,7 @@ def fit(
     model = _model(n_components, background, covariance_type, min_width)
     running = Running(
         _init(init),
+        _search_time(search),
         count("seed", seed, 0),
         _solver(solver),
         engine_choice(engine, max_memory),
@@ -150,6 +157,7 @@ def fit_points(
     background: Any = "constant",
     covariance_type: str = "full",
     init: Any = "auto",
+    search: float | None = None,
     min_width: float = 0.25,
     solver: Any = "lm",
     engine: Any = "auto",
@@ -183,6 +191,7 @@ def fit_points(
     model = _model(n_components, background, covariance_type, min_width)
     running = Running(
         _init(init),
+        _search_time(search),
         count("seed", seed, 0),
         _solver(solver),
         engine_choice(engine, max_memory),
@@ -199,12 +208,14 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
         prepared = prepare(data, model, running.dtype, running.engine, running.init)
         if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
             raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
-        starts = [_pack(prepared.problem.parameterization, start) for start in _starts(prepared, running)]
-        stepping = time.perf_counter()
         bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")
+        limits = _limits(prepared, running, bar, begun)
         try:
             with calm_blas(prepared.problem.parameterization.n_parameters):
-                solution, history = run(prepared.problem, starts, running.solver, _limits(prepared, running, bar, begun), prepared.planner)
+                bench = Workbench(prepared, _request(prepared, running), limits.deadline, limits.callback)
+                start = beginning(bench, _plan(prepared, running))
+                stepping = time.perf_counter()
+                solution, history = run(prepared.problem, start.params, running.solver, limits, prepared.planner, start.halted)
         finally:
             bar.close()
         ended = time.perf_counter()
@@ -218,32 +229,31 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
         return _result(solution, prepared, running, history._asdict(), timings)
 
 
-RACERS = ("peaks", "grid", "random")
-_pack = quick_jit(Parameterization.pack)
+def _plan(prepared: Prepared, running: Running) -> Plan:
+    init = running.init
+    if isinstance(init, GaussianSurface):
+        start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim)
+        init = prepared.scaling.surface_to_internal(replace(start, background=None))
+    return Plan(init, running.search, running.seed)
 
 
-def _starts(prepared: Prepared, running: Running) -> list[GaussianSurface]:
-    """Starts in the units of the problem: one, or for "auto" several that race."""
-    data, scaling, model = prepared.data, prepared.scaling, prepared.model
-    if isinstance(running.init, GaussianSurface):
-        start = checked_surface("init", running.init, model.n_components, data.n_dim)
-        return [scaling.surface_to_internal(replace(start, background=prepared.background))]
+def _request(prepared: Prepared, running: Running) -> StartRequest:
+    """What a start works from, in the units of the fit: heights above the background at its start."""
+    data, scaling = prepared.data, prepared.scaling
     with precision(np.dtype(np.float64)):
         background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
     if not np.isfinite(background).all():
         raise ValueError("`background` must be finite at its start at every point, got NaN or infinity: choose another start")
-    request = StartRequest(
+    return StartRequest(
         points=scaling.points(data.used_points),
         heights=(data.used_heights - background) / scaling.height_scale,
-        n_components=model.n_components,
+        n_components=prepared.model.n_components,
         spacing=data.spacing / scaling.point_scale,
         rng=np.random.default_rng(running.seed),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
+        weights=data.weights / data.weights.max(),
     )
-    internal = prepared.background.to_internal(scaling)
-    names = RACERS if running.init == "auto" else [running.init]
-    return [replace(STARTS[name](request), background=internal) for name in names]
 
 
 def _limits(prepared: Prepared, running: Running, bar: ProgressBar, begun: float) -> Limits:
@@ -289,7 +299,7 @@ def _model(n_components: Any, background: Any, covariance_type: Any, min_width: 
 
 
 def _init(init: Any) -> Any:
-    return init if isinstance(init, GaussianSurface) else one_of("init", init, ["auto", *STARTS])
+    return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
 
 
 def _callback(callback: Any) -> Any:
@@ -300,6 +310,12 @@ def _callback(callback: Any) -> Any:
 
 def _limit(max_time: Any) -> float | None:
     return None if max_time is None else positive_number("max_time", max_time)
+
+
+def _search_time(search: Any) -> float | None:
+    if search is None or (np.ndim(search) == 0 and not isinstance(search, (bool, str)) and search == 0):
+        return None if search is None else 0.0
+    return positive_number("search", search)
 
 
 def _solver(solver: Any) -> Solver:

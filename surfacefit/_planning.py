@@ -47,12 +47,13 @@ class TilePlanner:
     tiling: Tiling
     grid: EvenGrid | None
     cutoff: float
-    n_active: int
     memory: float
     capacities: dict[str, int] = field(default_factory=dict)
+    n_active: int = 0
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
+        self.n_active = int(problem.parameterization.n_active)
         there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
         dtype = problem.points.dtype
         room = self._room(there, here)

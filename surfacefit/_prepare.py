@@ -58,6 +58,19 @@ class Prepared:
         """Cost in the user's units for a cost of one in the problem's."""
         return float((self.scaling.height_scale * _weight_unit(self.data)) ** 2)
 
+    def by_point(self, values: Any) -> np.ndarray:
+        """What stands at the problem's places (N or more,), in the order of the data's points (N,)."""
+        return np.asarray(values)[self._places]
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        if self.planner is None:
+            return np.arange(self.data.n_used)
+        tiling, places = self.planner.tiling, np.empty(self.data.n_used, int)
+        filled = np.flatnonzero(tiling.filled)
+        places[tiling.order.ravel()[filled]] = filled
+        return places
+
     def surface(self, params: Any) -> GaussianSurface:
         """The surface in the user's units, as NumPy arrays in float64."""
         with precision(np.dtype(params.dtype)):
@@ -96,8 +109,21 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     grid = None if picked.normal == "products" else _even_grid(data, scaling)
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
-    planner = TilePlanner(_tiling(data, internal, picked.tile_size), grid, float(dtype.type(cutoff)), model.n_components, limit)
+    planner = TilePlanner(_tiling(data, internal, picked.tile_size), grid, float(dtype.type(cutoff)), limit)
     return Prepared(data, model, scaling, _problem(internal.tiled(planner.tiling), parameterization, dtype), background, planner)
+
+
+def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
+    """The same fit to some of the points, ``kept`` (N,), for the dense engine and in another precision."""
+    data, scaling, problem = prepared.data, prepared.scaling, prepared.problem
+    used = data.used.copy()
+    used[data.used] = kept
+    some = replace(data, used=used)
+    internal = Internal(
+        scaling.points(some.used_points), scaling.heights(some.used_heights.astype(np.float64)), some.weights / _weight_unit(data)
+    )
+    parameterization = _on_device(problem.parameterization, dtype)
+    return replace(prepared, data=some, problem=_problem(internal.padded(), parameterization, dtype), planner=None)
 
 
 class Internal(NamedTuple):

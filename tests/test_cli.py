@@ -15,7 +15,7 @@ from surfacefit import _cli
 from surfacefit._cli import main
 from surfacefit._covariance import COVARIANCE_TYPES
 from surfacefit._engines import ENGINES as ALL_ENGINES
-from surfacefit._initial import STARTS as INITIAL_STARTS
+from surfacefit._beginning import INITS
 from surfacefit._read import CannotRead, read_heights, read_points
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
 
@@ -113,7 +113,7 @@ class TestFit:
     def test_choices_are_those_of_the_library(self):
         assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
         assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
-        assert set(_cli.STARTS) == {"auto", *INITIAL_STARTS}
+        assert set(_cli.STARTS) == set(INITS)
         assert set(_cli.ENGINES) == {"auto", *ALL_ENGINES}
 
     def test_example_map_by_name(self, capsys):

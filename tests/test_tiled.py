@@ -71,7 +71,7 @@ def dense_and_tiled(rng, n_dim, covariance_type, kind, layout, count=12):
         jnp.asarray(tiling.spread(points)), heights, start, covariance_type=covariance_type, min_width=0.01
     )
     problem = replace(problem, weights=jnp.asarray(np.where(tiling.filled.ravel(), tiling.spread(weights), 0.0)))
-    return problem, TilePlanner(tiling, grid, CUTOFF, count, np.inf)(problem, params, params), params
+    return problem, TilePlanner(tiling, grid, CUTOFF, np.inf)(problem, params, params), params
 
 
 @quick_jit

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from .._surface import GaussianSurface
 from ._grid import grid_start
-from ._peaks import peaks_start
+from ._peaks import Peak, find_peaks, peaks_start
 from ._random import random_start
-from ._request import StartRequest
+from ._request import Raster, StartRequest
 
 STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "grid": grid_start,
@@ -18,4 +18,4 @@ STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "random": random_start,
 }
 
-__all__ = ["STARTS", "StartRequest"]
+__all__ = ["STARTS", "Peak", "Raster", "StartRequest", "find_peaks"]

@@ -31,7 +31,7 @@ def positive_heights(request: StartRequest, centers: np.ndarray) -> np.ndarray:
     Where all heights vanish, the background already fits and components start next to nothing.
     """
     sums, weights = request.raster.around(centers)
-    heights = np.where(weights > 0, sums / np.maximum(weights, 1), request.heights.mean())
+    heights = np.where(weights > 0, sums / np.where(weights > 0, weights, 1), request.heights.mean())
     return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
 
 

@@ -27,7 +27,7 @@ REACH = 4.0
 
 
 class Peak(NamedTuple):
-    """A component in index units: amplitude, centre (d,), covariance (d, d)."""
+    """A component: amplitude, centre (d,), covariance (d, d)."""
 
     amplitude: float
     center: np.ndarray
@@ -36,19 +36,23 @@ class Peak(NamedTuple):
 
 def peaks_start(request: StartRequest) -> GaussianSurface:
     """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
-    raster = request.raster
-    residual = raster.sums.copy()
+    count = request.n_components
+    return _completed(find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS)), request)
+
+
+def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int) -> list[Peak]:
+    """Up to ``count`` peaks of the residuals whose weighted sums stand in a raster's cells, ``at_once`` a round."""
+    residual = sums.copy()
     peaks: list[Peak] = []
-    while len(peaks) < request.n_components:
-        wanted = request.n_components - len(peaks)
-        found = _strongest(residual, raster.weights, max(1, min(wanted, request.n_components // ROUNDS)))
+    while len(peaks) < count:
+        found = _strongest(residual, raster.weights, min(count - len(peaks), at_once))
         if not found:
             break
         for index, scale in found:
             peak = _moment_peak(residual, raster.weights, index, scale)
             _subtract(residual, raster.weights, peak)
-            peaks.append(peak)
-    return _completed([_in_coordinates(raster, peak) for peak in peaks], request)
+            peaks.append(_in_coordinates(raster, peak))
+    return peaks
 
 
 def _strongest(residual: np.ndarray, weights: np.ndarray, count: int) -> list[tuple[np.ndarray, float]]:

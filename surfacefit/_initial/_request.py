@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -16,7 +16,8 @@ POINTS_PER_CELL = 2
 class StartRequest:
     """Points (N, d), heights (N,) above the background, in the units of the fit; how many components to place.
 
-    ``spacing`` (d,) is the sampling distance; ``axes`` and ``used`` describe the grid, where there is one.
+    ``spacing`` (d,) is the sampling distance, ``weights`` (N,) are 1 / sigma, one each if None; ``axes`` and ``used``
+    describe the grid, where there is one.
     """
 
     points: np.ndarray
@@ -26,6 +27,7 @@ class StartRequest:
     rng: np.random.Generator
     axes: tuple[np.ndarray, ...] | None = None
     used: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     @property
     def low(self) -> np.ndarray:
@@ -41,20 +43,27 @@ class StartRequest:
     def raster(self) -> Raster:
         """The heights on a grid: their own, or averages over cells for scattered points."""
         if self.axes is not None and self.used is not None:
-            weights = self.used.astype(float)
-            sums = np.zeros(self.used.shape)
-            sums[self.used] = self.heights
-            return Raster(sums, weights, self.axes)
-        return _binned(self)
+            axes, cells = self.axes, np.flatnonzero(self.used)
+        else:
+            axes, cells = _bins(self)
+        squares = np.ones(len(cells)) if self.weights is None else self.weights**2
+        empty = Raster(np.zeros(0), np.zeros(0), axes, cells)
+        return replace(empty, sums=empty.gathered(squares * self.heights), weights=empty.gathered(squares))
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Sums of heights and counts of points in the cells of a grid, with the coordinates of the cells' middles."""
+    """Sums of w^2 z and of w^2 in the cells of a grid, with the coordinates of the cells' middles, and the cell of each point."""
 
     sums: np.ndarray
     weights: np.ndarray
     axes: tuple[np.ndarray, ...]
+    cells: np.ndarray
+
+    def gathered(self, values: np.ndarray) -> np.ndarray:
+        """Sums over cells of values (N,) at the points."""
+        shape = tuple(len(axis) for axis in self.axes)
+        return np.bincount(self.cells, values, int(np.prod(shape))).reshape(shape)
 
     def coordinates(self, index: np.ndarray) -> np.ndarray:
         """Coordinates (..., d) of fractional indices (..., d)."""
@@ -76,16 +85,13 @@ class Raster:
         return np.array([size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, sizes, strict=True)])
 
 
-def _binned(request: StartRequest) -> Raster:
+def _bins(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Axes of even cells that hold some points each, and the cell (N,) of each point."""
     spread = np.ptp(request.points, axis=0) > 0
     n_axes = max(1, int(np.count_nonzero(spread)))
     cells = max(1, round((len(request.points) / POINTS_PER_CELL) ** (1 / n_axes)))
     shape = np.where(spread, cells, 1)
     index = ((request.points - request.low) / request.extent * shape).astype(int)
     index = np.clip(index, 0, shape - 1)
-    flat = np.ravel_multi_index(tuple(index.T), tuple(shape))
-    total = int(np.prod(shape))
-    sums = np.bincount(flat, request.heights, total).reshape(shape)
-    weights = np.bincount(flat, minlength=total).reshape(shape).astype(float)
     axes = tuple(low + extent * (np.arange(n) + 0.5) / n for low, extent, n in zip(request.low, request.extent, shape, strict=True))
-    return Raster(sums, weights, axes)
+    return axes, np.ravel_multi_index(tuple(index.T), tuple(shape))

@@ -3,8 +3,8 @@
 from ._adam import Adam
 from ._base import Solver
 from ._levenberg_marquardt import LevenbergMarquardt
-from ._loop import Limits, Solution, run, solve
+from ._loop import Lane, Limits, Solution, advance, begin, run, solve
 
 SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam}
 
-__all__ = ["SOLVERS", "Adam", "LevenbergMarquardt", "Limits", "Solution", "Solver", "run", "solve"]
+__all__ = ["SOLVERS", "Adam", "Lane", "LevenbergMarquardt", "Limits", "Solution", "Solver", "advance", "begin", "run", "solve"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +24,6 @@ from ._base import Solver
 
 CHUNK = 64
 CHUNK_SECONDS = 0.2
-RACE = 40
 
 
 class Solution(NamedTuple):
@@ -84,42 +82,30 @@ def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     return carry.best._replace(status=jnp.where(exhausted, Status.MAX_STEPS, carry.best.status))
 
 
-def run(problem: Problem, starts: list[Array], solver: Solver, limits: Limits, planner: Planner | None = None) -> tuple[Solution, Record]:
+def run(
+    problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None = None, outcome: Status | None = None
+) -> tuple[Solution, Record]:
     """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step.
 
-    Several starts race over a few steps each, and the one with the lowest cost goes on. The planner is asked for a plan
-    before the first step, and whenever a solver wants to leave the one it has.
+    The planner is asked for a plan before the first step, and whenever a solver wants to leave the one it has. With an
+    ``outcome`` no step is taken: the fit has ended already.
     """
-    lanes = [_Lane(problem, start, solver, limits, planner) for start in starts]
-    lane, outcome = lanes[0], Status.RUNNING
-    try:
-        if len(lanes) > 1:
-            outcome = _race(lanes)
-            lane = min(lanes, key=_Lane.cost)
-        lanes = [lane]  # the others' memory is free again
-        if outcome == Status.RUNNING:
+    lane = Lane(problem, start, solver, limits, planner)
+    if outcome is None:
+        try:
             outcome = lane.advance(int(solver.max_steps))
-    except KeyboardInterrupt:
-        lane, outcome = min(lanes, key=_Lane.cost), Status.INTERRUPTED
+        except KeyboardInterrupt:
+            outcome = Status.INTERRUPTED
     if outcome == Status.RUNNING:
         outcome = Status.MAX_STEPS
     return lane.carry.best._replace(status=jnp.asarray(int(outcome))), lane.history()
 
 
-def _race(lanes: list[_Lane]) -> Status:
-    """RACE steps for each lane; a limit met on the way ends the whole run."""
-    for lane in lanes:
-        outcome = lane.advance(min(RACE, int(lane.solver.max_steps)))
-        if outcome in (Status.STOPPED, Status.MAX_TIME):
-            return outcome
-    return Status.RUNNING
-
-
-class _Lane:
+class Lane:
     """One start on its way: what it carries, and the rows of its history."""
 
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
-        self.solver, self.limits, self.planner = solver, limits, copy(planner)
+        self.solver, self.limits, self.planner = solver, limits, planner
         self.problem = problem if self.planner is None else self.planner(problem, start, start)
         self.carry = _begin(solver, self.problem, start)
         self.records: list[Record] = []

@@ -1,0 +1,87 @@
+"""Where a fit's stepping begins: at a start as it is, or where growth and search have led."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from jax import Array
+
+from ._compile import quick_jit
+from ._growth import grow
+from ._initial import STARTS
+from ._memory import MemoryShort
+from ._parameters import Parameterization
+from ._search import search
+from ._status import Status
+from ._surface import GaussianSurface
+from ._workbench import Halt, Workbench
+
+GROWN = ("auto", "growth")
+INITS = (*GROWN, *STARTS)
+SHORT_SECONDS = 10.0
+MOST_PATIENCE = 40
+LONG_PATIENCE = 10**9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to begin: ``init`` is one of INITS or a surface in the units of the fit; seconds to search, None for the default."""
+
+    init: str | GaussianSurface
+    search: float | None
+    seed: int
+
+    @property
+    def is_grown(self) -> bool:
+        return isinstance(self.init, str) and self.init in GROWN
+
+    @property
+    def searches(self) -> bool:
+        return self.search != 0 if self.search is not None else self.init == "auto"
+
+
+class Beginning(NamedTuple):
+    """Parameters (P,) to step from, the steps taken on the way, and a status if a limit was met there."""
+
+    params: Array
+    steps: int
+    halted: Status | None
+
+
+def beginning(bench: Workbench, plan: Plan) -> Beginning:
+    """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is kept."""
+    if not plan.is_grown:
+        surface = plan.init if isinstance(plan.init, GaussianSurface) else STARTS[plan.init](bench.request)
+        params = _pack(bench.parameterization, replace(surface, background=bench.parameterization.background))
+        if not plan.searches:
+            return Beginning(params, 0, None)
+        bench.best = bench.state(params)
+    halted = _improved(bench, plan)
+    best = bench.filled(bench.best or bench.empty())
+    return Beginning(bench.pack(best.blocks, best.border), bench.steps, halted)
+
+
+def _improved(bench: Workbench, plan: Plan) -> Status | None:
+    begun = time.perf_counter()
+    try:
+        state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
+        if plan.searches and state is not None:
+            grown = time.perf_counter() - begun
+            seconds = max(SHORT_SECONDS, grown) if plan.search is None else plan.search
+            patience = min(MOST_PATIENCE, 4 + state.count) if plan.search is None else LONG_PATIENCE
+            search(bench, state, np.random.default_rng(plan.seed), patience, time.perf_counter() + seconds)
+    except Halt as halt:
+        return halt.status
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED
+    except MemoryShort:
+        if bench.best is None:
+            raise
+        return Status.MAX_MEMORY
+    return None
+
+
+_pack = quick_jit(Parameterization.pack)

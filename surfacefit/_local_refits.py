@@ -1,0 +1,108 @@
+"""Refits of a few components on the points around them, all others held: hundreds of small fits at once.
+
+What would be won by a component here, or lost without that one there, is asked for many candidates, of which few are ever
+tried on the whole map. Each is a dense problem of fixed size (MEMBERS components, WINDOW points, float32), so that one
+program serves all fits of a dimension. On a CPU they run in batches, a thread each; elsewhere as one batch under ``vmap``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._background import NoBackground
+from ._compile import quick_jit
+from ._parameters import Parameterization
+from ._problem import SurfaceProblem
+from ._solvers import LevenbergMarquardt, advance, begin
+from ._threads import calm_blas
+
+MEMBERS = 8
+WINDOW = 2048
+BATCH = 8
+
+
+class LocalProblems(NamedTuple):
+    """C small problems: points (C, W, d), residuals w (f - z) and weights w there (C, W), the components whose part of f is
+    replaced ``held`` (C, m + 1, p), and those to start from ``start`` (C, m, p). Places without a component have amplitude zero.
+    """
+
+    points: np.ndarray
+    residuals: np.ndarray
+    weights: np.ndarray
+    held: np.ndarray
+    start: np.ndarray
+
+
+class LocalFits(NamedTuple):
+    """What came of them: the fall in cost (C,) over the window's points, and the components refitted (C, m, p)."""
+
+    fall: np.ndarray
+    blocks: np.ndarray
+
+
+def local_refits(parameterization: Parameterization, shared: np.ndarray, problems: LocalProblems, steps: int) -> LocalFits:
+    """Refits each small problem in a few Levenberg-Marquardt steps; ``shared`` (s,) are the shape numbers of tied components."""
+    local = jax.tree.map(_single, replace(parameterization, background=NoBackground()))
+    batches = list(_batches(problems, BATCH))
+    with calm_blas(1), ThreadPoolExecutor(_threads()) as pool:
+        fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
+    fall, blocks = (np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True))
+    return LocalFits(np.where(np.isfinite(fall), fall, -np.inf), blocks)
+
+
+def _run(local: Parameterization, shared: np.ndarray, batch: LocalProblems, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    fall, blocks = _refit_all(local, shared, batch, steps)
+    return np.asarray(fall), np.asarray(blocks)
+
+
+def refit_all(local: Parameterization, shared: Array, batch: LocalProblems, steps: Any) -> tuple[Array, Array]:
+    def one(problem: LocalProblems) -> tuple[Array, Array]:
+        return refit(local, shared, problem, steps)
+
+    # A CPU takes batched small products one by one, slower than a loop over whole problems does.
+    return jax.lax.map(one, batch) if jax.default_backend() == "cpu" else jax.vmap(one)(batch)
+
+
+def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps: Any) -> tuple[Array, Array]:
+    """One small problem: the fall in cost, and the components."""
+    points, residuals, weights, held, start = problem
+    surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held)))
+    part = surface.residuals(jnp.concatenate([held.ravel(), shared]))
+    heights = part - residuals / jnp.where(weights > 0, weights, 1)
+    mine = SurfaceProblem(points, heights, weights, _sized(local, len(start)))
+    solver = LevenbergMarquardt(slack=0.0)
+    carry, _ = advance(solver, mine, begin(solver, mine, jnp.concatenate([start.ravel(), shared])), steps, None)
+    best = carry.best
+    return 0.5 * jnp.sum(residuals**2) - best.cost, best.params[: start.size].reshape(start.shape)
+
+
+_refit_all = quick_jit(refit_all)
+
+
+def _sized(local: Parameterization, count: int) -> Parameterization:
+    return replace(local, n_components=count, n_active=jnp.asarray(float(count), local.floor.dtype))
+
+
+def _single(leaf: Any) -> np.ndarray:
+    return np.asarray(leaf, np.float32)
+
+
+def _batches(problems: LocalProblems, size: int) -> Iterator[LocalProblems]:
+    """Batches of one size, the last filled up with copies of its last problem."""
+    count = len(problems.points)
+    for first in range(0, count, size):
+        index = np.minimum(np.arange(first, first + size), count - 1)
+        yield LocalProblems(*(_single(column[index]) for column in problems))
+
+
+def _threads() -> int:
+    return max(1, os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1

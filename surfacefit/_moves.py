@@ -1,0 +1,298 @@
+r"""Moves between minima: a component more, one less, or some refitted from elsewhere, each tried on its neighbourhood first.
+
+An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component away; a
+shuffle throws a few off their places. In each, the nearest components are refitted (`_local_refits`) on the points around,
+which says what the move would win or lose. A relocation is a removal with an addition: their falls add up where they are apart.
+
+After Ueda, Nakano, Ghahramani & Hinton, SMEM algorithm for mixture models, Neural Computation 12 (2000) 2109, who split and merge
+components of mixtures; here what a split wins and a removal costs is measured instead of guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._initial import Peak, find_peaks
+from ._local_refits import MEMBERS, LocalProblems, local_refits
+from ._parameters import IDLE
+from ._surface import GaussianSurface
+from ._workbench import State, Workbench
+
+NEAREST = 48
+STEPS = 20
+FEW_STEPS = 4
+SHARE = 0.3
+PAIRED = 12
+SAME_PLACE = 0.3
+
+
+class Candidate(NamedTuple):
+    """A move before its refit: the components ``members`` (m,) start anew from ``start`` (m or m + 1, p), whose last row is the added
+    one if there is one more; ``removed`` is the component taken away, or -1; ``place`` is where a new one stands: centre, covariance.
+    A candidate that ``splits`` puts two halves in the place of its first member.
+    """
+
+    members: np.ndarray
+    start: np.ndarray
+    removed: int = -1
+    place: tuple[np.ndarray, np.ndarray] | None = None
+    splits: bool = False
+
+
+class Move(NamedTuple):
+    """A candidate after its refit: what the cost falls by, as seen from its neighbourhood, and the components then."""
+
+    candidate: Candidate
+    fall: float
+    blocks: np.ndarray
+
+    @property
+    def members(self) -> np.ndarray:
+        return self.candidate.members
+
+    @property
+    def splits(self) -> bool:
+        return self.candidate.splits
+
+    @property
+    def adds(self) -> bool:
+        return len(self.candidate.start) > len(self.members)
+
+    @property
+    def removes(self) -> bool:
+        return self.candidate.removed >= 0
+
+    @property
+    def touched(self) -> set[int]:
+        """The components that this move changes."""
+        return {*self.members.tolist(), self.candidate.removed} - {-1}
+
+
+class Neighbourhood:
+    """A state with what the moves from it need: components, residuals, and who is near whom."""
+
+    def __init__(self, bench: Workbench, state: State):
+        self.bench, self.state = bench, state
+        self.surface = bench.surface(state)
+        self.residuals = bench.residuals(state)
+        self._levels = [bench.windows.level(covariance) for covariance in self.surface.covariances]
+        self._near: dict[int, np.ndarray] = {}
+        self._inside: dict[tuple[int, int], np.ndarray] = {}
+
+    def first(self, count: int) -> np.ndarray:
+        """Blocks (n, p) of the first components: at up to ``count`` peaks, as they are."""
+        peaks = self._peaks(count)
+        return self.bench.blocks(_surface(peaks)) if peaks else self.state.blocks
+
+    def additions(self, count: int, splits: Sequence[int] = ()) -> list[Candidate]:
+        """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in ``splits``."""
+        return [*self._at_peaks(self._peaks(count)), *self._splits(splits)]
+
+    def removals(self, which: Sequence[int]) -> list[Candidate]:
+        """Each of these components taken away, for its neighbours to adapt."""
+        return [self._removal(k) for k in which]
+
+    def shuffles(self, which: Sequence[int], strength: float, rng: np.random.Generator) -> list[Candidate]:
+        """Each of these components thrown off its place, with some of its neighbours."""
+        return [self._shuffle(k, strength, rng) for k in which]
+
+    def relocation(self, gain: Move, loss: Move) -> Candidate:
+        """An addition and a removal in one, from where the refit of each has led."""
+        removed = loss.candidate.removed
+        gain_start = gain.candidate.start if removed in gain.members else gain.blocks
+        kept = gain.members != removed
+        mine, added = gain_start[: len(kept)][kept], gain_start[len(kept) :]
+        others = ~np.isin(loss.members, gain.members)
+        members = np.concatenate([gain.members[kept], loss.members[others]])[: PAIRED - 1]
+        start = np.concatenate([mine, loss.blocks[: len(others)][others]])[: PAIRED - 1]
+        return gain.candidate._replace(members=members, start=np.concatenate([start, added]), removed=removed)
+
+    def by_misfit(self) -> np.ndarray:
+        """All components, those with the most misfit under them first."""
+        return np.argsort(-np.array([self._misfit(k) for k in range(self.state.count)]))
+
+    def by_weight(self) -> np.ndarray:
+        """All components, those first that matter least to the sum of squares by themselves."""
+        return np.argsort(self.surface.amplitudes**2 * np.sqrt(np.linalg.det(self.surface.covariances)))
+
+    def _misfit(self, k: int) -> float:
+        center, covariance = self.surface.centers[k], self.surface.covariances[k]
+        index, scale = self.bench.windows.sample(self._levels[k], [self._ranks(self._levels[k], k)])
+        offset = self.bench.points[index] - center
+        share = np.exp(-0.5 * np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
+        return scale * float(share @ self.residuals[index] ** 2)
+
+    def raced(self, candidates: list[Candidate]) -> list[Move]:
+        """Moves from the candidates that win most after a few steps, refitted further."""
+        first = self.refitted(candidates, FEW_STEPS)
+        return self.refitted([move.candidate for move in first[: max(8, round(SHARE * len(first)))]], STEPS)
+
+    def refitted(self, candidates: list[Candidate], steps: int) -> list[Move]:
+        """Moves from candidates, the most winning first."""
+        if not candidates:
+            return []
+        problems, scales = self._problems(candidates, max(MEMBERS, *(len(candidate.start) for candidate in candidates)))
+        shared = self.state.border[: self.bench.parameterization.n_shared]
+        fits = local_refits(self.bench.parameterization, shared, problems, steps)
+        falls = scales * fits.fall - _overfit(problems, candidates, scales)
+        moves = [
+            Move(candidate, float(fall), blocks[: len(candidate.start)])
+            for candidate, fall, blocks in zip(candidates, falls, fits.blocks, strict=True)
+        ]
+        return sorted(moves, key=lambda move: -move.fall)
+
+    def _peaks(self, count: int) -> list[Peak]:
+        raster = self.bench.raster
+        return find_peaks(raster, raster.gathered(-self.bench.weights * self.residuals), count, max(1, count // 4))
+
+    def _at_peaks(self, peaks: list[Peak]) -> list[Candidate]:
+        if not peaks:
+            return []
+        added = self.bench.blocks(_surface(peaks))
+        candidates = []
+        for peak, block in zip(peaks, added, strict=True):
+            members = self._nearest(peak.center, peak.covariance, MEMBERS - 1)
+            start = np.concatenate([self.state.blocks[members], block[None]])
+            candidates.append(Candidate(members, start, place=(peak.center, peak.covariance)))
+        return candidates
+
+    def _splits(self, which: Sequence[int]) -> list[Candidate]:
+        if not len(which):
+            return []
+        halves = [half for k in which for half in self._halves(k)]
+        blocks = self.bench.blocks(_surface(halves))
+        candidates = []
+        for n, k in enumerate(which):
+            members = np.append(k, self._neighbours(k)[: MEMBERS - 2])
+            start = np.concatenate([blocks[2 * n : 2 * n + 1], self.state.blocks[members[1:]], blocks[2 * n + 1 : 2 * n + 2]])
+            candidates.append(Candidate(members, start, place=halves[2 * n + 1][1:], splits=True))
+        return candidates
+
+    def _halves(self, k: int) -> list[Peak]:
+        """Two components along the major axis that look much like the one."""
+        amplitude, center, covariance = (array[k] for array in (self.surface.amplitudes, self.surface.centers, self.surface.covariances))
+        values, vectors = np.linalg.eigh(covariance)
+        offset = 0.7 * np.sqrt(values[-1]) * vectors[:, -1]
+        shape = covariance - 0.675 * values[-1] * np.outer(vectors[:, -1], vectors[:, -1])
+        return [Peak(0.6 * amplitude, center + side * offset, shape) for side in (1, -1)]
+
+    def _removal(self, k: int) -> Candidate:
+        members = self._neighbours(k)[:MEMBERS]
+        return Candidate(members, self.state.blocks[members], removed=k)
+
+    def came_back(self, move: Move) -> bool:
+        """Whether the components of a shuffle stand about where they stood, maybe in another order."""
+        n_dim = self.surface.centers.shape[1]
+        centers, covariances = self.surface.centers[move.members], self.surface.covariances[move.members]
+        offsets = move.blocks[None, :, 1 : 1 + n_dim] - centers[:, None]
+        squares = np.einsum("mni,mij,mnj->mn", offsets, np.linalg.inv(covariances), offsets)
+        return bool(squares.min(axis=1).max() < SAME_PLACE**2)
+
+    def _shuffle(self, k: int, strength: float, rng: np.random.Generator) -> Candidate:
+        members = np.append(k, self._neighbours(k)[: MEMBERS - 1])
+        start = self.state.blocks[members].copy()
+        some = int(rng.integers(min(2, len(members)), len(members) + 1))
+        start[:some] = self.bench.blocks(self._thrown(members[:some], strength, rng))
+        return Candidate(members, start)
+
+    def _thrown(self, which: np.ndarray, strength: float, rng: np.random.Generator) -> GaussianSurface:
+        factors = np.linalg.cholesky(self.surface.covariances[which])
+        count, n_dim = self.surface.centers[which].shape
+        centers = self.surface.centers[which] + strength * np.einsum("kij,kj->ki", factors, rng.normal(size=(count, n_dim)))
+        bent = factors @ (np.eye(n_dim) + 0.5 * strength * rng.normal(size=(count, n_dim, n_dim)))
+        covariances = bent @ bent.swapaxes(1, 2) + 1e-3 * self.surface.covariances[which]
+        amplitudes = np.maximum(self.surface.amplitudes[which], 1e-6) * np.exp(0.5 * strength * rng.normal(size=count))
+        return GaussianSurface(amplitudes, centers, covariances)
+
+    def _neighbours(self, k: int) -> np.ndarray:
+        if k not in self._near:
+            near = self._nearest(self.surface.centers[k], self.surface.covariances[k], MEMBERS + 1)
+            self._near[k] = near[near != k]
+        return self._near[k]
+
+    def _nearest(self, center: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
+        """The components (m,) that overlap most with one here: least Bhattacharyya distance."""
+        centers, covariances = self.surface.centers, self.surface.covariances
+        if not len(centers):
+            return np.zeros(0, int)
+        offset = centers - center
+        pool = np.argsort(np.einsum("ki,ki->k", offset, offset))[:NEAREST]
+        mean = (covariances[pool] + covariance) / 2
+        squares = np.einsum("ki,ki->k", offset[pool], np.linalg.solve(mean, offset[pool][:, :, None])[:, :, 0])
+        logs = np.log(np.linalg.det(mean)) - 0.5 * np.log(np.linalg.det(covariances[pool]))
+        return pool[np.argsort(squares / 8 + logs / 2)[:count]]
+
+    def _problems(self, candidates: list[Candidate], most: int) -> tuple[LocalProblems, np.ndarray]:
+        """The candidates' small problems, and how many points each of their points stands for (C,)."""
+        bench, count = self.bench, len(candidates)
+        size = self.state.blocks.shape[1]
+        width = bench.windows.size
+        points = np.zeros((count, width, bench.points.shape[1]))
+        residuals, weights = np.zeros((count, width)), np.zeros((count, width))
+        held, start = np.zeros((count, most + 1, size)), np.zeros((count, most, size))
+        held[:, :, 0] = start[:, :, 0] = IDLE
+        scales = np.ones(count)
+        for c, candidate in enumerate(candidates):
+            index, scales[c] = self._window(candidate)
+            n = len(index)
+            points[c, :n], residuals[c, :n], weights[c, :n] = bench.points[index], self.residuals[index], bench.weights[index]
+            points[c, n:] = bench.points[index[-1]] if n else bench.points[0]
+            replaced = self._replaced(candidate)
+            held[c, : len(replaced)] = self.state.blocks[replaced]
+            start[c, : len(candidate.start)] = candidate.start
+        return LocalProblems(points, residuals, weights, held, start), scales
+
+    def _window(self, candidate: Candidate) -> tuple[np.ndarray, float]:
+        windows, replaced = self.bench.windows, self._replaced(candidate)
+        places = [] if candidate.place is None else [candidate.place]
+        level = max([self._levels[k] for k in replaced] + [windows.level(covariance) for _, covariance in places])
+        ranks = [self._ranks(level, int(k)) for k in replaced] + [windows.ranks(level, *place) for place in places]
+        return windows.sample(level, ranks)
+
+    def _ranks(self, level: int, k: int) -> np.ndarray:
+        if (level, k) not in self._inside:
+            self._inside[level, k] = self.bench.windows.ranks(level, self.surface.centers[k], self.surface.covariances[k])
+        return self._inside[level, k]
+
+    def _replaced(self, candidate: Candidate) -> np.ndarray:
+        """The components whose part of the surface a candidate's own components stand for."""
+        return candidate.members if candidate.removed < 0 else np.append(candidate.members, candidate.removed)
+
+
+def warm_up(bench: Workbench) -> None:
+    """Compiles the small refits on a problem of zeros."""
+    parts, width = bench.parameterization, bench.windows.size
+    idle = np.zeros((1, MEMBERS + 1, parts.block_size))
+    idle[:, :, 0] = IDLE
+    nothing = np.zeros((1, width))
+    zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:])
+    local_refits(parts, np.zeros(parts.n_shared), zeros, 1)
+
+
+def _surface(peaks: list[Peak]) -> GaussianSurface:
+    return GaussianSurface(*(np.array(column) for column in zip(*peaks, strict=True)))
+
+
+def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.ndarray) -> np.ndarray:
+    """What fits to a sample of the points win there, and lose again on the others (C,).
+
+    P parameters take P s^2 / 2 off the cost of W independent residuals of variance s^2, and add as much on any W points beside.
+    """
+    squares = np.sum(problems.residuals**2, axis=1) / problems.residuals.shape[1]
+    free = np.array([candidate.start.size for candidate in candidates])
+    return (scales - 1) * free * squares
+
+
+def applied(state: State, moves: Sequence[Move]) -> np.ndarray:
+    """The blocks after several moves, the better ones first: where two refit the same component, the first one's holds."""
+    blocks, added, taken = state.blocks.copy(), [], set()
+    gone = sorted({move.candidate.removed for move in moves} - {-1})
+    for move in moves:
+        free = np.array([n for n, k in enumerate(move.members) if k not in taken], int)
+        blocks[move.members[free]] = move.blocks[free]
+        taken |= set(move.members.tolist())
+        added.append(move.blocks[len(move.members) :])
+    return np.concatenate([np.delete(blocks, gone, axis=0), *added])

@@ -1,0 +1,211 @@
+"""What growth and search work with: the problem, states of it as NumPy arrays, and refits that give up early.
+
+A state may have fewer components than the problem has room for, so that growing compiles nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._compile import quick_jit
+from ._initial import STARTS, Raster, StartRequest
+from ._local_refits import WINDOW
+from ._parameters import IDLE, SMALLEST_AMPLITUDE, Parameterization
+from ._prepare import Prepared, thinned
+from ._problem import SurfaceProblem
+from ._solvers import Lane, LevenbergMarquardt, Limits, Solution
+from ._status import Status
+from ._surface import GaussianSurface
+from ._threads import calm_blas
+from ._windows import Windows
+
+CHUNK = 10
+OUT_OF_REACH = 4.0
+SETTLED = 2e-4
+
+
+class State(NamedTuple):
+    """Components in use (K, p) and what they share (s + b,), with their cost."""
+
+    cost: float
+    blocks: np.ndarray
+    border: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return len(self.blocks)
+
+
+class Halt(Exception):
+    """Growth or search must end: a limit was met, or the callback said so."""
+
+    def __init__(self, status: Status):
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(eq=False)
+class Workbench:
+    """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all."""
+
+    prepared: Prepared
+    request: StartRequest
+    deadline: float = float("inf")
+    watch: Callable[[Solution], Any] = lambda solution: False
+    steps: int = 0
+    best: State | None = None
+    solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
+
+    @property
+    def parameterization(self) -> Parameterization:
+        return self.prepared.problem.parameterization
+
+    def refit(self, blocks: np.ndarray, border: np.ndarray, steps: int, target: float | None = None) -> State:
+        """Joint Levenberg-Marquardt steps; with a ``target`` cost they end where it is out of reach, or once it is passed."""
+        problem = self._problem(len(blocks))
+        params = self.pack(blocks, border)
+        with calm_blas(len(params)):
+            lane = Lane(problem, params, self.solver, Limits(self.deadline), self.prepared.planner)
+            last = np.inf
+            while lane.status == Status.RUNNING and lane.steps < steps:
+                lane.n_next = min(CHUNK, steps - lane.steps)
+                outcome = lane.advance(lane.steps + lane.n_next)
+                cost = lane.cost()
+                drop, last = last - cost, cost
+                hopeless = target is not None and cost - target > OUT_OF_REACH * drop
+                settled = (target is None or cost < target) and drop < SETTLED * cost
+                if hopeless or settled or outcome == Status.MAX_TIME:
+                    break
+        self.steps += lane.steps
+        return self._state(lane.carry.best, len(blocks))
+
+    def keep(self, state: State) -> None:
+        """The best so far: shown, and gone on with. Raises Halt where the fit must end."""
+        self.best = state
+        solution = Solution(self.pack(state.blocks, state.border), jnp.asarray(state.cost), jnp.asarray(0), jnp.asarray(self.steps))
+        if self.watch(solution):
+            raise Halt(Status.STOPPED)
+        self.check_time()
+
+    def check_time(self) -> None:
+        if time.perf_counter() >= self.deadline:
+            raise Halt(Status.MAX_TIME)
+
+    def sampled(self, per_parameter: int) -> Workbench | None:
+        """The same on a sample of the points, so many a parameter, in single precision; None where that saves little."""
+        request, n_points = self.request, len(self.points)
+        size = per_parameter * self.parameterization.n_parameters
+        if self.prepared.planner is not None or 1.5 * size > n_points:
+            return None
+        kept = np.zeros(n_points, bool)
+        kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
+        some = thinned(self.prepared, kept, np.dtype(np.float32))
+        weights = None if request.weights is None else request.weights[kept]
+        thin = replace(request, points=request.points[kept], heights=request.heights[kept], weights=weights, used=some.data.used)
+        return Workbench(some, thin, self.deadline)
+
+    def recosted(self, state: State) -> State:
+        """A state of another bench, with its cost here."""
+        residuals = self.residuals(state)
+        return state._replace(cost=0.5 * float(residuals @ residuals))
+
+    def empty(self) -> State:
+        """No components: the background at its start, a tied shape as on an even lattice."""
+        parts = self.parameterization
+        even = np.asarray(_pack(parts, self._even), float)
+        state = State(np.inf, np.zeros((0, parts.block_size)), even[parts.n_components * parts.block_size :])
+        return self.recosted(state)
+
+    def state(self, params: Array) -> State:
+        """The state of parameters (P,) that use all components asked for."""
+        params = np.asarray(params, float)
+        parts, count = self.parameterization, self.request.n_components
+        own = parts.n_components * parts.block_size
+        state = State(np.inf, params[: count * parts.block_size].reshape(count, parts.block_size), params[own:])
+        return self.recosted(state)
+
+    def filled(self, state: State) -> State:
+        """With as many components as were asked for, those that are missing of next to no height."""
+        missing = self.request.n_components - state.count
+        if missing <= 0:
+            return state
+        low = replace(self._even, amplitudes=np.full(self.request.n_components, SMALLEST_AMPLITUDE))
+        return state._replace(blocks=np.concatenate([state.blocks, self.blocks(low)[:missing]]))
+
+    def residuals(self, state: State) -> np.ndarray:
+        """w (f - z) at the data's points (N,)."""
+        problem, params = self._problem(state.count), self.pack(state.blocks, state.border)
+        if self.prepared.planner is not None:
+            problem = self.prepared.planner(problem, params, params)
+        return self.prepared.by_point(_residuals(problem, params)).astype(float)
+
+    def pack(self, blocks: np.ndarray, border: np.ndarray) -> Array:
+        """Parameters (P,) with room for more components left idle."""
+        parts = self.parameterization
+        room = np.zeros((parts.n_components - len(blocks), parts.block_size))
+        room[:, 0] = IDLE
+        return jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
+
+    def surface(self, state: State) -> GaussianSurface:
+        """The components in the units of the fit, in NumPy."""
+        parts = _components(self.parameterization, self.pack(state.blocks, state.border))
+        amplitudes, centers, factors = (np.asarray(a[: state.count], float) for a in parts[:3])
+        return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
+
+    def blocks(self, surface: GaussianSurface) -> np.ndarray:
+        """Blocks (n, p) of components in the units of the fit; of tied ones without their shape."""
+        count, parts = surface.n_components, self.parameterization
+        room = 1 << max(3, (count - 1).bit_length())
+        arrays = (surface.amplitudes, surface.centers, surface.covariances)
+        filled = GaussianSurface(*(np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]) for a in arrays), parts.background)
+        params = np.asarray(_pack(replace(parts, n_components=room), filled), float)
+        return params[: room * parts.block_size].reshape(room, parts.block_size)[:count]
+
+    @property
+    def raster(self) -> Raster:
+        return self.request.raster
+
+    @cached_property
+    def _even(self) -> GaussianSurface:
+        return replace(STARTS["grid"](self.request), background=self.parameterization.background)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        return self.prepared.by_point(self.prepared.problem.points).astype(float)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        return self.prepared.by_point(self.prepared.problem.weights).astype(float)
+
+    @cached_property
+    def windows(self) -> Windows:
+        return Windows(self.points, min(WINDOW, 1 << max(5, (len(self.points) - 1).bit_length())))
+
+    def _problem(self, count: int) -> SurfaceProblem:
+        dtype = self.parameterization.floor.dtype
+        active = replace(self.parameterization, n_active=jnp.asarray(float(max(count, 1)), dtype))
+        return replace(self.prepared.problem, parameterization=active)
+
+    def _state(self, best: Solution, count: int) -> State:
+        params, parts = np.asarray(best.params, float), self.parameterization
+        own = parts.n_components * parts.block_size
+        blocks = params[: count * parts.block_size].reshape(count, parts.block_size)
+        cost = float(best.cost)
+        return State(cost if np.isfinite(cost) else np.inf, blocks, params[own:])
+
+
+def residuals(problem: SurfaceProblem, params: Array) -> Array:
+    return problem.residuals(params)
+
+
+_residuals = quick_jit(residuals)
+_components = quick_jit(Parameterization.components)
+_pack = quick_jit(Parameterization.pack)
