@@ -95,7 +95,7 @@ def fit(
         or a `GaussianSurface` with K components.
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
-        with ``init="auto"``: until many tries in a row have failed, 10 s or as long as growth took at most; else 0, none.
+        with ``init="auto"``: until some rounds in a row have found nothing, 10 s or as long as growth took at most; else 0, none.
     min_width : smallest width of a component, in units of the sampling distance.
     solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
     engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an

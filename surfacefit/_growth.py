@@ -1,55 +1,38 @@
-"""Growth: components are added where they win most, in batches, with joint refits between.
+"""Growth: components at the highest peaks of the residual, half as many again each round, with joint refits between.
 
-Each round looks at the highest peaks of the residual (matched filter over all scales) and at every component's halves, refits each of
-these on its neighbourhood, and adds the ones that win most. At fixed capacity nothing compiles on the way.
+Peaks are looked for over all scales by a matched filter (`find_peaks`). At fixed capacity nothing compiles on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ._moves import Move, Neighbourhood, applied, warm_up
+from ._moves import warm_up
 from ._workbench import State, Workbench
 
 FIRST = 2
-RATIO = 0.3
-STEPS = 10
-MOST_SPLITS = 128
+RATIO = 0.5
+STEPS = 8
 
 
-def grow(bench: Workbench, n_components: int, state: State | None = None) -> State:
-    """A state of ``n_components``, grown from another one or from nothing. Raises Halt with what there is in ``bench.best``."""
-    state = bench.empty() if state is None else state
-    with ThreadPoolExecutor(1) as aside:  # compiles while the first components are fitted
+def grow(bench: Workbench, n_components: int) -> State:
+    """A state of ``n_components``, grown from nothing. Raises Halt with what there is in ``bench.best``."""
+    bench.make_room()
+    with ThreadPoolExecutor(1) as aside:  # compiles for the search while components are fitted
         aside.submit(warm_up, bench)
-        while state.count < n_components:
-            wanted = min(n_components - state.count, max(FIRST if state.count == 0 else 1, round(RATIO * state.count)))
-            around = Neighbourhood(bench, state)
-            blocks = applied(state, best_additions(around, wanted)) if state.count else around.first(wanted)
-            if len(blocks) == state.count:
-                break
-            state = bench.refit(blocks, state.border, STEPS)
-            bench.keep(state)
-    return state
+        return grown(bench, bench.empty(), n_components, bench.keep)
 
 
-def best_additions(around: Neighbourhood, wanted: int) -> list[Move]:
-    """The ``wanted`` additions that win most, no two of which split the same component."""
-    moves = around.raced(around.additions(2 * wanted + 4, largest_misfit(around, 4 * wanted + 4)))
-    chosen: list[Move] = []
-    parents: set[int] = set()
-    for move in moves:
-        parent = int(move.members[0]) if move.splits else -1
-        if len(chosen) == wanted or not np.isfinite(move.fall):
+def grown(bench: Workbench, state: State, n_components: int, keep: Callable[[State], None] = lambda state: None) -> State:
+    """A state with components added until there are ``n_components``, or no peak is left; ``keep`` sees each round."""
+    while state.size < n_components:
+        wanted = min(n_components - state.size, max(FIRST if state.size == 0 else 1, round(RATIO * state.size)))
+        blocks = bench.blocks_at_peaks(state, wanted)
+        if not len(blocks):
             break
-        if parent not in parents:
-            chosen.append(move)
-            parents |= {parent} - {-1}
-    return chosen
-
-
-def largest_misfit(around: Neighbourhood, most: int) -> np.ndarray:
-    """Up to ``most`` components worth splitting: those with the most misfit under them."""
-    return around.by_misfit()[: min(most, MOST_SPLITS)]
+        state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, STEPS)
+        keep(state)
+    return state

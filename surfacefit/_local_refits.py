@@ -74,7 +74,7 @@ def refit_all(local: Parameterization, shared: Array, batch: LocalProblems, step
 
 def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps: Any) -> tuple[Array, Array]:
     """One small problem: the fall in cost, and the components."""
-    points, residuals, weights, held, start = problem
+    points, residuals, weights, held, start = (jnp.asarray(column) for column in problem)
     surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held)))
     part = surface.residuals(jnp.concatenate([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)

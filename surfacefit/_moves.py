@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._initial import Peak, find_peaks
+from ._initial import Peak
 from ._local_refits import MEMBERS, LocalProblems, local_refits
 from ._parameters import IDLE
 from ._surface import GaussianSurface
-from ._workbench import State, Workbench
+from ._workbench import State, Workbench, joined
 
 NEAREST = 48
 STEPS = 20
 FEW_STEPS = 4
 SHARE = 0.3
-PAIRED = 12
+PAIRED = 8
 SAME_PLACE = 0.3
 
 
@@ -82,20 +82,15 @@ class Neighbourhood:
         self._near: dict[int, np.ndarray] = {}
         self._inside: dict[tuple[int, int], np.ndarray] = {}
 
-    def first(self, count: int) -> np.ndarray:
-        """Blocks (n, p) of the first components: at up to ``count`` peaks, as they are."""
-        peaks = self._peaks(count)
-        return self.bench.blocks(_surface(peaks)) if peaks else self.state.blocks
-
-    def additions(self, count: int, splits: Sequence[int] = ()) -> list[Candidate]:
+    def additions(self, count: int, splits: Sequence[int] | np.ndarray = ()) -> list[Candidate]:
         """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in ``splits``."""
-        return [*self._at_peaks(self._peaks(count)), *self._splits(splits)]
+        return [*self._at_peaks(self.bench.peaks(self.residuals, count)), *self._splits(splits)]
 
-    def removals(self, which: Sequence[int]) -> list[Candidate]:
+    def removals(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:
         """Each of these components taken away, for its neighbours to adapt."""
         return [self._removal(k) for k in which]
 
-    def shuffles(self, which: Sequence[int], strength: float, rng: np.random.Generator) -> list[Candidate]:
+    def shuffles(self, which: Sequence[int] | np.ndarray, strength: float, rng: np.random.Generator) -> list[Candidate]:
         """Each of these components thrown off its place, with some of its neighbours."""
         return [self._shuffle(k, strength, rng) for k in which]
 
@@ -112,7 +107,7 @@ class Neighbourhood:
 
     def by_misfit(self) -> np.ndarray:
         """All components, those with the most misfit under them first."""
-        return np.argsort(-np.array([self._misfit(k) for k in range(self.state.count)]))
+        return np.argsort(-np.array([self._misfit(k) for k in range(self.state.size)]))
 
     def by_weight(self) -> np.ndarray:
         """All components, those first that matter least to the sum of squares by themselves."""
@@ -144,14 +139,10 @@ class Neighbourhood:
         ]
         return sorted(moves, key=lambda move: -move.fall)
 
-    def _peaks(self, count: int) -> list[Peak]:
-        raster = self.bench.raster
-        return find_peaks(raster, raster.gathered(-self.bench.weights * self.residuals), count, max(1, count // 4))
-
     def _at_peaks(self, peaks: list[Peak]) -> list[Candidate]:
         if not peaks:
             return []
-        added = self.bench.blocks(_surface(peaks))
+        added = self.bench.blocks(joined(peaks))
         candidates = []
         for peak, block in zip(peaks, added, strict=True):
             members = self._nearest(peak.center, peak.covariance, MEMBERS - 1)
@@ -159,11 +150,11 @@ class Neighbourhood:
             candidates.append(Candidate(members, start, place=(peak.center, peak.covariance)))
         return candidates
 
-    def _splits(self, which: Sequence[int]) -> list[Candidate]:
+    def _splits(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:
         if not len(which):
             return []
         halves = [half for k in which for half in self._halves(k)]
-        blocks = self.bench.blocks(_surface(halves))
+        blocks = self.bench.blocks(joined(halves))
         candidates = []
         for n, k in enumerate(which):
             members = np.append(k, self._neighbours(k)[: MEMBERS - 2])
@@ -270,10 +261,6 @@ def warm_up(bench: Workbench) -> None:
     nothing = np.zeros((1, width))
     zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:])
     local_refits(parts, np.zeros(parts.n_shared), zeros, 1)
-
-
-def _surface(peaks: list[Peak]) -> GaussianSurface:
-    return GaussianSurface(*(np.array(column) for column in zip(*peaks, strict=True)))
 
 
 def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.ndarray) -> np.ndarray:

@@ -7,14 +7,16 @@ When none helps, the search goes on from a slightly worse minimum that it met, a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from ._growth import largest_misfit
+from ._growth import grown
 from ._moves import Move, Neighbourhood, applied
 from ._workbench import State, Workbench
 
@@ -22,13 +24,16 @@ TRIES = 12
 STEPS = 80
 BETTER = 1e-3
 SETTLE = 40
+KICKS = 4
+MANY = 64
+SPLITS = 128
 WORSE = 0.04
-KICKED = 8
 SHUFFLES = 16
 STRENGTHS = (0.5, 1.0)
 MOST = 256
 AT_ONCE = 0.1
-PAIRS = 48
+PAIRS = 24
+USES = 6
 PER_PARAMETER = 12
 
 
@@ -53,41 +58,29 @@ class Survey:
     def trials(self, rng: np.random.Generator, most: int) -> Iterator[Trial]:
         """Up to ``most`` trials in the order of what they promise, several winners that stand apart at once before that."""
         trials = sorted(self._relocations + self._shuffles(rng), key=lambda trial: -trial.promise)
-        fresh = [trial for trial in in_turn(trials, max(1, round(AT_ONCE * self.state.count))) if trial.parts not in self._tried]
+        fresh = [trial for trial in in_turn(trials, max(1, round(AT_ONCE * self.state.size))) if trial.parts not in self._tried]
         for trial in fresh[:most]:
             self._tried.add(trial.parts)
             yield trial
 
-    def kick(self, rng: np.random.Generator, count: int) -> tuple[Move, ...]:
-        """Some relocations at once, whatever they promise."""
-        some = rng.permutation(len(self._relocations))
-        chosen: list[Move] = []
-        touched: set[int] = set()
-        for n in some:
-            (move,) = self._relocations[n].moves
-            if len(chosen) < count and move.candidate.removed not in touched:
-                chosen.append(move)
-                touched |= move.touched
-        return tuple(chosen)
-
     @cached_property
     def _relocations(self) -> list[Trial]:
-        around, count = self._around, self.state.count
+        around, count = self._around, self.state.size
         few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
         losses = around.raced(around.removals(few))
-        gains = around.raced(around.additions(8 + count // 8, largest_misfit(around, count)))
-        pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses)[:PAIRS]]
+        gains = around.raced(around.additions(8 + count // 8, around.by_misfit()[:SPLITS]))
+        pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))]
         return [Trial(move.fall, (move,)) for move in around.raced(pairs)]
 
     def _shuffles(self, rng: np.random.Generator) -> list[Trial]:
-        around, count = self._around, self.state.count
+        around, count = self._around, self.state.size
         which = rng.choice(count, min(count, SHUFFLES), replace=False)
         moves = around.raced(around.shuffles(which, float(rng.choice(STRENGTHS)), rng))
         return [Trial(move.fall, (move,)) for move in moves if not around.came_back(move)]
 
 
 def search(bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float) -> State:
-    """The best state met; ends after ``patience`` trials without a better one, or at a time on the ``perf_counter`` clock.
+    """The best state met; ends after ``patience`` rounds without a better one, or at a time on the ``perf_counter`` clock.
 
     Trials are made on a sample of the points where that saves much; what is better there is refitted on all.
     Raises Halt with the best in ``bench.best`` where the fit as a whole must end.
@@ -114,42 +107,67 @@ def _searched(
     bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float, keep: Callable[[State], None]
 ) -> State:
     best = here = Survey(bench, state)
-    failures = 0
+    failures, seen = 0, {_level(state)}
     while failures < patience and time.perf_counter() < deadline:
         found = []
         for trial in here.trials(rng, TRIES):
             bench.check_time()
             if time.perf_counter() >= deadline:
                 break
-            found.append(bench.refit(applied(here.state, trial.moves), here.state.border, STEPS, target=here.state.cost))
-            failures += 1
+            found.append(bench.refit(applied(here.state, trial.moves), here.state.border, steps_of(here.state), target=here.state.cost))
             if _better(found[-1], here.state):
                 break
+        failures += 1
         if found and _better(found[-1], here.state):
             here = Survey(bench, found[-1])
         else:
-            near = [state for state in found if _better(here.state, state) and state.cost < (1 + WORSE) * best.state.cost]
-            here = Survey(bench, near[rng.integers(len(near))] if near else kicked(bench, best, rng))
+            near = [state for state in found if state.cost < (1 + WORSE) * best.state.cost and _level(state) not in seen]
+            here = Survey(bench, near[rng.integers(len(near))] if near else kicked(bench, best.state, rng))
+        seen.add(_level(here.state))
         if _better(here.state, best.state):
             best, failures = here, 0
             keep(best.state)
     return best.state
 
 
-def kicked(bench: Workbench, best: Survey, rng: np.random.Generator) -> State:
-    """The best state after some relocations at once, whatever they promise."""
-    moves = best.kick(rng, int(rng.integers(2, 3 + best.state.count // KICKED)))
-    return bench.refit(applied(best.state, moves), best.state.border, SETTLE)
+def _level(state: State) -> int:
+    """States of nearly the same cost are taken for the same."""
+    return round(math.log(max(state.cost, 1e-300)) / (2 * BETTER))
+
+
+def steps_of(state: State) -> int:
+    """Joint steps for a trial: fewer where each is long, and where many moves are tried at once."""
+    return STEPS if state.size <= MANY else STEPS // 4
+
+
+def kicked(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Another minimum, not too far: the best of KICKS, each with some components taken away and as many grown anew."""
+    return min((_regrown(bench, best, rng) for _ in range(KICKS)), key=lambda state: state.cost)
+
+
+def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
+    left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
+    if left.size:
+        left = bench.refit(left.blocks, left.border, SETTLE // 4)
+    again = grown(bench, left, best.size)
+    return bench.refit(again.blocks, again.border, SETTLE)
 
 
 def _better(a: State, b: State) -> bool:
     return a.cost < (1 - BETTER) * b.cost
 
 
-def pairs_of(gains: list[Move], losses: list[Move]) -> list[tuple[Move, Move]]:
-    """Pairs of an addition and a removal, the most promising first."""
-    pairs = [(gain, loss) for gain in gains for loss in losses if not (gain.splits and gain.members[0] == loss.candidate.removed)]
-    return sorted(pairs, key=lambda pair: -pair[0].fall - pair[1].fall)
+def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Move, Move]]:
+    """Up to ``most`` pairs of an addition and a removal, the most promising first, no part in more than USES of them."""
+    uses: dict[int, int] = {}
+    chosen: list[tuple[Move, Move]] = []
+    for gain, loss in sorted(product(gains, losses), key=lambda pair: -pair[0].fall - pair[1].fall):
+        same = gain.splits and gain.members[0] == loss.candidate.removed
+        if len(chosen) < most and not same and uses.get(id(gain), 0) < USES and uses.get(id(loss), 0) < USES:
+            chosen.append((gain, loss))
+            uses.update({id(part): uses.get(id(part), 0) + 1 for part in (gain, loss)})
+    return chosen
 
 
 def in_turn(trials: list[Trial], most: int) -> list[Trial]:

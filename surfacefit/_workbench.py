@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from ._compile import quick_jit
-from ._initial import STARTS, Raster, StartRequest
+from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._parameters import IDLE, SMALLEST_AMPLITUDE, Parameterization
 from ._prepare import Prepared, thinned
@@ -30,6 +30,7 @@ from ._windows import Windows
 CHUNK = 10
 OUT_OF_REACH = 4.0
 SETTLED = 2e-4
+SAMPLED = 120
 
 
 class State(NamedTuple):
@@ -40,7 +41,7 @@ class State(NamedTuple):
     border: np.ndarray
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return len(self.blocks)
 
 
@@ -103,7 +104,8 @@ class Workbench:
         """The same on a sample of the points, so many a parameter, in single precision; None where that saves little."""
         request, n_points = self.request, len(self.points)
         size = per_parameter * self.parameterization.n_parameters
-        if self.prepared.planner is not None or 1.5 * size > n_points:
+        small = self.parameterization.n_parameters < SAMPLED
+        if self.prepared.planner is not None or small or 1.5 * size > n_points:
             return None
         kept = np.zeros(n_points, bool)
         kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
@@ -126,15 +128,20 @@ class Workbench:
 
     def state(self, params: Array) -> State:
         """The state of parameters (P,) that use all components asked for."""
-        params = np.asarray(params, float)
-        parts, count = self.parameterization, self.request.n_components
+        parts, count, flat = self.parameterization, self.request.n_components, np.asarray(params, float)
         own = parts.n_components * parts.block_size
-        state = State(np.inf, params[: count * parts.block_size].reshape(count, parts.block_size), params[own:])
+        state = State(np.inf, flat[: count * parts.block_size].reshape(count, parts.block_size), flat[own:])
         return self.recosted(state)
+
+    def make_room(self) -> None:
+        """Lets the tiled engine's plans start at the capacities of as many components as were asked for."""
+        if self.prepared.planner is not None:
+            params = _pack(self.parameterization, self._even)
+            self.prepared.planner(self._problem(self.request.n_components), params, params)
 
     def filled(self, state: State) -> State:
         """With as many components as were asked for, those that are missing of next to no height."""
-        missing = self.request.n_components - state.count
+        missing = self.request.n_components - state.size
         if missing <= 0:
             return state
         low = replace(self._even, amplitudes=np.full(self.request.n_components, SMALLEST_AMPLITUDE))
@@ -142,7 +149,7 @@ class Workbench:
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
-        problem, params = self._problem(state.count), self.pack(state.blocks, state.border)
+        problem, params = self._problem(state.size), self.pack(state.blocks, state.border)
         if self.prepared.planner is not None:
             problem = self.prepared.planner(problem, params, params)
         return self.prepared.by_point(_residuals(problem, params)).astype(float)
@@ -157,7 +164,7 @@ class Workbench:
     def surface(self, state: State) -> GaussianSurface:
         """The components in the units of the fit, in NumPy."""
         parts = _components(self.parameterization, self.pack(state.blocks, state.border))
-        amplitudes, centers, factors = (np.asarray(a[: state.count], float) for a in parts[:3])
+        amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in parts[:3])
         return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
 
     def blocks(self, surface: GaussianSurface) -> np.ndarray:
@@ -165,13 +172,20 @@ class Workbench:
         count, parts = surface.n_components, self.parameterization
         room = 1 << max(3, (count - 1).bit_length())
         arrays = (surface.amplitudes, surface.centers, surface.covariances)
-        filled = GaussianSurface(*(np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]) for a in arrays), parts.background)
+        heights, centers, shapes = (np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]) for a in arrays)
+        filled = GaussianSurface(heights, centers, shapes, parts.background)
         params = np.asarray(_pack(replace(parts, n_components=room), filled), float)
         return params[: room * parts.block_size].reshape(room, parts.block_size)[:count]
 
-    @property
-    def raster(self) -> Raster:
-        return self.request.raster
+    def peaks(self, residuals: np.ndarray, count: int) -> list[Peak]:
+        """Up to ``count`` peaks of the data above a fit with these residuals w (f - z) (N,)."""
+        raster = self.request.raster
+        return find_peaks(raster, raster.gathered(-self.weights * residuals), count, max(1, count // 4))
+
+    def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
+        """Blocks (n, p) of up to ``count`` components at the peaks of a state's residuals."""
+        peaks = self.peaks(self.residuals(state), count)
+        return self.blocks(joined(peaks)) if peaks else state.blocks[:0]
 
     @cached_property
     def _even(self) -> GaussianSurface:
@@ -200,6 +214,12 @@ class Workbench:
         blocks = params[: count * parts.block_size].reshape(count, parts.block_size)
         cost = float(best.cost)
         return State(cost if np.isfinite(cost) else np.inf, blocks, params[own:])
+
+
+def joined(peaks: list[Peak]) -> GaussianSurface:
+    """Peaks as a surface."""
+    amplitudes, centers, covariances = (np.array(column) for column in zip(*peaks, strict=True))
+    return GaussianSurface(amplitudes, centers, covariances)
 
 
 def residuals(problem: SurfaceProblem, params: Array) -> Array:
