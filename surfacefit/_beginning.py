@@ -69,10 +69,10 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
     begun = time.perf_counter()
     try:
         state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
-        if plan.searches and state is not None and state.cost > EXACT * bench.empty().cost:
+        if plan.searches and state is not None and state.size and state.cost > EXACT * bench.empty().cost:
             grown = time.perf_counter() - begun
             seconds = max(SHORT_SECONDS, grown) if plan.search is None else plan.search
-            patience = min(MOST_ROUNDS, 1 + state.size // 4) if plan.search is None else LONG_PATIENCE
+            patience = min(MOST_ROUNDS, 1 + state.size // 5) if plan.search is None else LONG_PATIENCE
             search(bench, state, np.random.default_rng(plan.seed), patience, time.perf_counter() + seconds)
     except Halt as halt:
         return halt.status

@@ -127,6 +127,7 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
         "background": None if options.background == "none" else options.background,
         "covariance_type": options.covariance_type,
         "init": options.init,
+        "search": options.search,
         "engine": options.engine,
         "solver": _solver(options.solver, options.max_steps),
         "dtype": options.dtype,
@@ -280,9 +281,10 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=ENGINES, default="auto", help="every component at every point, or only where it is felt (default: by size)")
     add("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     add("--max-time", type=float, metavar="SECONDS", help="then keep the best surface so far")
-    add("--init", choices=STARTS, default="auto", help="where the Gaussians start (default auto)")
+    add("--init", choices=STARTS, default="auto", help="where the Gaussians start (default auto: growth and a short search)")
+    add("--search", type=float, metavar="SECONDS", help="look for a better minimum that long (default: a short while after auto)")
     add("--dtype", choices=DTYPES, help="precision (default that of the file: float32 if its heights are, else float64)")
-    add("--seed", type=int, default=0, metavar="N", help="of the random start (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="of random starts and of the search (default 0)")
 
 
 def _show_options(parser: argparse.ArgumentParser) -> None:

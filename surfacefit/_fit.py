@@ -1,6 +1,7 @@
 """`fit` and `fit_points`: the way of the data from a user's arrays to a `FitResult`. Read this first.
 
-user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device) -> _initial (start)
+user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device)
+            -> _beginning (a start from _initial, or growth and search)
             -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
 """
 
@@ -313,8 +314,10 @@ def _limit(max_time: Any) -> float | None:
 
 
 def _search_time(search: Any) -> float | None:
-    if search is None or (np.ndim(search) == 0 and not isinstance(search, (bool, str)) and search == 0):
-        return None if search is None else 0.0
+    if isinstance(search, bool):
+        raise TypeError(f"`search` must be seconds, got {search!r}: 0 does not search at all")
+    if search is None or (isinstance(search, (int, float)) and search == 0):
+        return search
     return positive_number("search", search)
 
 

@@ -28,6 +28,7 @@ from ._threads import calm_blas
 MEMBERS = 8
 WINDOW = 2048
 BATCH = 8
+LARGEST = 1e30  # of what may be cast to single precision
 
 
 class LocalProblems(NamedTuple):
@@ -93,7 +94,7 @@ def _sized(local: Parameterization, count: int) -> Parameterization:
 
 
 def _single(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf, np.float32)
+    return np.clip(leaf, -LARGEST, LARGEST).astype(np.float32)
 
 
 def _batches(problems: LocalProblems, size: int) -> Iterator[LocalProblems]:

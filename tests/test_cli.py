@@ -83,7 +83,7 @@ class TestFit:
         np.save(tmp_path / "a.npy", SMALL)
         options = (
             "--background none --covariance-type diag --solver adam --max-steps 7 --engine tiled"
-            " --init random --dtype float32 --max-time 2.5 --seed 3 -q"
+            " --init random --search 4 --dtype float32 --max-time 2.5 --seed 3 -q"
         )
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
         np.testing.assert_array_equal(seen.pop("heights"), SMALL)
@@ -93,6 +93,7 @@ class TestFit:
             "background": None,
             "covariance_type": "diag",
             "init": "random",
+            "search": 4.0,
             "solver": sf.Adam(max_steps=7),
             "engine": "tiled",
             "dtype": "float32",
@@ -107,7 +108,7 @@ class TestFit:
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
-        assert len(seen) == 10
+        assert len(seen) == 11
         assert seen == {name: parameters[name].default for name in seen}
 
     def test_choices_are_those_of_the_library(self):

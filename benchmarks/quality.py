@@ -1,0 +1,114 @@
+"""The suite `quality`: how good an optimum is found without a guess, on real maps, and in what time."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import surfacefit as sf
+
+from . import maps
+from .options import Options
+
+FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+SEEDS = (0, 1, 2)
+LONG = 60.0
+YARDSTICK = (25, 50, 100)
+
+
+def run(options: Options) -> str:
+    """All figures as a list; the real surfaces need their folder beside the repository."""
+    lines = []
+    for line in _lines(options):
+        print(f"- {line}", flush=True)
+        lines.append(f"- {line}")
+    return "\n".join(lines)
+
+
+def _lines(options: Options) -> Iterator[str]:
+    yield from volcano(options.quick)
+    if FOLDER.is_dir():
+        yield radio()
+        if not options.quick:
+            yield from jacksboro()
+            yield lidar()
+            yield from against_cosines()
+
+
+def volcano(quick: bool) -> Iterator[str]:
+    """K = 8, 16, 32 from `init="auto"`, three seeds, warm; then a long search."""
+    heights = maps.volcano().heights
+    for count in (8,) if quick else (8, 16, 32):
+        sf.fit(heights, count, background=None)
+        fits = [_timed(heights, count, background=None, seed=seed) for seed in SEEDS]
+        rmse = ", ".join(f"{fit.rmse:.4f} m in {seconds:.1f} s" for fit, seconds in fits)
+        median = statistics.median(fit.rmse for fit, _ in fits)
+        line = f"volcano K = {count}, auto: {rmse}; median {median:.4f}"
+        if not quick:
+            long, seconds = _timed(heights, count, background=None, search=LONG)
+            line += f"; with {LONG:.0f} s of search {long.rmse:.4f}, {100 * (1 - long.rmse / median):.1f} % lower"
+        yield line
+
+
+def jacksboro() -> Iterator[str]:
+    """K = 256 and 1024 within a minute, warm."""
+    heights = np.asarray(sf.example_map("jacksboro"), float)
+    heights -= heights.min()
+    for count in (256, 1024):
+        sf.fit(heights, count, background=None, max_time=LONG)
+        fit, seconds = _timed(heights, count, background=None, max_time=LONG)
+        yield f"Jacksboro K = {count}, auto, at most {LONG:.0f} s: {fit.rmse:.2f} m in {seconds:.1f} s"
+
+
+def radio() -> str:
+    image = np.load(FOLDER / "radio_pybdsf_129.npz")["z"].astype(float)
+    fit, seconds = _timed(image, 48, background=None)
+    return f"radio image K = 48, auto, no background: RMS {fit.rmse:.3e} Jy/beam in {seconds:.1f} s with compilation (catalogue 7.54e-4)"
+
+
+def lidar() -> str:
+    """Each waveform with the published K, from its own start."""
+    waves = np.load(FOLDER / "lidar_waveforms_odd.npz")
+    published = np.genfromtxt(FOLDER / "lidar_published_rss_odd.csv", delimiter=",", names=True)
+    ratios, begun = [], time.perf_counter()
+    for heights, name in zip(waves["z"], waves["waveform"], strict=True):
+        entry = published[published["waveform"] == name]
+        if len(entry) == 1:
+            x = np.arange(1.0, len(heights) + 1)
+            fit = sf.fit(heights, int(entry["n_gauss"][0]), coords=x, background=None, min_width=0.1)
+            ratios.append(2 * fit.cost / float(entry["rss"][0]))
+    share, worst, seconds = 100 * np.mean(np.array(ratios) <= 1.01), max(ratios), time.perf_counter() - begun
+    return (
+        f"lidar, own start: {share:.1f} % of {len(ratios)} at most 1 % above the published residual sum; worst {worst:.3f}; {seconds:.0f} s"
+    )
+
+
+def against_cosines() -> Iterator[str]:
+    """Relative RMS beside that of as many numbers in cosine coefficients, background constant, amplitudes not negative."""
+    won = total = 0
+    with (FOLDER / "yardstick_dct.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (FOLDER / row["file"]).exists()]
+    for row in rows:
+        heights = np.load(FOLDER / row["file"])["z"].astype(float)
+        cells = []
+        for count in YARDSTICK:
+            if count * 10 > heights.size:
+                continue
+            fit, seconds = _timed(heights, count)
+            ours, theirs = fit.rmse / np.nanstd(heights), float(row[f"relrms_K{count}"])
+            won, total = won + (ours <= theirs), total + 1
+            cells.append(f"K = {count} {ours:.4f} (cosines {theirs:.4f}) in {seconds:.0f} s")
+        yield f"{row['file']}: " + ", ".join(cells)
+    yield f"at or below the cosines in {won} of {total}"
+
+
+def _timed(heights: np.ndarray, count: int, **options: Any) -> tuple[sf.FitResult, float]:
+    begun = time.perf_counter()
+    fit = sf.fit(heights, count, progress=False, **options)
+    return fit, time.perf_counter() - begun

@@ -1,0 +1,159 @@
+"""Growth and search: starts that need no guess, minima better than the first one met, and nothing lost on the way."""
+
+import time
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._windows import Windows
+
+NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
+
+
+def bumps(shape, count, seed=0, noise=0.0):
+    """Well separated bumps on a map of any dimension, and their centres."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=float) for n in shape), indexing="ij"), axis=-1)
+    centers = []
+    while len(centers) < count:
+        center = rng.uniform(3, np.array(shape) - 4)
+        if all(np.linalg.norm(center - other) > 7 for other in centers):
+            centers.append(center)
+    heights = noise * rng.normal(size=shape)
+    for center in centers:
+        heights = heights + rng.uniform(1, 5) * np.exp(-0.5 * np.sum((grid - center) ** 2, axis=-1) / rng.uniform(1.2, 2) ** 2)
+    return heights, np.array(centers)
+
+
+def found(surface, centers, within=0.3):
+    distance = np.linalg.norm(surface.centers[None] - centers[:, None], axis=-1)
+    return bool((distance.min(axis=1) < within).all())
+
+
+@pytest.mark.parametrize(("shape", "count"), [((120,), 5), ((40, 50), 9), ((16, 18, 20), 4)])
+@pytest.mark.parametrize("as_points", [False, True])
+def test_growth_finds_all_bumps(shape, count, as_points):
+    heights, centers = bumps(shape, count, noise=0.02)
+    if as_points:
+        points = np.argwhere(np.ones(shape, bool)).astype(float)
+        result = sf.fit_points(points, heights.ravel(), count, init="growth")
+    else:
+        result = sf.fit(heights, count, init="growth")
+    assert found(result.surface, centers)
+    assert result.rmse < 0.022
+
+
+@pytest.mark.parametrize("engine", ["dense", "tiled"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+def test_growth_serves_every_covariance_type_and_engine(engine, covariance_type):
+    heights, centers = bumps((40, 44), 6)
+    result = sf.fit(heights, 6, covariance_type=covariance_type, engine=engine)
+    assert found(result.surface, centers, within=0.6)
+
+
+def test_growth_ignores_masked_places():
+    heights, centers = bumps((40, 50), 6)
+    spoiled = heights.copy()
+    spoiled[10:16, 20:26] = 1e3
+    mask = spoiled > 100
+    inside = np.array([mask[tuple(np.round(c).astype(int))] for c in centers])
+    assert found(sf.fit(spoiled, 6, mask=mask, init="growth").surface, centers[~inside])
+
+
+def test_growth_weighs_places_by_sigma():
+    """A high bump of no certainty is not worth a component; a low certain one is."""
+    y, x = np.mgrid[:30, :40]
+    certain = np.exp(-0.5 * ((y - 15) ** 2 + (x - 30) ** 2) / 9)
+    doubtful = 5 * np.exp(-0.5 * ((y - 15) ** 2 + (x - 8) ** 2) / 9)
+    sigma = np.where(x < 20, 1e3, 0.1)
+    result = sf.fit(certain + doubtful, 1, sigma=sigma, background=None, init="growth")
+    np.testing.assert_allclose(result.surface.centers, [[15, 30]], atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def rough():
+    """A rough map with many minima."""
+    rng = np.random.default_rng(3)
+    white = np.fft.fft2(rng.normal(size=(48, 48)))
+    k = np.hypot(*np.meshgrid(np.fft.fftfreq(48), np.fft.fftfreq(48)))
+    heights = np.fft.ifft2(white * np.exp(-0.5 * (k / 0.06) ** 2)).real
+    return heights - heights.min()
+
+
+def test_search_is_never_worse_than_its_start_and_often_better(rough):
+    start = sf.fit(rough, 9, background=None, init="grid")
+    searched = sf.fit(rough, 9, background=None, init=start.surface, search=2.0)
+    assert searched.cost <= start.cost * (1 + 1e-9)
+    assert searched.rmse < 0.95 * start.rmse
+
+
+def test_auto_beats_the_plain_starts(rough):
+    best = min(sf.fit(rough, 9, background=None, init=name).cost for name in ("grid", "peaks", "random"))
+    assert sf.fit(rough, 9, background=None).cost < best
+
+
+def test_the_same_seed_gives_the_same_surface(rough):
+    one, two = (sf.fit(rough, 5, background=None, seed=4).surface for _ in range(2))
+    np.testing.assert_array_equal(one.centers, two.centers)
+
+
+def test_limits_hold_during_growth_and_search(rough):
+    sf.fit(rough, 12, background=None, max_time=20)  # compiles
+    begun = time.perf_counter()
+    result = sf.fit(rough, 12, background=None, search=60.0, max_time=1.5)
+    assert time.perf_counter() - begun < 6
+    assert result.status == sf.Status.MAX_TIME
+    assert result.surface.n_components == 12
+    assert np.isfinite(result.rmse)
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_callback_may_end_growth(rough, after):
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.rmse)
+        return len(seen) >= after
+
+    result = sf.fit(rough, 12, background=None, callback=stop)
+    assert result.status == sf.Status.STOPPED
+    assert result.surface.n_components == 12
+    np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
+
+
+def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    result = sf.fit(rough, 12, background=None, callback=interrupt)
+    assert result.status == sf.Status.INTERRUPTED
+    assert result.rmse < np.std(rough) * 3
+
+
+def test_flat_and_tiny_maps_grow_nothing_wrong():
+    assert np.isfinite(sf.fit(np.zeros((12, 12)), 3, background=None).rmse)
+    assert np.isfinite(sf.fit(np.full((12, 12), -2.0), 2, background=None).rmse)
+    assert sf.fit(np.ones((5, 5)), 1).rmse < 1e-6
+
+
+@pytest.mark.parametrize("search", [-1.0, "long", True, np.nan, [1.0]])
+def test_a_search_time_that_cannot_be_meant_is_refused(search):
+    with pytest.raises((TypeError, ValueError), match="search"):
+        sf.fit(np.eye(8), 1, search=search)
+
+
+def test_windows_are_fair_samples(rng):
+    points = rng.uniform(-1, 1, size=(20_000, 2))
+    windows = Windows(points, 500)
+    for width in (0.02, 0.1, 0.5):
+        covariance = np.diag([width**2, (2 * width) ** 2])
+        center = np.array([0.1, -0.2])
+        level = windows.level(covariance)
+        index, scale = windows.sample(level, [windows.ranks(level, center, covariance)])
+        squares = np.sum(((points - center) / [width, 2 * width]) ** 2, axis=1)
+        inside = squares <= 9
+        assert len(index) <= 500
+        assert len(set(index)) == len(index)
+        assert inside[index].all()
+        assert abs(len(index) * scale - inside.sum()) < 0.2 * inside.sum() + 5
