@@ -51,7 +51,7 @@ def volcano(quick: bool) -> Iterator[str]:
         median = statistics.median(fit.rmse for fit, _ in fits)
         line = f"volcano K = {count}, auto: {rmse}; median {median:.4f}"
         if not quick:
-            long, seconds = _timed(heights, count, background=None, search=LONG)
+            long, _ = _timed(heights, count, background=None, search=LONG)
             line += f"; with {LONG:.0f} s of search {long.rmse:.4f}, {100 * (1 - long.rmse / median):.1f} % lower"
         yield line
 
