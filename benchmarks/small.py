@@ -123,14 +123,17 @@ def _own(label: str, heights: np.ndarray, n_components: int, init: Any) -> tuple
 
 
 def _fit(heights: np.ndarray, n_components: int, init: Any) -> OwnFit:
-    """A fit that is watched, with the times of its steps interpolated between those that the callback saw."""
-    seen = [(0, 0.0)]
-    result = sf.fit(
-        heights, n_components, background=None, init=init, progress=False, callback=lambda now: seen.append((now.steps, now.elapsed))
-    )
-    steps, elapsed = zip(*seen, (result.steps, result.timings.total), strict=True)
+    """A fit that is watched: growth and search as the callback saw them, then the times of steps interpolated between chunks."""
+    seen: list[sf.Progress] = []
+    result = sf.fit(heights, n_components, background=None, init=init, progress=False, callback=lambda now: seen.append(now))
+    first = max((n for n in range(1, len(seen)) if seen[n].steps < seen[n - 1].steps), default=0)
+    before, chunks = seen[:first], seen[first:]
+    begun = before[-1].elapsed if before else 0.0
+    steps = [0, *(now.steps for now in chunks), result.steps]
+    elapsed = [begun, *(now.elapsed for now in chunks), result.timings.total]
     rmse = np.sqrt(2 * result.history["cost"] / result.n_points)
-    return OwnFit(result, np.interp(1 + np.arange(len(rmse)), steps, elapsed), rmse)
+    times = np.interp(1 + np.arange(len(rmse)), steps, elapsed)
+    return OwnFit(result, np.append([now.elapsed for now in before], times), np.append([now.rmse for now in before], rmse))
 
 
 def _peer(name: str, peer: ModuleType, problem: PeerProblem) -> Row:
