@@ -99,7 +99,7 @@ class SurfaceProblem:
         ...     problem, params = sf.SurfaceProblem.from_start(x, z, start)
         ...     return problem.surface(sf.solve(problem, params, sf.LevenbergMarquardt()).params).centers[0, 0]
         >>> maps = jnp.stack([jnp.exp(-0.5 * (x[:, 0] - c) ** 2) for c in (-0.5, 0.0, 0.5)])
-        >>> [round(float(c), 4) for c in jax.jit(jax.vmap(fitted_center))(maps)]
+        >>> [round(float(c), 4) + 0.0 for c in jax.jit(jax.vmap(fitted_center))(maps)]
         [-0.5, 0.0, 0.5]
         """
         points, heights = jnp.asarray(points), jnp.asarray(heights)
