@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
 from ._growth import grow
 from ._initial import STARTS
 from ._memory import MemoryShort
-from ._parameters import Parameterization
 from ._search import search
 from ._status import Status
 from ._surface import GaussianSurface
@@ -45,10 +43,9 @@ class Plan:
 
 
 class Beginning(NamedTuple):
-    """Parameters (P,) to step from, the steps taken on the way, and a status if a limit was met there."""
+    """Parameters (P,) to step from, and a status if a limit was met on the way."""
 
     params: Array
-    steps: int
     halted: Status | None
 
 
@@ -56,13 +53,13 @@ def beginning(bench: Workbench, plan: Plan) -> Beginning:
     """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is kept."""
     if not plan.is_grown:
         surface = plan.init if isinstance(plan.init, GaussianSurface) else STARTS[plan.init](bench.request)
-        params = _pack(bench.parameterization, replace(surface, background=bench.parameterization.background))
+        params = bench.params(surface)
         if not plan.searches:
-            return Beginning(params, 0, None)
+            return Beginning(params, None)
         bench.best = bench.state(params)
     halted = _improved(bench, plan)
     best = bench.filled(bench.best or bench.empty())
-    return Beginning(bench.pack(best.blocks, best.border), bench.steps, halted)
+    return Beginning(bench.pack(best.blocks, best.border), halted)
 
 
 def _improved(bench: Workbench, plan: Plan) -> Status | None:
@@ -83,6 +80,3 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
             raise
         return Status.MAX_MEMORY
     return None
-
-
-_pack = quick_jit(Parameterization.pack)

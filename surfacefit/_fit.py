@@ -253,7 +253,7 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
         rng=np.random.default_rng(running.seed),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
-        weights=data.weights / data.weights.max(),
+        weights=prepared.by_point(prepared.problem.weights).astype(float),
     )
 
 

@@ -25,7 +25,6 @@ NEAREST = 48
 STEPS = 20
 FEW_STEPS = 4
 SHARE = 0.3
-PAIRED = 8
 SAME_PLACE = 0.3
 
 
@@ -101,8 +100,8 @@ class Neighbourhood:
         kept = gain.members != removed
         mine, added = gain_start[: len(kept)][kept], gain_start[len(kept) :]
         others = ~np.isin(loss.members, gain.members)
-        members = np.concatenate([gain.members[kept], loss.members[others]])[: PAIRED - 1]
-        start = np.concatenate([mine, loss.blocks[: len(others)][others]])[: PAIRED - 1]
+        members = np.concatenate([gain.members[kept], loss.members[others]])[: MEMBERS - 1]
+        start = np.concatenate([mine, loss.blocks[: len(others)][others]])[: MEMBERS - 1]
         return gain.candidate._replace(members=members, start=np.concatenate([start, added]), removed=removed)
 
     def by_misfit(self) -> np.ndarray:
@@ -129,7 +128,7 @@ class Neighbourhood:
         """Moves from candidates, the most winning first."""
         if not candidates:
             return []
-        problems, scales = self._problems(candidates, max(MEMBERS, *(len(candidate.start) for candidate in candidates)))
+        problems, scales = self._problems(candidates)
         shared = self.state.border[: self.bench.parameterization.n_shared]
         fits = local_refits(self.bench.parameterization, shared, problems, steps)
         falls = scales * fits.fall - _overfit(problems, candidates, scales)
@@ -216,14 +215,14 @@ class Neighbourhood:
         logs = np.log(np.linalg.det(mean)) - 0.5 * np.log(np.linalg.det(covariances[pool]))
         return pool[np.argsort(squares / 8 + logs / 2)[:count]]
 
-    def _problems(self, candidates: list[Candidate], most: int) -> tuple[LocalProblems, np.ndarray]:
+    def _problems(self, candidates: list[Candidate]) -> tuple[LocalProblems, np.ndarray]:
         """The candidates' small problems, and how many points each of their points stands for (C,)."""
         bench, count = self.bench, len(candidates)
         size = self.state.blocks.shape[1]
         width = bench.windows.size
         points = np.zeros((count, width, bench.points.shape[1]))
         residuals, weights = np.zeros((count, width)), np.zeros((count, width))
-        held, start = np.zeros((count, most + 1, size)), np.zeros((count, most, size))
+        held, start = np.zeros((count, MEMBERS + 1, size)), np.zeros((count, MEMBERS, size))
         held[:, :, 0] = start[:, :, 0] = IDLE
         scales = np.ones(count)
         for c, candidate in enumerate(candidates):

@@ -74,7 +74,7 @@ class Prepared:
     def surface(self, params: Any) -> GaussianSurface:
         """The surface in the user's units, as NumPy arrays in float64."""
         with precision(np.dtype(params.dtype)):
-            parts = _components(self.problem.parameterization, params)
+            parts = components(self.problem.parameterization, params)
         *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
         internal = GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2), model)
@@ -83,7 +83,7 @@ class Prepared:
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
 
 
-_components = quick_jit(Parameterization.components)
+components = quick_jit(Parameterization.components)
 
 
 def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoice, init: Any = None) -> Prepared:

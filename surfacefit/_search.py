@@ -2,7 +2,8 @@
 
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
 relocations. The most promising moves are tried on the whole problem, several at once where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met, and comes back to the best if that leads nowhere.
+When none helps, the search goes on from a slightly worse minimum that it met and has not been at, else from the best with some
+components taken away and grown anew.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ._compile import quick_jit
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._parameters import IDLE, SMALLEST_AMPLITUDE, Parameterization
-from ._prepare import Prepared, thinned
+from ._prepare import Prepared, components, thinned
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits, Solution
 from ._status import Status
@@ -86,7 +86,7 @@ class Workbench:
                 if hopeless or settled or outcome == Status.MAX_TIME:
                     break
         self.steps += lane.steps
-        return self._state(lane.carry.best, len(blocks))
+        return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))
 
     def keep(self, state: State) -> None:
         """The best so far: shown, and gone on with. Raises Halt where the fit must end."""
@@ -121,17 +121,15 @@ class Workbench:
 
     def empty(self) -> State:
         """No components: the background at its start, a tied shape as on an even lattice."""
-        parts = self.parameterization
-        even = np.asarray(_pack(parts, self._even), float)
-        state = State(np.inf, np.zeros((0, parts.block_size)), even[parts.n_components * parts.block_size :])
-        return self.recosted(state)
+        return self.recosted(self._unpacked(np.inf, _pack(self.parameterization, self._even), 0))
+
+    def params(self, surface: GaussianSurface) -> Array:
+        """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
+        return _pack(self.parameterization, replace(surface, background=self.parameterization.background))
 
     def state(self, params: Array) -> State:
         """The state of parameters (P,) that use all components asked for."""
-        parts, count, flat = self.parameterization, self.request.n_components, np.asarray(params, float)
-        own = parts.n_components * parts.block_size
-        state = State(np.inf, flat[: count * parts.block_size].reshape(count, parts.block_size), flat[own:])
-        return self.recosted(state)
+        return self.recosted(self._unpacked(np.inf, params, self.request.n_components))
 
     def make_room(self) -> None:
         """Lets the tiled engine's plans start at the capacities of as many components as were asked for."""
@@ -163,7 +161,7 @@ class Workbench:
 
     def surface(self, state: State) -> GaussianSurface:
         """The components in the units of the fit, in NumPy."""
-        parts = _components(self.parameterization, self.pack(state.blocks, state.border))
+        parts = components(self.parameterization, self.pack(state.blocks, state.border))
         amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in parts[:3])
         return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
 
@@ -208,12 +206,11 @@ class Workbench:
         active = replace(self.parameterization, n_active=jnp.asarray(float(max(count, 1)), dtype))
         return replace(self.prepared.problem, parameterization=active)
 
-    def _state(self, best: Solution, count: int) -> State:
-        params, parts = np.asarray(best.params, float), self.parameterization
+    def _unpacked(self, cost: float, params: Array, count: int) -> State:
+        flat, parts = np.asarray(params, float), self.parameterization
         own = parts.n_components * parts.block_size
-        blocks = params[: count * parts.block_size].reshape(count, parts.block_size)
-        cost = float(best.cost)
-        return State(cost if np.isfinite(cost) else np.inf, blocks, params[own:])
+        blocks = flat[: count * parts.block_size].reshape(count, parts.block_size)
+        return State(cost if np.isfinite(cost) else np.inf, blocks, flat[own:])
 
 
 def joined(peaks: list[Peak]) -> GaussianSurface:
@@ -227,5 +224,4 @@ def residuals(problem: SurfaceProblem, params: Array) -> Array:
 
 
 _residuals = quick_jit(residuals)
-_components = quick_jit(Parameterization.components)
 _pack = quick_jit(Parameterization.pack)
