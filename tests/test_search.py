@@ -69,6 +69,9 @@ def test_growth_weighs_places_by_sigma():
     sigma = np.where(x < 20, 1e3, 0.1)
     result = sf.fit(certain + doubtful, 1, sigma=sigma, background=None, init="growth")
     np.testing.assert_allclose(result.surface.centers, [[15, 30]], atol=0.1)
+    peak = sf.fit(certain + doubtful, 1, sigma=sigma, background=None, init="peaks", solver=NO_STEPS).surface
+    np.testing.assert_allclose(peak.centers, [[15, 30]], atol=1.5)
+    np.testing.assert_allclose(peak.amplitudes, [1], rtol=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,7 @@ def test_search_is_never_worse_than_its_start_and_often_better(rough):
     searched = sf.fit(rough, 9, background=None, init=start.surface, search=2.0)
     assert searched.cost <= start.cost * (1 + 1e-9)
     assert searched.rmse < 0.95 * start.rmse
+    assert searched.rmse < 0.98 * sf.fit(rough, 9, background=None, init=start.surface).rmse
 
 
 def test_auto_beats_the_plain_starts(rough):
