@@ -42,7 +42,8 @@ COLUMNS = {
     "remark": 45,
 }
 NOTES = """\
-cold: first fit, compiling included, imports not; warm: the second fit, below 2 s the median of five. Ratios are to surfacefit from the same start.
+cold: first fit, compiling included, imports not; warm: the second fit, below 2 s the median of five.
+Ratios are to surfacefit from the same start.
 steps: steps tried (surfacefit, optimistix) or evaluations of the residuals (the others).
 search=1: with a second of search around the first minimum, which is counted.
 same start s, auto start s: when surfacefit, warm, reaches this row's RMSE from the same start and from `init="auto"`; - is never.
