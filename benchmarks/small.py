@@ -145,13 +145,13 @@ def _fit(heights: np.ndarray, n_components: int, init: Any, search: float | None
     """A fit that is watched: growth and search as the callback saw them, then the times of steps interpolated between chunks."""
     seen: list[sf.Progress] = []
     result = sf.fit(heights, n_components, background=None, init=init, search=search, progress=False, callback=seen.append)
-    first = max((n for n in range(1, len(seen)) if seen[n].steps < seen[n - 1].steps), default=0)
-    before, chunks = seen[:first], seen[first:]
+    grown = result.steps - len(result.history["cost"])
+    before, chunks = [now for now in seen if now.steps <= grown], [now for now in seen if now.steps > grown]
     begun = before[-1].elapsed if before else 0.0
-    steps = [0, *(now.steps for now in chunks), result.steps]
+    steps = [grown, *(now.steps for now in chunks), result.steps]
     elapsed = [begun, *(now.elapsed for now in chunks), result.timings.total]
     rmse = np.sqrt(2 * result.history["cost"] / result.n_points)
-    times = np.interp(1 + np.arange(len(rmse)), steps, elapsed)
+    times = np.interp(grown + 1 + np.arange(len(rmse)), steps, elapsed)
     return OwnFit(result, np.append([now.elapsed for now in before], times), np.append([now.rmse for now in before], rmse))
 
 

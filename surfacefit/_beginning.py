@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,16 +13,16 @@ from jax import Array
 from ._growth import grow
 from ._initial import STARTS
 from ._memory import MemoryShort
+from ._moves import warm_up
 from ._search import search
 from ._status import Status
 from ._surface import GaussianSurface
-from ._workbench import Halt, Workbench
+from ._workbench import Halt, State, Workbench
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 SHORT_SECONDS = 10.0
 MOST_ROUNDS = 6
-EXACT = 1e-12
 LONG_PATIENCE = 10**9
 
 
@@ -63,13 +64,14 @@ def beginning(bench: Workbench, plan: Plan) -> Beginning:
 
 
 def _improved(bench: Workbench, plan: Plan) -> Status | None:
-    begun = time.perf_counter()
+    aside = ThreadPoolExecutor(1)
     try:
+        if plan.searches:  # compiles for the search while components are grown
+            aside.submit(warm_up, bench)
+        begun = time.perf_counter()
         state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
-        if plan.searches and state is not None and state.size and state.cost > EXACT * bench.empty().cost:
-            grown = time.perf_counter() - begun
-            seconds = max(SHORT_SECONDS, grown) if plan.search is None else plan.search
-            patience = min(MOST_ROUNDS, 1 + state.size // 5) if plan.search is None else LONG_PATIENCE
+        if plan.searches and state is not None and state.size:
+            seconds, patience = _effort(plan, state, time.perf_counter() - begun)
             search(bench, state, np.random.default_rng(plan.seed), patience, time.perf_counter() + seconds)
     except Halt as halt:
         return halt.status
@@ -79,4 +81,13 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
         if bench.best is None:
             raise
         return Status.MAX_MEMORY
+    finally:
+        aside.shutdown(wait=False, cancel_futures=True)
     return None
+
+
+def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:
+    """Seconds to search, and rounds without a better state after which it ends."""
+    if plan.search is None:
+        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, 1 + state.size // 5)
+    return plan.search, LONG_PATIENCE

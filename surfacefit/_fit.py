@@ -209,14 +209,18 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
         prepared = prepare(data, model, running.dtype, running.engine, running.init)
         if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
             raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
-        bar = ProgressBar(running.progress, int(running.solver.max_steps), f"fit K={model.n_components}")
+        plan = _plan(prepared, running)
+        total = None if plan.is_grown or plan.searches else int(running.solver.max_steps)
+        bar = ProgressBar(running.progress, total, f"fit K={model.n_components}")
         limits = _limits(prepared, running, bar, begun)
         try:
             with calm_blas(prepared.problem.parameterization.n_parameters):
-                bench = Workbench(prepared, _request(prepared, running), limits.deadline, limits.callback)
-                start = beginning(bench, _plan(prepared, running))
+                bench = Workbench(prepared, _request(prepared, running), limits)
+                start = beginning(bench, plan)
                 stepping = time.perf_counter()
+                limits = replace(limits, callback=lambda last: bench.limits.callback(last._replace(steps=last.steps + bench.steps)))
                 solution, history = run(prepared.problem, start.params, running.solver, limits, prepared.planner, start.halted)
+                solution = solution._replace(steps=solution.steps + bench.steps)
         finally:
             bar.close()
         ended = time.perf_counter()

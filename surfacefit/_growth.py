@@ -6,11 +6,10 @@ Peaks are looked for over all scales by a matched filter (`find_peaks`). At fixe
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
-from ._moves import warm_up
 from ._workbench import State, Workbench
 
 FIRST = 2
@@ -21,12 +20,10 @@ STEPS = 8
 def grow(bench: Workbench, n_components: int) -> State:
     """A state of ``n_components``, grown from nothing. Raises Halt with what there is in ``bench.best``."""
     bench.make_room()
-    with ThreadPoolExecutor(1) as aside:  # compiles for the search while components are fitted
-        aside.submit(warm_up, bench)
-        return grown(bench, bench.empty(), n_components, bench.keep)
+    return grown(bench, bench.empty(), n_components, bench.keep)
 
 
-def grown(bench: Workbench, state: State, n_components: int, keep: Callable[[State], None] = lambda state: None) -> State:
+def grown(bench: Workbench, state: State, n_components: int, keep: Callable[[State], Any] = lambda state: None) -> State:
     """A state with components added until there are ``n_components``, or no peak is left; ``keep`` sees each round."""
     while state.size < n_components:
         wanted = min(n_components - state.size, max(FIRST if state.size == 0 else 1, round(RATIO * state.size)))

@@ -2,7 +2,7 @@
 
 What would be won by a component here, or lost without that one there, is asked for many candidates, of which few are ever
 tried on the whole map. Each is a dense problem of fixed size (MEMBERS components, WINDOW points, float32), so that one
-program serves all fits of a dimension. On a CPU they run in batches, a thread each; elsewhere as one batch under ``vmap``.
+program serves all fits of a dimension. They run in batches, one by one with a thread a batch on a CPU, elsewhere under ``vmap``.
 """
 
 from __future__ import annotations
@@ -51,13 +51,26 @@ class LocalFits(NamedTuple):
 
 
 def local_refits(parameterization: Parameterization, shared: np.ndarray, problems: LocalProblems, steps: int) -> LocalFits:
-    """Refits each small problem in a few Levenberg-Marquardt steps; ``shared`` (s,) are the shape numbers of tied components."""
-    local = jax.tree.map(_single, replace(parameterization, background=NoBackground()))
-    batches = list(_batches(problems, BATCH))
+    """Refits each small problem in a few Levenberg-Marquardt steps; ``shared`` (s,), the shape of tied components, is held."""
+    local = jax.tree.map(_single, replace(parameterization, background=NoBackground(), shape_held=True))
+    # Coordinates from the middle of each window: far from there single precision would lose narrow components.
+    middle = problems.points.mean(axis=1, keepdims=True)
+    batches = list(_batches(_moved(problems, -middle), BATCH))
     with calm_blas(1), ThreadPoolExecutor(_threads()) as pool:
         fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
     fall, blocks = (np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True))
-    return LocalFits(np.where(np.isfinite(fall), fall, -np.inf), blocks)
+    return LocalFits(np.where(np.isfinite(fall), fall, -np.inf), _shifted(blocks, middle))
+
+
+def _moved(problems: LocalProblems, by: np.ndarray) -> LocalProblems:
+    held, start = _shifted(problems.held, by), _shifted(problems.start, by)
+    return problems._replace(points=problems.points + by, held=held, start=start)
+
+
+def _shifted(blocks: np.ndarray, by: np.ndarray) -> np.ndarray:
+    moved, n_dim = blocks.copy(), by.shape[-1]
+    moved[:, :, 1 : 1 + n_dim] += by
+    return moved
 
 
 def _run(local: Parameterization, shared: np.ndarray, batch: LocalProblems, steps: int) -> tuple[np.ndarray, np.ndarray]:

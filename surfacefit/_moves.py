@@ -57,14 +57,6 @@ class Move(NamedTuple):
         return self.candidate.splits
 
     @property
-    def adds(self) -> bool:
-        return len(self.candidate.start) > len(self.members)
-
-    @property
-    def removes(self) -> bool:
-        return self.candidate.removed >= 0
-
-    @property
     def touched(self) -> set[int]:
         """The components that this move changes."""
         return {*self.members.tolist(), self.candidate.removed} - {-1}
@@ -104,9 +96,9 @@ class Neighbourhood:
         start = np.concatenate([mine, loss.blocks[: len(others)][others]])[: MEMBERS - 1]
         return gain.candidate._replace(members=members, start=np.concatenate([start, added]), removed=removed)
 
-    def by_misfit(self) -> np.ndarray:
-        """All components, those with the most misfit under them first."""
-        return np.argsort(-np.array([self._misfit(k) for k in range(self.state.size)]))
+    def by_misfit(self, which: np.ndarray) -> np.ndarray:
+        """These components, those with the most misfit under them first."""
+        return which[np.argsort(-np.array([self._misfit(k) for k in which]))]
 
     def by_weight(self) -> np.ndarray:
         """All components, those first that matter least to the sum of squares by themselves."""
@@ -121,6 +113,7 @@ class Neighbourhood:
 
     def raced(self, candidates: list[Candidate]) -> list[Move]:
         """Moves from the candidates that win most after a few steps, refitted further."""
+        self.bench.look()
         first = self.refitted(candidates, FEW_STEPS)
         return self.refitted([move.candidate for move in first[: max(8, round(SHARE * len(first)))]], STEPS)
 
@@ -267,18 +260,16 @@ def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.nd
 
     P parameters take P s^2 / 2 off the cost of W independent residuals of variance s^2, and add as much on any W points beside.
     """
-    squares = np.sum(problems.residuals**2, axis=1) / problems.residuals.shape[1]
+    squares = np.sum(problems.residuals**2, axis=1) / np.maximum(np.count_nonzero(problems.weights, axis=1), 1)
     free = np.array([candidate.start.size for candidate in candidates])
     return (scales - 1) * free * squares
 
 
 def applied(state: State, moves: Sequence[Move]) -> np.ndarray:
-    """The blocks after several moves, the better ones first: where two refit the same component, the first one's holds."""
-    blocks, added, taken = state.blocks.copy(), [], set()
+    """The blocks after moves that touch different components."""
+    blocks, added = state.blocks.copy(), []
     gone = sorted({move.candidate.removed for move in moves} - {-1})
     for move in moves:
-        free = np.array([n for n, k in enumerate(move.members) if k not in taken], int)
-        blocks[move.members[free]] = move.blocks[free]
-        taken |= set(move.members.tolist())
+        blocks[move.members] = move.blocks[: len(move.members)]
         added.append(move.blocks[len(move.members) :])
     return np.concatenate([np.delete(blocks, gone, axis=0), *added])

@@ -74,7 +74,8 @@ class ChainRule(NamedTuple):
 class Parameterization:
     """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background.
 
-    There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0.
+    There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With ``shape_held`` the
+    shape that tied components share stays as it is.
     """
 
     floor: Array
@@ -82,6 +83,7 @@ class Parameterization:
     n_active: Any
     covariance: CovarianceType = field(metadata={"static": True})
     n_components: int = field(metadata={"static": True})
+    shape_held: bool = field(default=False, metadata={"static": True})
 
     @property
     def n_dim(self) -> int:
@@ -147,7 +149,8 @@ class Parameterization:
         shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
         shape = jnp.einsum("kqt,kts->kqs", shape, self._factor_slopes(blocks, shared), precision="highest")
         own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
-        return ChainRule(jnp.concatenate(own, axis=2), shape if self.covariance.shared else shape[:, :, :0])
+        shared = jnp.zeros_like(shape) if self.shape_held else shape
+        return ChainRule(jnp.concatenate(own, axis=2), shared if self.covariance.shared else shape[:, :, :0])
 
     def split(self, params: Array) -> tuple[Array, Array, Array]:
         """Blocks (K, p), shared shape (s,) and background (b,)."""

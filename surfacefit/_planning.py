@@ -1,7 +1,8 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
 A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another one.
-Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled.
+Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the fits before one have
+come to need, at the same number of tiles and room for components, is where it begins.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ HEADROOM = 1.2
 COARSE = 512
 LEAST_SHARE = 32
 BLOCKS_PAY = 20.0
+WASTE = 4
+
+_met: dict[tuple[int, ...], dict[str, int]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +54,12 @@ class TilePlanner:
     memory: float
     capacities: dict[str, int] = field(default_factory=dict)
     n_active: int = 0
+    likeness: tuple[int, ...] = ()
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
         self.n_active = int(problem.parameterization.n_active)
+        self.likeness = (self.tiling.n_tiles, self.tiling.size, problem.parameterization.n_parameters)
         there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
         dtype = problem.points.dtype
         room = self._room(there, here)
@@ -132,11 +138,14 @@ class TilePlanner:
 
     def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
         """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
-        before = self.capacities.get(name, 0)
+        before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
             room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM) / unit)
             halves = 1 if room < COARSE else 2
-            self.capacities[name] = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
+            own = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
+            likely = met.get(name, 0)
+            self.capacities[name] = likely if needed <= likely <= WASTE * own else own
+            met[name] = self.capacities[name]
         return max(self.capacities.get(name, 0), unit)
 
 

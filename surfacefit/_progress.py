@@ -18,7 +18,7 @@ SHOWN_AFTER = 1.0
 class Progress:
     """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
 
-    ``steps`` taken so far, best ``cost`` and ``rmse`` so far in the user's units (with
+    ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's units (with
     ``sigma``, this ``rmse`` weighs points as the cost does), ``elapsed`` seconds, and
     ``surface()``, the best `GaussianSurface` so far.
     """
@@ -31,9 +31,9 @@ class Progress:
 
 
 class ProgressBar:
-    """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second."""
+    """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second; ``total`` None is not known."""
 
-    def __init__(self, show: bool | None, total: int, label: str):
+    def __init__(self, show: bool | None, total: int | None, label: str):
         self._begun = time.perf_counter()
         self._bar: Any = None
         self._show, self._total, self._label = watched() if show is None else show, total, label

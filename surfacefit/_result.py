@@ -48,8 +48,8 @@ class FitResult:
     ----------
     surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used.
-    status, steps : a `Status` code, and the number of steps taken.
-    history : dict of arrays, one entry a step: "cost", "optimality" (largest cosine of the residuals with a column
+    status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
+    history : dict of arrays, one entry a step after growth and search: "cost", "optimality" (largest cosine of the residuals with a column
         of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
     timings : seconds as `Timings`, compilation apart from running.
     settings : what was asked for, as `Settings`.

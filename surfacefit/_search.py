@@ -9,18 +9,18 @@ components taken away and grown anew.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from ._growth import grown
+from ._memory import MemoryShort
 from ._moves import Move, Neighbourhood, applied
-from ._workbench import State, Workbench
+from ._workbench import Enough, State, Workbench
 
+EXACT = 1e-12
 TRIES = 12
 STEPS = 80
 BETTER = 1e-3
@@ -44,96 +44,78 @@ class Trial(NamedTuple):
     promise: float
     moves: tuple[Move, ...]
 
-    @property
-    def parts(self) -> tuple[int, ...]:
-        return tuple(id(move) for move in self.moves)
+
+def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[Trial]:
+    """Relocations and shuffles of a state in the order of what they promise, several that stand apart at once before that."""
+    around, count = Neighbourhood(bench, state), state.size
+    few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
+    losses = around.raced(around.removals(few))
+    gains = around.raced(around.additions(8 + count // 8, around.by_misfit(few)[:SPLITS]))
+    pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))]
+    thrown = rng.choice(count, min(count, SHUFFLES), replace=False)
+    shuffles = around.raced(around.shuffles(thrown, float(rng.choice(STRENGTHS)), rng))
+    moves = around.raced(pairs) + [move for move in shuffles if not around.came_back(move)]
+    single = [Trial(move.fall, (move,)) for move in sorted(moves, key=lambda move: -move.fall)]
+    return (together(single, max(1, round(AT_ONCE * count))) + single)[:TRIES]
 
 
-class Survey:
-    """The moves from a state: relocations are looked for once, shuffles anew each time; no trial is made twice."""
+def search(bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float) -> None:
+    """Leaves the best state met in ``bench.best``; ends after ``patience`` rounds without a better one, or at a time.
 
-    def __init__(self, bench: Workbench, state: State):
-        self.state, self._around = state, Neighbourhood(bench, state)
-        self._tried: set[tuple[int, ...]] = set()
-
-    def trials(self, rng: np.random.Generator, most: int) -> Iterator[Trial]:
-        """Up to ``most`` trials in the order of what they promise, several winners that stand apart at once before that."""
-        trials = sorted(self._relocations + self._shuffles(rng), key=lambda trial: -trial.promise)
-        fresh = [trial for trial in in_turn(trials, max(1, round(AT_ONCE * self.state.size))) if trial.parts not in self._tried]
-        for trial in fresh[:most]:
-            self._tried.add(trial.parts)
-            yield trial
-
-    @cached_property
-    def _relocations(self) -> list[Trial]:
-        around, count = self._around, self.state.size
-        few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
-        losses = around.raced(around.removals(few))
-        gains = around.raced(around.additions(8 + count // 8, around.by_misfit()[:SPLITS]))
-        pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))]
-        return [Trial(move.fall, (move,)) for move in around.raced(pairs)]
-
-    def _shuffles(self, rng: np.random.Generator) -> list[Trial]:
-        around, count = self._around, self.state.size
-        which = rng.choice(count, min(count, SHUFFLES), replace=False)
-        moves = around.raced(around.shuffles(which, float(rng.choice(STRENGTHS)), rng))
-        return [Trial(move.fall, (move,)) for move in moves if not around.came_back(move)]
-
-
-def search(bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float) -> State:
-    """The best state met; ends after ``patience`` rounds without a better one, or at a time on the ``perf_counter`` clock.
-
-    Trials are made on a sample of the points where that saves much; what is better there is refitted on all.
-    Raises Halt with the best in ``bench.best`` where the fit as a whole must end.
+    The time is one of the ``perf_counter`` clock. Trials are made on a sample of the points where that saves much; what is better
+    there is refitted on all. Raises Halt where the fit as a whole must end.
     """
+    bench.keep(state)
+    bench.search_until = deadline
     sample = bench.sampled(PER_PARAMETER)
-    if sample is None:
-        return _searched(bench, state, rng, patience, deadline, bench.keep)
-    best = state
 
-    def keep(found: State) -> None:
-        nonlocal best
-        bench.steps += sample.steps
-        sample.steps = 0
-        refitted = bench.refit(found.blocks, found.border, SETTLE)
-        if refitted.cost < best.cost:
-            best = refitted
-            bench.keep(best)
+    def keep(found: State) -> bool:
+        return bench.keep(found if sample is None else bench.refit(found.blocks, found.border, SETTLE))
 
-    _searched(sample, sample.refit(state.blocks, state.border, SETTLE), rng, patience, deadline, keep)
-    return best
+    try:
+        small = sample or bench
+        _searched(small, small.refit(state.blocks, state.border, SETTLE), rng, patience, keep)
+    except Enough:
+        pass
+    finally:
+        bench.search_until = float("inf")
 
 
-def _searched(
-    bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float, keep: Callable[[State], None]
-) -> State:
-    best = here = Survey(bench, state)
-    failures, seen = 0, {_level(state)}
-    while failures < patience and time.perf_counter() < deadline:
-        found = []
-        for trial in here.trials(rng, TRIES):
-            bench.check_time()
-            if time.perf_counter() >= deadline:
-                break
-            found.append(bench.refit(applied(here.state, trial.moves), here.state.border, steps_of(here.state), target=here.state.cost))
-            if _better(found[-1], here.state):
-                break
+def _searched(bench: Workbench, state: State, rng: np.random.Generator, patience: int, keep: Callable[[State], bool]) -> None:
+    best = here = state
+    keep(state)
+    failures, seen, exact = 0, {_level(state)}, EXACT * bench.empty().cost
+    while failures < patience and best.cost > exact:
+        found = _tried(bench, here, rng)
         failures += 1
-        if found and _better(found[-1], here.state):
-            here = Survey(bench, found[-1])
+        if found and _better(found[-1], here):
+            here = found[-1]
         else:
-            near = [state for state in found if state.cost < (1 + WORSE) * best.state.cost and _level(state) not in seen]
-            here = Survey(bench, near[rng.integers(len(near))] if near else kicked(bench, best.state, rng))
-        seen.add(_level(here.state))
-        if _better(here.state, best.state):
-            best, failures = here, 0
-            keep(best.state)
-    return best.state
+            near = [other for other in found if other.cost < (1 + WORSE) * best.cost and _level(other) not in seen]
+            here = near[rng.integers(len(near))] if near else kicked(bench, best, rng)
+        seen.add(_level(here))
+        if _better(here, best):
+            best = here
+            failures = 0 if keep(best) else failures
+
+
+def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[State]:
+    """What trials have led to, in their turn; they end with the first that is better."""
+    found: list[State] = []
+    for trial in trials(bench, here, rng):
+        bench.look()
+        try:
+            found.append(bench.refit(applied(here, trial.moves), here.border, steps_of(here), target=here.cost))
+        except MemoryShort:  # components may have grown too wide for it; the next trial may not
+            continue
+        if _better(found[-1], here):
+            break
+    return found
 
 
 def _level(state: State) -> int:
     """States of nearly the same cost are taken for the same."""
-    return round(math.log(max(state.cost, 1e-300)) / (2 * BETTER))
+    return round(math.log(min(max(state.cost, 1e-300), 1e300)) / (2 * BETTER))
 
 
 def steps_of(state: State) -> int:
@@ -147,6 +129,7 @@ def kicked(bench: Workbench, best: State, rng: np.random.Generator) -> State:
 
 
 def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    bench.look()
     lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
     left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
     if left.size:
@@ -171,22 +154,16 @@ def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Mov
     return chosen
 
 
-def in_turn(trials: list[Trial], most: int) -> list[Trial]:
-    """First all winners that stand apart, then half of them; then one by one, none with a part that two before it had."""
+def together(trials: list[Trial], most: int) -> list[Trial]:
+    """All winners that stand apart made at once, then half of them."""
     apart: list[Trial] = []
     touched: set[int] = set()
-    uses: dict[int, int] = {}
-    single = []
     for trial in trials:
-        if all(uses.get(part, 0) < 2 for part in trial.parts):
-            single.append(trial)
-            uses.update({part: uses.get(part, 0) + 1 for part in trial.parts})
         own = set().union(*(move.touched for move in trial.moves))
         if trial.promise > 0 and len(apart) < most and not own & touched:
             apart.append(trial)
             touched |= own
-    together = [_joined(apart[:n]) for n in (len(apart), len(apart) // 2) if n > 1]
-    return together + single
+    return [_joined(apart[:n]) for n in (len(apart), len(apart) // 2) if n > 1]
 
 
 def _joined(trials: list[Trial]) -> Trial:

@@ -40,10 +40,11 @@ class Windows:
         return self._order[together[: self.size]], 1 / share
 
     def level(self, covariance: np.ndarray) -> int:
-        """Halvings of the points after which no more than about SPARE times ``size`` remain within REACH widths."""
+        """Halvings of the points after which some SPARE times ``size`` remain within REACH widths, as far as these lie on the map."""
         n_dim = len(self._extent)
         ball = math.pi ** (n_dim / 2) / math.gamma(n_dim / 2 + 1)
-        share = ball * REACH**n_dim * math.sqrt(max(np.linalg.det(covariance / np.outer(self._extent, self._extent)), 0.0))
+        squares = np.maximum(np.linalg.eigvalsh(covariance / np.outer(self._extent, self._extent)), 0.0)
+        share = ball * np.prod(np.minimum(REACH * np.sqrt(squares), 1.0))
         expected = min(share, 1.0) * len(self.points) / (SPARE * self.size)
         return max(0, math.floor(math.log2(expected))) if expected > 1 else 0
 

@@ -6,7 +6,6 @@ A state may have fewer components than the problem has room for, so that growing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -46,59 +45,80 @@ class State(NamedTuple):
 
 
 class Halt(Exception):
-    """Growth or search must end: a limit was met, or the callback said so."""
+    """Growth or search must end: a limit of the fit was met, or the callback said so."""
 
     def __init__(self, status: Status):
         super().__init__(status)
         self.status = status
 
 
+class Enough(Exception):
+    """The time to search is over."""
+
+
 @dataclass(eq=False)
 class Workbench:
-    """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all."""
+    """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all.
+
+    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``.
+    """
 
     prepared: Prepared
     request: StartRequest
-    deadline: float = float("inf")
-    watch: Callable[[Solution], Any] = lambda solution: False
+    limits: Limits = field(default_factory=Limits)
+    whole: Workbench | None = None
+    search_until: float = float("inf")
     steps: int = 0
     best: State | None = None
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
+
+    @property
+    def root(self) -> Workbench:
+        return self.whole or self
 
     @property
     def parameterization(self) -> Parameterization:
         return self.prepared.problem.parameterization
 
     def refit(self, blocks: np.ndarray, border: np.ndarray, steps: int, target: float | None = None) -> State:
-        """Joint Levenberg-Marquardt steps; with a ``target`` cost they end where it is out of reach, or once it is passed."""
+        """Joint Levenberg-Marquardt steps until the cost settles; with a ``target`` cost they end where that is out of reach, too."""
         problem = self._problem(len(blocks))
         params = self.pack(blocks, border)
+        ends = min(self.root.limits.deadline, self.root.search_until)
         with calm_blas(len(params)):
-            lane = Lane(problem, params, self.solver, Limits(self.deadline), self.prepared.planner)
+            lane = Lane(problem, params, self.solver, Limits(ends), self.prepared.planner)
             last = np.inf
             while lane.status == Status.RUNNING and lane.steps < steps:
-                lane.n_next = min(CHUNK, steps - lane.steps)
-                outcome = lane.advance(lane.steps + lane.n_next)
+                outcome = lane.advance(min(lane.steps + CHUNK, steps))
                 cost = lane.cost()
                 drop, last = last - cost, cost
                 hopeless = target is not None and cost - target > OUT_OF_REACH * drop
                 settled = (target is None or cost < target) and drop < SETTLED * cost
                 if hopeless or settled or outcome == Status.MAX_TIME:
                     break
-        self.steps += lane.steps
+        self.root.steps += lane.steps
         return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))
 
-    def keep(self, state: State) -> None:
-        """The best so far: shown, and gone on with. Raises Halt where the fit must end."""
-        self.best = state
-        solution = Solution(self.pack(state.blocks, state.border), jnp.asarray(state.cost), jnp.asarray(0), jnp.asarray(self.steps))
-        if self.watch(solution):
-            raise Halt(Status.STOPPED)
-        self.check_time()
+    def keep(self, state: State) -> bool:
+        """Takes a state for the best so far if it is, and says so. Raises as `look` does."""
+        better = self.best is None or state.cost <= self.best.cost
+        if better:
+            self.best = state
+        self.look()
+        return better
 
-    def check_time(self) -> None:
-        if time.perf_counter() >= self.deadline:
+    def look(self) -> None:
+        """Shows the best so far, and looks at the clock. Raises Halt where the fit must end, Enough where the search must."""
+        root, now = self.root, time.perf_counter()
+        if root.best is not None:
+            best = root.best
+            shown = Solution(root.pack(best.blocks, best.border), jnp.asarray(best.cost), jnp.asarray(0), jnp.asarray(root.steps))
+            if root.limits.callback(shown):
+                raise Halt(Status.STOPPED)
+        if now >= root.limits.deadline:
             raise Halt(Status.MAX_TIME)
+        if now >= root.search_until:
+            raise Enough
 
     def sampled(self, per_parameter: int) -> Workbench | None:
         """The same on a sample of the points, so many a parameter, in single precision; None where that saves little."""
@@ -112,7 +132,7 @@ class Workbench:
         some = thinned(self.prepared, kept, np.dtype(np.float32))
         weights = None if request.weights is None else request.weights[kept]
         thin = replace(request, points=request.points[kept], heights=request.heights[kept], weights=weights, used=some.data.used)
-        return Workbench(some, thin, self.deadline)
+        return Workbench(some, thin, whole=self)
 
     def recosted(self, state: State) -> State:
         """A state of another bench, with its cost here."""

@@ -48,7 +48,7 @@ def test_numbers_agree_with_their_definitions(result):
     np.testing.assert_allclose(result.cost, 0.5 * np.sum((rest / sigma) ** 2), rtol=1e-5)
     np.testing.assert_allclose(result.history["cost"].min(), result.cost, rtol=1e-6)
     assert result.n_points == used.sum()
-    assert len(result.history["cost"]) == result.steps
+    assert 0 < len(result.history["cost"]) <= result.steps
 
 
 @pytest.mark.parametrize("suffix", ["json", "npz"])

@@ -1,12 +1,19 @@
 """Growth and search: starts that need no guess, minima better than the first one met, and nothing lost on the way."""
 
+import itertools
 import time
 
 import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._data import grid_data
+from surfacefit._engines import EngineChoice
+from surfacefit._fit import Running, _request
+from surfacefit._moves import Neighbourhood, applied
+from surfacefit._prepare import Model, precision, prepare
 from surfacefit._windows import Windows
+from surfacefit._workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -92,9 +99,61 @@ def test_search_is_never_worse_than_its_start_and_often_better(rough):
     assert searched.rmse < 0.98 * sf.fit(rough, 9, background=None, init=start.surface).rmse
 
 
-def test_auto_beats_the_plain_starts(rough):
+def test_auto_beats_the_plain_starts_and_growth_alone(rough):
     best = min(sf.fit(rough, 9, background=None, init=name).cost for name in ("grid", "peaks", "random"))
-    assert sf.fit(rough, 9, background=None).cost < best
+    grown = sf.fit(rough, 9, background=None, init="growth").cost
+    assert sf.fit(rough, 9, background=None).cost < min(best, 0.98 * grown)
+
+
+def test_search_on_a_sample_helps_on_all_points():
+    """With 120 parameters and more, trials are made on some of the points."""
+    heights, _ = bumps((110, 120), 24, noise=0.05)
+    start = sf.fit(heights, 24, background=None, init="grid")
+    searched = sf.fit(heights, 24, background=None, init=start.surface, search=4.0)
+    assert searched.rmse < 0.9 * start.rmse
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+@pytest.mark.parametrize("background", [None, "constant"])
+def test_what_a_move_promises_comes_true(rough, covariance_type, background):
+    """The fall in cost that a local refit sees is the one on the whole map, before any joint step."""
+    dtype = np.dtype(np.float64)
+    data = grid_data(rough, None, None, None, False)
+    running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
+    with precision(dtype):
+        prepared = prepare(data, Model(9, background, covariance_type, 0.25), dtype, EngineChoice(None))
+        bench = Workbench(prepared, _request(prepared, running))
+        state = bench.refit(bench.blocks_at_peaks(bench.empty(), 9), bench.empty().border, 40)
+        around = Neighbourhood(bench, state)
+        moves = around.raced(around.removals(np.arange(9)) + around.additions(4, np.arange(4)))
+        for move in moves[:12]:
+            after = bench.recosted(state._replace(blocks=applied(state, [move])))
+            assert abs(state.cost - after.cost - move.fall) < 0.05 * state.cost + 0.1 * abs(move.fall)
+
+
+def test_steps_and_times_never_go_back(rough):
+    seen = []
+    result = sf.fit(rough, 9, background=None, search=1.0, callback=seen.append)
+    for earlier, later in itertools.pairwise(seen):
+        assert later.steps >= earlier.steps
+        assert later.elapsed >= earlier.elapsed
+        assert later.cost <= earlier.cost * (1 + 1e-9)
+    assert result.steps >= seen[-1].steps
+
+
+def test_a_search_is_watched_and_ends_in_time(rough):
+    sf.fit(rough, 9, background=None, search=0.1)  # compiles
+    seen = []
+    begun = time.perf_counter()
+    sf.fit(rough, 9, background=None, init="grid", search=1.5, callback=seen.append)
+    assert time.perf_counter() - begun < 4
+    assert max(b.elapsed - a.elapsed for a, b in itertools.pairwise(seen)) < 1
+
+
+def test_a_callback_may_end_a_search(rough):
+    result = sf.fit(rough, 9, background=None, init="grid", search=60.0, callback=lambda now: now.elapsed > 2)
+    assert result.status == sf.Status.STOPPED
+    assert result.timings.total < 30
 
 
 def test_the_same_seed_gives_the_same_surface(rough):
@@ -127,12 +186,16 @@ def test_a_callback_may_end_growth(rough, after):
 
 
 def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
+    seen = []
+
     def interrupt(progress):
-        raise KeyboardInterrupt
+        seen.append(progress.rmse)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
 
     result = sf.fit(rough, 12, background=None, callback=interrupt)
     assert result.status == sf.Status.INTERRUPTED
-    assert result.rmse < np.std(rough) * 3
+    np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
 
 
 def test_flat_and_tiny_maps_grow_nothing_wrong():
@@ -145,6 +208,16 @@ def test_flat_and_tiny_maps_grow_nothing_wrong():
 def test_a_search_time_that_cannot_be_meant_is_refused(search):
     with pytest.raises((TypeError, ValueError), match="search"):
         sf.fit(np.eye(8), 1, search=search)
+
+
+def test_windows_of_long_ridges_are_full(rng):
+    """A ridge that runs off the map is sampled as densely as one that does not."""
+    windows = Windows(rng.uniform(-1, 1, size=(160_000, 2)), 2048)
+    covariance = np.diag([10.0**2, 0.02**2])
+    level = windows.level(covariance)
+    index, scale = windows.sample(level, [windows.ranks(level, np.zeros(2), covariance)])
+    assert len(index) > 1800
+    assert abs(len(index) * scale - 9600) < 960
 
 
 def test_windows_are_fair_samples(rng):
