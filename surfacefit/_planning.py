@@ -31,6 +31,7 @@ COARSE = 512
 LEAST_SHARE = 32
 BLOCKS_PAY = 20.0
 WASTE = 4
+MOST_SPARE = 2.0
 
 _met: dict[tuple[int, ...], dict[str, int]] = {}
 
@@ -54,11 +55,13 @@ class TilePlanner:
     memory: float
     capacities: dict[str, int] = field(default_factory=dict)
     n_active: int = 0
+    spare: float = 1.0
     likeness: tuple[int, ...] = ()
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
         self.n_active = int(problem.parameterization.n_active)
+        self.spare = min(MOST_SPARE, problem.parameterization.n_components / max(self.n_active, 1))
         self.likeness = (self.tiling.n_tiles, self.tiling.size, problem.parameterization.n_parameters)
         there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
         dtype = problem.points.dtype
@@ -140,7 +143,7 @@ class TilePlanner:
         """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
         before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
-            room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM) / unit)
+            room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM * self.spare) / unit)
             halves = 1 if room < COARSE else 2
             own = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
             likely = met.get(name, 0)
