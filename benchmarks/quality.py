@@ -20,6 +20,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEEDS = (0, 1, 2)
 LONG = 60.0
 YARDSTICK = (25, 50, 100)
+SIGNS = ("positive", "signed")
 
 
 def run(options: Options) -> str:
@@ -67,9 +68,13 @@ def jacksboro() -> Iterator[str]:
 
 
 def radio() -> str:
+    """K = 48 without a background; the catalogue's 48 Gaussians leave 7.54e-4."""
     image = np.load(FOLDER / "radio_pybdsf_129.npz")["z"].astype(float)
-    fit, seconds = _timed(image, 48, background=None)
-    return f"radio image K = 48, auto, no background: RMS {fit.rmse:.3e} Jy/beam in {seconds:.1f} s with compilation (catalogue 7.54e-4)"
+    cells = []
+    for amplitudes in SIGNS:
+        fit, seconds = _timed(image, 48, background=None, amplitudes=amplitudes)
+        cells.append(f"{amplitudes} {fit.rmse:.3e} Jy/beam in {seconds:.1f} s with compilation")
+    return f"radio image K = 48, auto, no background: {', '.join(cells)} (catalogue 7.54e-4)"
 
 
 def lidar() -> str:
@@ -90,22 +95,30 @@ def lidar() -> str:
 
 
 def against_cosines() -> Iterator[str]:
-    """Relative RMS beside that of as many numbers in cosine coefficients, background constant, amplitudes not negative."""
-    won = total = 0
+    """Relative RMS beside that of as many numbers in cosine coefficients, background constant, amplitudes positive and signed."""
     with (FOLDER / "yardstick_dct.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if (FOLDER / row["file"]).exists()]
+    won = dict.fromkeys((*SIGNS, "maps"), 0)
+    total = 0
     for row in rows:
         heights = np.load(FOLDER / row["file"])["z"].astype(float)
-        cells = []
-        for count in YARDSTICK:
-            if count * 10 > heights.size:
-                continue
-            fit, seconds = _timed(heights, count)
-            ours, theirs = fit.rmse / np.nanstd(heights), float(row[f"relrms_K{count}"])
-            won, total = won + (ours <= theirs), total + 1
-            cells.append(f"K = {count} {ours:.4f} (cosines {theirs:.4f}) in {seconds:.0f} s")
-        yield f"{row['file']}: " + ", ".join(cells)
-    yield f"at or below the cosines in {won} of {total}"
+        if heights.ndim < 2:
+            continue
+        cells, of_map = [], []
+        for count in (n for n in YARDSTICK if 10 * n <= heights.size):
+            theirs = float(row[f"relrms_K{count}"])
+            fits = {sign: _timed(heights, count, amplitudes=sign, max_time=LONG) for sign in SIGNS}
+            ours = {sign: fit.rmse / np.nanstd(heights) for sign, (fit, _) in fits.items()}
+            for sign in SIGNS:
+                won[sign] += ours[sign] <= theirs
+            of_map.append(min(ours.values()) <= theirs)
+            spent = sum(seconds for _, seconds in fits.values())
+            figures = ", ".join(f"{sign} {ours[sign]:.4f}" for sign in SIGNS)
+            cells.append(f"K = {count} {figures}, cosines {theirs:.4f} ({spent:.0f} s)")
+        won["maps"] += all(of_map)
+        total += len(of_map)
+        yield f"{row['file']}: " + "; ".join(cells)
+    yield f"at or below the cosines: positive {won['positive']}, signed {won['signed']} of {total} fits; at every K on {won['maps']} of {len(rows)} maps"
 
 
 def _timed(heights: np.ndarray, count: int, **options: Any) -> tuple[sf.FitResult, float]:

@@ -26,6 +26,8 @@ from ._checks import finite, one_of, real_array
 if TYPE_CHECKING:
     from ._scaling import Scaling
 
+LOW, MIDDLE = 0.1, 0.5
+
 Background = Any
 """None or one of the classes below."""
 
@@ -51,10 +53,10 @@ def background_model(background: Background) -> BackgroundModel:
     return ConstantBackground(background)
 
 
-def background_start(option: Any, points: np.ndarray, heights: np.ndarray) -> BackgroundModel:
+def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level: float) -> BackgroundModel:
     """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
 
-    Components only add, so a constant or a plane starts low: at the tenth percentile of the heights.
+    A constant or a plane starts at a quantile ``level`` of the heights: LOW where components only add, MIDDLE where they have signs.
     """
     if option is None:
         return NoBackground()
@@ -68,10 +70,10 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray) -> Ba
     if not isinstance(option, str):
         raise TypeError(f"`background` must be None, 'constant', 'plane', a background object or (function, start), got {option!r}")
     if one_of("background", option, ["constant", "plane"]) == "constant":
-        return ConstantBackground(np.quantile(heights, 0.1))
+        return ConstantBackground(np.quantile(heights, level))
     columns = np.column_stack([np.ones(len(points)), (points - origin) / np.maximum(np.ptp(points, axis=0), 1e-300)])
     value, *slopes = np.linalg.lstsq(columns, heights, rcond=None)[0]
-    rest = np.quantile(heights - columns @ np.array([value, *slopes]), 0.1)
+    rest = np.quantile(heights - columns @ np.array([value, *slopes]), level)
     return PlaneBackground(value + rest, np.array(slopes) / np.maximum(np.ptp(points, axis=0), 1e-300), origin)
 
 

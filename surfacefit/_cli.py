@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
 BACKGROUNDS = ("constant", "plane", "none")
+AMPLITUDES = ("positive", "signed")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam")
 ENGINES = ("auto", "dense", "tiled")
@@ -126,6 +127,7 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
     keywords: dict[str, Any] = {
         "background": None if options.background == "none" else options.background,
         "covariance_type": options.covariance_type,
+        "amplitudes": options.amplitudes,
         "init": options.init,
         "search": options.search,
         "engine": options.engine,
@@ -276,6 +278,7 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
 def _model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model and solver").add_argument
     add("--background", choices=BACKGROUNDS, default="constant", help="under the Gaussians (default constant)")
+    add("--amplitudes", choices=AMPLITUDES, default="positive", help="signed: pits as well as peaks (default positive)")
     add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help="shapes of the Gaussians; tied: one for all (default full)")
     add("--solver", choices=SOLVERS, default="lm", help="Levenberg-Marquardt or Adam (default lm)")
     add("--engine", choices=ENGINES, default="auto", help="every component at every point, or only where it is felt (default: by size)")

@@ -27,7 +27,7 @@ def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     amplitudes, centers, covariances = (np.asarray(a, float) for a in (surface.amplitudes, surface.centers, surface.covariances))
     factors = np.linalg.cholesky(covariances)
     largest = float(np.abs(amplitudes).max()) or 1.0
-    felt = Ellipsoids(centers, factors, cutoff_radii(np.abs(amplitudes) / largest, ROUNDING))
+    felt = Ellipsoids(centers, factors, cutoff_radii(amplitudes / largest, ROUNDING))
     heights = np.empty(len(points))
     with jax.enable_x64(True):
         a, c, f, inverse = (jnp.asarray(array) for array in (amplitudes, centers, factors, np.linalg.inv(factors)))

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ._amplitudes import AMPLITUDE_TYPES
 from ._beginning import INITS, Plan, beginning
 from ._checks import count, names_its_options, one_of, positive_number
 from ._compile_clock import compile_clock, seconds
@@ -58,6 +59,7 @@ def fit(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    amplitudes: str = "positive",
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -72,7 +74,7 @@ def fit(
 ) -> FitResult:
     r"""Fit a sum of scaled Gaussians to heights on a grid of any dimension, by least squares.
 
-    Minimises over amplitudes a_k >= 0, centres c_k, covariances Sigma_k and the background b
+    Minimises over amplitudes a_k (>= 0 unless signed), centres c_k, covariances Sigma_k and the background b
 
     .. math:: \tfrac12 \sum_j \bigl((b(x_j) + \sum_k a_k e^{-(x_j-c_k)^T \Sigma_k^{-1} (x_j-c_k)/2} - z_j) / \sigma_j\bigr)^2 .
 
@@ -91,6 +93,7 @@ def fit(
         ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
+    amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
         or a `GaussianSurface` with K components.
@@ -131,7 +134,7 @@ def fit(
     """
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
-    model = _model(n_components, background, covariance_type, min_width)
+    model = _model(n_components, background, covariance_type, min_width, amplitudes)
     running = Running(
         _init(init),
         _search_time(search),
@@ -157,6 +160,7 @@ def fit_points(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    amplitudes: str = "positive",
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -189,7 +193,7 @@ def fit_points(
     """
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
-    model = _model(n_components, background, covariance_type, min_width)
+    model = _model(n_components, background, covariance_type, min_width, amplitudes)
     running = Running(
         _init(init),
         _search_time(search),
@@ -237,7 +241,7 @@ def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> Fit
 def _plan(prepared: Prepared, running: Running) -> Plan:
     init = running.init
     if isinstance(init, GaussianSurface):
-        start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim)
+        start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
         init = prepared.scaling.surface_to_internal(replace(start, background=None))
     return Plan(init, running.search, running.seed)
 
@@ -258,6 +262,7 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
         weights=prepared.by_point(prepared.problem.weights).astype(float),
+        signed=prepared.model.signed,
     )
 
 
@@ -291,6 +296,7 @@ def _result(solution: Solution, prepared: Prepared, running: Running, history: d
             solver=type(running.solver).__name__,
             dtype=running.dtype.name,
             covariance_type=model.covariance_type,
+            amplitudes=model.amplitudes,
             min_width=model.min_width,
             n_parameters=prepared.n_parameters,
             engine="dense" if prepared.planner is None else "tiled",
@@ -298,9 +304,14 @@ def _result(solution: Solution, prepared: Prepared, running: Running, history: d
     )
 
 
-def _model(n_components: Any, background: Any, covariance_type: Any, min_width: Any) -> Model:
-    kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
-    return Model(count("n_components", n_components), background, kind, positive_number("min_width", min_width))
+def _model(n_components: Any, background: Any, covariance_type: Any, min_width: Any, amplitudes: Any) -> Model:
+    return Model(
+        count("n_components", n_components),
+        background,
+        one_of("covariance_type", covariance_type, COVARIANCE_TYPES),
+        positive_number("min_width", min_width),
+        one_of("amplitudes", amplitudes, AMPLITUDE_TYPES),
+    )
 
 
 def _init(init: Any) -> Any:

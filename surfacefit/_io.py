@@ -24,7 +24,7 @@ from ._result import FitResult, Settings, Timings
 from ._status import Status
 from ._surface import GaussianSurface
 
-FORMAT, VERSION = "surfacefit result", 1
+FORMAT, VERSION = "surfacefit result", 2
 LONGEST_LIST = 1000
 
 

@@ -33,7 +33,7 @@ LARGEST = 1e30  # of what may be cast to single precision
 
 class LocalProblems(NamedTuple):
     """C small problems: points (C, W, d), residuals w (f - z) and weights w there (C, W), the components whose part of f is
-    replaced ``held`` (C, m + 1, p), and those to start from ``start`` (C, m, p). Places without a component have amplitude zero.
+    replaced ``held`` (C, m + 1, p), and those to start from ``start`` (C, m, p), with how many there are of each (C,).
     """
 
     points: np.ndarray
@@ -41,6 +41,8 @@ class LocalProblems(NamedTuple):
     weights: np.ndarray
     held: np.ndarray
     start: np.ndarray
+    n_held: np.ndarray
+    n_start: np.ndarray
 
 
 class LocalFits(NamedTuple):
@@ -88,11 +90,11 @@ def refit_all(local: Parameterization, shared: Array, batch: LocalProblems, step
 
 def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps: Any) -> tuple[Array, Array]:
     """One small problem: the fall in cost, and the components."""
-    points, residuals, weights, held, start = (jnp.asarray(column) for column in problem)
-    surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held)))
+    points, residuals, weights, held, start, n_held, n_start = (jnp.asarray(column) for column in problem)
+    surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held), n_held))
     part = surface.residuals(jnp.concatenate([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)
-    mine = SurfaceProblem(points, heights, weights, _sized(local, len(start)))
+    mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start))
     solver = LevenbergMarquardt(slack=0.0)
     carry, _ = advance(solver, mine, begin(solver, mine, jnp.concatenate([start.ravel(), shared])), steps, None)
     best = carry.best
@@ -102,8 +104,8 @@ def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps:
 _refit_all = quick_jit(refit_all)
 
 
-def _sized(local: Parameterization, count: int) -> Parameterization:
-    return replace(local, n_components=count, n_active=jnp.asarray(float(count), local.floor.dtype))
+def _sized(local: Parameterization, room: int, count: Array) -> Parameterization:
+    return replace(local, n_components=room, n_active=count)
 
 
 def _single(leaf: Any) -> np.ndarray:

@@ -17,7 +17,6 @@ import numpy as np
 
 from ._initial import Peak
 from ._local_refits import MEMBERS, LocalProblems, local_refits
-from ._parameters import IDLE
 from ._surface import GaussianSurface
 from ._workbench import State, Workbench, joined
 
@@ -187,7 +186,8 @@ class Neighbourhood:
         centers = self.surface.centers[which] + strength * np.einsum("kij,kj->ki", factors, rng.normal(size=(count, n_dim)))
         bent = factors @ (np.eye(n_dim) + 0.5 * strength * rng.normal(size=(count, n_dim, n_dim)))
         covariances = bent @ bent.swapaxes(1, 2) + 1e-3 * self.surface.covariances[which]
-        amplitudes = np.maximum(self.surface.amplitudes[which], 1e-6) * np.exp(0.5 * strength * rng.normal(size=count))
+        heights = self.surface.amplitudes[which]
+        amplitudes = np.where(np.abs(heights) > 1e-6, heights, 1e-6) * np.exp(0.5 * strength * rng.normal(size=count))
         return GaussianSurface(amplitudes, centers, covariances)
 
     def _neighbours(self, k: int) -> np.ndarray:
@@ -216,7 +216,7 @@ class Neighbourhood:
         points = np.zeros((count, width, bench.points.shape[1]))
         residuals, weights = np.zeros((count, width)), np.zeros((count, width))
         held, start = np.zeros((count, MEMBERS + 1, size)), np.zeros((count, MEMBERS, size))
-        held[:, :, 0] = start[:, :, 0] = IDLE
+        n_held, n_start = np.zeros(count), np.zeros(count)
         scales = np.ones(count)
         for c, candidate in enumerate(candidates):
             index, scales[c] = self._window(candidate)
@@ -226,7 +226,8 @@ class Neighbourhood:
             replaced = self._replaced(candidate)
             held[c, : len(replaced)] = self.state.blocks[replaced]
             start[c, : len(candidate.start)] = candidate.start
-        return LocalProblems(points, residuals, weights, held, start), scales
+            n_held[c], n_start[c] = len(replaced), len(candidate.start)
+        return LocalProblems(points, residuals, weights, held, start, n_held, n_start), scales
 
     def _window(self, candidate: Candidate) -> tuple[np.ndarray, float]:
         windows, replaced = self.bench.windows, self._replaced(candidate)
@@ -249,9 +250,8 @@ def warm_up(bench: Workbench) -> None:
     """Compiles the small refits on a problem of zeros."""
     parts, width = bench.parameterization, bench.windows.size
     idle = np.zeros((1, MEMBERS + 1, parts.block_size))
-    idle[:, :, 0] = IDLE
-    nothing = np.zeros((1, width))
-    zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:])
+    nothing, none = np.zeros((1, width)), np.zeros(1)
+    zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:], none, none)
     local_refits(parts, np.zeros(parts.n_shared), zeros, 1)
 
 

@@ -61,7 +61,7 @@ def planned(centers: np.ndarray, factors: np.ndarray, radii: np.ndarray) -> Elli
 def cutoff_radii(amplitudes: np.ndarray, cutoff: float) -> np.ndarray:
     """Radius (K,) in widths at which a component has fallen to ``cutoff``, where heights are of order one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = 2 * np.log(np.maximum(amplitudes, 1e-300) / cutoff) if cutoff > 0 else np.full(len(amplitudes), np.inf)
+        squares = 2 * np.log(np.maximum(np.abs(amplitudes), 1e-300) / cutoff) if cutoff > 0 else np.full(len(amplitudes), np.inf)
     return np.clip(np.sqrt(np.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
 
 

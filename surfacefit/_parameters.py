@@ -4,7 +4,7 @@ The parameter vector (P,) holds one block per component, then a border that all 
 
     [ alpha_k, c_k, shape_k ]  k = 1..K,    then    [ shared shape (tied only), background ]
 
-with amplitude a = softplus(alpha) and a covariance type's shape numbers. Because a component's derivatives are
+with an amplitude's free number alpha and a covariance type's shape numbers. Because a component's derivatives are
 its own Gaussian times a quadratic in u = L^{-1} (x - c),
 
     df/da = g,      df/dc = a g L^{-T} u,      df/dL = a g tril(L^{-T} u u^T),
@@ -25,13 +25,10 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from ._amplitudes import AmplitudeType, Positive
 from ._background import background_model
 from ._covariance import CovarianceType
-from ._covariance._base import positive, positive_inverse
 from ._surface import GaussianSurface, inverse_lower
-
-SMALLEST_AMPLITUDE = 1e-9
-IDLE = -1e4
 
 
 class Components(NamedTuple):
@@ -83,6 +80,7 @@ class Parameterization:
     n_active: Any
     covariance: CovarianceType = field(metadata={"static": True})
     n_components: int = field(metadata={"static": True})
+    amplitude: AmplitudeType = field(default_factory=Positive, metadata={"static": True})
     shape_held: bool = field(default=False, metadata={"static": True})
 
     @property
@@ -102,14 +100,20 @@ class Parameterization:
         return self.shape_size if self.covariance.shared else 0
 
     @property
+    def active(self) -> Array:
+        """Which of the components (K,) are not idle."""
+        count = jnp.asarray(self.n_active)
+        return jnp.arange(self.n_components, dtype=count.dtype) < count
+
+    @property
     def n_parameters(self) -> int:
         return self.n_components * self.block_size + self.n_shared + int(np.size(self.background.vector()))
 
     def pack(self, surface: GaussianSurface) -> Array:
-        """Parameters (P,) of a surface; amplitudes and widths below their floors start just above, and room is idle."""
+        """Parameters (P,) of a surface; what lies below its floor starts just above, and room is zeros."""
         dtype = self.floor.dtype
         amplitudes, centers, covariances = (jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
-        alpha = positive_inverse(jnp.maximum(amplitudes, SMALLEST_AMPLITUDE))
+        alpha = self.amplitude.free(amplitudes)
 
         def to_shape(covariance: Array) -> Array:
             return self.covariance.parameters(covariance, self.floor)
@@ -120,16 +124,16 @@ class Parameterization:
         else:
             columns.append(jax.vmap(to_shape)(covariances))
         border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
-        idle = np.zeros((self.n_components - len(alpha), self.block_size), dtype)
-        idle[:, 0] = IDLE
-        return jnp.concatenate([jnp.concatenate([jnp.concatenate(columns, axis=1), idle]).ravel(), *border])
+        room = np.zeros((self.n_components - len(alpha), self.block_size), dtype)
+        return jnp.concatenate([jnp.concatenate([jnp.concatenate(columns, axis=1), room]).ravel(), *border])
 
     def components(self, params: Array) -> Components:
         """The components that the parameters (P,) stand for."""
         blocks, shared, background = self.split(params)
         factors = self._factors(self._shapes(blocks, shared))
         model = self.background.with_vector(background)
-        return Components(positive(blocks[:, 0]), blocks[:, 1 : 1 + self.n_dim], factors, inverse_lower(factors), model)
+        amplitudes = jnp.where(self.active, self.amplitude.value(blocks[:, 0]), 0)
+        return Components(amplitudes, blocks[:, 1 : 1 + self.n_dim], factors, inverse_lower(factors), model)
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface that the parameters (P,) stand for, in the units of the fit."""
@@ -144,7 +148,7 @@ class Parameterization:
         n_dim = self.n_dim
         scaled = parts.amplitudes[:, None, None] * parts.inverse_factors
         first = (np.arange(n_monomials(n_dim)) == 0)[None, :, None].astype(params.dtype)
-        amplitude = jax.nn.sigmoid(blocks[:, 0])[:, None, None] * first
+        amplitude = jnp.where(self.active, self.amplitude.slope(blocks[:, 0]), 0)[:, None, None] * first
         center = jnp.pad(scaled, [(0, 0), (1, n_monomials(n_dim) - 1 - n_dim), (0, 0)])
         shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
         shape = jnp.einsum("kqt,kts->kqs", shape, self._factor_slopes(blocks, shared), precision="highest")

@@ -174,7 +174,7 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
 
 
 def _draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
-    """The 1-sigma ellipse of each component; x is the second axis, y the first."""
+    """The 1-sigma ellipse of each component, dashed where it is negative; x is the second axis, y the first."""
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke
 
@@ -191,6 +191,7 @@ def _draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
             facecolors="none",
             edgecolors="white",
             linewidths=width,
+            linestyles=["--" if amplitude < 0 else "-" for amplitude in np.asarray(surface.amplitudes)],
             path_effects=[withStroke(linewidth=2 * width, foreground="black", alpha=0.4)],
         ),
         autolim=False,

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._background import NoBackground, background_start, continued
+from ._amplitudes import AMPLITUDE_TYPES
+from ._background import LOW, MIDDLE, NoBackground, background_start, continued
 from ._compile import quick_jit
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
@@ -34,6 +35,11 @@ class Model:
     background: Any
     covariance_type: str
     min_width: float
+    amplitudes: str = "positive"
+
+    @property
+    def signed(self) -> bool:
+        return AMPLITUDE_TYPES[self.amplitudes].signed
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +95,7 @@ components = quick_jit(Parameterization.components)
 def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoice, init: Any = None) -> Prepared:
     """Checks that need data and model together, units of order one, and the arrays on the device."""
     heights = data.used_heights.astype(np.float64)
-    background = background_start(model.background, data.used_points, heights)
+    background = background_start(model.background, data.used_points, heights, MIDDLE if model.signed else LOW)
     if isinstance(init, GaussianSurface):
         background = continued(background, init.background)
     scaling = scaling_of(data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
@@ -99,6 +105,7 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
         n_active=jnp.asarray(model.n_components, dtype),
         covariance=COVARIANCE_TYPES[model.covariance_type],
         n_components=component_capacity(model.n_components),
+        amplitude=AMPLITUDE_TYPES[model.amplitudes],
     )
     _check_enough_points(data, model, parameterization)
     internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
 from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian
@@ -86,6 +87,7 @@ class SurfaceProblem:
         *,
         sigma: Array | None = None,
         covariance_type: str = "full",
+        amplitudes: str = "positive",
         min_width: Array | float = 1e-3,
     ) -> tuple[SurfaceProblem, Array]:
         """A problem on JAX arrays and the parameters of its start, for use under ``jit`` and ``vmap``.
@@ -106,7 +108,12 @@ class SurfaceProblem:
         floor = jnp.broadcast_to(jnp.asarray(min_width, points.dtype), points.shape[1:])
         background = background_model(start.background)
         parameterization = Parameterization(
-            floor, background, jnp.asarray(start.n_components, floor.dtype), COVARIANCE_TYPES[covariance_type], start.n_components
+            floor=floor,
+            background=background,
+            n_active=jnp.asarray(start.n_components, floor.dtype),
+            covariance=COVARIANCE_TYPES[covariance_type],
+            n_components=start.n_components,
+            amplitude=AMPLITUDE_TYPES[amplitudes],
         )
         weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, heights.dtype)
         problem = cls(points, heights, weights, parameterization)
@@ -128,7 +135,7 @@ class SurfaceProblem:
         Without this floor nearly dead components take giant steps, and everything is rejected.
         """
         blocks, shared, background = self.parameterization.split(diagonal)
-        mean = blocks.sum(axis=0) / self.parameterization.n_active.astype(diagonal.dtype)
+        mean = blocks.sum(axis=0) / jnp.maximum(self.parameterization.n_active, 1).astype(diagonal.dtype)
         floor = jnp.broadcast_to(SCALING_FLOOR * mean, blocks.shape)
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))

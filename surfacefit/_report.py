@@ -61,7 +61,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost)),
         ("points", points),
-        ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances)"),
+        ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),

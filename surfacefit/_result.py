@@ -35,6 +35,7 @@ class Settings:
     solver: str
     dtype: str
     covariance_type: str
+    amplitudes: str
     min_width: float
     n_parameters: int
     engine: str

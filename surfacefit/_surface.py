@@ -156,8 +156,8 @@ class GaussianSurface:
         return GaussianSurface(*arrays)
 
     def sorted(self) -> GaussianSurface:
-        """The same surface with components in the order of falling volume."""
-        order = np.argsort(-self.volumes, kind="stable")
+        """The same surface with components in the order of falling volume, whatever its sign."""
+        order = np.argsort(-np.abs(self.volumes), kind="stable")
         return replace(self.component(order), background=self.background)
 
     def _principal(self) -> tuple[np.ndarray, np.ndarray]:
@@ -165,8 +165,8 @@ class GaussianSurface:
         return np.sqrt(np.maximum(values[:, ::-1], 0)), np.swapaxes(vectors, 1, 2)[:, ::-1]
 
 
-def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_dim: int) -> GaussianSurface:
-    """A surface given by a user, with arrays of the right shapes, amplitudes >= 0 and positive definite covariances."""
+def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_dim: int, signed: bool) -> GaussianSurface:
+    """A surface given by a user, with arrays of the right shapes, amplitudes >= 0 unless signed, positive definite covariances."""
     arrays = [
         np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64) for field in ("amplitudes", "centers", "covariances")
     ]
@@ -176,8 +176,11 @@ def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_di
             raise ValueError(f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}")
         finite(f"{name}.{field}", array)
     amplitudes, centers, covariances = arrays
-    if (amplitudes < 0).any():
-        raise ValueError(f"`{name}.amplitudes` must not be negative, got {amplitudes.min():g} at index {int(amplitudes.argmin())}")
+    if not signed and (amplitudes < 0).any():
+        raise ValueError(
+            f"`{name}.amplitudes` must not be negative, got {amplitudes.min():g} at index {int(amplitudes.argmin())}:"
+            " allow that by amplitudes='signed'"
+        )
     symmetric = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2)) <= 1e-6 * np.abs(covariances).max(axis=(1, 2))
     bad = ~symmetric | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
     if bad.any():

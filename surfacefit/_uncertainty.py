@@ -33,7 +33,7 @@ def standard_errors(result: FitResult) -> GaussianSurface:
     if result.n_parameters > MOST_PARAMETERS:
         raise ValueError(f"standard errors invert a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
     settings = result.settings
-    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width)
+    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width, settings.amplitudes)
     float64 = np.dtype(np.float64)
     with precision(float64):
         prepared = prepare(result.data, model, float64, EngineChoice(Dense(), float("inf")))

@@ -16,8 +16,9 @@ from jax import Array
 
 from ._compile import quick_jit
 from ._initial import STARTS, Peak, StartRequest, find_peaks
+from ._jacobian import DenseEngine
 from ._local_refits import WINDOW
-from ._parameters import IDLE, SMALLEST_AMPLITUDE, Parameterization
+from ._parameters import Parameterization
 from ._prepare import Prepared, components, thinned
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits, Solution
@@ -162,13 +163,15 @@ class Workbench:
         missing = self.request.n_components - state.size
         if missing <= 0:
             return state
-        low = replace(self._even, amplitudes=np.full(self.request.n_components, SMALLEST_AMPLITUDE))
+        low = replace(self._even, amplitudes=np.zeros(self.request.n_components))
         return state._replace(blocks=np.concatenate([state.blocks, self.blocks(low)[:missing]]))
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
         problem, params = self._problem(state.size), self.pack(state.blocks, state.border)
-        if self.prepared.planner is not None:
+        if not state.size:
+            problem, params = self._bare(problem), params[len(params) - len(state.border) :]
+        elif self.prepared.planner is not None:
             problem = self.prepared.planner(problem, params, params)
         return self.prepared.by_point(_residuals(problem, params)).astype(float)
 
@@ -176,7 +179,6 @@ class Workbench:
         """Parameters (P,) with room for more components left idle."""
         parts = self.parameterization
         room = np.zeros((parts.n_components - len(blocks), parts.block_size))
-        room[:, 0] = IDLE
         return jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
 
     def surface(self, state: State) -> GaussianSurface:
@@ -198,7 +200,7 @@ class Workbench:
     def peaks(self, residuals: np.ndarray, count: int) -> list[Peak]:
         """Up to ``count`` peaks of the data above a fit with these residuals w (f - z) (N,)."""
         raster = self.request.raster
-        return find_peaks(raster, raster.gathered(-self.weights * residuals), count, max(1, count // 4))
+        return find_peaks(raster, raster.gathered(-self.weights * residuals), count, max(1, count // 4), self.request.signed)
 
     def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
         """Blocks (n, p) of up to ``count`` components at the peaks of a state's residuals."""
@@ -223,8 +225,12 @@ class Workbench:
 
     def _problem(self, count: int) -> SurfaceProblem:
         dtype = self.parameterization.floor.dtype
-        active = replace(self.parameterization, n_active=jnp.asarray(float(max(count, 1)), dtype))
+        active = replace(self.parameterization, n_active=jnp.asarray(float(count), dtype))
         return replace(self.prepared.problem, parameterization=active)
+
+    def _bare(self, problem: SurfaceProblem) -> SurfaceProblem:
+        """Without components, hence without a plan."""
+        return replace(problem, parameterization=replace(problem.parameterization, n_components=0), engine=DenseEngine())
 
     def _unpacked(self, cost: float, params: Array, count: int) -> State:
         flat, parts = np.asarray(params, float), self.parameterization

@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import surfacefit as sf
 from surfacefit import _cli
+from surfacefit._amplitudes import AMPLITUDE_TYPES
 from surfacefit._beginning import INITS
 from surfacefit._cli import main
 from surfacefit._covariance import COVARIANCE_TYPES
@@ -82,7 +83,7 @@ class TestFit:
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result)
         np.save(tmp_path / "a.npy", SMALL)
         options = (
-            "--background none --covariance-type diag --solver adam --max-steps 7 --engine tiled"
+            "--background none --covariance-type diag --amplitudes signed --solver adam --max-steps 7 --engine tiled"
             " --init random --search 4 --dtype float32 --max-time 2.5 --seed 3 -q"
         )
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
@@ -92,6 +93,7 @@ class TestFit:
             "coords": None,
             "background": None,
             "covariance_type": "diag",
+            "amplitudes": "signed",
             "init": "random",
             "search": 4.0,
             "solver": sf.Adam(max_steps=7),
@@ -108,11 +110,12 @@ class TestFit:
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
-        assert len(seen) == 11
+        assert len(seen) == 12
         assert seen == {name: parameters[name].default for name in seen}
 
     def test_choices_are_those_of_the_library(self):
         assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
+        assert set(_cli.AMPLITUDES) == set(AMPLITUDE_TYPES)
         assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
         assert set(_cli.STARTS) == set(INITS)
         assert set(_cli.ENGINES) == {"auto", *ALL_ENGINES}

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 def result_of(surface, data):
     """A result as a fit would give it, without the fit."""
-    settings = Settings("LevenbergMarquardt", "float64", "full", 0.25, 7, "dense")
+    settings = Settings("LevenbergMarquardt", "float64", "full", "positive", 0.25, 7, "dense")
     return FitResult(surface, data, 0.0, sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
 
 

@@ -21,18 +21,18 @@ def grid_start(request: StartRequest) -> GaussianSurface:
     centers = request.low + unit * request.extent
     widths = np.maximum(WIDTH_PER_CELL * cells * request.extent, 0.5 * request.spacing)
     overlap = np.prod(np.sqrt(2 * np.pi) * WIDTH_PER_CELL)
-    amplitudes = positive_heights(request, centers) / overlap ** len(request.spacing)
+    amplitudes = heights_around(request, centers) / overlap ** len(request.spacing)
     return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))
 
 
-def positive_heights(request: StartRequest, centers: np.ndarray) -> np.ndarray:
-    """Mean heights (K,) of the cells around each centre, lifted to a small positive share of the largest.
+def heights_around(request: StartRequest, centers: np.ndarray) -> np.ndarray:
+    """Mean heights (K,) of the cells around each centre; unless signed, lifted to a small positive share of the largest.
 
     Where all heights vanish, the background already fits and components start next to nothing.
     """
     sums, weights = request.raster.around(centers)
     heights = np.where(weights > 0, sums / np.where(weights > 0, weights, 1), request.heights.mean())
-    return np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
+    return heights if request.signed else np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
 
 
 def even_lattice(count: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

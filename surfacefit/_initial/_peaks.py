@@ -37,36 +37,41 @@ class Peak(NamedTuple):
 def peaks_start(request: StartRequest) -> GaussianSurface:
     """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
     count = request.n_components
-    return _completed(find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS)), request)
+    return _completed(find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS), request.signed), request)
 
 
-def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int) -> list[Peak]:
-    """Up to ``count`` peaks of the residuals whose weighted sums stand in a raster's cells, ``at_once`` a round."""
+def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signed: bool) -> list[Peak]:
+    """Up to ``count`` peaks (and pits where signed) of the residuals whose weighted sums stand in a raster's cells.
+
+    They are taken ``at_once`` a round.
+    """
     residual = sums.copy()
     peaks: list[Peak] = []
     while len(peaks) < count:
-        found = _strongest(residual, raster.weights, min(count - len(peaks), at_once))
+        found = _strongest(residual, raster.weights, min(count - len(peaks), at_once), signed)
         if not found:
             break
-        for index, scale in found:
-            peak = _moment_peak(residual, raster.weights, index, scale)
+        for index, scale, sign in found:
+            peak = _moment_peak(sign * residual, raster.weights, index, scale)
+            peak = peak._replace(amplitude=sign * peak.amplitude)
             _subtract(residual, raster.weights, peak)
             peaks.append(_in_coordinates(raster, peak))
     return peaks
 
 
-def _strongest(residual: np.ndarray, weights: np.ndarray, count: int) -> list[tuple[np.ndarray, float]]:
-    """Up to ``count`` places (index, scale) that lower the cost most, none within reach of a stronger one."""
-    gains, places, scales = [], [], []
+def _strongest(residual: np.ndarray, weights: np.ndarray, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
+    """Up to ``count`` places (index, scale, sign) that lower the cost most, none within reach of a stronger one."""
+    gains, places, scales, signs = [], [], [], []
     for level, (sums, counts) in enumerate(_pyramid(residual, weights)):
         for scale in SCALES:
-            gain = _gain(sums, counts, scale)
+            gain, sign = _gain(sums, counts, scale, signed)
             peak = (gain == ndimage.maximum_filter(gain, size=3)) & (gain > 0)
             index = np.argwhere(peak)
             gains.append(gain[peak])
             places.append((index + 0.5) * 2**level - 0.5)
             scales.append(np.full(len(index), scale * 2**level))
-    gain, place, width = np.concatenate(gains), np.concatenate(places), np.concatenate(scales)
+            signs.append(sign[peak])
+    gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
     chosen: list[int] = []
     for candidate in np.argsort(-gain)[: 50 * count]:
         distance = np.linalg.norm(place[chosen] - place[candidate], axis=1)
@@ -74,7 +79,7 @@ def _strongest(residual: np.ndarray, weights: np.ndarray, count: int) -> list[tu
             chosen.append(int(candidate))
         if len(chosen) == count:
             break
-    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i])) for i in chosen]
+    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
 
 
 def _pyramid(residual: np.ndarray, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -92,12 +97,13 @@ def _halved(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _gain(sums: np.ndarray, counts: np.ndarray, scale: float) -> np.ndarray:
-    """(sum w r g)^2 / (2 sum w g^2) at every cell for a positive amplitude, zero elsewhere."""
+def _gain(sums: np.ndarray, counts: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(sum w r g)^2 / (2 sum w g^2) at every cell where the amplitude may have that sign, zero elsewhere; and the signs."""
     overlap = _correlated(sums, scale)
+    sign = np.where(overlap < 0, -1.0, 1.0) if signed else np.ones_like(overlap)
     norm = _correlated(counts, scale / np.sqrt(2))
-    gain = np.maximum(overlap, 0) ** 2 / (2 * np.maximum(norm, 0.05 * norm.max() + np.finfo(float).tiny))
-    return gain
+    gain = np.maximum(sign * overlap, 0) ** 2 / (2 * np.maximum(norm, 0.05 * norm.max() + np.finfo(float).tiny))
+    return gain, sign
 
 
 def _correlated(array: np.ndarray, scale: float) -> np.ndarray:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from .._surface import GaussianSurface
-from ._grid import WIDTH_PER_CELL, positive_heights
+from ._grid import WIDTH_PER_CELL, heights_around
 from ._request import StartRequest
 
 
 def random_start(request: StartRequest) -> GaussianSurface:
-    """Centres drawn with a chance in proportion to the height above the lowest, widths log-normal (factor 1.5)."""
+    """Centres drawn with a chance in proportion to the height above the lowest (signed: with its size), widths log-normal (factor 1.5)."""
     rng, (n_points, n_dim) = request.rng, request.points.shape
-    chances = request.heights - request.heights.min() + 1e-3 * (np.ptp(request.heights) or 1.0)
+    above = np.abs(request.heights) if request.signed else request.heights - request.heights.min()
+    chances = above + 1e-3 * (np.ptp(request.heights) or 1.0)
     replace = request.n_components > n_points
     drawn = rng.choice(n_points, request.n_components, replace=replace, p=chances / chances.sum())
     centers = request.points[drawn] + rng.normal(size=(request.n_components, n_dim)) * 0.1 * request.spacing
     cell = request.extent / request.n_components ** (1 / n_dim)
     widths = WIDTH_PER_CELL * cell * np.exp(rng.normal(scale=np.log(1.5), size=(request.n_components, n_dim)))
     widths = np.maximum(widths, 0.5 * request.spacing)
-    amplitudes = 0.5 * positive_heights(request, centers)
+    amplitudes = 0.5 * heights_around(request, centers)
     return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))

@@ -17,7 +17,7 @@ class StartRequest:
     """Points (N, d), heights (N,) above the background, in the units of the fit; how many components to place.
 
     ``spacing`` (d,) is the sampling distance, ``weights`` (N,) are 1 / sigma, one each if None; ``axes`` and ``used``
-    describe the grid, where there is one.
+    describe the grid, where there is one; amplitudes may be negative where ``signed``.
     """
 
     points: np.ndarray
@@ -28,6 +28,7 @@ class StartRequest:
     axes: tuple[np.ndarray, ...] | None = None
     used: np.ndarray | None = None
     weights: np.ndarray | None = None
+    signed: bool = False
 
     @property
     def low(self) -> np.ndarray:

@@ -66,7 +66,7 @@ class TilePlan:
 
     def _radii(self, amplitudes: Array) -> Array:
         tiny = float(np.finfo(amplitudes.dtype).tiny)
-        squares = 2 * jnp.log(jnp.maximum(amplitudes, tiny) / self.cutoff)
+        squares = 2 * jnp.log(jnp.maximum(jnp.abs(amplitudes), tiny) / self.cutoff)
         return jnp.clip(jnp.sqrt(jnp.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
 
 

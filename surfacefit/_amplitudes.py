@@ -1,0 +1,73 @@
+"""How an amplitude is written as a free number: above zero, or of either sign.
+
+Pick one of these by name. Each sibling gives the amplitude of a free number, its derivative, and the way back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ._covariance._base import positive, positive_inverse
+
+SMALLEST = 1e-9
+
+
+class AmplitudeType(Protocol):
+    """Implementations are stateless and hashable: they travel through ``jit`` as static data."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether an amplitude may be negative."""
+        ...
+
+    def value(self, free: Array) -> Array:
+        """Amplitudes (K,) of free numbers (K,)."""
+        ...
+
+    def slope(self, free: Array) -> Array:
+        """Derivatives (K,) of the amplitudes."""
+        ...
+
+    def free(self, value: Array) -> Array:
+        """Free numbers (K,) of amplitudes (K,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Positive:
+    """a = softplus(alpha); what is zero or below starts just above it."""
+
+    signed: bool = False
+
+    def value(self, free: Array) -> Array:
+        return positive(free)
+
+    def slope(self, free: Array) -> Array:
+        return jax.nn.sigmoid(free)
+
+    def free(self, value: Array) -> Array:
+        return positive_inverse(jnp.maximum(value, SMALLEST))
+
+
+@dataclass(frozen=True)
+class Signed:
+    """a = alpha."""
+
+    signed: bool = True
+
+    def value(self, free: Array) -> Array:
+        return free
+
+    def slope(self, free: Array) -> Array:
+        return jnp.ones_like(free)
+
+    def free(self, value: Array) -> Array:
+        return value
+
+
+AMPLITUDE_TYPES: dict[str, AmplitudeType] = {"positive": Positive(), "signed": Signed()}

@@ -1,0 +1,84 @@
+"""Amplitudes of either sign: derivatives, pits found from every start and engine, errors, files."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import central_differences, random_surface
+
+import surfacefit as sf
+
+Y, X = np.mgrid[:40, :50].astype(float)
+PEAK = 3 * np.exp(-((Y - 12) ** 2 + (X - 14) ** 2) / 32)
+PIT = -2 * np.exp(-((Y - 27) ** 2 / 18 + (X - 35) ** 2 / 50))
+TRUTH = {14.0: 3.0, 35.0: -2.0}
+
+
+def amplitudes_at(result):
+    """Amplitude of the component nearest to each true column."""
+    surface = result.surface
+    return {x: float(surface.amplitudes[np.argmin(np.abs(surface.centers[:, -1] - x))]) for x in TRUTH}
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_derivatives_hold_for_negative_amplitudes(rng, covariance_type):
+    with jax.enable_x64(True):
+        amplitudes, centers, covariances = random_surface(rng, 3, 2)
+        start = sf.GaussianSurface(amplitudes * np.array([-1, 1, -0.5]), centers, covariances)
+        points, heights = rng.uniform(-1, 1, (30, 2)), rng.normal(size=30)
+        problem, params = sf.SurfaceProblem.from_start(points, heights, start, covariance_type=covariance_type, amplitudes="signed")
+        np.testing.assert_allclose(problem.surface(params).amplitudes, start.amplitudes)
+        _, jacobian = problem.linearize(params)
+        expected = central_differences(lambda p: problem.residuals(jnp.asarray(p)), np.asarray(params))
+        np.testing.assert_allclose(jacobian.as_matrix(), expected, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("init", ["auto", "growth", "peaks", "grid", "random"])
+@pytest.mark.parametrize("background", [None, "constant"])
+def test_peaks_and_pits_are_found(init, background):
+    result = sf.fit(
+        PEAK + PIT, 2, amplitudes="signed", init=init, background=background, search=2.0 if init in ("grid", "random") else None
+    )
+    assert amplitudes_at(result) == pytest.approx(TRUTH, rel=1e-3)
+    assert result.rmse < 1e-4
+
+
+@pytest.mark.parametrize("engine", ["dense", "tiled"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_engines_agree_on_signs(engine, dtype):
+    result = sf.fit(PEAK + PIT, 2, amplitudes="signed", engine=engine, dtype=dtype)
+    assert amplitudes_at(result) == pytest.approx(TRUTH, rel=1e-3)
+
+
+def test_positive_amplitudes_cannot_reach_a_pit():
+    result = sf.fit(PEAK + PIT, 2, background=None)
+    assert (result.surface.amplitudes >= 0).all()
+    assert result.rmse > 0.2
+
+
+def test_one_dimension_and_scattered_points(rng):
+    x = rng.uniform(0, 60, 400)
+    z = 2 * np.exp(-((x - 14) ** 2) / 18) - np.exp(-((x - 35) ** 2) / 8)
+    result = sf.fit_points(x, z, 2, amplitudes="signed", background=None)
+    assert amplitudes_at(result) == pytest.approx({14.0: 2.0, 35.0: -1.0}, rel=1e-3)
+
+
+def test_a_signed_fit_goes_on_from_its_own_result_and_from_a_file(tmp_path, rng):
+    result = sf.fit(PEAK + PIT + 0.01 * rng.normal(size=X.shape), 2, amplitudes="signed")
+    result.save(tmp_path / "fit.json")
+    loaded = sf.load(tmp_path / "fit.json")
+    assert loaded.settings.amplitudes == "signed"
+    np.testing.assert_array_equal(loaded.standard_errors.amplitudes, result.standard_errors.amplitudes)
+    assert (np.abs(result.standard_errors.amplitudes) < 0.02).all()
+    again = sf.fit(PEAK + PIT, 2, amplitudes="signed", init=loaded.surface)
+    assert amplitudes_at(again) == pytest.approx(TRUTH, rel=1e-3)
+    assert "signed amplitudes" in result.summary()
+    np.testing.assert_array_equal(result.surface.amplitudes > 0, [True, False])  # in the order of volume without its sign
+
+
+def test_wrong_options_are_refused():
+    with pytest.raises(ValueError, match="`amplitudes` must be"):
+        sf.fit(PEAK, 1, amplitudes="singed")
+    pit = sf.GaussianSurface([-1.0], [[5.0, 5.0]], [np.eye(2)])
+    with pytest.raises(ValueError, match="allow that by amplitudes='signed'"):
+        sf.fit(PEAK, 1, init=pit)
