@@ -118,7 +118,10 @@ def against_cosines() -> Iterator[str]:
         won["maps"] += all(of_map)
         total += len(of_map)
         yield f"{row['file']}: " + "; ".join(cells)
-    yield f"at or below the cosines: positive {won['positive']}, signed {won['signed']} of {total} fits; at every K on {won['maps']} of {len(rows)} maps"
+    yield (
+        f"at or below the cosines: positive {won['positive']}, signed {won['signed']} of {total} fits;"
+        f" at every K on {won['maps']} of {len(rows)} maps"
+    )
 
 
 def _timed(heights: np.ndarray, count: int, **options: Any) -> tuple[sf.FitResult, float]:
