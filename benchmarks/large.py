@@ -24,6 +24,7 @@ from .options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = (0.01, 0.03, 0.1)
+SEARCH = 20.0
 
 
 class Watch:
@@ -107,11 +108,13 @@ def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - begun
     rmse = float(np.sqrt(2 * solution.cost / heights.size)) * inner.unit
-    solver = sf.LevenbergMarquardt(slack=0.0)  # scipy follows the valley, too
+    solver = sf.LevenbergMarquardt(slack=0.0, max_steps=2000)  # scipy follows the valley, too
     fit(heights, 64, init=start, solver=solver)
     result, watch = fit(heights, 64, init=start, solver=solver)
     own = watch.reached(rmse)
-    ratio = None if own is None else seconds / own
+    fit(heights, 64, init=start, search=1.0)
+    _, searched = fit(heights, 64, init=start, search=SEARCH)
+    found = searched.reached(rmse)
     return {
         "scipy s": seconds,
         "scipy m": rmse,
@@ -120,7 +123,9 @@ def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
         "own s": own,
         "own final m": result.rmse,
         "own final s": result.timings.total,
-        "ratio": ratio,
+        "ratio": None if own is None else seconds / own,
+        "own s with search": found,
+        "ratio with search": None if found is None else seconds / found,
     }
 
 
