@@ -4,12 +4,14 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 """
 
 from ._fit import fit, fit_points
+from ._criteria import AutoComponents
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt
 from ._engines import Dense, Tiled
 from ._progress import Progress
 from ._surface import GaussianSurface
 from ._result import FitResult
+from ._criteria import ComponentPath
 from ._status import Status
 from ._io import load
 from ._examples import example_map
@@ -21,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "fit",
     "fit_points",
+    "AutoComponents",
     "ConstantBackground",
     "FunctionBackground",
     "PlaneBackground",
@@ -31,6 +34,7 @@ __all__ = [
     "Progress",
     "GaussianSurface",
     "FitResult",
+    "ComponentPath",
     "Status",
     "load",
     "example_map",

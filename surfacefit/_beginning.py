@@ -35,6 +35,10 @@ class Plan:
     seed: int
 
     @property
+    def takes_steps(self) -> bool:
+        return self.is_grown or self.searches
+
+    @property
     def is_grown(self) -> bool:
         return isinstance(self.init, str) and self.init in GROWN
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
 BACKGROUNDS = ("constant", "plane", "none")
 AMPLITUDES = ("positive", "signed")
+CRITERIA = ("bic", "aicc", "held_out", "rmse", "r2")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam")
 ENGINES = ("auto", "dense", "tiled")
@@ -138,8 +139,19 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
         "progress": False if options.quiet else None,
     }
     if data.points is not None:
-        return sf.fit_points(data.points, heights, options.n_components, **keywords)
-    return sf.fit(heights, options.n_components, coords=data.coords, **keywords)
+        return sf.fit_points(data.points, heights, _components(options), **keywords)
+    return sf.fit(heights, _components(options), coords=data.coords, **keywords)
+
+
+def _components(options: argparse.Namespace) -> Any:
+    import surfacefit as sf
+
+    chosen = sf.AutoComponents(options.criterion, options.target, options.most)
+    if options.n_components == "auto":
+        return chosen
+    if chosen != sf.AutoComponents():
+        raise ValueError(f"`--criterion`, `--target` and `--most` choose a number, got -k {options.n_components}: leave -k out")
+    return options.n_components
 
 
 def _solver(name: str, max_steps: int | None) -> Any:
@@ -257,7 +269,10 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_fit)
     add = parser.add_argument
     add("file", metavar="FILE", help="heights, or the name of an example map; see below")
-    add("-k", "--components", dest="n_components", type=int, required=True, metavar="K", help="number of Gaussians")
+    add("-k", "--components", dest="n_components", type=_number, default="auto", metavar="K", help="number of Gaussians (default auto)")
+    add("--criterion", choices=CRITERIA, default="bic", help="by which the number is chosen (default bic)")
+    add("--target", type=float, metavar="VALUE", help="the RMSE not to exceed or the R2 to reach, for --criterion rmse or r2")
+    add("--most", type=int, default=1000, metavar="K", help="largest number to try (default 1000)")
     add("-o", "--output", type=Path, metavar="FIT", help="save the fit, data included, to a .json or .npz")
     add("--plot", type=Path, metavar="PICTURE", help=f"draw data, model and residual to a {', '.join(PLOTS)} (needs matplotlib)")
     _reading_options(parser)
@@ -302,6 +317,13 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
     parser.add_argument("points", metavar="POINTS", help="a text table as of `surfacefit fit`, or an .npy")
     parser.add_argument("-o", "--output", type=Path, metavar="CSV", help="where to write (default: print)")
+
+
+def _number(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer or 'auto', got {text!r}") from None
 
 
 def _not_negative(text: str) -> int:

@@ -1,6 +1,7 @@
 """`fit` and `fit_points`: the way of the data from a user's arrays to a `FitResult`. Read this first.
 
-user arrays -> _data (checks) -> _prepare (units of order one, the problem on the device)
+user arrays -> _data (checks) -> _fitting: _prepare (units of order one, the problem on the device)
+            -> _choosing (the number of components, where it is open)
             -> _beginning (a start from _initial, or growth and search)
             -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
 """
@@ -9,49 +10,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
-from ._beginning import INITS, Plan, beginning
+from ._beginning import GROWN, INITS
 from ._checks import count, names_its_options, one_of, positive_number
-from ._compile_clock import compile_clock, seconds
 from ._covariance import COVARIANCE_TYPES
-from ._data import SurfaceData, fit_dtype, grid_data, point_data
-from ._engines import EngineChoice, engine_choice
-from ._initial import StartRequest
-from ._prepare import Model, Prepared, precision, prepare
-from ._progress import Progress, ProgressBar
-from ._result import FitResult, Settings, Timings
-from ._solvers import SOLVERS, LevenbergMarquardt, Limits, Solution, Solver, run
-from ._status import Status
-from ._surface import GaussianSurface, checked_surface
-from ._threads import calm_blas
-from ._workbench import Workbench
-
-
-@dataclass(frozen=True)
-class Running:
-    """How a model is fitted, from where, and who watches."""
-
-    init: Any
-    search: float | None
-    seed: int
-    solver: Solver
-    engine: EngineChoice
-    dtype: np.dtype
-    progress: bool | None
-    callback: Callable[[Progress], Any] | None
-    max_time: float | None
+from ._criteria import AutoComponents, auto_components
+from ._data import fit_dtype, grid_data, point_data
+from ._engines import engine_choice
+from ._fitting import Running, fitted
+from ._prepare import Model
+from ._progress import Progress
+from ._result import FitResult
+from ._solvers import SOLVERS, LevenbergMarquardt, Solver
+from ._surface import GaussianSurface
 
 
 @names_its_options
 def fit(
     heights: Any,
-    n_components: int,
+    n_components: int | str | AutoComponents = "auto",
     *,
     coords: Any = None,
     mask: Any = None,
@@ -82,7 +63,7 @@ def fit(
     ----------
     heights : array of any dimension d >= 1: real numbers, integers or booleans; a list, NumPy, masked or JAX array.
         NaN is ignored and counted; infinity is an error.
-    n_components : number K of Gaussians.
+    n_components : number K of Gaussians; "auto" (default): chosen by the lowest BIC, or as `AutoComponents` says.
     coords : one strictly increasing 1-D array an axis, in the order of the array's axes; default 0, 1, 2, ...
         Centres and covariances come in these units.
     mask : boolean array of the shape of ``heights``, True = ignore (as in `numpy.ma`).
@@ -131,10 +112,14 @@ def fit(
     >>> result = sf.fit(hill, 1)
     >>> result.success, result.surface.amplitudes.round(6), result.surface.centers.round(6)
     (True, array([3.]), array([[15., 30.]]))
+    >>> noise = 0.01 * np.random.default_rng(0).normal(size=hill.shape)
+    >>> sf.fit(hill + noise).n_components
+    1
     """
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
-    model = _model(n_components, background, covariance_type, min_width, amplitudes)
+    auto, number = _number(n_components, init)
+    model = _model(number, background, covariance_type, min_width, amplitudes)
     running = Running(
         _init(init),
         _search_time(search),
@@ -146,14 +131,14 @@ def fit(
         _callback(callback),
         _limit(max_time),
     )
-    return _fit(data, model, running, begun)
+    return fitted(data, model, auto, running, begun)
 
 
 @names_its_options
 def fit_points(
     points: Any,
     heights: Any,
-    n_components: int,
+    n_components: int | str | AutoComponents = "auto",
     *,
     mask: Any = None,
     sigma: Any = None,
@@ -193,7 +178,8 @@ def fit_points(
     """
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
-    model = _model(n_components, background, covariance_type, min_width, amplitudes)
+    auto, number = _number(n_components, init)
+    model = _model(number, background, covariance_type, min_width, amplitudes)
     running = Running(
         _init(init),
         _search_time(search),
@@ -205,108 +191,23 @@ def fit_points(
         _callback(callback),
         _limit(max_time),
     )
-    return _fit(data, model, running, begun)
+    return fitted(data, model, auto, running, begun)
 
 
-def _fit(data: SurfaceData, model: Model, running: Running, begun: float) -> FitResult:
-    with precision(running.dtype), compile_clock() as spans:
-        prepared = prepare(data, model, running.dtype, running.engine, running.init)
-        if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
-            raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
-        plan = _plan(prepared, running)
-        total = None if plan.is_grown or plan.searches else int(running.solver.max_steps)
-        bar = ProgressBar(running.progress, total, f"fit K={model.n_components}")
-        limits = _limits(prepared, running, bar, begun)
-        try:
-            with calm_blas(prepared.problem.parameterization.n_parameters):
-                bench = Workbench(prepared, _request(prepared, running), limits)
-                start = beginning(bench, plan)
-                stepping = time.perf_counter()
-                limits = replace(limits, callback=lambda last: bench.limits.callback(last._replace(steps=last.steps + bench.steps)))
-                solution, history = run(prepared.problem, start.params, running.solver, limits, prepared.planner, start.halted)
-                solution = solution._replace(steps=solution.steps + bench.steps)
-        finally:
-            bar.close()
-        ended = time.perf_counter()
-        compiling = [seconds([s for s in spans if s[0] < stepping]), seconds([s for s in spans if s[0] >= stepping])]
-        timings = Timings(
-            start=stepping - begun - compiling[0],
-            compile=sum(compiling),
-            run=ended - stepping - compiling[1],
-            total=time.perf_counter() - begun,
-        )
-        return _result(solution, prepared, running, history._asdict(), timings)
+def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
+    """How a number of components is to be chosen, or the number."""
+    number = auto_components(n_components)
+    if not isinstance(number, AutoComponents):
+        return None, number
+    if isinstance(init, GaussianSurface) or init not in GROWN:
+        given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
+        raise ValueError(f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number")
+    return number, 1
 
 
-def _plan(prepared: Prepared, running: Running) -> Plan:
-    init = running.init
-    if isinstance(init, GaussianSurface):
-        start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
-        init = prepared.scaling.surface_to_internal(replace(start, background=None))
-    return Plan(init, running.search, running.seed)
-
-
-def _request(prepared: Prepared, running: Running) -> StartRequest:
-    """What a start works from, in the units of the fit: heights above the background at its start."""
-    data, scaling = prepared.data, prepared.scaling
-    with precision(np.dtype(np.float64)):
-        background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
-    if not np.isfinite(background).all():
-        raise ValueError("`background` must be finite at its start at every point, got NaN or infinity: choose another start")
-    return StartRequest(
-        points=scaling.points(data.used_points),
-        heights=(data.used_heights - background) / scaling.height_scale,
-        n_components=prepared.model.n_components,
-        spacing=data.spacing / scaling.point_scale,
-        rng=np.random.default_rng(running.seed),
-        axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
-        used=data.used,
-        weights=prepared.by_point(prepared.problem.weights).astype(float),
-        signed=prepared.model.signed,
-    )
-
-
-def _limits(prepared: Prepared, running: Running, bar: ProgressBar, begun: float) -> Limits:
-    def watch(solution: Solution) -> bool:
-        cost = float(solution.cost) * prepared.cost_unit
-        rmse = float(np.sqrt(2 * float(solution.cost) / prepared.data.n_used)) * prepared.scaling.height_scale
-        elapsed = time.perf_counter() - begun
-        progress = Progress(int(solution.steps), cost, rmse, elapsed, lambda: prepared.surface(solution.params).sorted())
-        bar.update(progress)
-        return bool(running.callback is not None and running.callback(progress))
-
-    return Limits(begun + (running.max_time or float("inf")), watch)
-
-
-def _result(solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings) -> FitResult:
-    model, data = prepared.model, prepared.data
-    surface = prepared.surface(solution.params).sorted()
-    cost = float(solution.cost) * prepared.cost_unit
-    if not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
-        cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
-    return FitResult(
-        surface=surface,
-        data=data,
-        cost=cost,
-        status=Status(int(solution.status)),
-        steps=int(solution.steps),
-        history={**history, "cost": history["cost"].astype(float) * prepared.cost_unit},
-        timings=timings,
-        settings=Settings(
-            solver=type(running.solver).__name__,
-            dtype=running.dtype.name,
-            covariance_type=model.covariance_type,
-            amplitudes=model.amplitudes,
-            min_width=model.min_width,
-            n_parameters=prepared.n_parameters,
-            engine="dense" if prepared.planner is None else "tiled",
-        ),
-    )
-
-
-def _model(n_components: Any, background: Any, covariance_type: Any, min_width: Any, amplitudes: Any) -> Model:
+def _model(n_components: int, background: Any, covariance_type: Any, min_width: Any, amplitudes: Any) -> Model:
     return Model(
-        count("n_components", n_components),
+        n_components,
         background,
         one_of("covariance_type", covariance_type, COVARIANCE_TYPES),
         positive_number("min_width", min_width),

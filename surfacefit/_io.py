@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._result import FitResult, Settings, Timings
 from ._status import Status
@@ -98,6 +99,7 @@ def _document(result: FitResult) -> dict[str, Any]:
         "timings": asdict(result.timings),
         "history": dict(result.history),
         "data": {name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
+        "path": None if result.path is None else vars(result.path),
     }
 
 
@@ -114,6 +116,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
         history=document["history"],
         timings=Timings(**document["timings"]),
         settings=Settings(**document["settings"]),
+        path=None if document["path"] is None else ComponentPath(**document["path"]),
     )
 
 

@@ -265,6 +265,17 @@ def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.nd
     return (scales - 1) * free * squares
 
 
+def apart(moves: Sequence[Move], most: int) -> list[Move]:
+    """Up to ``most`` of the moves, in their order, that touch different components."""
+    chosen: list[Move] = []
+    touched: set[int] = set()
+    for move in moves:
+        if len(chosen) < most and not move.touched & touched:
+            chosen.append(move)
+            touched |= move.touched
+    return chosen
+
+
 def applied(state: State, moves: Sequence[Move]) -> np.ndarray:
     """The blocks after moves that touch different components."""
     blocks, added = state.blocks.copy(), []

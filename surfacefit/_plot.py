@@ -36,7 +36,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     n_dim, scattered = result.data.n_dim, result.data.axes is None
     if n_dim > 3:
         raise ValueError(f"a plot shows 1 to 3 dimensions, this fit has {n_dim}: use `result.residuals` and `result.predict()`")
-    figure = _empty_figure()
+    figure = empty_figure()
     if n_dim == 1:
         _draw_curve(figure, result)
     elif n_dim == 2:
@@ -50,7 +50,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     return figure
 
 
-def _empty_figure() -> Figure:
+def empty_figure() -> Figure:
     """A figure that IPython shows as PNG, whether or not anything has set up matplotlib there."""
     try:
         from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._criteria import LABELS
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -57,6 +58,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
     points = f"{result.n_points} of {shape}" + (f" ({', '.join(left_out)})" if left_out else "")
     return [
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
+        *_path(result),
         ("RMSE", number(result.rmse)),
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost)),
@@ -66,6 +68,14 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
+
+
+def _path(result: FitResult) -> list[tuple[str, str]]:
+    path = result.path
+    if path is None:
+        return []
+    tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
+    return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
 
 
 def _background(result: FitResult) -> str:

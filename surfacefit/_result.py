@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._status import STATUS, Status
 from ._surface import GaussianSurface
@@ -55,6 +56,7 @@ class FitResult:
     timings : seconds as `Timings`, compilation apart from running.
     settings : what was asked for, as `Settings`.
     data : the data as they were fitted.
+    path : what was tried where the number of components was chosen, as `ComponentPath`; None where it was given.
 
     Examples
     --------
@@ -73,6 +75,7 @@ class FitResult:
     history: dict[str, np.ndarray]
     timings: Timings
     settings: Settings
+    path: ComponentPath | None = None
 
     @property
     def success(self) -> bool:

@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
 from ._growth import grown
 from ._memory import MemoryShort
-from ._moves import Move, Neighbourhood, applied
+from ._moves import Move, Neighbourhood, apart, applied
 from ._workbench import Enough, State, Workbench
 
 EXACT = 1e-12
@@ -38,15 +37,8 @@ USES = 6
 PER_PARAMETER = 12
 
 
-class Trial(NamedTuple):
-    """Moves to be made together, and the fall in cost that they promise."""
-
-    promise: float
-    moves: tuple[Move, ...]
-
-
-def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[Trial]:
-    """Relocations and shuffles of a state in the order of what they promise, several that stand apart at once before that."""
+def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[list[Move]]:
+    """Relocations and shuffles of a state, one by one in the order of what they promise; before that, winners that stand apart at once."""
     around, count = Neighbourhood(bench, state), state.size
     few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
     losses = around.raced(around.removals(few))
@@ -55,8 +47,10 @@ def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[Tri
     thrown = rng.choice(count, min(count, SHUFFLES), replace=False)
     shuffles = around.raced(around.shuffles(thrown, float(rng.choice(STRENGTHS)), rng))
     moves = around.raced(pairs) + [move for move in shuffles if not around.came_back(move)]
-    single = [Trial(move.fall, (move,)) for move in sorted(moves, key=lambda move: -move.fall)]
-    return (together(single, max(1, round(AT_ONCE * count))) + single)[:TRIES]
+    moves.sort(key=lambda move: -move.fall)
+    winners = apart([move for move in moves if move.fall > 0], max(1, round(AT_ONCE * count)))
+    at_once = [winners[:n] for n in (len(winners), len(winners) // 2) if n > 1]
+    return (at_once + [[move] for move in moves])[:TRIES]
 
 
 def search(bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float) -> None:
@@ -102,10 +96,10 @@ def _searched(bench: Workbench, state: State, rng: np.random.Generator, patience
 def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[State]:
     """What trials have led to, in their turn; they end with the first that is better."""
     found: list[State] = []
-    for trial in trials(bench, here, rng):
+    for moves in trials(bench, here, rng):
         bench.look()
         try:
-            found.append(bench.refit(applied(here, trial.moves), here.border, steps_of(here), target=here.cost))
+            found.append(bench.refit(applied(here, moves), here.border, steps_of(here), target=here.cost))
         except MemoryShort:  # components may have grown too wide for it; the next trial may not
             continue
         if _better(found[-1], here):
@@ -152,19 +146,3 @@ def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Mov
             chosen.append((gain, loss))
             uses.update({id(part): uses.get(id(part), 0) + 1 for part in (gain, loss)})
     return chosen
-
-
-def together(trials: list[Trial], most: int) -> list[Trial]:
-    """All winners that stand apart made at once, then half of them."""
-    apart: list[Trial] = []
-    touched: set[int] = set()
-    for trial in trials:
-        own = set().union(*(move.touched for move in trial.moves))
-        if trial.promise > 0 and len(apart) < most and not own & touched:
-            apart.append(trial)
-            touched |= own
-    return [_joined(apart[:n]) for n in (len(apart), len(apart) // 2) if n > 1]
-
-
-def _joined(trials: list[Trial]) -> Trial:
-    return Trial(sum(trial.promise for trial in trials), tuple(move for trial in trials for move in trial.moves))

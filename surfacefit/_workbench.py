@@ -6,6 +6,7 @@ A state may have fewer components than the problem has room for, so that growing
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,9 +20,9 @@ from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._jacobian import DenseEngine
 from ._local_refits import WINDOW
 from ._parameters import Parameterization
-from ._prepare import Prepared, components, thinned
+from ._prepare import Prepared, components, precision, thinned
 from ._problem import SurfaceProblem
-from ._solvers import Lane, LevenbergMarquardt, Limits, Solution
+from ._solvers import Lane, LevenbergMarquardt, Limits
 from ._status import Status
 from ._surface import GaussianSurface
 from ._threads import calm_blas
@@ -61,12 +62,14 @@ class Enough(Exception):
 class Workbench:
     """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all.
 
+    ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop.
     The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``.
     """
 
     prepared: Prepared
     request: StartRequest
-    limits: Limits = field(default_factory=Limits)
+    deadline: float = float("inf")
+    watch: Callable[[float, int, Callable[[], GaussianSurface]], bool] = lambda cost, steps, surface: False
     whole: Workbench | None = None
     search_until: float = float("inf")
     steps: int = 0
@@ -83,9 +86,9 @@ class Workbench:
 
     def refit(self, blocks: np.ndarray, border: np.ndarray, steps: int, target: float | None = None) -> State:
         """Joint Levenberg-Marquardt steps until the cost settles; with a ``target`` cost they end where that is out of reach, too."""
-        problem = self._problem(len(blocks))
+        problem = self.problem(len(blocks))
         params = self.pack(blocks, border)
-        ends = min(self.root.limits.deadline, self.root.search_until)
+        ends = min(self.root.deadline, self.root.search_until)
         with calm_blas(len(params)):
             lane = Lane(problem, params, self.solver, Limits(ends), self.prepared.planner)
             last = np.inf
@@ -111,12 +114,10 @@ class Workbench:
     def look(self) -> None:
         """Shows the best so far, and looks at the clock. Raises Halt where the fit must end, Enough where the search must."""
         root, now = self.root, time.perf_counter()
-        if root.best is not None:
-            best = root.best
-            shown = Solution(root.pack(best.blocks, best.border), jnp.asarray(best.cost), jnp.asarray(0), jnp.asarray(root.steps))
-            if root.limits.callback(shown):
-                raise Halt(Status.STOPPED)
-        if now >= root.limits.deadline:
+        best = root.best
+        if best is not None and root.watch(best.cost, root.steps, lambda: root.physical(best)):
+            raise Halt(Status.STOPPED)
+        if now >= root.deadline:
             raise Halt(Status.MAX_TIME)
         if now >= root.search_until:
             raise Enough
@@ -156,7 +157,7 @@ class Workbench:
         """Lets the tiled engine's plans start at the capacities of as many components as were asked for."""
         if self.prepared.planner is not None:
             params = _pack(self.parameterization, self._even)
-            self.prepared.planner(self._problem(self.request.n_components), params, params)
+            self.prepared.planner(self.problem(self.request.n_components), params, params)
 
     def filled(self, state: State) -> State:
         """With as many components as were asked for, those that are missing of next to no height."""
@@ -168,7 +169,7 @@ class Workbench:
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
-        problem, params = self._problem(state.size), self.pack(state.blocks, state.border)
+        problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
         if not state.size:
             problem, params = self._bare(problem), params[len(params) - len(state.border) :]
         elif self.prepared.planner is not None:
@@ -186,6 +187,12 @@ class Workbench:
         parts = components(self.parameterization, self.pack(state.blocks, state.border))
         amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in parts[:3])
         return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
+
+    def physical(self, state: State) -> GaussianSurface:
+        """The state's surface in the user's units."""
+        with precision(self.parameterization.floor.dtype):
+            surface = self.prepared.surface(self.pack(state.blocks, state.border))
+        return replace(surface.component(slice(state.size)), background=surface.background)
 
     def blocks(self, surface: GaussianSurface) -> np.ndarray:
         """Blocks (n, p) of components in the units of the fit; of tied ones without their shape."""
@@ -223,7 +230,8 @@ class Workbench:
     def windows(self) -> Windows:
         return Windows(self.points, min(WINDOW, 1 << max(5, (len(self.points) - 1).bit_length())))
 
-    def _problem(self, count: int) -> SurfaceProblem:
+    def problem(self, count: int) -> SurfaceProblem:
+        """The problem with so many components in use."""
         dtype = self.parameterization.floor.dtype
         active = replace(self.parameterization, n_active=jnp.asarray(float(count), dtype))
         return replace(self.prepared.problem, parameterization=active)

@@ -16,6 +16,7 @@ from surfacefit._amplitudes import AMPLITUDE_TYPES
 from surfacefit._beginning import INITS
 from surfacefit._cli import main
 from surfacefit._covariance import COVARIANCE_TYPES
+from surfacefit._criteria import CRITERIA
 from surfacefit._engines import ENGINES as ALL_ENGINES
 from surfacefit._read import CannotRead, read_heights, read_points
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
@@ -104,6 +105,18 @@ class TestFit:
             "progress": False,
         }
 
+    def test_the_number_may_be_chosen(self, tmp_path, monkeypatch, capsys):
+        seen = []
+        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.append(k) or result)
+        np.save(tmp_path / "a.npy", SMALL)
+        for options in ("", "-k auto", "--criterion r2 --target 0.9 --most 20"):
+            assert main(["fit", str(tmp_path / "a.npy"), *options.split()]) == 0
+        assert seen == [sf.AutoComponents(), sf.AutoComponents(), sf.AutoComponents("r2", 0.9, 20)]
+        assert "leave -k out" in error_of(capsys, "fit", tmp_path / "a.npy", "-k", "3", "--criterion", "aicc")
+        with pytest.raises(SystemExit):
+            main(["fit", str(tmp_path / "a.npy"), "-k", "few"])
+
     def test_defaults_are_those_of_the_library(self, tmp_path, monkeypatch):
         seen, parameters = {}, inspect.signature(sf.fit).parameters
         result = type("Result", (), {"summary": lambda self, n_rows: ""})()
@@ -116,6 +129,7 @@ class TestFit:
     def test_choices_are_those_of_the_library(self):
         assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
         assert set(_cli.AMPLITUDES) == set(AMPLITUDE_TYPES)
+        assert _cli.CRITERIA == CRITERIA
         assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
         assert set(_cli.STARTS) == set(INITS)
         assert set(_cli.ENGINES) == {"auto", *ALL_ENGINES}
@@ -249,8 +263,8 @@ class TestErrors:
         assert "`heights` must hold real numbers, got dtype complex128" in error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1")
 
     def test_options(self, capsys):
-        assert "required: FILE, -k/--components (see `surfacefit fit --help`)" in error_of(capsys, "fit")
-        assert "invalid int value: 'many'" in error_of(capsys, "fit", "jacksboro", "-k", "many")
+        assert "required: FILE (see `surfacefit fit --help`)" in error_of(capsys, "fit")
+        assert "must be an integer or 'auto', got 'many'" in error_of(capsys, "fit", "jacksboro", "-k", "many")
         assert "invalid choice: 'newton'" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--solver", "newton")
         assert "not allowed with" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--grid", "--points")
         assert "--rows: must be an integer from 0, got '-1'" in error_of(capsys, "show", "fit.json", "--rows=-1")

@@ -9,7 +9,7 @@ import pytest
 import surfacefit as sf
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
-from surfacefit._fit import Running, _request
+from surfacefit._fitting import Running, _request
 from surfacefit._moves import Neighbourhood, applied
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._windows import Windows

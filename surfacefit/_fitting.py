@@ -1,0 +1,208 @@
+"""One fit from checked data to a `FitResult`: the number of components if that is to be chosen, a beginning, the solver's steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ._beginning import Beginning, Plan, beginning
+from ._blocks_left_out import Division, divided
+from ._choosing import Choice, Chosen
+from ._compile_clock import compile_clock, seconds
+from ._criteria import AutoComponents, ComponentPath, Deviance
+from ._data import SurfaceData
+from ._engines import EngineChoice
+from ._initial import StartRequest
+from ._prepare import Model, Prepared, precision, prepare
+from ._progress import Progress, ProgressBar
+from ._result import FitResult, Settings, Timings
+from ._solvers import Limits, Solution, Solver, run
+from ._status import Status
+from ._surface import GaussianSurface, checked_surface
+from ._threads import calm_blas
+from ._workbench import Workbench
+
+POINTS_PER_PARAMETER = 2
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a model is fitted, from where, and who watches."""
+
+    init: Any
+    search: float | None
+    seed: int
+    solver: Solver
+    engine: EngineChoice
+    dtype: np.dtype
+    progress: bool | None
+    callback: Callable[[Progress], Any] | None
+    max_time: float | None
+
+
+@dataclass(eq=False)
+class Fitting:
+    """A fit under way: the data, how they are fitted, and who watches since when. ``steps`` counts those of the choice of a number."""
+
+    data: SurfaceData
+    running: Running
+    bar: ProgressBar
+    begun: float
+    spans: list[tuple[float, float]]
+    steps: int = 0
+
+    @property
+    def deadline(self) -> float:
+        return self.begun + (self.running.max_time or float("inf"))
+
+    def chosen(self, model: Model, auto: AutoComponents) -> Chosen:
+        """A number of components between 1 and ``model.n_components``, and the surface that was met with it."""
+        blocks = auto.criterion == "held_out"
+        division = divided(self.data, auto.block, auto.share, self.running.seed) if blocks else Division(self.data, None)
+        fitted = division.fitted
+        parts = self._prepared(fitted, model).problem.parameterization
+        enough = (fitted.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)) // parts.block_size
+        most = max(1, min(auto.most, enough))
+        choice = Choice(auto, most, Deviance.of(fitted), lambda room: self._room(fitted, model, room), division.error)
+        with calm_blas(1):
+            return choice.chosen()
+
+    def stepped(self, model: Model, start: Chosen | None) -> FitResult:
+        """The fit of a number of components, from its beginning to the solver's end."""
+        prepared = self._prepared(self.data, model)
+        with calm_blas(prepared.problem.parameterization.n_parameters):
+            bench = self._bench(prepared)
+            begins = self._begin(bench, start)
+            stepping = time.perf_counter()
+            before = self.steps + bench.steps
+
+            def callback(best: Solution) -> bool:
+                return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
+
+            limits, solver = Limits(self.deadline, callback), self.running.solver
+            solution, history = run(prepared.problem, begins.params, solver, limits, prepared.planner, begins.halted)
+        solution = solution._replace(steps=solution.steps + before)
+        path = None if start is None else start.path
+        return _result(solution, prepared, self.running, history._asdict(), self._timings(stepping), path)
+
+    def _begin(self, bench: Workbench, start: Chosen | None) -> Beginning:
+        plan = _plan(bench.prepared, self.running)
+        if start is None or start.halted is None:
+            return beginning(bench, plan)
+        return beginning(bench, replace(plan, search=0))._replace(halted=start.halted)
+
+    def _room(self, data: SurfaceData, model: Model, room: int) -> Workbench:
+        return self._bench(self._prepared(data, replace(model, n_components=room)))
+
+    def _prepared(self, data: SurfaceData, model: Model) -> Prepared:
+        running = self.running
+        prepared = prepare(data, model, running.dtype, running.engine, running.init)
+        if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
+            raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
+        return prepared
+
+    def _bench(self, prepared: Prepared) -> Workbench:
+        return Workbench(prepared, _request(prepared, self.running), self.deadline, self._watch(prepared))
+
+    def _watch(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
+        """Shows the best so far: its cost in the problem's units, the steps so far, and a way to its surface. True: the fit must stop."""
+
+        def watch(cost: float, steps: int, surface: Callable[[], GaussianSurface]) -> bool:
+            rmse = float(np.sqrt(2 * cost / prepared.data.n_used)) * prepared.scaling.height_scale
+            elapsed = time.perf_counter() - self.begun
+            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: surface().sorted())
+            self.bar.update(progress)
+            callback = self.running.callback
+            return bool(callback is not None and callback(progress))
+
+        return watch
+
+    def _timings(self, stepping: float) -> Timings:
+        ended = time.perf_counter()
+        before, after = (seconds([s for s in self.spans if (s[0] < stepping) is earlier]) for earlier in (True, False))
+        return Timings(start=stepping - self.begun - before, compile=before + after, run=ended - stepping - after, total=ended - self.begun)
+
+
+def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running: Running, begun: float) -> FitResult:
+    """The fit of data by a model, of as many components as it says, or of at most so many if the number is to be chosen."""
+    with precision(running.dtype), compile_clock() as spans:
+        plain = auto is None and not Plan(running.init, running.search, running.seed).takes_steps
+        label = f"fit K={model.n_components if auto is None else 'auto'}"
+        bar = ProgressBar(running.progress, int(running.solver.max_steps) if plain else None, label)
+        fitting, chosen = Fitting(data, running, bar, begun, spans), None
+        try:
+            if auto is not None:
+                chosen = fitting.chosen(model, auto)
+                fitting.running = _from(running, chosen)
+                fitting.steps = chosen.steps
+                model = replace(model, n_components=1 if chosen.surface is None else chosen.surface.n_components)
+            return fitting.stepped(model, chosen)
+        finally:
+            bar.close()
+
+
+def _from(running: Running, chosen: Chosen) -> Running:
+    """A fit that goes on from what was chosen; a limit may have been met before there was anything."""
+    return replace(running, init="grid" if chosen.surface is None else chosen.surface, search=running.search or 0)
+
+
+def _plan(prepared: Prepared, running: Running) -> Plan:
+    init = running.init
+    if isinstance(init, GaussianSurface):
+        start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
+        init = prepared.scaling.surface_to_internal(replace(start, background=None))
+    return Plan(init, running.search, running.seed)
+
+
+def _request(prepared: Prepared, running: Running) -> StartRequest:
+    """What a start works from, in the units of the fit: heights above the background at its start."""
+    data, scaling = prepared.data, prepared.scaling
+    with precision(np.dtype(np.float64)):
+        background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
+    if not np.isfinite(background).all():
+        raise ValueError("`background` must be finite at its start at every point, got NaN or infinity: choose another start")
+    return StartRequest(
+        points=scaling.points(data.used_points),
+        heights=(data.used_heights - background) / scaling.height_scale,
+        n_components=prepared.model.n_components,
+        spacing=data.spacing / scaling.point_scale,
+        rng=np.random.default_rng(running.seed),
+        axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
+        used=data.used,
+        weights=prepared.by_point(prepared.problem.weights).astype(float),
+        signed=prepared.model.signed,
+    )
+
+
+def _result(
+    solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings, path: ComponentPath | None
+) -> FitResult:
+    model, data = prepared.model, prepared.data
+    surface = prepared.surface(solution.params).sorted()
+    cost = float(solution.cost) * prepared.cost_unit
+    if not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
+        cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
+    return FitResult(
+        surface=surface,
+        data=data,
+        cost=cost,
+        status=Status(int(solution.status)),
+        steps=int(solution.steps),
+        history={**history, "cost": history["cost"].astype(float) * prepared.cost_unit},
+        timings=timings,
+        settings=Settings(
+            solver=type(running.solver).__name__,
+            dtype=running.dtype.name,
+            covariance_type=model.covariance_type,
+            amplitudes=model.amplitudes,
+            min_width=model.min_width,
+            n_parameters=prepared.n_parameters,
+            engine="dense" if prepared.planner is None else "tiled",
+        ),
+        path=path,
+    )
