@@ -13,7 +13,7 @@ import numpy as np
 
 import surfacefit as sf
 
-from . import maps
+from . import maps, recovery
 from .options import Options
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,10 +34,12 @@ def run(options: Options) -> str:
 
 def _lines(options: Options) -> Iterator[str]:
     yield from volcano(options.quick)
+    yield from recovery.random_maps(10 if options.quick else recovery.MAPS)
     if FOLDER.is_dir():
         yield radio()
         if not options.quick:
             yield from jacksboro()
+            yield from recovery.hundred(FOLDER)
             yield lidar()
             yield from against_cosines()
 
