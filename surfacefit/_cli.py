@@ -23,7 +23,7 @@ BACKGROUNDS = ("constant", "plane", "none")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam")
 ENGINES = ("auto", "dense", "tiled")
-STARTS = ("auto", "growth", "grid", "peaks", "random")
+STARTS = ("auto", "growth", "grid", "peaks", "random", "em")
 DTYPES = ("float32", "float64")
 MOST_DIMENSIONS_DRAWN = 3
 

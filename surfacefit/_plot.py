@@ -36,13 +36,13 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     n_dim, scattered = result.data.n_dim, result.data.axes is None
     if n_dim > 3:
         raise ValueError(f"a plot shows 1 to 3 dimensions, this fit has {n_dim}: use `result.residuals` and `result.predict()`")
-    figure = _empty_figure()
+    figure = empty_figure()
     if n_dim == 1:
         _draw_curve(figure, result)
     elif n_dim == 2:
         model_panel = _draw_points(figure, result) if scattered else _draw_map(figure, result)
         if result.n_components <= MOST_ELLIPSES if ellipses is None else ellipses:
-            _draw_ellipses(model_panel, result.surface)
+            draw_ellipses(model_panel, result.surface)
     elif scattered:
         _draw_cloud(figure, result)
     else:
@@ -50,7 +50,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     return figure
 
 
-def _empty_figure() -> Figure:
+def empty_figure() -> Figure:
     """A figure that IPython shows as PNG, whether or not anything has set up matplotlib there."""
     try:
         from matplotlib.figure import Figure
@@ -173,7 +173,7 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
     _finish(figure, panels, result, 1.0)
 
 
-def _draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
+def draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
     """The 1-sigma ellipse of each component; x is the second axis, y the first."""
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke

@@ -1,0 +1,123 @@
+r"""Points with weights: the door of `fit_mixture`, and the units in which it works.
+
+Inside, points are u = W (x - shift) with mean zero and variance one: W whitens the data for full and tied covariances, scales
+each axis for diagonal ones, and all axes alike for spherical ones, so that a covariance keeps its type. Fits are then
+equivariant under the maps that the type allows, and a floor on widths means a share of the data's width in every direction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._checks import finite, first_index, real_array
+from ._singularities import n_distinct
+
+FLATTEST = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedPoints:
+    """Points (N, d) of positive weights (N,), in the user's units and in float64; ``dtype`` is that of the user's array."""
+
+    points: np.ndarray
+    weights: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def n_dim(self) -> int:
+        return int(self.points.shape[1])
+
+    @property
+    def total(self) -> float:
+        return float(self.weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """u = forward (x - shift), x = shift + backward u."""
+
+    shift: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
+
+    @property
+    def log_volume(self) -> float:
+        """log |det forward|: what a density gains in these units."""
+        return float(np.linalg.slogdet(self.forward)[1])
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        return (points - self.shift) @ self.forward.T
+
+    def forms(self, covariances: np.ndarray) -> np.ndarray:
+        """Covariances (..., d, d) in these units."""
+        return _symmetric(self.forward @ covariances @ self.forward.T)
+
+    def points_back(self, points: np.ndarray) -> np.ndarray:
+        return points @ self.backward.T + self.shift
+
+    def forms_back(self, covariances: np.ndarray) -> np.ndarray:
+        return _symmetric(self.backward @ covariances @ self.backward.T)
+
+
+def weighted_points(points: Any, weights: Any) -> WeightedPoints:
+    """A user's points (N, d) or (N,) and weights (N,) or None, checked; points of weight zero are left out."""
+    given = finite("points", real_array("points", points))
+    array, dtype = given.astype(np.float64), given.dtype
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"`points` must have shape (N, d), one row a point, with N, d >= 1, got {np.shape(points)}")
+    if weights is None:
+        return WeightedPoints(array, np.ones(len(array)), dtype)
+    masses = np.asarray(real_array("weights", weights), np.float64)
+    if masses.shape != (len(array),):
+        raise ValueError(f"`weights` must have shape ({len(array)},), one for each of `points`, got {masses.shape}")
+    wrong = ~(np.isfinite(masses) & (masses >= 0))
+    if wrong.any():
+        raise ValueError(f"`weights` must be zero or positive, and finite, got {masses[wrong][0]} at index {first_index(wrong)}")
+    used = masses > 0
+    if not used.any():
+        raise ValueError(f"`weights` must not all be zero: of {len(array)} points none is left; leave `weights` out to count all alike")
+    return WeightedPoints(array[used], masses[used], dtype)
+
+
+def check_enough(data: WeightedPoints, n_components: int) -> int:
+    """The number of distinct points, which must not be below the number of components."""
+    distinct = n_distinct(data.points)
+    if distinct < n_components:
+        raise ValueError(
+            f"`n_components`={n_components} is more than the {distinct} distinct `points` of positive weight: at most {distinct}"
+        )
+    return distinct
+
+
+def covariance_of(data: WeightedPoints) -> np.ndarray:
+    """The weighted covariance (d, d) of the data."""
+    offsets = data.points - np.average(data.points, axis=0, weights=data.weights)
+    return (offsets * (data.weights / data.total)[:, None]).T @ offsets
+
+
+def units_of(data: WeightedPoints, kind: str) -> Units:
+    """Units in which the data have variance one, as far as the covariance type allows.
+
+    Directions without extent are given FLATTEST of the widest one's.
+    """
+    shift = np.average(data.points, axis=0, weights=data.weights)
+    covariance = covariance_of(data)
+    widths = np.sqrt(np.diag(covariance))
+    widths = np.where(widths > 1e-14 * np.abs(data.points).max(), widths, 0)
+    widths = np.where(widths > 0, widths, widths.max() or 1.0)
+    if kind == "spherical":
+        widths = np.full_like(widths, np.sqrt(np.mean(widths**2)))
+    if kind not in ("full", "tied"):
+        return Units(shift, np.diag(1 / widths), np.diag(widths))
+    values, vectors = np.linalg.eigh(covariance / np.outer(widths, widths))
+    roots = np.sqrt(np.maximum(values, FLATTEST * values.max() or 1.0))
+    return Units(shift, (vectors / roots).T / widths, widths[:, None] * vectors * roots)
+
+
+def _symmetric(forms: np.ndarray) -> np.ndarray:
+    return (forms + np.swapaxes(forms, -1, -2)) / 2
