@@ -62,7 +62,7 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
     converged = sum(fit.converged for fit in fits)
     yield (
         f"mixtures, {CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling likelihood);"
-        f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} reach the truth's likelihood to 0.01 a point"
+        f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a point of the truth"
     )
     bare = [sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, min_width=0, reset=False, progress=False) for t in trials]
     singular = sum(fit.status == sf.Status.SINGULAR for fit in bare)

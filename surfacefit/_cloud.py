@@ -16,6 +16,7 @@ from ._checks import finite, first_index, real_array
 from ._singularities import n_distinct
 
 FLATTEST = 1e-10
+SMALLEST, LARGEST = 1e-140, 1e140
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,11 @@ def weighted_points(points: Any, weights: Any) -> WeightedPoints:
         array = array[:, None]
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"`points` must have shape (N, d), one row a point, with N, d >= 1, got {np.shape(points)}")
+    extent = float(np.ptp(array, axis=0).max())
+    if extent != 0 and not SMALLEST < extent < LARGEST:
+        raise ValueError(
+            f"`points` must spread over {SMALLEST:g} to {LARGEST:g}, so that variances are numbers, got {extent:g}: rescale them"
+        )
     if weights is None:
         return WeightedPoints(array, np.ones(len(array)), dtype)
     masses = np.asarray(real_array("weights", weights), np.float64)

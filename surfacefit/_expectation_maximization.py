@@ -6,7 +6,8 @@ For points x_n with weights v_n the log-likelihood is
 
 With responsibilities r_kn and u = L_k^{-1} (x - mu_k), the E step sums m = v r, m u and m u u^T over the points, in chunks so that
 no array (K, N) is held; the M step moves the mean by L E[u] and sets the covariance to L Cov[u] L^T. Moments in u stay of order
-one for any width, so narrow components lose no digits to cancellation.
+one for any width, so narrow components lose no digits to cancellation. Points may be in a lower precision than the mixture:
+the work over points is then done in theirs, the small matrices in that of the mixture.
 
 After Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977) 1.
 """
@@ -85,7 +86,7 @@ class Carry(NamedTuple):
     failing: Array
 
 
-def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: np.dtype) -> Cloud:
+def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: Any) -> Cloud:
     """Points (N, d) and weights (N,) on the device, in chunks of equal size; weights are divided by their mean.
 
     Sizes are rounded up a little, so that a like number of points compiles nothing new.
@@ -99,24 +100,25 @@ def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: np
     return Cloud(jnp.asarray(laid, dtype), jnp.asarray(masses, dtype))
 
 
-def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: np.dtype) -> Mixture:
+def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
     """A mixture given by NumPy arrays, with Cholesky factors."""
     return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(covariances))))
 
 
 def log_joint(points: Array, mixture: Mixture) -> tuple[Array, Any]:
     """log(w_k N(x_n; mu_k, Sigma_k)) (K, n) for points (n, d), and u (K, n, d) or, where d is small, d arrays (K, n)."""
-    inverses = _inverses(mixture.factors)
-    n_dim = points.shape[-1]
+    n_dim, inverses = points.shape[-1], _inverses(mixture.factors)
+    log_heights = jnp.log(mixture.weights) + jnp.log(jnp.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+    log_heights -= 0.5 * n_dim * float(np.log(2 * np.pi))
+    means, inverses = mixture.means.astype(points.dtype), inverses.astype(points.dtype)
     u: Any
     if n_dim <= UNROLLED:
-        u = whitened(points, mixture.means, inverses)
+        u = whitened(points, means, inverses)
         squares = sum(part * part for part in u)
     else:
-        u = jnp.einsum("kij,knj->kni", inverses, points - mixture.means[:, None], precision="highest")
+        u = jnp.einsum("kij,knj->kni", inverses, points - means[:, None], precision="highest")
         squares = (u * u).sum(axis=-1)
-    log_heights = jnp.log(mixture.weights) + jnp.log(jnp.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
-    return (log_heights - 0.5 * n_dim * np.log(2 * np.pi).astype(points.dtype))[:, None] - 0.5 * squares, u
+    return log_heights.astype(points.dtype)[:, None] - 0.5 * squares, u
 
 
 def log_density(points: Array, mixture: Mixture) -> Array:
@@ -134,9 +136,9 @@ def expectation(cloud: Cloud, mixture: Mixture) -> Moments:
     """The E step: sums over all points, a chunk at a time."""
 
     def add(sums: Moments, chunk: Cloud) -> tuple[Moments, None]:
-        return jax.tree.map(jnp.add, sums, _chunk_moments(*chunk, mixture)), None
+        return jax.tree.map(lambda total, part: total + part.astype(dtype), sums, _chunk_moments(*chunk, mixture)), None
 
-    (n, d), dtype = mixture.means.shape, cloud.points.dtype
+    (n, d), dtype = mixture.means.shape, mixture.means.dtype
     empty = Moments(jnp.zeros(n, dtype), jnp.zeros((n, d), dtype), jnp.zeros((n, d, d), dtype), jnp.zeros((), dtype))
     return jax.lax.scan(add, empty, cloud)[0]
 
@@ -163,7 +165,7 @@ def maximization(moments: Moments, mixture: Mixture, remedies: Remedies) -> tupl
 def state_of(cloud: Cloud, mixture: Mixture, lowest: Array, remedies: Remedies) -> State:
     """A mixture with its E step."""
     moments = expectation(cloud, mixture)
-    total = cloud.weights.sum()
+    total = cloud.weights.sum(dtype=mixture.means.dtype)
     prior = log_prior(mixture.weights, _inverses(mixture.factors), remedies)
     return State(mixture, moments, moments.log_likelihood / total, (moments.log_likelihood + prior) / total, lowest)
 
@@ -186,7 +188,7 @@ def step(cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies) -> Carry:
     fine = jnp.isfinite(new.objective)
     failing = _failing(new, watch)
     change = jnp.abs(new.objective - old.objective)
-    rounding = ROUNDING * float(np.finfo(change.dtype).eps) * jnp.abs(new.objective)
+    rounding = ROUNDING * float(np.finfo(cloud.points.dtype).eps) * jnp.abs(new.objective)
     status = jnp.where(change <= rounding, Status.PRECISION.value, Status.RUNNING.value)
     status = jnp.where(change < watch.tol, Status.CONVERGED_COST.value, status)
     status = jnp.where(fresh | failing.any(), Status.RUNNING.value, status)
@@ -220,7 +222,7 @@ def expectation_maximization(cloud: Cloud, carry: Carry, watch: Watch, remedies:
         taken = jnp.where(carry.status == Status.SINGULAR.value, 0, 1)
         return carry, Record(likelihoods, objectives, row + taken)
 
-    empty = jnp.zeros(ROWS, cloud.points.dtype)
+    empty = jnp.zeros(ROWS, carry.state.objective.dtype)
     return jax.lax.while_loop(more, body, (carry, Record(empty, empty, jnp.asarray(0))))
 
 
@@ -228,7 +230,7 @@ def _chunk_moments(points: Array, weights: Array, mixture: Mixture) -> Moments:
     joint, u = log_joint(points, mixture)
     log_densities = _log_sum(joint)
     masses = jnp.exp(joint - log_densities) * weights
-    log_likelihood = jnp.where(weights > 0, weights * log_densities, 0).sum()
+    log_likelihood = jnp.where(weights > 0, weights * log_densities, 0).sum(dtype=mixture.means.dtype)
     if points.shape[-1] > UNROLLED:
         weighted = masses[..., None] * u
         second = jnp.einsum("kni,knj->kij", weighted, u, precision="highest")

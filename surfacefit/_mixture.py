@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,7 +23,6 @@ from ._expectation_maximization import State, packed
 from ._mixture_result import MixtureResult
 from ._mixture_run import Limits, MixtureRun, Task
 from ._mixture_starts import Start, checked_init, drawn, restricted
-from ._prepare import precision
 from ._progress import MixtureProgress, ProgressBar
 from ._singularities import Prior, Remedies, checked_prior, points_needed
 from ._status import Status
@@ -92,8 +92,8 @@ def fit_mixture(
         is kept: should the new way end lower, the old one is taken up again.
     tol : ends where the objective per unit weight changes by less in a step.
     max_steps : steps at most.
-    dtype : "float32" or "float64"; default float32 for float32 points, else float64. JAX's global settings are neither
-        needed nor changed.
+    dtype : "float32" or "float64", in which the work over points is done; default float32 for float32 points, else float64.
+        JAX's global settings are neither needed nor changed.
     max_time : seconds after which the best mixture so far is returned.
     callback : called with a `MixtureProgress` after each chunk of steps; if it returns True the fit stops.
     progress : show a bar: True, False, or None (default) for "where a person is watching".
@@ -158,26 +158,26 @@ def _fit(
         bar.update(progress)
         return bool(callback is not None and callback(progress))
 
-    with precision(wanted.dtype):
+    with jax.enable_x64(True):
         task = _task(data, wanted, units)
         run = MixtureRun(task, _start(wanted, units, task, rng), Limits(deadline, watch), rng)
         return _result(data, wanted, units, run, run.run())
 
 
 def _task(data: WeightedPoints, wanted: Wanted, units: Units) -> Task:
-    points, dtype = units.points(data.points), wanted.dtype
+    points = units.points(data.points)
     distinct, needed = check_enough(data, wanted.n_components), points_needed(wanted.kind, data.n_dim)
     prior, weight = wanted.prior, data.total / len(points)
     return Task(
         points=points,
         weights=data.weights,
-        cloud=packed(points, data.weights, wanted.n_components, dtype),
+        cloud=packed(points, data.weights, wanted.n_components, wanted.dtype),
         remedies=Remedies(
-            floor=jnp.asarray(wanted.min_width**2, dtype),
-            added=jnp.asarray(wanted.reg_covar * units.forms(np.eye(data.n_dim)), dtype),
-            scale=jnp.asarray(units.forms(prior.scale) / weight, dtype),
-            pull=jnp.asarray(prior.pull / weight, dtype),
-            extra=jnp.asarray(prior.extra / weight, dtype),
+            floor=jnp.asarray(wanted.min_width**2, np.float64),
+            added=jnp.asarray(wanted.reg_covar * units.forms(np.eye(data.n_dim)), np.float64),
+            scale=jnp.asarray(units.forms(prior.scale) / weight, np.float64),
+            pull=jnp.asarray(prior.pull / weight, np.float64),
+            extra=jnp.asarray(prior.extra / weight, np.float64),
             kind=wanted.kind,
         ),
         least=min(needed, 0.5 * distinct / wanted.n_components) * len(points) / distinct,

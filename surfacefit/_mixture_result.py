@@ -121,7 +121,7 @@ class MixtureResult:
     def surface(self, total: float | None = None) -> GaussianSurface:
         """The density times ``total`` (default: the points' total weight) as a `GaussianSurface` of that volume."""
         total = self.total_weight if total is None else positive_number("total", total)
-        heights = total * self.weights / np.sqrt((2 * np.pi) ** self.n_dim * np.linalg.det(self.covariances))
+        heights = total * self.weights * np.exp(-0.5 * np.linalg.slogdet(2 * np.pi * self.covariances)[1])
         return GaussianSurface(heights, self.means.copy(), self.covariances.copy())
 
     def summary(self, n_rows: int = 10) -> str:

@@ -49,10 +49,6 @@ class Task:
     tol: float
     max_steps: int
 
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(self.cloud.points.dtype)
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -79,7 +75,7 @@ class MixtureRun:
         self.resets = np.zeros(n_components, int)
         each = np.full(n_components, task.resets)
         self.watch = self._watch(each, each & (task.remedies.kind != "tied"))
-        self.carry = begin(to_device(*start, task.dtype))
+        self.carry = begin(to_device(*start, np.float64))
         self.left: State | None = None
         self.entries: list[Entry] = []
 
@@ -100,7 +96,7 @@ class MixtureRun:
     def _left_wins(self) -> bool:
         """Whether the run has ended lower than what was left for a reset, by more than rounding."""
         here, best = float(self.carry.state.objective), float(self.best.objective)
-        return self.task.bounded and best > here + 8 * float(np.finfo(self.task.dtype).eps) * abs(best)
+        return self.task.bounded and best > here + 8 * float(np.finfo(self.task.cloud.points.dtype).eps) * abs(best)
 
     def run(self) -> Status:
         """Steps until convergence or a limit; why it ended."""
@@ -171,18 +167,19 @@ class MixtureRun:
         weights, means, factors = (np.array(array, np.float64) for array in self.carry.state.mixture)
         covariances = factors @ factors.swapaxes(1, 2)
         weights[chosen] = 0
-        share = 0.5 / len(weights)
+        share = 1 / len(weights)
         for k in chosen:
             densities = np.zeros(len(self.task.points))
             if weights.sum() > 0:
-                densities = self._at_points(_log_density, to_device(weights, means, covariances, self.task.dtype))
+                densities = self._at_points(_log_density, to_device(weights, means, covariances, np.float64))
             means[k], covariance = fresh_component(self.task.points, self.task.weights, densities, share, self.rng)
             if self.task.remedies.kind != "tied":
                 covariances[k] = self._wide_enough(covariance)
-            weights *= (1 - share) / (weights.sum() or 1 - share)
-            weights[k] = share if weights.sum() > 0 else 1.0
+            others = weights.sum()
+            weights *= (1 - share) / others if others > 0 else 0
+            weights[k] = share if others > 0 else 1
         self.resets[chosen] += 1
-        self._begin_again(to_device(weights, means, covariances, self.task.dtype))
+        self._begin_again(to_device(weights, means, covariances, np.float64))
 
     def _wide_enough(self, covariance: np.ndarray) -> np.ndarray:
         kind = self.task.remedies.kind
@@ -203,9 +200,8 @@ class MixtureRun:
         self.carry = begin(best.mixture)._replace(steps=self.carry.steps)
 
     def _watch(self, thin: np.ndarray, flat: np.ndarray) -> Watch:
-        dtype = self.task.dtype
-        lowest = max(float(self.task.remedies.floor), 100 * float(np.finfo(dtype).eps))
-        tol, least, low = (jnp.asarray(value, dtype) for value in (self.task.tol, self.task.least, lowest))
+        lowest = max(float(self.task.remedies.floor), 100 * float(np.finfo(np.float64).eps))
+        tol, least, low = (jnp.asarray(value, np.float64) for value in (self.task.tol, self.task.least, lowest))
         return Watch(tol, least, low, jnp.asarray(thin), jnp.asarray(flat))
 
     def _at_points(self, function: Callable[..., Any], mixture: Mixture) -> np.ndarray:

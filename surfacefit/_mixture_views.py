@@ -33,12 +33,10 @@ def evaluated(mixture: MixtureResult, function: Callable[..., Any], points: Any)
     if len(flat) == 0:
         raise ValueError(f"`points` must not be empty, got shape {np.shape(points)}")
     with jax.enable_x64(True):
-        float64 = np.dtype(np.float64)
-        cloud = packed(flat, np.ones(len(flat)), mixture.n_components, float64)
-        with np.errstate(divide="ignore"):
-            parts = to_device(mixture.weights, mixture.means, mixture.covariances, float64)
+        cloud = packed(flat, np.ones(len(flat)), mixture.n_components, np.float64)
+        parts = to_device(mixture.weights, mixture.means, mixture.covariances, np.float64)
         values = np.concatenate([np.asarray(_compiled(function)(chunk, parts)) for chunk in cloud.points], axis=-1)
-    return values[..., : len(flat)].reshape(*values.shape[:-1], *given.shape[:-1])
+    return values[..., : len(flat)].reshape(values.shape[:-1] + given.shape[:-1])
 
 
 _COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
