@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ._checks import finite, first_index, real_array
+from ._expectation_maximization import Cloud, Mixture
 from ._singularities import n_distinct
 
+CHUNK_ELEMENTS = 2**19
 FLATTEST = 1e-10
 SMALLEST, LARGEST = 1e-140, 1e140
 
@@ -123,6 +126,32 @@ def units_of(data: WeightedPoints, kind: str) -> Units:
     values, vectors = np.linalg.eigh(covariance / np.outer(widths, widths))
     roots = np.sqrt(np.maximum(values, FLATTEST * values.max() or 1.0))
     return Units(shift, (vectors / roots).T / widths, widths[:, None] * vectors * roots)
+
+
+def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: Any) -> Cloud:
+    """Points (N, d) and weights (N,) on the device, in chunks of equal size; weights are divided by their mean.
+
+    Sizes are rounded up a little, so that a like number of points compiles nothing new.
+    """
+    most = 1 << max(8, (CHUNK_ELEMENTS // n_components).bit_length() - 1)
+    size = min(most, _rounded_up(len(points)))
+    n_chunks = -(-len(points) // size)
+    spare = n_chunks * size - len(points)
+    laid = np.pad(points, [(0, spare), (0, 0)], mode="edge").reshape(n_chunks, size, -1)
+    masses = np.pad(weights / weights.mean(), (0, spare)).reshape(n_chunks, size)
+    return Cloud(jnp.asarray(laid, dtype), jnp.asarray(masses, dtype))
+
+
+def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
+    """A mixture given by NumPy arrays, with Cholesky factors."""
+    return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(covariances))))
+
+
+def _rounded_up(count: int) -> int:
+    """Powers of two up to 512, then eight sizes an octave."""
+    octave = 1 << max(5, (count - 1).bit_length())
+    unit = octave if octave <= 512 else octave // 16
+    return -(-count // unit) * unit
 
 
 def _symmetric(forms: np.ndarray) -> np.ndarray:

@@ -25,7 +25,6 @@ from ._singularities import Remedies, lifted, log_prior, shaped
 from ._status import Status
 from ._surface import inverse_lower, monomials, whitened
 
-CHUNK_ELEMENTS = 2**19
 UNROLLED = 4
 ROWS = 32
 ROUNDING = 4
@@ -84,25 +83,6 @@ class Carry(NamedTuple):
     steps: Array
     status: Array
     failing: Array
-
-
-def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: Any) -> Cloud:
-    """Points (N, d) and weights (N,) on the device, in chunks of equal size; weights are divided by their mean.
-
-    Sizes are rounded up a little, so that a like number of points compiles nothing new.
-    """
-    most = 1 << max(8, (CHUNK_ELEMENTS // n_components).bit_length() - 1)
-    size = min(most, _rounded_up(len(points)))
-    n_chunks = -(-len(points) // size)
-    spare = n_chunks * size - len(points)
-    laid = np.pad(points, [(0, spare), (0, 0)], mode="edge").reshape(n_chunks, size, -1)
-    masses = np.pad(weights / weights.mean(), (0, spare)).reshape(n_chunks, size)
-    return Cloud(jnp.asarray(laid, dtype), jnp.asarray(masses, dtype))
-
-
-def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
-    """A mixture given by NumPy arrays, with Cholesky factors."""
-    return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(covariances))))
 
 
 def log_joint(points: Array, mixture: Mixture) -> tuple[Array, Any]:
@@ -261,15 +241,8 @@ def _inverses(factors: Array) -> Array:
 
 
 def _failing(state: State, watch: Watch) -> Array:
-    return (watch.thin & (state.moments.mass < watch.least)) | (watch.flat & ~(state.lowest >= watch.low))
+    return (watch.thin & ~(state.moments.mass >= watch.least)) | (watch.flat & ~(state.lowest >= watch.low))
 
 
 def _chosen(condition: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda one, other: jnp.where(condition, one, other), new, old)
-
-
-def _rounded_up(count: int) -> int:
-    """Powers of two up to 512, then eight sizes an octave."""
-    octave = 1 << max(5, (count - 1).bit_length())
-    unit = octave if octave <= 512 else octave // 16
-    return -(-count // unit) * unit

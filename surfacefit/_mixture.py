@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import count, names_its_options, not_negative, one_of, positive_number
-from ._cloud import Units, WeightedPoints, check_enough, covariance_of, units_of, weighted_points
+from ._cloud import Units, WeightedPoints, check_enough, covariance_of, packed, units_of, weighted_points
 from ._covariance import COVARIANCE_TYPES
 from ._data import fit_dtype
-from ._expectation_maximization import State, packed
+from ._expectation_maximization import State
 from ._mixture_result import MixtureResult
 from ._mixture_run import Limits, MixtureRun, Task
 from ._mixture_starts import Start, checked_init, drawn, restricted

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ._cloud import to_device
 from ._compile import quick_jit
 from ._expectation_maximization import (
     ROWS,
@@ -21,7 +22,6 @@ from ._expectation_maximization import (
     expectation_maximization,
     log_density,
     log_responsibilities,
-    to_device,
 )
 from ._mixture_starts import Start, restricted
 from ._singularities import MOST_RESETS, Remedies, collapsed, fresh_component

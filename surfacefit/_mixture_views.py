@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from ._checks import finite, real_array
+from ._cloud import packed, to_device
 from ._compile import quick_jit
-from ._expectation_maximization import packed, to_device
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
 from ._report import WIDTH as COLUMNS
 from ._report import number

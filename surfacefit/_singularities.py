@@ -155,10 +155,10 @@ def points_needed(kind: str, n_dim: int) -> int:
 
 def n_distinct(points: np.ndarray) -> int:
     """Number of distinct rows of points (N, d), by a random projection: exact but for coincidences of rounding."""
-    factors: np.ndarray = np.random.default_rng(0).uniform(1, 2, points.shape[1])
-    key = np.zeros(len(points))
-    for axis, factor in enumerate(factors):
-        key = key + points[:, axis] * factor  # elementwise, so that equal rows give equal keys
+    factors = np.random.default_rng(0).uniform(1, 2, (points.shape[1], 1))
+    key: np.ndarray = np.zeros(len(points))
+    for column, factor in zip(points.T, factors, strict=True):
+        key = key + column * factor  # elementwise, so that equal rows give equal keys
     return len(np.unique(key))
 
 

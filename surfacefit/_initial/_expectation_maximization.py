@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._cloud import packed, to_device
 from .._compile import quick_jit
-from .._expectation_maximization import Watch, begin, expectation_maximization, packed, to_device
+from .._expectation_maximization import Watch, begin, expectation_maximization
 from .._singularities import Remedies
 from .._surface import GaussianSurface
 from ._peaks import peaks_start
