@@ -18,7 +18,9 @@ from ._expectation_maximization import Cloud, Mixture
 from ._singularities import n_distinct
 
 CHUNK_ELEMENTS = 2**19
-FLATTEST = 1e-10
+FLATTEST = 1e-5
+NARROWEST = 3e-7
+DEFINITE = 1e-14
 SMALLEST, LARGEST = 1e-140, 1e140
 
 
@@ -109,10 +111,11 @@ def covariance_of(data: WeightedPoints) -> np.ndarray:
     return (offsets * (data.weights / data.total)[:, None]).T @ offsets
 
 
-def units_of(data: WeightedPoints, kind: str) -> Units:
+def units_of(data: WeightedPoints, kind: str, min_width: float = 0.0) -> Units:
     """Units in which the data have variance one, as far as the covariance type allows.
 
-    Directions without extent are given FLATTEST of the widest one's.
+    Directions with next to no extent are taken to have FLATTEST of the widest one's, and so much that ``min_width`` of it is no
+    less than NARROWEST of the widest: a narrower covariance has no Cholesky factor in double precision.
     """
     shift = np.average(data.points, axis=0, weights=data.weights)
     covariance = covariance_of(data)
@@ -124,7 +127,8 @@ def units_of(data: WeightedPoints, kind: str) -> Units:
     if kind not in ("full", "tied"):
         return Units(shift, np.diag(1 / widths), np.diag(widths))
     values, vectors = np.linalg.eigh(covariance / np.outer(widths, widths))
-    roots = np.sqrt(np.maximum(values, FLATTEST * values.max() or 1.0))
+    flattest = np.clip(NARROWEST / min_width, FLATTEST, 1) if min_width > 0 else FLATTEST
+    roots = np.sqrt(np.maximum(values, flattest**2 * values.max() or 1.0))
     return Units(shift, (vectors / roots).T / widths, widths[:, None] * vectors * roots)
 
 
@@ -144,7 +148,16 @@ def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: An
 
 def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
     """A mixture given by NumPy arrays, with Cholesky factors."""
-    return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(covariances))))
+    return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(definite(covariances)))))
+
+
+def definite(forms: np.ndarray) -> np.ndarray:
+    """Covariances (K, d, d) that have a Cholesky factor: those that rounding has left without are lifted by as much as it takes."""
+    widths = np.sqrt(np.diagonal(forms, axis1=1, axis2=2))
+    outer = widths[:, :, None] * widths[:, None, :]
+    values, vectors = np.linalg.eigh(forms / outer)
+    raised = np.einsum("kia,ka,kja->kij", vectors, np.maximum(values, DEFINITE), vectors) * outer
+    return np.where((values[:, 0] < DEFINITE)[:, None, None], _symmetric(raised), forms)
 
 
 def _rounded_up(count: int) -> int:

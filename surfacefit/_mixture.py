@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import count, names_its_options, not_negative, one_of, positive_number
-from ._cloud import Units, WeightedPoints, check_enough, covariance_of, packed, units_of, weighted_points
+from ._cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
 from ._covariance import COVARIANCE_TYPES
 from ._data import fit_dtype
 from ._expectation_maximization import State
@@ -24,8 +24,10 @@ from ._mixture_result import MixtureResult
 from ._mixture_run import Limits, MixtureRun, Task
 from ._mixture_starts import Start, checked_init, drawn, restricted
 from ._progress import MixtureProgress, ProgressBar
-from ._singularities import Prior, Remedies, checked_prior, points_needed
+from ._singularities import Prior, Remedies, checked_prior, lifted, points_needed
 from ._status import Status
+
+NARROWEST_SINGLE = 3e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +84,8 @@ def fit_mixture(
     init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult` (continues it), or a
         `GaussianSurface` (its volumes are the weights).
     min_width : no component is narrower than this in any direction, in units of the data's own width there (standard deviation;
-        full and tied: along every direction, diag: along every axis, spherical: of all axes together). 0: no floor. Only
-        components at the floor are changed by it, and the likelihood still never falls.
+        full and tied: along every direction, diag: along every axis, spherical: of all axes together). 0: no floor;
+        in single precision 3e-4 at least, if any. Only components at the floor are changed by it, and the likelihood never falls.
     reg_covar : added to the diagonal of every covariance in every step, in squared units of the points, as in scikit-learn. It
         widens all components, and the likelihood may fall a little; the default is 0.
     prior : None, or an `sf.MixturePrior`: the fit is then MAP, and the objective includes the prior.
@@ -121,18 +123,18 @@ def fit_mixture(
     begun = time.perf_counter()
     data = weighted_points(points, weights)
     kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
-    n_components = count("n_components", n_components)
+    n_components, precision = count("n_components", n_components), fit_dtype(dtype, np.empty(0, data.dtype))
     wanted = Wanted(
         n_components=n_components,
         kind=kind,
         init=checked_init(init, n_components, data.n_dim, kind),
-        min_width=_min_width(min_width),
+        min_width=_min_width(min_width, precision),
         reg_covar=not_negative("reg_covar", reg_covar),
         prior=checked_prior(prior, n_components, covariance_of(data)),
         reset=_flag("reset", reset),
         tol=not_negative("tol", tol),
         max_steps=count("max_steps", max_steps, 0),
-        dtype=fit_dtype(dtype, np.empty(0, data.dtype)),
+        dtype=precision,
         seed=count("seed", seed, 0),
     )
     if callback is not None and not callable(callback):
@@ -148,7 +150,7 @@ def fit_mixture(
 def _fit(
     data: WeightedPoints, wanted: Wanted, callback: Callable[[MixtureProgress], Any] | None, deadline: float, bar: ProgressBar
 ) -> MixtureResult:
-    begun, units, rng = time.perf_counter(), units_of(data, wanted.kind), np.random.default_rng(wanted.seed)
+    begun, units, rng = time.perf_counter(), units_of(data, wanted.kind, wanted.min_width), np.random.default_rng(wanted.seed)
 
     def watch(run: MixtureRun) -> bool:
         likelihood = data.total * (float(run.best.log_likelihood) + units.log_volume)
@@ -190,24 +192,28 @@ def _task(data: WeightedPoints, wanted: Wanted, units: Units) -> Task:
 
 
 def _start(wanted: Wanted, units: Units, task: Task, rng: np.random.Generator) -> Start:
-    """The start in the units of the fit."""
+    """The start in the units of the fit, no narrower than the floor."""
     if isinstance(wanted.init, str):
         start = drawn(wanted.init, task.points, task.weights, wanted.n_components, rng)
-        return start._replace(covariances=restricted(start.covariances, start.weights, wanted.kind))
-    weights, means, covariances = wanted.init
-    return Start(weights, units.points(means), units.forms(covariances))
+        start = start._replace(covariances=restricted(start.covariances, start.weights, wanted.kind))
+    else:
+        start = Start(wanted.init.weights, units.points(wanted.init.means), units.forms(wanted.init.covariances))
+    wide = lifted(jnp.asarray(start.covariances), task.remedies.floor).covariances
+    return start._replace(covariances=np.asarray(wide))
 
 
 def _result(data: WeightedPoints, wanted: Wanted, units: Units, run: MixtureRun, status: Status) -> MixtureResult:
+    """The best mixture in the user's units; one that is singular there to double precision is lifted a little, and told."""
     best: State = run.best
     weights, means, factors = (np.asarray(array, np.float64) for array in best.mixture)
     history = np.array(run.entries, float).reshape(-1, 3)
     n_shapes = 1 if wanted.kind == "tied" else wanted.n_components
     shift = units.log_volume * (1 + wanted.prior.pull * n_shapes / data.total)
-    return MixtureResult(
+    covariances = units.forms_back(factors @ factors.swapaxes(1, 2))
+    result = MixtureResult(
         weights=weights / weights.sum(),
         means=units.points_back(means),
-        covariances=units.forms_back(factors @ factors.swapaxes(1, 2)),
+        covariances=definite(covariances),
         covariance_type=wanted.kind,
         log_likelihood=data.total * (float(best.log_likelihood) + units.log_volume),
         total_weight=data.total,
@@ -223,13 +229,17 @@ def _result(data: WeightedPoints, wanted: Wanted, units: Units, run: MixtureRun,
         points=data.points,
         point_weights=data.weights,
     )
+    if np.array_equal(result.covariances, covariances):
+        return result
+    likelihood = float(data.weights @ result.log_density(data.points))
+    return replace(result, status=Status.SINGULAR, log_likelihood=likelihood)
 
 
-def _min_width(value: Any) -> float:
+def _min_width(value: Any, dtype: np.dtype) -> float:
     width = not_negative("min_width", value)
     if width >= 1:
         raise ValueError(f"`min_width` is a share of the data's width and must be below 1, got {width:g}")
-    return width
+    return max(width, NARROWEST_SINGLE) if dtype == np.float32 and width > 0 else width
 
 
 def _flag(name: str, value: Any) -> bool:

@@ -24,7 +24,7 @@ from ._expectation_maximization import (
     log_responsibilities,
 )
 from ._mixture_starts import Start, restricted
-from ._singularities import MOST_RESETS, Remedies, collapsed, fresh_component
+from ._singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
 from ._status import Status
 
 CHUNK_SECONDS = 0.2
@@ -165,27 +165,26 @@ class MixtureRun:
 
     def _place_anew(self, chosen: list[int]) -> None:
         weights, means, factors = (np.array(array, np.float64) for array in self.carry.state.mixture)
-        covariances = factors @ factors.swapaxes(1, 2)
         weights[chosen] = 0
         share = 1 / len(weights)
         for k in chosen:
             densities = np.zeros(len(self.task.points))
             if weights.sum() > 0:
-                densities = self._at_points(_log_density, to_device(weights, means, covariances, np.float64))
+                densities = self._at_points(_log_density, _mixture(weights, means, factors))
             means[k], covariance = fresh_component(self.task.points, self.task.weights, densities, share, self.rng)
             if self.task.remedies.kind != "tied":
-                covariances[k] = self._wide_enough(covariance)
+                factors[k] = self._wide_enough(covariance)
             others = weights.sum()
             weights *= (1 - share) / others if others > 0 else 0
             weights[k] = share if others > 0 else 1
         self.resets[chosen] += 1
-        self._begin_again(to_device(weights, means, covariances, np.float64))
+        self._begin_again(_mixture(weights, means, factors))
 
     def _wide_enough(self, covariance: np.ndarray) -> np.ndarray:
-        kind = self.task.remedies.kind
-        values, vectors = np.linalg.eigh(restricted(covariance[None], np.ones(1), kind)[0])
-        lowest = max(float(self.watch.low), 1e-2 * values[-1])
-        return (vectors * np.maximum(values, lowest)) @ vectors.T
+        """Cholesky factor (d, d) of a covariance of the type, neither at the floor nor all too flat."""
+        form = restricted(covariance[None], np.ones(1), self.task.remedies.kind)
+        lowest = max(float(self.watch.low), 1e-2 * np.linalg.eigvalsh(form[0])[-1])
+        return np.linalg.cholesky(np.asarray(lifted(jnp.asarray(form), jnp.asarray(lowest)).covariances))[0]
 
     def _begin_again(self, mixture: Mixture) -> None:
         """Goes on from another mixture; what is left counts for good only where the objective has a bound."""
@@ -213,6 +212,10 @@ class MixtureRun:
         left = self.limits.deadline - time.perf_counter()
         per_step = max(seconds, 1e-6) / max(last, 1)
         return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), 4 * max(last, 1)))
+
+
+def _mixture(*arrays: np.ndarray) -> Mixture:
+    return Mixture(*(jnp.asarray(array, np.float64) for array in arrays))
 
 
 _advance = quick_jit(expectation_maximization)

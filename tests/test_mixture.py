@@ -279,6 +279,15 @@ def test_the_best_iterate_before_a_reset_is_not_lost():
     assert result.converged
 
 
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_points_on_a_line_without_remedies_are_told_to_be_singular(kind):
+    points = POINTS[:, :1] * [1.0, -3.0]
+    result = sf.fit_mixture(points, 2, covariance_type=kind, min_width=0, reset=False)
+    assert result.status == sf.Status.SINGULAR
+    assert all_finite(result)
+    assert result.log_likelihood == pytest.approx(result.log_density(points).sum())
+
+
 def test_points_on_a_line_keep_their_component():
     x = np.linspace(0, 1, 60)
     points = np.column_stack([x, 2 * x + 1])
@@ -328,6 +337,26 @@ def test_hard_data_give_a_finite_mixture(name, dtype):
     assert all_finite(result)
     assert result.weights.sum() == pytest.approx(1)
     assert never_falls(result, 1e-9 if dtype == "float64" else 1e-5)
+
+
+ODD = {
+    "rounded": np.round,
+    "half in one place": lambda x: np.where(np.arange(len(x))[:, None] < len(x) // 2, x[0], x),
+    "heavy tails": lambda x: x**5,
+    "uneven units": lambda x: x * [1e6, 1e-5] + [1e4, -1e2],
+    "on a line": lambda x: x[:, :1] * [1.0, -3.0],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("options", [{}, {"min_width": 0.1, "init": "random"}, {"prior": sf.MixturePrior()}, {"reset": False}])
+def test_odd_data_with_any_remedy_never_fail(rng, name, kind, options):
+    points, weights = ODD[name](rng.normal(size=(450, 2))), rng.exponential(size=450)
+    result = sf.fit_mixture(points, 3, weights=weights, covariance_type=kind, **options)
+    assert all_finite(result)
+    assert never_falls(result)
+    assert result.log_likelihood == pytest.approx(weights @ result.log_density(points), rel=1e-4, abs=1e-4 * weights.sum())
 
 
 def test_single_precision():
