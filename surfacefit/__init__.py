@@ -5,13 +5,16 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 
 from ._fit import fit, fit_points
 from ._criteria import AutoComponents
+from ._mixture import fit_mixture
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt
 from ._engines import Dense, Tiled
-from ._progress import Progress
+from ._singularities import MixturePrior
+from ._progress import MixtureProgress, Progress
 from ._surface import GaussianSurface
 from ._result import FitResult
 from ._criteria import ComponentPath
+from ._mixture_result import MixtureResult
 from ._status import Status
 from ._io import load
 from ._examples import example_map
@@ -24,6 +27,7 @@ __all__ = [
     "fit",
     "fit_points",
     "AutoComponents",
+    "fit_mixture",
     "ConstantBackground",
     "FunctionBackground",
     "PlaneBackground",
@@ -31,10 +35,13 @@ __all__ = [
     "LevenbergMarquardt",
     "Dense",
     "Tiled",
+    "MixturePrior",
+    "MixtureProgress",
     "Progress",
     "GaussianSurface",
     "FitResult",
     "ComponentPath",
+    "MixtureResult",
     "Status",
     "load",
     "example_map",

@@ -53,6 +53,17 @@ def positive_number(name: str, value: Any) -> float:
     return number
 
 
+def not_negative(name: str, value: Any) -> float:
+    """A finite number, zero or above."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a number, got {value!r}") from None
+    if not (np.isfinite(number) and number >= 0):
+        raise ValueError(f"`{name}` must be zero or positive, and finite, got {value!r}")
+    return number
+
+
 def real_array(name: str, value: Any) -> np.ndarray:
     """A real floating-point array: integers and booleans are converted, anything else is refused."""
     try:

@@ -25,7 +25,7 @@ CRITERIA = ("bic", "aicc", "held_out", "rmse", "r2")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam")
 ENGINES = ("auto", "dense", "tiled")
-STARTS = ("auto", "growth", "grid", "peaks", "random")
+STARTS = ("auto", "growth", "grid", "peaks", "random", "em")
 DTYPES = ("float32", "float64")
 MOST_DIMENSIONS_DRAWN = 3
 

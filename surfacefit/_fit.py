@@ -77,7 +77,7 @@ def fit(
     amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
-        or a `GaussianSurface` with K components.
+        "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components.
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 10 s or as long as growth took at most; else 0, none.

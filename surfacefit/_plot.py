@@ -42,7 +42,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     elif n_dim == 2:
         model_panel = _draw_points(figure, result) if scattered else _draw_map(figure, result)
         if result.n_components <= MOST_ELLIPSES if ellipses is None else ellipses:
-            _draw_ellipses(model_panel, result.surface)
+            draw_ellipses(model_panel, result.surface)
     elif scattered:
         _draw_cloud(figure, result)
     else:
@@ -173,7 +173,7 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
     _finish(figure, panels, result, 1.0)
 
 
-def _draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
+def draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
     """The 1-sigma ellipse of each component, dashed where it is negative; x is the second axis, y the first."""
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke

@@ -29,6 +29,30 @@ class Progress:
     elapsed: float
     surface: Callable[[], GaussianSurface]
 
+    @property
+    def caption(self) -> str:
+        """What the bar shows."""
+        return f"rmse {self.rmse:.4g}"
+
+
+@dataclass(frozen=True)
+class MixtureProgress:
+    """What the callback of `fit_mixture` sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
+
+    ``steps`` taken so far, the highest ``log_likelihood`` so far, ``elapsed`` seconds, and ``mixture()``, the best
+    `MixtureResult` so far.
+    """
+
+    steps: int
+    log_likelihood: float
+    elapsed: float
+    mixture: Callable[[], Any]
+
+    @property
+    def caption(self) -> str:
+        """What the bar shows."""
+        return f"log-likelihood {self.log_likelihood:.6g}"
+
 
 class ProgressBar:
     """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second; ``total`` None is not known."""
@@ -38,13 +62,13 @@ class ProgressBar:
         self._bar: Any = None
         self._show, self._total, self._label = watched() if show is None else show, total, label
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Progress | MixtureProgress) -> None:
         if not self._show or (self._bar is None and time.perf_counter() - self._begun < SHOWN_AFTER):
             return
         if self._bar is None:
             self._bar = self._open()
         self._bar.n = progress.steps
-        self._bar.set_postfix_str(f"rmse {progress.rmse:.4g}")
+        self._bar.set_postfix_str(progress.caption)
 
     def close(self) -> None:
         if self._bar is not None:

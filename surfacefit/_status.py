@@ -10,8 +10,8 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
-    INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE and ILL_CONDITIONED keep the best surface found; RUNNING and REPLAN
-    are met inside a fit only. What each means, and what to do next, is in `FitResult.message`.
+    INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE, ILL_CONDITIONED and SINGULAR (mixtures only) keep the best
+    found; RUNNING and REPLAN are met inside a fit only. What each means, and what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -29,6 +29,7 @@ class Status(IntEnum):
     CONVERGED_SLOWLY = 12
     REPLAN = 13
     MAX_MEMORY = 14
+    SINGULAR = 15
 
 
 @dataclass(frozen=True)
@@ -80,4 +81,25 @@ STATUS: dict[Status, StatusEntry] = {
         "the linear system of a step is too ill-conditioned for this solver",
         "Use the default solver, which then goes on by QR, or fewer components.",
     ),
+    Status.SINGULAR: StatusEntry(
+        False,
+        "stopped because a covariance became singular; the best mixture so far is kept",
+        "Use `reset=True`, a larger `min_width`, or `prior=sf.MixturePrior()`; or fewer components.",
+    ),
+}
+
+MIXTURE_STATUS: dict[Status, StatusEntry] = {
+    Status.CONVERGED_COST: StatusEntry(True, "converged: the log-likelihood per point no longer changes by more than `tol`"),
+    Status.PRECISION: StatusEntry(True, "converged: a step changes the log-likelihood no more than rounding does"),
+    Status.MAX_STEPS: StatusEntry(
+        False, "stopped at `max_steps` before convergence", "Allow more `max_steps`, or continue with `init=result`."
+    ),
+    Status.MAX_TIME: StatusEntry(
+        False, "stopped at `max_time` with the best mixture so far", "Allow more `max_time`, or continue with `init=result`."
+    ),
+    Status.INTERRUPTED: StatusEntry(
+        False, "interrupted from the keyboard; the best mixture so far is kept", "Continue with `init=result`."
+    ),
+    Status.STOPPED: StatusEntry(False, "stopped by the callback; the best mixture so far is kept"),
+    Status.SINGULAR: STATUS[Status.SINGULAR],
 }

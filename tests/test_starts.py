@@ -62,8 +62,22 @@ def test_peaks_of_a_tilted_ellipse_point_its_way():
     assert np.degrees(found.orientation[0]) == pytest.approx(45, abs=3)
 
 
-def test_no_peak_in_a_flat_map_is_no_failure():
-    found = STARTS["peaks"](request_of(np.zeros((12, 13)), 4))
+@pytest.mark.parametrize("as_points", [False, True])
+def test_em_is_nearer_to_overlapping_components_than_the_peaks_it_starts_from(as_points):
+    axes = [np.linspace(-1, 1, 61), np.linspace(-1, 1, 81)]
+    points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    truth = sf.GaussianSurface(
+        np.array([3.0, 2.0]), np.array([[-0.2, -0.1], [0.2, 0.2]]), np.array([[[0.02, 0.012], [0.012, 0.03]], np.diag([0.01, 0.03])])
+    )
+    request = request_of(truth(points).reshape(61, 81), 2)
+    request = scattered(request) if as_points else request
+    found, peaks = (STARTS[name](request)(points) - truth(points) for name in ("em", "peaks"))
+    assert np.linalg.norm(found) < 0.8 * np.linalg.norm(peaks)
+
+
+@pytest.mark.parametrize("name", ["peaks", "em"])
+def test_no_peak_in_a_flat_map_is_no_failure(name):
+    found = STARTS[name](request_of(np.zeros((12, 13)), 4))
     assert (found.amplitudes > 0).all()
 
 

@@ -7,6 +7,7 @@ fit. A new one is one new file and one line here.
 from collections.abc import Callable
 
 from .._surface import GaussianSurface
+from ._expectation_maximization import em_start
 from ._grid import grid_start
 from ._peaks import Peak, find_peaks, peaks_start
 from ._random import random_start
@@ -16,6 +17,7 @@ STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "grid": grid_start,
     "peaks": peaks_start,
     "random": random_start,
+    "em": em_start,
 }
 
 __all__ = ["STARTS", "Peak", "Raster", "StartRequest", "find_peaks"]

@@ -1,0 +1,79 @@
+r"""Expectation-maximisation: the heights, read as a density, are fitted as a mixture for a few steps.
+
+Each point weighs as much as it is high above the background (nothing below it). From the peaks, EM moves, widens and tilts the
+components together, and the mixture's density times the volume under the heights is the surface: for sampling cells of volume V
+
+.. math:: a_k = V \sum_n \max(z_n, 0) \; w_k / \sqrt{(2\pi)^d |\Sigma_k|} .
+
+Components are kept at least as wide as half a sampling distance.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._cloud import packed, to_device
+from .._compile import quick_jit
+from .._expectation_maximization import Watch, begin, expectation_maximization
+from .._singularities import Remedies
+from .._surface import GaussianSurface
+from ._peaks import peaks_start
+from ._request import StartRequest
+
+STEPS = 30
+TOL = 1e-4
+NARROWEST = 0.5
+POINTS_PER_COMPONENT = 256
+SMALLEST_SHARE = 1e-4
+
+
+def em_start(request: StartRequest) -> GaussianSurface:
+    """K components after a few weighted EM steps from the peaks; the peaks themselves where no height is positive."""
+    peaks = peaks_start(request)
+    masses = np.maximum(request.heights, 0).astype(float)
+    if not masses.sum() > 0:
+        return peaks
+    volume = masses.sum() * float(np.prod(request.spacing))
+    points, weights = _sample(request, masses)
+    weights, means, covariances = _fitted(points / request.spacing, weights, _scaled(peaks, 1 / request.spacing))
+    surface = _scaled(GaussianSurface(weights, means, covariances), request.spacing)
+    amplitudes = volume * weights / np.sqrt(np.linalg.det(2 * np.pi * surface.covariances))
+    amplitudes = np.maximum(amplitudes, SMALLEST_SHARE * amplitudes.max())
+    return GaussianSurface(amplitudes, surface.centers, surface.covariances)
+
+
+def _sample(request: StartRequest, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights to work on: all that are not zero, or where they are many, points drawn evenly by mass, all alike."""
+    points, used = request.points.astype(float), masses > 0
+    most = max(4096, POINTS_PER_COMPONENT * request.n_components)
+    if np.count_nonzero(used) <= most:
+        return points[used], masses[used]
+    reached = np.cumsum(masses)
+    marks = (np.arange(most) + request.rng.uniform()) / most * reached[-1]
+    drawn = np.minimum(np.searchsorted(reached, marks), len(points) - 1)
+    return points[drawn], np.ones(most)
+
+
+def _scaled(surface: GaussianSurface, factors: np.ndarray) -> GaussianSurface:
+    covariances = surface.covariances * np.outer(factors, factors)
+    return GaussianSurface(surface.amplitudes, surface.centers * factors, covariances)
+
+
+def _fitted(points: np.ndarray, weights: np.ndarray, start: GaussianSurface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights (K,), means (K, d) and covariances (K, d, d) after the steps, for points in sampling distances."""
+    with jax.enable_x64(True):
+        zero, n_dim = jnp.asarray(0.0), points.shape[1]
+        none = jnp.zeros((n_dim, n_dim))
+        remedies = Remedies(jnp.asarray(NARROWEST**2), none, none, zero, zero, "full")
+        off = jnp.zeros(start.n_components, bool)
+        watch = Watch(jnp.asarray(TOL), zero, zero, off, off)
+        mixture = to_device(start.volumes / start.volume, start.centers, start.covariances, np.float64)
+        cloud = packed(points, weights, start.n_components, np.float64)
+        carry, _ = _run(cloud, begin(mixture), watch, remedies, 1 + STEPS)
+        shares, means, factors = (np.asarray(array) for array in carry.state.mixture)
+    return shares, means, factors @ factors.swapaxes(1, 2)
+
+
+_run = quick_jit(expectation_maximization)

@@ -1,0 +1,132 @@
+"""Where the components of a mixture stand before the first step: drawn from the data, or given.
+
+After Arthur & Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, 1027.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._checks import finite, one_of, real_array
+from ._mixture_result import MixtureResult
+from ._surface import GaussianSurface
+
+NAMES = ("kmeans++", "random")
+
+
+class Start(NamedTuple):
+    """Weights (K,), means (K, d), covariances (K, d, d)."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+
+def checked_init(init: Any, n_components: int, n_dim: int, kind: str) -> str | Start:
+    """One of NAMES, or a start in the user's units from a triple, a `MixtureResult` or a `GaussianSurface`."""
+    if isinstance(init, str) or not isinstance(init, MixtureResult | GaussianSurface | tuple | list):
+        try:
+            return one_of("init", init, NAMES)
+        except ValueError as error:
+            raise ValueError(f"{error}; or give (weights, means, covariances), a MixtureResult or a GaussianSurface") from None
+    if isinstance(init, MixtureResult):
+        init = init.weights, init.means, init.covariances
+    elif isinstance(init, GaussianSurface):
+        init = init.volumes / init.volume, init.centers, init.covariances
+    if len(init) != 3:
+        raise ValueError(f"`init` must hold three arrays (weights, means, covariances), got {len(init)}")
+    return _checked(init, n_components, n_dim, kind)
+
+
+def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
+    names = ("weights", "means", "covariances")
+    weights, means, covariances = (
+        finite(f"init.{name}", np.asarray(real_array(f"init.{name}", array), np.float64)) for name, array in zip(names, init, strict=True)
+    )
+    covariances = expanded(covariances, n_components, n_dim, kind)
+    if n_dim == 1 and means.shape == (n_components,):
+        means = means[:, None]
+    shapes = [(n_components,), (n_components, n_dim), (n_components, n_dim, n_dim)]
+    for name, array, shape in zip(names, (weights, means, covariances), shapes, strict=True):
+        if array.shape != shape:
+            raise ValueError(f"`init.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}")
+    if (weights < 0).any() or not weights.sum() > 0:
+        raise ValueError(f"`init.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
+    symmetric = np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max())
+    bad = np.linalg.eigvalsh(covariances)[:, 0] <= 0
+    if not symmetric or bad.any():
+        raise ValueError(f"`init.covariances` must be symmetric positive definite, got {covariances[int(bad.argmax())].tolist()}")
+    return Start(weights / weights.sum(), means, restricted(covariances, weights, kind))
+
+
+def expanded(covariances: np.ndarray, n_components: int, n_dim: int, kind: str) -> np.ndarray:
+    """Covariances (K, d, d) from the shape that scikit-learn uses for their type; any other shape comes back as it is."""
+    identity, shape = np.eye(n_dim), covariances.shape
+    if kind == "spherical" and shape == (n_components,):
+        return covariances[:, None, None] * identity
+    if kind == "diag" and shape == (n_components, n_dim):
+        return covariances[:, :, None] * identity
+    if kind == "tied" and shape == (n_dim, n_dim):
+        return np.tile(covariances, (n_components, 1, 1))
+    return covariances
+
+
+def drawn(name: str, points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
+    """A start by its name, for points (N, d) with variance about one and weights (N,)."""
+    return (_seeded if name == "kmeans++" else _random)(points, weights, n_components, rng)
+
+
+def _random(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
+    """Means at distinct places of the data, drawn by weight; equal weights; covariances of one K-th of the data's volume."""
+    places, first = np.unique(points, axis=0, return_inverse=True)
+    masses = np.bincount(first.ravel(), weights, len(places))
+    chosen = rng.choice(len(places), n_components, replace=False, p=masses / masses.sum())
+    return _alike(places[chosen], np.eye(points.shape[1]) / n_components ** (2 / points.shape[1]))
+
+
+def _seeded(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
+    """Means at seeds drawn by weight times the squared distance to those before, the best of a few each time.
+
+    Weights are those of the points nearest to each seed, all covariances the pooled one around their means.
+    """
+    tries = 2 + int(np.log(n_components))
+    seeds = [points[rng.choice(len(points), p=weights / weights.sum())]]
+    nearest = _squares(points, seeds[0])
+    labels = np.zeros(len(points), int)
+    while len(seeds) < n_components:
+        chances = weights * nearest
+        candidates = rng.choice(len(points), tries, p=chances / chances.sum())
+        distances = [_squares(points, points[candidate]) for candidate in candidates]
+        best = int(np.argmin([weights @ np.minimum(nearest, distance) for distance in distances]))
+        labels[distances[best] < nearest] = len(seeds)
+        nearest = np.minimum(nearest, distances[best])
+        seeds.append(points[candidates[best]])
+    masses = np.bincount(labels, weights, n_components)
+    means = np.stack([np.bincount(labels, weights * column, n_components) for column in points.T], axis=1) / masses[:, None]
+    offsets = points - means[labels]
+    pooled = (offsets * weights[:, None]).T @ offsets / weights.sum()
+    start = _alike(means, pooled + 1e-6 * np.eye(points.shape[1]))
+    return start._replace(weights=masses / masses.sum())
+
+
+def _alike(means: np.ndarray, covariance: np.ndarray) -> Start:
+    count = len(means)
+    return Start(np.full(count, 1 / count), means, np.tile(covariance, (count, 1, 1)))
+
+
+def _squares(points: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return ((points - place) ** 2).sum(axis=1)
+
+
+def restricted(covariances: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
+    """Covariances (K, d, d) as near as the type allows."""
+    identity = np.eye(covariances.shape[-1])
+    if kind == "tied":
+        return np.tile(np.average(covariances, axis=0, weights=weights), (len(covariances), 1, 1))
+    if kind == "diag":
+        return covariances * identity
+    if kind == "spherical":
+        return np.trace(covariances, axis1=1, axis2=2)[:, None, None] / len(identity) * identity
+    return covariances

@@ -1,0 +1,187 @@
+r"""Three remedies against covariances that collapse: a floor, a prior, and a new place for the component.
+
+A likelihood has no upper bound: a component that shrinks on to a single point gains without end (Day, Biometrika 56 (1969)
+463). So do sums of squares, in a milder way. The remedies work on bare arrays, in units in which the data have variance one:
+
+- **floor**: the best covariance for the scatter S among all with eigenvalues >= f keeps the eigenvectors of S and lifts its
+  eigenvalues to at least f. That is an exact M step under a constraint, so the likelihood still never falls;
+- **prior**: inverse Wishart on covariances and Dirichlet on weights (Fraley & Raftery, J. Classification 24 (2007) 155),
+
+  .. math:: \log p = -\tfrac{\nu+d+1}{2} \log|\Sigma| - \tfrac12 \mathrm{tr}(\Psi \Sigma^{-1}) + (\alpha-1) \log w + \text{const};
+
+- **reset**: a component that has hardly any points is put where the density of the others is low.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from ._checks import finite, positive_number, real_array
+
+MOST_RESETS = 5
+LOW_SHARE = 0.05
+MEMBER = 1e-3
+
+
+@dataclass(frozen=True)
+class MixturePrior:
+    r"""A prior for `fit_mixture`: inverse Wishart on each covariance, Dirichlet on the weights; the fit then is MAP.
+
+    Parameters
+    ----------
+    scale : Psi, in squared units of the points: a positive number (times the identity), or a symmetric positive definite (d, d).
+        None (default): the covariance of the data over K^(2/d), one K-th of the data's volume.
+    degrees_of_freedom : nu > d - 1. None (default): d + 2. The mode of the prior is Psi / (nu + d + 1), and a component's own
+        covariance counts against it as its weight against nu + d + 1 points.
+    concentration : alpha >= 1 of the Dirichlet on the weights. 1 (default) is flat; more keeps weights away from zero.
+
+    Diagonal and spherical covariances use the same density, restricted to such matrices; a tied covariance counts it once. The
+    defaults are those of Fraley & Raftery, J. Classification 24 (2007) 155.
+
+    >>> import surfacefit as sf
+    >>> sf.MixturePrior(concentration=2.0).concentration
+    2.0
+    """
+
+    scale: Any = None
+    degrees_of_freedom: float | None = None
+    concentration: float = 1.0
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Remedies:
+    """What an M step adds to the plain estimates, in the units of the fit.
+
+    ``floor`` smallest eigenvalue (0: none), ``added`` (d, d) to every covariance, ``scale`` (d, d) and ``pull`` = nu + d + 1 of the
+    inverse Wishart, ``extra`` = alpha - 1 of the Dirichlet (prior off: all zero); ``kind`` is the covariance type.
+    """
+
+    floor: Array
+    added: Array
+    scale: Array
+    pull: Array
+    extra: Array
+    kind: str = field(metadata={"static": True})
+
+
+class Lifted(NamedTuple):
+    """Covariances (K, d, d) with no eigenvalue below the floor, and the lowest eigenvalues (K,) before."""
+
+    covariances: Array
+    lowest: Array
+
+
+def lifted(covariances: Array, floor: Array) -> Lifted:
+    """Symmetric (K, d, d) with eigenvalues lifted to ``floor``; those above it pass unchanged to the last digit."""
+    values, vectors = jnp.linalg.eigh(covariances)
+    raised = jnp.einsum("kia,ka,kja->kij", vectors, jnp.maximum(values, floor), vectors, precision="highest")
+    below = (values[:, 0] < floor)[:, None, None]
+    return Lifted(jnp.where(below, raised, covariances), values[:, 0])
+
+
+def shaped(scatter: Array, mass: Array, remedies: Remedies) -> Array:
+    """Best covariances (K, d, d) of a type, from scatter (K, d, d) = sum of w r (x - mean)(x - mean)^T and mass (K,)."""
+    if remedies.kind == "tied":
+        pooled = (scatter.sum(axis=0) + remedies.scale) / (mass.sum() + remedies.pull)
+        return jnp.broadcast_to(pooled, scatter.shape)
+    full = (scatter + remedies.scale) / (mass + remedies.pull)[:, None, None]
+    identity = np.eye(scatter.shape[-1], dtype=scatter.dtype)
+    if remedies.kind == "diag":
+        return full * identity
+    if remedies.kind == "spherical":
+        return jnp.trace(full, axis1=1, axis2=2)[:, None, None] / scatter.shape[-1] * identity
+    return full
+
+
+def log_prior(weights: Array, inverse_factors: Array, remedies: Remedies) -> Array:
+    """log p of weights (K,) and covariances given by inverse Cholesky factors (K, d, d), without constants; 0 with the prior off."""
+    log_determinants = -2 * jnp.log(jnp.diagonal(inverse_factors, axis1=1, axis2=2)).sum(axis=1)
+    traces = jnp.einsum("kia,ab,kib->k", inverse_factors, remedies.scale, inverse_factors, precision="highest")
+    each = -0.5 * (remedies.pull * log_determinants + traces)
+    shapes = each[0] if remedies.kind == "tied" else each.sum()
+    counts = jnp.where(remedies.extra > 0, remedies.extra * jnp.log(weights).sum(), 0)
+    return jnp.where(remedies.pull > 0, shapes, 0) + counts
+
+
+class Prior(NamedTuple):
+    """The numbers of a checked prior in the user's units: Psi (d, d), nu + d + 1, alpha - 1."""
+
+    scale: np.ndarray
+    pull: float
+    extra: float
+
+
+def checked_prior(prior: Any, n_components: int, covariance: np.ndarray) -> Prior:
+    """The prior that a user asks for, for data of this covariance (d, d); all zero for None."""
+    n_dim = len(covariance)
+    if prior is None:
+        return Prior(np.zeros((n_dim, n_dim)), 0.0, 0.0)
+    if not isinstance(prior, MixturePrior):
+        raise TypeError(f"`prior` must be None or a surfacefit.MixturePrior(...), got {prior!r}")
+    freedom = n_dim + 2.0 if prior.degrees_of_freedom is None else positive_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
+    if freedom <= n_dim - 1:
+        raise ValueError(f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2")
+    concentration = positive_number("prior.concentration", prior.concentration)
+    if concentration < 1:
+        raise ValueError(
+            f"`prior.concentration` must be at least 1 (flat), got {concentration:g}: below, the mode would be at weights of 0"
+        )
+    scale = covariance / n_components ** (2 / n_dim) if prior.scale is None else _scale(prior.scale, n_dim)
+    return Prior(scale, freedom + n_dim + 1, concentration - 1)
+
+
+def _scale(scale: Any, n_dim: int) -> np.ndarray:
+    array = finite("prior.scale", np.asarray(real_array("prior.scale", scale), np.float64))
+    if array.ndim == 0:
+        return positive_number("prior.scale", array) * np.eye(n_dim)
+    if array.shape != (n_dim, n_dim):
+        raise ValueError(f"`prior.scale` must be a number or have shape {(n_dim, n_dim)} for points in d={n_dim}, got {array.shape}")
+    if not np.allclose(array, array.T, rtol=1e-6, atol=0) or np.linalg.eigvalsh(array)[0] <= 0:
+        raise ValueError(f"`prior.scale` must be symmetric positive definite, got {array.tolist()}")
+    return array
+
+
+def points_needed(kind: str, n_dim: int) -> int:
+    """Distinct points below which a covariance of this type is singular."""
+    return {"full": n_dim + 1, "diag": 2, "spherical": 2, "tied": 1}[kind]
+
+
+def n_distinct(points: np.ndarray) -> int:
+    """Number of distinct rows of points (N, d), by a random projection: exact but for coincidences of rounding."""
+    factors = np.random.default_rng(0).uniform(1, 2, (points.shape[1], 1))
+    key: np.ndarray = np.zeros(len(points))
+    for column, factor in zip(points.T, factors, strict=True):
+        key = key + column * factor  # elementwise, so that equal rows give equal keys
+    return len(np.unique(key))
+
+
+def collapsed(points: np.ndarray, masses: np.ndarray, needed: int) -> bool:
+    """Whether the points (N, d) that a component holds, with masses w r (N,), are fewer than ``needed`` distinct ones."""
+    return n_distinct(points[masses > MEMBER * masses.max()]) < needed
+
+
+def fresh_component(
+    points: np.ndarray, weights: np.ndarray, log_density: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of the ``share`` of the weight nearest to a point of low density.
+
+    The point is drawn by weight among the LOW_SHARE of the weight with the lowest log-density (N,): the very lowest would
+    be an outlier each time.
+    """
+    order = np.argsort(log_density, kind="stable")
+    reached = np.cumsum(weights[order])
+    low = order[: 1 + int(np.searchsorted(reached, LOW_SHARE * reached[-1]))]
+    place = points[rng.choice(low, p=weights[low] / weights[low].sum())]
+    nearest = np.argsort(((points - place) ** 2).sum(axis=1), kind="stable")
+    reached = np.cumsum(weights[nearest])
+    least = min(len(points), 2 * (points.shape[1] + 1))
+    members = nearest[: max(least, int(np.searchsorted(reached, share * reached[-1])))]
+    mean = np.average(points[members], axis=0, weights=weights[members])
+    return mean, np.atleast_2d(np.cov(points[members].T, aweights=weights[members], ddof=0))
