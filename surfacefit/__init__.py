@@ -7,7 +7,7 @@ from ._fit import fit, fit_points
 from ._criteria import AutoComponents
 from ._mixture import fit_mixture
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground
-from ._solvers import Adam, LevenbergMarquardt
+from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines import Dense, Tiled
 from ._singularities import MixturePrior
 from ._progress import MixtureProgress, Progress
@@ -33,6 +33,7 @@ __all__ = [
     "PlaneBackground",
     "Adam",
     "LevenbergMarquardt",
+    "SuperimposedSignals",
     "Dense",
     "Tiled",
     "MixturePrior",

@@ -82,7 +82,8 @@ def fit(
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 10 s or as long as growth took at most; else 0, none.
     min_width : smallest width of a component, in units of the sampling distance.
-    solver : "lm" (default), "adam", or an object: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
+    solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
+        ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
     engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
         object: ``sf.Tiled(cutoff=...)``.
     max_memory : GB (1e9 bytes) that the fit may take, default 60 % of what the machine or device has. Work is cut to fit;

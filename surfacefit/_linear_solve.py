@@ -45,7 +45,13 @@ def solve_qr(matrix: Array, residuals: Array, scaling: Array, damping: Array) ->
 
 
 def solve_conjugate_gradients(
-    normal_mv: Callable[[Array], Array], blocks: Array, border: Array, gradient: Array, scaling: Array, damping: Array
+    normal_mv: Callable[[Array], Array],
+    blocks: Array,
+    border: Array,
+    gradient: Array,
+    scaling: Array,
+    damping: Array,
+    iterations: int = MOST_ITERATIONS,
 ) -> Array:
     """Step h (P,) from products with J^T J, nearly: the residual of the scaled system is TOLERANCE of the gradient.
 
@@ -63,7 +69,7 @@ def solve_conjugate_gradients(
         own = jnp.einsum("kpq,kq->kp", inner, y[: count * size].reshape(count, size), precision="highest")
         return jnp.concatenate([own.ravel(), jnp.matmul(outer, y[count * size :], precision="highest")])
 
-    y, _ = cg(system, -gradient / root, tol=TOLERANCE, maxiter=MOST_ITERATIONS, M=precondition)
+    y, _ = cg(system, -gradient / root, tol=TOLERANCE, maxiter=iterations, M=precondition)
     return y / root
 
 

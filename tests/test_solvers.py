@@ -19,6 +19,7 @@ SOLVERS = {
     "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "lm qr": (sf.LevenbergMarquardt(method="qr", xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "adam": (sf.Adam(learning_rate=0.1, max_steps=6000), 2e-2),
+    "superimposed": (sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12, slack=0)), 1e-4),
 }
 
 
@@ -34,7 +35,7 @@ def test_known_minimum(solver, name):
     np.testing.assert_allclose(solution.params, minimum, atol=tolerance)
 
 
-@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30)])
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30), sf.SuperimposedSignals(max_steps=30)])
 def test_pure_and_chunked_agree(solver):
     function, start, _ = KNOWN["rosenbrock"]
     with jax.enable_x64(True):

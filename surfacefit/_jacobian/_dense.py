@@ -80,8 +80,16 @@ class DenseJacobian:
 
     def block_diagonal(self) -> tuple[Array, Array]:
         n_blocks, _, size = self.chain.own.shape
-        normal, _ = self.normal(jnp.zeros(self.n_points, self.weights.dtype))
-        return diagonal_blocks(normal.matrix, n_blocks, size)
+        if self.chain.shared.shape[2]:
+            normal, _ = self.normal(jnp.zeros(self.n_points, self.weights.dtype))
+            return diagonal_blocks(normal.matrix, n_blocks, size)
+
+        def term(rows: Array, border: Array, _: Array) -> tuple[Array, Array]:
+            own = self._by_component(rows)
+            return jnp.einsum("kqn,krn->kqr", own, own, precision="highest"), _times(border, border.T)
+
+        grams, border = self._sum(term, jnp.zeros(self.n_points, self.weights.dtype))
+        return jnp.einsum("kqp,kqr,krs->kps", self.chain.own, grams, self.chain.own, precision="highest"), border
 
     def restored(self, normal: Any) -> Any:
         return normal.bound(self)

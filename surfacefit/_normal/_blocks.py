@@ -65,8 +65,8 @@ class BlockNormal:
             step, _ = solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
             return step, jnp.asarray(True)
         dtype = self.blocks.dtype
-        inputs = (array.astype(dtype) for array in (gradient, scaling, damping))
-        step = solve_conjugate_gradients(self.mv, self.diagonal_blocks(), self.corner, *inputs)
+        g, scales, mu = (array.astype(dtype) for array in (gradient, scaling, damping))
+        step = solve_conjugate_gradients(self.mv, self.diagonal_blocks(), self.corner, g, scales, mu)
         return step.astype(gradient.dtype), jnp.asarray(True)
 
     def as_matrix(self) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -11,18 +11,19 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._linear_solve import solve_conjugate_gradients
+from .._linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
 from ._blocks import diagonal_of
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class ProductNormal:
-    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b)."""
+    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many iterations."""
 
     blocks: Array
     border: Array
     jacobian: Any = None
+    iterations: int = field(default=MOST_ITERATIONS, metadata={"static": True})
 
     @property
     def least_damping(self) -> float:
@@ -38,7 +39,8 @@ class ProductNormal:
         return diagonal_of(self.blocks, self.border)
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
-        return solve_conjugate_gradients(self.mv, self.blocks, self.border, gradient, scaling, damping), jnp.asarray(True)
+        step = solve_conjugate_gradients(self.mv, self.blocks, self.border, gradient, scaling, damping, self.iterations)
+        return step, jnp.asarray(True)
 
     def as_matrix(self) -> Array:
         size = self.diagonal().size

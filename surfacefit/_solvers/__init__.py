@@ -4,7 +4,21 @@ from ._adam import Adam
 from ._base import Solver
 from ._levenberg_marquardt import LevenbergMarquardt
 from ._loop import Lane, Limits, Solution, advance, begin, run, solve
+from ._superimposed_signals import SuperimposedSignals
 
-SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam}
+SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
 
-__all__ = ["SOLVERS", "Adam", "Lane", "LevenbergMarquardt", "Limits", "Solution", "Solver", "advance", "begin", "run", "solve"]
+__all__ = [
+    "SOLVERS",
+    "Adam",
+    "Lane",
+    "LevenbergMarquardt",
+    "Limits",
+    "Solution",
+    "Solver",
+    "SuperimposedSignals",
+    "advance",
+    "begin",
+    "run",
+    "solve",
+]
