@@ -149,6 +149,27 @@ class FitResult:
         return standard_errors(self)
 
     @cached_property
+    def worth(self) -> np.ndarray:
+        """The rise in cost (K,) if a component were lost and all others adapted, by the quadratic model at the solution.
+
+        Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
+        that can stand in for each other either is worth next to nothing.
+        """
+        from ._uncertainty import worth
+
+        return worth(self)
+
+    @cached_property
+    def redundant(self) -> np.ndarray:
+        """Which components (K,) the data do not call for: without that one the BIC would be lower.
+
+        More than one may be so only because of each other: take one away, fit again, and look again; ``n_components="auto"`` does.
+        """
+        from ._uncertainty import redundant
+
+        return redundant(self)
+
+    @cached_property
     def _fitted(self) -> np.ndarray:
         return self.surface(self.data.all_points).reshape(self.data.heights.shape)
 

@@ -21,6 +21,7 @@ from ._prepare import Model, Prepared, precision, prepare
 from ._problem import SurfaceProblem
 from ._scaling import Scaling
 from ._surface import GaussianSurface
+from ._usefulness import losses
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -30,19 +31,40 @@ MOST_PARAMETERS = 5000
 
 def standard_errors(result: FitResult) -> GaussianSurface:
     """Errors of every number of ``result.surface``, in its structure and units."""
-    if result.n_parameters > MOST_PARAMETERS:
-        raise ValueError(f"standard errors invert a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
-    settings = result.settings
-    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width, settings.amplitudes)
-    float64 = np.dtype(np.float64)
-    with precision(float64):
-        prepared = prepare(result.data, model, float64, EngineChoice(Dense(), float("inf")))
-        start = prepared.scaling.surface_to_internal(result.surface)
+    prepared, start = _prepared(result)
+    with precision(np.dtype(np.float64)):
         normal, slopes = (np.asarray(array) for array in _linearized(prepared.problem, prepared.scaling, start))
         variances, unit = _variances(normal, slopes), _misfit(result, prepared)
         errors = np.sqrt(np.where(np.isinf(variances), np.inf, np.where(variances > 0, np.maximum(variances, 1e-300) * unit, 0.0)))
         _, unravel = ravel_pytree(jax.tree.map(jnp.asarray, result.surface))
         return jax.tree.map(np.asarray, unravel(jnp.asarray(errors)))
+
+
+def worth(result: FitResult) -> np.ndarray:
+    """The rise in cost (K,) for the loss of each component, in the user's units; see `FitResult.worth`."""
+    prepared, start = _prepared(result)
+    with precision(np.dtype(np.float64)):
+        rises = losses(prepared.problem, prepared.problem.parameterization.pack(start))
+        return np.asarray(rises)[: result.n_components] * prepared.cost_unit
+
+
+def redundant(result: FitResult) -> np.ndarray:
+    """Which components (K,) the data do not call for; see `FitResult.redundant`."""
+    prepared, _ = _prepared(result)
+    own = prepared.problem.parameterization.block_size
+    variance = _misfit(result, prepared) * prepared.cost_unit
+    return result.worth < 0.5 * own * np.log(result.n_points) * variance
+
+
+def _prepared(result: FitResult) -> tuple[Prepared, GaussianSurface]:
+    """The problem of a result in double precision, and its surface in the units of that."""
+    if result.n_parameters > MOST_PARAMETERS:
+        raise ValueError(f"standard errors invert a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
+    settings = result.settings
+    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width, settings.amplitudes)
+    with precision(np.dtype(np.float64)):
+        prepared = prepare(result.data, model, np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
+        return prepared, prepared.scaling.surface_to_internal(result.surface)
 
 
 @jax.jit

@@ -1,7 +1,8 @@
 r"""What each component is worth: how much the cost would rise without it, the others adapting.
 
-From the quadratic model at a minimum, N = J^T J: taking amplitude a_k to zero while all else adapts costs a_k² / (2 [N^-1]_kk), which is
-the square of its Wald statistic over two. Of two components that stand in for each other either is worth nothing.
+From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 of component k, taking its amplitude a_k to zero, its centre and
+shape held and all else adapting, costs a_k^2 [C_k^-1]_aa / 2. Of two components that stand in for each other either is worth
+next to nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ def removal_losses(problem: SurfaceProblem, params: Array) -> Array:
     root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
     scaled = normal / (root[:, None] * root[None, :])
     inverse = jnp.linalg.inv(scaled + RIDGE * jnp.eye(len(root), dtype=root.dtype))
-    first = np.arange(parts.n_components) * parts.block_size
-    free = params[first]
+    count, size = parts.n_components, parts.block_size
+    index = np.arange(count)[:, None] * size + np.arange(size)
+    own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, 0, 0]
+    free, scale = params[index[:, 0]], root[index[:, 0]]
     change = parts.amplitude.value(free) / parts.amplitude.slope(free)
-    loss = 0.5 * (change * root[first]) ** 2 / jnp.maximum(jnp.diag(inverse)[first], 1e-30)
+    loss = 0.5 * (change * scale) ** 2 * jnp.maximum(own, 0)
     return jnp.where(parts.active & jnp.isfinite(loss), loss, jnp.where(parts.active, 0, jnp.inf))
 
 

@@ -165,3 +165,19 @@ def test_a_path_is_drawn_and_saved(tmp_path):
 def test_what_cannot_be_meant_is_refused(n_components, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         sf.fit(np.eye(12), n_components, **options)
+
+
+def test_worth_is_what_the_loss_of_a_component_costs():
+    """Against fits without each of them, the faintest last; and one too many is redundant, whichever it is."""
+    heights, _ = scene((44, 50), 3)
+    result = sf.fit(heights, 3, background=None)
+    assert not result.redundant.any()
+    lefts = [result.surface.component(np.delete(np.arange(3), k)) for k in range(3)]
+    rises = np.array([sf.fit(heights, 2, init=left, background=None).cost - result.cost for left in lefts])
+    assert (rises <= 1.02 * result.worth).all()  # what is left may go and take its place
+    assert rises[-1] == pytest.approx(result.worth[-1], rel=0.02)
+    twin = result.surface.component([0, 1, 2, 2])
+    halved = sf.GaussianSurface(twin.amplitudes * np.array([1, 1, 0.5, 0.5]), twin.centers, twin.covariances)
+    doubled = sf.fit(heights, 4, init=halved, background=None, solver=sf.LevenbergMarquardt(max_steps=0))
+    twins = np.linalg.norm(doubled.surface.centers - twin.centers[2], axis=1) < 1e-6
+    np.testing.assert_array_equal(doubled.redundant, twins)
