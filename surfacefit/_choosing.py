@@ -14,9 +14,9 @@ import numpy as np
 
 from ._criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
 from ._moves import Neighbourhood, apart, applied
+from ._pruning import without_least
 from ._status import Status
 from ._surface import GaussianSurface
-from ._usefulness import losses
 from ._workbench import Halt, State, Workbench
 
 FIRST_ROOM = 8
@@ -26,13 +26,9 @@ SETTLE = 60
 GROWTH_PATIENCE = 2
 DOWN_PATIENCE = 3
 ROUNDS = 3
-MOST_BY_INVERSE = 1500
 AT_ONCE = 0.04
 FEW = 16
 SPLITS = 16
-FAR = 3.0
-WIDE = 3.0
-LEAST = 128
 
 
 class Chosen(NamedTuple):
@@ -104,7 +100,7 @@ class Choice:
         failures, last = 0, self._judged(state)
         while state.size > 1 and failures < DOWN_PATIENCE:
             bench = self._bench(state.size)
-            blocks = self._without_least(bench, state, max(1, round(share * state.size)))
+            blocks = without_least(bench, state, max(1, round(share * state.size)))
             state = bench.refit(blocks, state.border, SETTLE)
             before, last = last, self._judged(state)
             failures = 0 if self._note(state) or last < before else failures + 1
@@ -118,17 +114,6 @@ class Choice:
         state = bench.refit(applied(state, apart(moves, some)), state.border, SETTLE)
         self._note(state)
         return state
-
-    def _without_least(self, bench: Workbench, state: State, some: int) -> np.ndarray:
-        if bench.prepared.planner is None and bench.parameterization.n_parameters <= MOST_BY_INVERSE:
-            worth = np.asarray(losses(bench.problem(state.size), bench.pack(state.blocks, state.border)))[: state.size]
-            return np.delete(state.blocks, far_apart(bench.surface(state), np.argsort(worth), some), axis=0)
-        flat = np.flatnonzero(bench.surface(state).principal_widths[:, -1] > WIDE * np.ptp(bench.points, axis=0).max())
-        if len(flat) and len(state.border) > bench.parameterization.n_shared:  # local refits hold the background that takes its place
-            return np.delete(state.blocks, flat[:1], axis=0)
-        around = Neighbourhood(bench, state)
-        moves = around.raced(around.removals(around.by_weight()[: max(LEAST, 8 * some)]))
-        return applied(state, apart(moves, some))
 
     def _bench(self, count: int) -> Workbench:
         """A bench with room for ``count`` components, and some more."""
@@ -159,14 +144,3 @@ class Choice:
 
     def _reached(self) -> bool:
         return self.auto.target is not None and self._key[0] == 0
-
-
-def far_apart(surface: GaussianSurface, order: np.ndarray, most: int) -> list[int]:
-    """Up to ``most`` of the components in an order, none within FAR widths of one before it: two may stand in for each other."""
-    chosen: list[int] = []
-    for k in order:
-        offsets = surface.centers[chosen] - surface.centers[k]
-        mean = surface.covariances[chosen] + surface.covariances[k]
-        if len(chosen) < most and np.all(np.einsum("ni,nij,nj->n", offsets, np.linalg.inv(mean), offsets) > FAR**2):
-            chosen.append(int(k))
-    return chosen

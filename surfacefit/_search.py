@@ -2,8 +2,8 @@
 
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
 relocations. The most promising moves are tried on the whole problem, several at once where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met and has not been at, else from the best with some
-components taken away and grown anew.
+When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from the best after some
+components were taken away and grown anew, or on a sample added and then as many of the least useful taken away.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import numpy as np
 from ._growth import grown
 from ._memory import MemoryShort
 from ._moves import Move, Neighbourhood, apart, applied
-from ._workbench import Enough, State, Workbench
+from ._pruning import without_least
+from ._workbench import Enough, State, Workbench, joined
 
 EXACT = 1e-12
 TRIES = 12
 STEPS = 80
 BETTER = 1e-3
 SETTLE = 40
-KICKS = 4
+KICKS = 3
+WALK = 0.15
 MANY = 64
 SPLITS = 128
 WORSE = 0.04
@@ -34,7 +36,7 @@ MOST = 256
 AT_ONCE = 0.1
 PAIRS = 24
 USES = 6
-PER_PARAMETER = 12
+PER_PARAMETER = 20
 
 
 def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[list[Move]]:
@@ -86,7 +88,8 @@ def _searched(bench: Workbench, state: State, rng: np.random.Generator, patience
             here = found[-1]
         else:
             near = [other for other in found if other.cost < (1 + WORSE) * best.cost and _level(other) not in seen]
-            here = near[rng.integers(len(near))] if near else kicked(bench, best, rng)
+            walk = near and (bench.whole is None or rng.random() < WALK)
+            here = near[rng.integers(len(near))] if walk else kicked(bench, best, rng)
         seen.add(_level(here))
         if _better(here, best):
             best = here
@@ -118,8 +121,28 @@ def steps_of(state: State) -> int:
 
 
 def kicked(bench: Workbench, best: State, rng: np.random.Generator) -> State:
-    """Another minimum, not too far: the best of KICKS, each with some components taken away and as many grown anew."""
-    return min((_regrown(bench, best, rng) for _ in range(KICKS)), key=lambda state: state.cost)
+    """Another minimum, not too far: the best of some, each with components taken away and as many grown anew, or on a sample the
+    other way round, which finds more but compiles for more components.
+    """
+    kick = _regrown if bench.whole is None else _overgrown
+    return min((kick(bench, best, rng) for _ in range(KICKS)), key=lambda state: state.cost)
+
+
+def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Some components more at peaks drawn at random, then as many away, the least useful first."""
+    bench.look()
+    wide = bench.roomier
+    some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
+    peaks = bench.peaks(bench.residuals(best), 2 * some) if some else []
+    if not peaks:
+        return best
+    drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)
+    added = bench.blocks(joined([peaks[n] for n in drawn]))
+    state = wide.refit(np.concatenate([best.blocks, added]), best.border, SETTLE // 4)
+    while state.size > best.size:
+        at_once = max(1, min(state.size - best.size, round(AT_ONCE * state.size)))
+        state = wide.refit(without_least(wide, state, at_once), state.border, SETTLE // 4)
+    return bench.refit(state.blocks, state.border, SETTLE)
 
 
 def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:

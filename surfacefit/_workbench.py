@@ -20,7 +20,7 @@ from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._jacobian import DenseEngine
 from ._local_refits import WINDOW
 from ._parameters import Parameterization
-from ._prepare import Prepared, components, precision, thinned
+from ._prepare import Prepared, component_capacity, components, precision, thinned
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
 from ._status import Status
@@ -31,7 +31,8 @@ from ._windows import Windows
 CHUNK = 10
 OUT_OF_REACH = 4.0
 SETTLED = 2e-4
-SAMPLED = 120
+SAMPLED = 80
+SAVED = 1.2
 
 
 class State(NamedTuple):
@@ -127,7 +128,7 @@ class Workbench:
         request, n_points = self.request, len(self.points)
         size = per_parameter * self.parameterization.n_parameters
         small = self.parameterization.n_parameters < SAMPLED
-        if self.prepared.planner is not None or small or 1.5 * size > n_points:
+        if self.prepared.planner is not None or small or SAVED * size > n_points:
             return None
         kept = np.zeros(n_points, bool)
         kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
@@ -140,6 +141,14 @@ class Workbench:
         """A state of another bench, with its cost here."""
         residuals = self.residuals(state)
         return state._replace(cost=0.5 * float(residuals @ residuals))
+
+    @cached_property
+    def roomier(self) -> Workbench:
+        """The same with room for a quarter more components; for the dense engine."""
+        prepared, count = self.prepared, self.request.n_components + max(1, self.request.n_components // 4)
+        parts = replace(self.parameterization, n_components=component_capacity(count))
+        model, problem = replace(prepared.model, n_components=count), replace(prepared.problem, parameterization=parts)
+        return Workbench(replace(prepared, model=model, problem=problem), replace(self.request, n_components=count), whole=self.root)
 
     def empty(self) -> State:
         """No components: the background at its start, a tied shape as on an even lattice."""
