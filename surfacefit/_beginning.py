@@ -21,7 +21,7 @@ from ._workbench import Halt, State, Workbench
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
-SHORT_SECONDS = 10.0
+SHORT_SECONDS = 8.0
 MOST_ROUNDS = 12
 LONG_PATIENCE = 10**9
 
