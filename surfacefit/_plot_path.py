@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def plot_path(path: ComponentPath) -> Figure:
     """RMSE and the criterion against the number of components; the chosen one is marked."""
     figure = empty_figure()
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
     figure.set_size_inches(9, 3.4)
     shown = ["rmse"] + [path.criterion] * (path.criterion != "rmse")
     for panel, name in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
@@ -32,5 +34,10 @@ def plot_path(path: ComponentPath) -> Figure:
             panel.set_yscale("log")
         if path.n_components.max() > 30:
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:.0f}")
+            panel.xaxis.set_minor_formatter("")
+        else:
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.legend(frameon=False)
     return figure
