@@ -43,6 +43,7 @@ def test_the_number_is_found_under_any_option(options):
     assert sf.fit(heights, "auto", background=None, **options).n_components == 5
 
 
+@pytest.mark.slow
 def test_scattered_and_masked_points():
     heights, _ = scene((44, 50), 4)
     points = np.argwhere(np.ones(heights.shape, bool)).astype(float)
@@ -53,7 +54,7 @@ def test_scattered_and_masked_points():
     assert sf.fit(spoiled, background=None).n_components == 4
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aicc", "held_out"])
+@pytest.mark.parametrize("criterion", ["bic", "aicc", pytest.param("held_out", marks=pytest.mark.slow)])
 def test_criteria_agree_where_the_number_is_plain(criterion):
     heights, _ = scene((44, 50), 4)
     result = sf.fit(heights, sf.AutoComponents(criterion, block=3), background=None)

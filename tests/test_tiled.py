@@ -209,6 +209,7 @@ def noisy_hills(shape=(60, 70), count=6, noise=0.02, seed=3):
     return (heights + noise * rng.normal(size=len(index))).reshape(shape), truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(slack=0.0, max_steps=200), sf.Adam(max_steps=150)])
 def test_fits_from_one_start_end_at_one_cost(solver):
     heights, truth = noisy_hills()
