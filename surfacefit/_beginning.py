@@ -93,5 +93,5 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:
     """Seconds to search, and rounds without a better state after which it ends."""
     if plan.search is None:
-        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, 2 + state.size // 4)
+        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, (state.size - 4) // 2 - 1))
     return plan.search, LONG_PATIENCE

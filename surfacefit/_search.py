@@ -45,7 +45,7 @@ def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[lis
     few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
     losses = around.raced(around.removals(few))
     gains = around.raced(around.additions(8 + count // 8, around.by_misfit(few)[:SPLITS]))
-    pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))]
+    pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(min(PAIRS, 2 * count), count // 4))]
     thrown = rng.choice(count, min(count, SHUFFLES), replace=False)
     shuffles = around.raced(around.shuffles(thrown, float(rng.choice(STRENGTHS)), rng))
     moves = around.raced(pairs) + [move for move in shuffles if not around.came_back(move)]

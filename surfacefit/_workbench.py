@@ -17,7 +17,6 @@ from jax import Array
 
 from ._compile import quick_jit
 from ._initial import STARTS, Peak, StartRequest, find_peaks
-from ._jacobian import DenseEngine
 from ._local_refits import WINDOW
 from ._parameters import Parameterization
 from ._prepare import Prepared, component_capacity, components, precision, thinned
@@ -178,10 +177,10 @@ class Workbench:
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
-        problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
         if not state.size:
-            problem, params = self._bare(problem), params[len(params) - len(state.border) :]
-        elif self.prepared.planner is not None:
+            return self._above_background(state)
+        problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
+        if self.prepared.planner is not None:
             problem = self.prepared.planner(problem, params, params)
         return self.prepared.by_point(_residuals(problem, params)).astype(float)
 
@@ -245,9 +244,11 @@ class Workbench:
         active = replace(self.parameterization, n_active=jnp.asarray(float(count), dtype))
         return replace(self.prepared.problem, parameterization=active)
 
-    def _bare(self, problem: SurfaceProblem) -> SurfaceProblem:
-        """Without components, hence without a plan."""
-        return replace(problem, parameterization=replace(problem.parameterization, n_components=0), engine=DenseEngine())
+    def _above_background(self, state: State) -> np.ndarray:
+        """w (b - z) at the data's points (N,)."""
+        problem, parts = self.prepared.problem, self.parameterization
+        background = parts.background.with_vector(jnp.asarray(state.border[parts.n_shared :], parts.floor.dtype))
+        return self.prepared.by_point(problem.weights * (background(problem.points) - problem.heights)).astype(float)
 
     def _unpacked(self, cost: float, params: Array, count: int) -> State:
         flat, parts = np.asarray(params, float), self.parameterization
