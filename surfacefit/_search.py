@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from ._growth import grown
+from ._initial import STARTS
 from ._memory import MemoryShort
 from ._moves import Move, Neighbourhood, apart, applied
 from ._pruning import without_least
@@ -27,6 +29,8 @@ BETTER = 1e-3
 SETTLE = 40
 KICKS = 3
 WALK = 0.15
+PATIENT = 2
+RESTARTS = 4.0
 MANY = 64
 SPLITS = 128
 WORSE = 0.04
@@ -88,8 +92,8 @@ def _searched(bench: Workbench, state: State, rng: np.random.Generator, patience
             here = found[-1]
         else:
             near = [other for other in found if other.cost < (1 + WORSE) * best.cost and _level(other) not in seen]
-            walk = near and (bench.whole is None or rng.random() < WALK)
-            here = near[rng.integers(len(near))] if walk else kicked(bench, best, rng)
+            walk = near and rng.random() < WALK
+            here = near[rng.integers(len(near))] if walk else kicked(bench, best, rng, failures)
         seen.add(_level(here))
         if _better(here, best):
             best = here
@@ -120,12 +124,22 @@ def steps_of(state: State) -> int:
     return STEPS if state.size <= MANY else STEPS // 4
 
 
-def kicked(bench: Workbench, best: State, rng: np.random.Generator) -> State:
-    """Another minimum, not too far: the best of some, each with components taken away and as many grown anew, or on a sample the
-    other way round, which finds more but compiles for more components.
+def kicked(bench: Workbench, best: State, rng: np.random.Generator, failures: int) -> State:
+    """Another minimum, not too far: the best of some, each with components taken away and as many grown anew, or the other way
+    round, which finds more but compiles for more components: on a sample, and where the first rounds have not helped; then also
+    anywhere.
     """
-    kick = _regrown if bench.whole is None else _overgrown
+    kick = _regrown if bench.whole is None and failures <= PATIENT else _overgrown
+    if failures > PATIENT and rng.random() < min(0.4, RESTARTS / best.size):
+        kick = _restarted
     return min((kick(bench, best, rng) for _ in range(KICKS)), key=lambda state: state.cost)
+
+
+def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Somewhere else altogether: a random start."""
+    bench.look()
+    surface = STARTS["random"](replace(bench.request, rng=rng))
+    return bench.refit(bench.blocks(surface), best.border, STEPS)
 
 
 def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:

@@ -93,7 +93,8 @@ def rough():
 
 def test_search_is_never_worse_than_its_start_and_often_better(rough):
     start = sf.fit(rough, 9, background=None, init="grid")
-    searched = sf.fit(rough, 9, background=None, init=start.surface, search=2.0)
+    sf.fit(rough, 9, background=None, init=start.surface, search=0.5)  # compiles
+    searched = sf.fit(rough, 9, background=None, init=start.surface, search=3.0)
     assert searched.cost <= start.cost * (1 + 1e-9)
     assert searched.rmse < 0.95 * start.rmse
     assert searched.rmse < 0.98 * sf.fit(rough, 9, background=None, init=start.surface).rmse
