@@ -92,18 +92,19 @@ class Choice:
             if not len(blocks):
                 break
             state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
-            failures = 0 if self._note(state) else failures + 1
+            failures = 0 if self._note(state, self._entry(state)) else failures + 1
         return state
 
     def _down(self, state: State, share: float) -> None:
         """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for some rounds."""
-        failures, last = 0, self._judged(state)
+        failures, last = 0, self.auto.key(self._entry(state))
         while state.size > 1 and failures < DOWN_PATIENCE:
             bench = self._bench(state.size)
             blocks = without_least(bench, state, max(1, round(share * state.size)))
             state = bench.refit(blocks, state.border, SETTLE)
-            before, last = last, self._judged(state)
-            failures = 0 if self._note(state) or last < before else failures + 1
+            entry = self._entry(state)
+            before, last = last, self.auto.key(entry)
+            failures = 0 if self._note(state, entry) or last < before else failures + 1
 
     def _up(self, state: State) -> State:
         """A component more (or some, of many), by what they win at peaks and as halves of those that are there."""
@@ -112,7 +113,7 @@ class Choice:
         around = Neighbourhood(bench, state)
         moves = around.raced(around.additions(4 + some, around.by_misfit(np.arange(state.size))[:SPLITS]))
         state = bench.refit(applied(state, apart(moves, some)), state.border, SETTLE)
-        self._note(state)
+        self._note(state, self._entry(state))
         return state
 
     def _bench(self, count: int) -> Workbench:
@@ -123,9 +124,9 @@ class Choice:
             self._benches[room].make_room()
         return self._benches[room]
 
-    def _note(self, state: State) -> bool:
+    def _note(self, state: State, entry: Entry) -> bool:
         """Whether this state is the best so far. Raises Halt where the fit must end."""
-        bench, entry = self._bench(state.size), self._entry(state)
+        bench = self._bench(state.size)
         self.log.note(entry, self.auto)
         better = self.auto.key(entry) < self._key
         if better:
@@ -133,9 +134,6 @@ class Choice:
         bench.best = self.best
         bench.look()
         return better
-
-    def _judged(self, state: State) -> tuple[float, float]:
-        return self.auto.key(self._entry(state))
 
     def _entry(self, state: State) -> Entry:
         bench = self._bench(state.size)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import finite, first_index, real_array
+from ._compile import rounded_up
 from ._expectation_maximization import Cloud, Mixture
 from ._singularities import n_distinct
 
@@ -138,7 +139,7 @@ def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: An
     Sizes are rounded up a little, so that a like number of points compiles nothing new.
     """
     most = 1 << max(8, (CHUNK_ELEMENTS // n_components).bit_length() - 1)
-    size = min(most, _rounded_up(len(points)))
+    size = min(most, rounded_up(len(points)))
     n_chunks = -(-len(points) // size)
     spare = n_chunks * size - len(points)
     laid = np.pad(points, [(0, spare), (0, 0)], mode="edge").reshape(n_chunks, size, -1)
@@ -158,13 +159,6 @@ def definite(forms: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(forms / outer)
     raised = np.einsum("kia,ka,kja->kij", vectors, np.maximum(values, DEFINITE), vectors) * outer
     return np.where((values[:, 0] < DEFINITE)[:, None, None], _symmetric(raised), forms)
-
-
-def _rounded_up(count: int) -> int:
-    """Powers of two up to 512, then eight sizes an octave."""
-    octave = 1 << max(5, (count - 1).bit_length())
-    unit = octave if octave <= 512 else octave // 16
-    return -(-count // unit) * unit
 
 
 def _symmetric(forms: np.ndarray) -> np.ndarray:

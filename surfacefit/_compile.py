@@ -11,6 +11,13 @@ import jax
 QUICK = {"xla_cpu_use_fusion_emitters": False}
 
 
+def rounded_up(count: int) -> int:
+    """The next of a few sizes, so that a like number compiles nothing new: powers of two up to 512, then eight an octave."""
+    octave = 1 << max(5, (count - 1).bit_length())
+    unit = octave if octave <= 512 else octave // 16
+    return -(-count // unit) * unit
+
+
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.jit`, with the options under which XLA compiles a solver's many small loops fastest on a CPU.
 

@@ -15,6 +15,7 @@ from ._compile import quick_jit
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
 from ._report import WIDTH as COLUMNS
 from ._report import number
+from ._surface import with_last_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
 
 def evaluated(mixture: MixtureResult, function: Callable[..., Any], points: Any) -> np.ndarray:
     """A pure function of points (n, d) and a mixture, (..., n), at a user's points (..., d), in float64 and in chunks."""
-    given = np.asarray(real_array("points", points), np.float64)
-    if mixture.n_dim == 1 and (given.ndim == 0 or given.shape[-1] != 1):
-        given = given[..., None]
-    if given.ndim == 0 or given.shape[-1] != mixture.n_dim:
-        raise ValueError(f"`points` must have a last axis of length {mixture.n_dim} (one coordinate a dimension), got shape {given.shape}")
+    given = with_last_axis(np.asarray(real_array("points", points), np.float64), mixture.n_dim)
     flat = finite("points", given.reshape(-1, mixture.n_dim))
     if len(flat) == 0:
         raise ValueError(f"`points` must not be empty, got shape {np.shape(points)}")

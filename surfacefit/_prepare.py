@@ -13,7 +13,7 @@ import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import LOW, MIDDLE, NoBackground, background_start, continued
-from ._compile import quick_jit
+from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._engines import Dense, EngineChoice
@@ -191,13 +191,9 @@ def _weight_unit(data: SurfaceData) -> float:
 def capacity(n_points: int) -> int:
     """Points to make room for: a few sizes for small maps, so that the next one of about this size compiles nothing.
 
-    Powers of two up to 512, then eight sizes an octave up to 8192; above, running outweighs compiling.
+    Above 8192, running outweighs compiling.
     """
-    if n_points > 8192:
-        return n_points
-    octave = 1 << max(5, (n_points - 1).bit_length())
-    unit = octave if octave <= 512 else octave // 16
-    return -(-n_points // unit) * unit
+    return n_points if n_points > 8192 else rounded_up(n_points)
 
 
 def _padded(array: np.ndarray, spare: int) -> np.ndarray:

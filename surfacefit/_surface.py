@@ -102,8 +102,8 @@ class GaussianSurface:
         """Heights (...) at points (..., d); for d = 1 a plain array (...) of positions will do."""
         n_dim = np.shape(self.centers)[-1]
         if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((self, points))):
-            return evaluate(self, _with_last_axis(jnp.asarray(points), n_dim))
-        return _evaluate_numpy(self, _with_last_axis(np.asarray(points, np.float64), n_dim))
+            return evaluate(self, with_last_axis(jnp.asarray(points), n_dim))
+        return _evaluate_numpy(self, with_last_axis(np.asarray(points, np.float64), n_dim))
 
     @property
     def n_components(self) -> int:
@@ -190,7 +190,7 @@ def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_di
     return GaussianSurface(amplitudes, centers, covariances, surface.background)
 
 
-def _with_last_axis(points: Any, n_dim: int) -> Any:
+def with_last_axis(points: Any, n_dim: int) -> Any:
     if n_dim == 1 and (points.ndim == 0 or points.shape[-1] != 1):
         points = points[..., None]
     if points.ndim == 0 or points.shape[-1] != n_dim:
