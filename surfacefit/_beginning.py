@@ -22,7 +22,7 @@ from ._workbench import Halt, State, Workbench
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 SHORT_SECONDS = 8.0
-MOST_ROUNDS = 12
+MOST_ROUNDS, FEW = 12, 8
 LONG_PATIENCE = 10**9
 
 
@@ -93,5 +93,5 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:
     """Seconds to search, and rounds without a better state after which it ends."""
     if plan.search is None:
-        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, (state.size - 4) // 2 - 1))
+        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, 2 * (state.size - FEW)))
     return plan.search, LONG_PATIENCE

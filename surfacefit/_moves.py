@@ -114,7 +114,7 @@ class Neighbourhood:
         """Moves from the candidates that win most after a few steps, refitted further."""
         self.bench.look()
         first = self.refitted(candidates, FEW_STEPS)
-        return self.refitted([move.candidate for move in first[: max(8, round(SHARE * len(first)))]], STEPS)
+        return self.refitted([move.candidate for move in first[: max(4, round(SHARE * len(first)))]], STEPS)
 
     def refitted(self, candidates: list[Candidate], steps: int) -> list[Move]:
         """Moves from candidates, the most winning first."""

@@ -2,35 +2,26 @@
 
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
 relocations. The most promising moves are tried on the whole problem, several at once where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from the best after some
-components were taken away and grown anew, or on a sample added and then as many of the least useful taken away.
+When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that `_kicks` leads to.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
 
-from ._growth import grown
-from ._initial import STARTS
+from ._kicks import SETTLE, Minima, better, kicked
 from ._memory import MemoryShort
 from ._moves import Move, Neighbourhood, apart, applied
-from ._pruning import without_least
-from ._workbench import Enough, State, Workbench, joined
+from ._workbench import Enough, State, Workbench
 
 EXACT = 1e-12
 TRIES = 12
 STEPS = 80
-BETTER = 1e-3
-SETTLE = 40
-KICKS = 3
 WALK = 0.15
-PATIENT = 2
-RESTARTS = 4.0
 MANY = 64
 SPLITS = 128
 WORSE = 0.04
@@ -69,35 +60,40 @@ def search(bench: Workbench, state: State, rng: np.random.Generator, patience: i
     bench.search_until = deadline
     sample = bench.sampled(PER_PARAMETER)
 
-    def keep(found: State) -> bool:
-        return bench.keep(found if sample is None else bench.refit(found.blocks, found.border, SETTLE))
+    def keep(found: State) -> None:
+        bench.keep(found if sample is None else bench.refit(found.blocks, found.border, SETTLE))
 
     try:
-        small = sample or bench
-        _searched(small, small.refit(state.blocks, state.border, SETTLE), rng, patience, keep)
-    except Enough:
-        pass
+        with suppress(Enough):
+            small = sample or bench
+            met = Minima(small.refit(state.blocks, state.border, SETTLE))
+            with suppress(Enough):
+                _searched(small, met, rng, patience, keep)
+            keep(met.best)
     finally:
         bench.search_until = float("inf")
 
 
-def _searched(bench: Workbench, state: State, rng: np.random.Generator, patience: int, keep: Callable[[State], bool]) -> None:
-    best = here = state
-    keep(state)
-    failures, seen, exact = 0, {_level(state)}, EXACT * bench.empty().cost
-    while failures < patience and best.cost > exact:
-        found = _tried(bench, here, rng)
+def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[State], None]) -> None:
+    """Shows ``keep`` the best where a climb has ended, or of all points as soon as there is one."""
+    here = kept = met.best
+    failures, exact = 0, EXACT * bench.empty().cost
+    while failures < patience and met.best.cost > exact:
+        before, found = met.best, _tried(bench, here, rng)
+        near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.knows(other)]
+        met.add(found)
         failures += 1
-        if found and _better(found[-1], here):
+        climbed = bool(found) and better(found[-1], here)
+        if kept is not met.best and not (climbed and bench.whole):
+            kept = met.best
+            keep(kept)
+        if climbed:
             here = found[-1]
-        else:
-            near = [other for other in found if other.cost < (1 + WORSE) * best.cost and _level(other) not in seen]
-            walk = near and rng.random() < WALK
-            here = near[rng.integers(len(near))] if walk else kicked(bench, best, rng, failures)
-        seen.add(_level(here))
-        if _better(here, best):
-            best = here
-            failures = 0 if keep(best) else failures
+        elif failures < patience:
+            here = near[rng.integers(len(near))] if near and rng.random() < WALK else kicked(bench, met, rng, failures)
+        met.go(here)
+        if better(met.best, before):
+            failures = 0
 
 
 def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[State]:
@@ -109,68 +105,14 @@ def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[Stat
             found.append(bench.refit(applied(here, moves), here.border, steps_of(here), target=here.cost))
         except MemoryShort:  # components may have grown too wide for it; the next trial may not
             continue
-        if _better(found[-1], here):
+        if better(found[-1], here):
             break
     return found
-
-
-def _level(state: State) -> int:
-    """States of nearly the same cost are taken for the same."""
-    return round(math.log(min(max(state.cost, 1e-300), 1e300)) / (2 * BETTER))
 
 
 def steps_of(state: State) -> int:
     """Joint steps for a trial: fewer where each is long, and where many moves are tried at once."""
     return STEPS if state.size <= MANY else STEPS // 4
-
-
-def kicked(bench: Workbench, best: State, rng: np.random.Generator, failures: int) -> State:
-    """Another minimum, not too far: the best of some, each with components taken away and as many grown anew, or the other way
-    round, which finds more but compiles for more components: on a sample, and where the first rounds have not helped; then also
-    anywhere.
-    """
-    kick = _regrown if bench.whole is None and failures <= PATIENT else _overgrown
-    if failures > PATIENT and rng.random() < min(0.4, RESTARTS / best.size):
-        kick = _restarted
-    return min((kick(bench, best, rng) for _ in range(KICKS)), key=lambda state: state.cost)
-
-
-def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
-    """Somewhere else altogether: a random start."""
-    bench.look()
-    surface = STARTS["random"](replace(bench.request, rng=rng))
-    return bench.refit(bench.blocks(surface), best.border, STEPS)
-
-
-def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
-    """Some components more at peaks drawn at random, then as many away, the least useful first."""
-    bench.look()
-    wide = bench.roomier
-    some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
-    peaks = bench.peaks(bench.residuals(best), 2 * some) if some else []
-    if not peaks:
-        return best
-    drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)
-    added = bench.blocks(joined([peaks[n] for n in drawn]))
-    state = wide.refit(np.concatenate([best.blocks, added]), best.border, SETTLE // 4)
-    while state.size > best.size:
-        at_once = max(1, min(state.size - best.size, round(AT_ONCE * state.size)))
-        state = wide.refit(without_least(wide, state, at_once), state.border, SETTLE // 4)
-    return bench.refit(state.blocks, state.border, SETTLE)
-
-
-def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
-    bench.look()
-    lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
-    left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
-    if left.size:
-        left = bench.refit(left.blocks, left.border, SETTLE // 4)
-    again = grown(bench, left, best.size)
-    return bench.refit(again.blocks, again.border, SETTLE)
-
-
-def _better(a: State, b: State) -> bool:
-    return a.cost < (1 - BETTER) * b.cost
 
 
 def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Move, Move]]:

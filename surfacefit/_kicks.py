@@ -1,0 +1,149 @@
+"""Kicks: ways out of a minimum from which no single move leads, each to another minimum not too far away.
+
+Two minima may be spliced along a line, which keeps what is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995) 288);
+components may be taken away and as many grown anew, or added first and then as many of the least useful taken away; and where
+little helps, a random start is as good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ._growth import grown
+from ._initial import STARTS
+from ._pruning import without_least
+from ._workbench import State, Workbench, joined
+
+BETTER = 1e-3
+SETTLE = 40
+KICKS = 4
+PATIENT = 2
+RESTARTS = 4.0
+RESTART_STEPS = 80
+SPLICED = 0.3
+AT_ONCE = 0.1
+KEPT = 8
+NEAR = 0.06
+
+
+def better(a: State, b: State) -> bool:
+    return a.cost < (1 - BETTER) * b.cost
+
+
+@dataclass(eq=False)
+class Minima:
+    """The best state met, some others nearly as good, and where the search has been.
+
+    States of nearly the same cost are taken for the same.
+    """
+
+    best: State
+    others: dict[int, State] = field(default_factory=dict)
+    _been: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.go(self.best)
+
+    def add(self, states: Iterable[State]) -> None:
+        for state in states:
+            self.best = state if better(state, self.best) else self.best
+            level = _level(state)
+            if level not in self.others or state.cost < self.others[level].cost:
+                self.others[level] = state
+        near = [level for level in sorted(self.others) if self.others[level].cost < (1 + NEAR) * self.best.cost]
+        self.others = {level: self.others[level] for level in near[:KEPT]}
+
+    def go(self, state: State) -> None:
+        """The search goes on from there."""
+        self.add([state])
+        self._been.add(_level(state))
+
+    def knows(self, state: State) -> bool:
+        return _level(state) in self._been
+
+    def partner(self, rng: np.random.Generator) -> State | None:
+        """One of the others, if there is one."""
+        levels = [level for level in self.others if level != _level(self.best)]
+        return self.others[levels[rng.integers(len(levels))]] if levels else None
+
+
+def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: int) -> State:
+    """The best that KICKS kicks in turn lead to; each that finds a better state begins them anew from there.
+
+    Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
+    have not helped; then kicks lead anywhere, too.
+    """
+    anywhere = failures > PATIENT and rng.random() < min(0.4, RESTARTS / met.best.size)
+    near = _regrown if bench.whole is None and failures <= PATIENT else _overgrown
+    states: list[State] = []
+    while len(states) < KICKS:
+        before, partner = met.best, met.partner(rng)
+        if anywhere:
+            state = _restarted(bench, before, rng)
+        elif partner is not None and rng.random() < SPLICED:
+            state = _spliced(bench, before, partner, rng)
+        else:
+            state = near(bench, before, rng)
+        met.add([state])
+        states = [*states, state] if met.best is before else []
+    fresh = [state for state in states if not met.knows(state)]
+    return met.best if not met.knows(met.best) else min(fresh or states, key=lambda state: state.cost)
+
+
+def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generator) -> State:
+    """The components of one on one side of a line, those of the other on the other side, refitted together."""
+    bench.look()
+    mine, theirs = bench.surface(one).centers, bench.surface(other).centers
+    direction = rng.normal(size=mine.shape[1]) / np.maximum(np.ptp(mine, axis=0), np.finfo(float).tiny)
+    mine, theirs = mine @ direction, theirs @ direction
+    along = np.sort(np.concatenate([mine, theirs]))
+    lines = (along[1:] + along[:-1]) / 2
+    n_mine, n_theirs = np.searchsorted(np.sort(mine), lines), other.size - np.searchsorted(np.sort(theirs), lines)
+    fits = np.flatnonzero((n_mine + n_theirs == one.size) & (n_mine > 0) & (n_theirs > 0))
+    if not len(fits):
+        return one
+    line = lines[rng.choice(fits)]
+    return bench.refit(np.concatenate([one.blocks[mine < line], other.blocks[theirs >= line]]), one.border, SETTLE)
+
+
+def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Somewhere else altogether: a random start."""
+    bench.look()
+    surface = STARTS["random"](replace(bench.request, rng=rng))
+    return bench.refit(bench.blocks(surface), best.border, RESTART_STEPS)
+
+
+def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Some components more at peaks drawn at random, then as many away, the least useful first."""
+    bench.look()
+    wide = bench.roomier
+    some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
+    peaks = bench.peaks(bench.residuals(best), 2 * some) if some else []
+    if not peaks:
+        return best
+    drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)
+    added = bench.blocks(joined([peaks[n] for n in drawn]))
+    state = wide.refit(np.concatenate([best.blocks, added]), best.border, SETTLE // 4)
+    while state.size > best.size:
+        at_once = max(1, min(state.size - best.size, round(AT_ONCE * state.size)))
+        state = wide.refit(without_least(wide, state, at_once), state.border, SETTLE // 4)
+    return bench.refit(state.blocks, state.border, SETTLE)
+
+
+def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+    """Some components away, and as many grown anew."""
+    bench.look()
+    lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
+    left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
+    if left.size:
+        left = bench.refit(left.blocks, left.border, SETTLE // 4)
+    again = grown(bench, left, best.size)
+    return bench.refit(again.blocks, again.border, SETTLE)
+
+
+def _level(state: State) -> int:
+    return round(math.log(min(max(state.cost, 1e-300), 1e300)) / (2 * BETTER))

@@ -1,0 +1,81 @@
+"""Kicks: what is good in two minima comes together, and what was met is remembered."""
+
+import numpy as np
+
+import surfacefit as sf
+from surfacefit._data import grid_data
+from surfacefit._engines import EngineChoice
+from surfacefit._fitting import Running, _request
+from surfacefit._kicks import KEPT, Minima, _spliced, better
+from surfacefit._prepare import Model, precision, prepare
+from surfacefit._workbench import State, Workbench
+
+CENTERS = np.array([[8.0, 8.0], [8.0, 40.0], [24.0, 8.0], [24.0, 40.0]])
+
+
+def state(cost):
+    return State(cost, np.zeros((2, 6)), np.zeros(0))
+
+
+def surface(centers):
+    return sf.GaussianSurface(np.full(len(centers), 2.0), centers, np.tile(4.0 * np.eye(2), (len(centers), 1, 1)))
+
+
+def workbench(heights, count):
+    dtype = np.dtype(np.float64)
+    data = grid_data(heights, None, None, None, False)
+    running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
+    prepared = prepare(data, Model(count, None, "full", 0.25), dtype, EngineChoice(None))
+    return Workbench(prepared, _request(prepared, running))
+
+
+def test_a_splice_takes_the_good_half_of_either():
+    """Two components of four sit double on a bump: on the left in one minimum, on the right in the other."""
+    heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
+    with precision(np.dtype(np.float64)):
+        bench = workbench(heights, 4)
+
+        def stuck(rows):
+            centers = CENTERS[rows] + np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+            return bench.refit(bench.blocks(bench.prepared.scaling.surface_to_internal(surface(centers))), np.zeros(0), 60)
+
+        one, other = stuck([0, 0, 1, 3]), stuck([0, 2, 1, 1])
+        rng = np.random.default_rng(0)
+        costs = [_spliced(bench, *pair, rng).cost for pair in ((one, other), (other, one)) * 8]
+        exact = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS))))
+        empty = bench.empty()
+    assert min(one.cost, other.cost) > 0.01 * empty.cost
+    assert exact.cost < 1e-12 * empty.cost
+    assert min(costs) < 1e-6 * one.cost
+
+
+def test_minima_keep_the_best_and_a_few_that_are_near():
+    met = Minima(state(1.0))
+    met.add(state(cost) for cost in (1.5, *np.linspace(1.0, 1.055, 2 * KEPT)))
+    assert met.best.cost == 1.0
+    assert len(met.others) == KEPT
+    assert max(other.cost for other in met.others.values()) < 1.06
+    met.add([state(0.9)])
+    assert met.best.cost == 0.9
+    assert [other.cost for other in met.others.values()] == [0.9]
+
+
+def test_states_of_nearly_the_same_cost_are_one():
+    met = Minima(state(1.0))
+    assert met.knows(state(1.0002))
+    assert not met.knows(state(1.02))
+    met.go(state(1.02))
+    assert met.knows(state(1.02))
+    assert met.best.cost == 1.0
+    assert not better(state(0.9995), met.best)
+    assert met.partner(np.random.default_rng(0)).cost == 1.02
+
+
+def test_a_minimum_alone_has_no_partner():
+    assert Minima(state(1.0)).partner(np.random.default_rng(0)) is None
+
+
+def test_a_cost_of_zero_is_a_minimum_too():
+    met = Minima(state(0.0))
+    met.add([state(np.inf), state(1e-320)])
+    assert met.best.cost == 0.0
