@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,9 +11,8 @@ import numpy as np
 from ._checks import finite, real_array
 from ._cloud import packed, to_device
 from ._compile import quick_jit
+from ._layout import Summary, number
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
-from ._report import WIDTH as COLUMNS
-from ._report import number
 from ._surface import with_last_axis
 
 if TYPE_CHECKING:
@@ -43,20 +41,12 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return _COMPILED.setdefault(function, quick_jit(function))
 
 
-def summary(mixture: MixtureResult, n_rows: int = 10) -> str:
-    """Facts in two columns, then the components of largest weight as a table."""
-    lines = [f"surfacefit: mixture of {mixture.n_components} Gaussians in {mixture.n_dim}-D".center(COLUMNS).rstrip(), "=" * COLUMNS]
-    facts = _facts(mixture)
-    label = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        lines += wrap(value, COLUMNS, initial_indent=f"{name:<{label}}  ", subsequent_indent=" " * (label + 2), break_on_hyphens=False)
-    header, rows = _components(mixture, n_rows)
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines += ["-" * COLUMNS]
-    lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    hidden = mixture.n_components - len(rows)
-    lines += [f"... and {hidden} lighter components"] if hidden > 0 else []
-    return "\n".join([*lines, "=" * COLUMNS])
+def summary(mixture: MixtureResult, n_rows: int = 10) -> Summary:
+    """Facts, then the components of largest weight."""
+    hidden = mixture.n_components - n_rows
+    rest = f"... and {hidden} lighter components" if hidden > 0 else ""
+    title = f"surfacefit: mixture of {mixture.n_components} Gaussians in {mixture.n_dim}-D"
+    return Summary(title, _facts(mixture), *_components(mixture, n_rows), rest)
 
 
 def _facts(mixture: MixtureResult) -> list[tuple[str, str]]:

@@ -1,54 +1,28 @@
-"""A result as text and as HTML. The numbers are gathered once, as rows; the two forms only lay them out."""
+"""What the summary of a fit says."""
 
 from __future__ import annotations
 
-from html import escape
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._criteria import LABELS
+from ._layout import Summary, number
 
 if TYPE_CHECKING:
     from ._result import FitResult
 
-WIDTH = 78
+NAMED = 8
 
 
-def summary(result: FitResult, n_rows: int = 10) -> str:
-    """Facts in two columns, then the largest components as a table."""
-    facts = _facts(result)
-    label = max(len(name) for name, _ in facts)
-    lines = [f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D".center(WIDTH).rstrip(), "=" * WIDTH]
-    for name, value in facts:
-        lines += wrap(value, WIDTH, initial_indent=f"{name:<{label}}  ", subsequent_indent=" " * (label + 2), break_on_hyphens=False)
-    header, rows = _components(result, n_rows)
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines += ["-" * WIDTH]
-    lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    lines += _rest(result, n_rows)
-    return "\n".join([*lines, "=" * WIDTH])
-
-
-def summary_html(result: FitResult, n_rows: int = 10) -> str:
-    """The same for notebooks."""
-    header, rows = _components(result, n_rows)
-    facts = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
-        for name, value in _facts(result)
+def summary(result: FitResult, n_rows: int = 10) -> Summary:
+    """Facts, then the components of largest volume."""
+    hidden = result.n_components - n_rows
+    rest = f"... and {hidden} smaller components" if hidden > 0 else ""
+    return Summary(
+        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D", _facts(result), *_components(result, n_rows), rest
     )
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    rest = "".join(f"<p>{escape(line)}</p>" for line in _rest(result, n_rows))
-    title = f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D"
-    return f"<div><b>{title}</b><table>{facts}</table><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
-
-
-def number(value: float) -> str:
-    """Five significant digits, without a minus sign on zero."""
-    return f"{value + 0.0:.5g}"
 
 
 def _facts(result: FitResult) -> list[tuple[str, str]]:
@@ -65,6 +39,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
+        *_floor(result),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
@@ -76,6 +51,15 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
         return []
     tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
     return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
+
+
+def _floor(result: FitResult) -> list[tuple[str, str]]:
+    """Which components are as narrow as they may be."""
+    which = np.flatnonzero(result.at_floor)
+    if not len(which):
+        return []
+    named = ", ".join(str(k) for k in which[:NAMED]) + (f" and {len(which) - NAMED} more" if len(which) > NAMED else "")
+    return [("at min_width", f"component{'s' * (len(which) > 1)} {named}: not resolved by the sampling")]
 
 
 def _background(result: FitResult) -> str:
@@ -102,8 +86,3 @@ def _components(result: FitResult, n_rows: int) -> tuple[list[str], list[list[st
         columns.append(np.degrees(surface.orientation)[:, None].round(6) % 180)
     table = np.hstack(columns)[:n_rows]
     return header, [[str(k), *(number(value) for value in row)] for k, row in enumerate(table)]
-
-
-def _rest(result: FitResult, n_rows: int) -> list[str]:
-    hidden = result.n_components - n_rows
-    return [f"... and {hidden} smaller components"] if hidden > 0 else []

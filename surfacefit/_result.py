@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+AT_FLOOR = 0.01
+
+
 @dataclass(frozen=True)
 class Timings:
     """Seconds: preparing data and start, compiling, running compiled steps, and all together."""
@@ -163,11 +166,27 @@ class FitResult:
     def redundant(self) -> np.ndarray:
         """Which components (K,) the data do not call for: without that one the BIC would be lower.
 
-        More than one may be so only because of each other: take one away, fit again, and look again; ``n_components="auto"`` does.
+        More than one may be so only because of each other: `merged` takes one away, fits again, and looks again.
         """
         from ._uncertainty import redundant
 
         return redundant(self)
+
+    @cached_property
+    def at_floor(self) -> np.ndarray:
+        """Which components (K,) ``min_width`` keeps from being narrower: peaks that the sampling does not resolve, or noise."""
+        widths = np.diagonal(np.linalg.cholesky(self.surface.covariances), axis1=1, axis2=2)
+        floor = self.settings.min_width * self.data.spacing
+        lowest = floor.max() if self.settings.covariance_type == "spherical" else floor
+        return np.asarray((widths < (1 + AT_FLOOR) * lowest).any(axis=1))
+
+    def merged(self) -> FitResult:
+        """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same volume, mean and
+        covariance, then all are refitted, as long as the BIC falls. The result itself if there is nothing to merge.
+        """
+        from ._merging import merged
+
+        return merged(self)
 
     @cached_property
     def _fitted(self) -> np.ndarray:
@@ -177,7 +196,7 @@ class FitResult:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
         from ._report import summary
 
-        return summary(self, n_rows)
+        return summary(self, n_rows).text()
 
     def __str__(self) -> str:
         return self.summary()
@@ -186,9 +205,9 @@ class FitResult:
         return f"<FitResult: K={self.n_components}, rmse={self.rmse:.4g}, {self.status.name.lower()}, {self.steps} steps>"
 
     def _repr_html_(self) -> str:
-        from ._report import summary_html
+        from ._report import summary
 
-        return summary_html(self)
+        return summary(self).html()
 
     def plot(self, *, ellipses: bool | None = None) -> Figure:
         """Data, model and residual side by side (d = 1: curve with components; d = 3: middle slices); a Figure.

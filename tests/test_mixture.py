@@ -595,3 +595,45 @@ def test_bad_input_is_refused(name):
     call, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_a_mixture_comes_back_from_a_file_exactly(kind, suffix, tmp_path):
+    result = sf.fit_mixture(POINTS, 3, covariance_type=kind)
+    path = tmp_path / f"mixture.{suffix}"
+    result.save(path)
+    back = sf.MixtureResult.load(path)
+    assert back.summary() == result.summary()
+    for name, value in vars(result).items():
+        if name == "history":
+            for column in value:
+                np.testing.assert_array_equal(back.history[column], value[column])
+                assert back.history[column].dtype == value[column].dtype
+        else:
+            np.testing.assert_array_equal(getattr(back, name), value)
+    np.testing.assert_array_equal(back.responsibilities(POINTS), result.responsibilities(POINTS))
+
+
+def test_a_mixture_without_points_has_a_file_too(tmp_path):
+    theirs = GaussianMixture(2, random_state=0).fit(POINTS)
+    bare = sf.MixtureResult.from_sklearn(theirs)
+    bare.save(tmp_path / "bare.json")
+    back = sf.MixtureResult.load(tmp_path / "bare.json")
+    assert back.points is None
+    assert np.isnan(back.log_likelihood)
+
+
+def test_files_of_fits_and_of_mixtures_are_told_apart(tmp_path):
+    sf.fit_mixture(POINTS, 2).save(tmp_path / "mixture.json")
+    with pytest.raises(ValueError, match="is no surfacefit result: it is a surfacefit mixture"):
+        sf.load(tmp_path / "mixture.json")
+    sf.fit(np.eye(6), 1).save(tmp_path / "fit.npz")
+    with pytest.raises(ValueError, match="is no surfacefit mixture: it is a surfacefit result"):
+        sf.MixtureResult.load(tmp_path / "fit.npz")
+
+
+def test_a_mixture_shows_itself_in_a_notebook():
+    page = sf.fit_mixture(POINTS, 2)._repr_html_()
+    assert page.startswith("<div><b>surfacefit: mixture of 2 Gaussians")
+    assert "log-likelihood" in page

@@ -82,3 +82,19 @@ def test_wrong_options_are_refused():
     pit = sf.GaussianSurface([-1.0], [[5.0, 5.0]], [np.eye(2)])
     with pytest.raises(ValueError, match="allow that by amplitudes='signed'"):
         sf.fit(PEAK, 1, init=pit)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_narrow_pits_are_felt_in_every_tile_that_they_reach(dtype):
+    """Beside wide low bumps, pits so narrow that each lies in few tiles: left out of one, their misfit would be of their height."""
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(8, 88, (12, 2))
+    truth = sf.GaussianSurface(np.full(12, -5.0), centers, np.tile(1.5 * np.eye(2), (12, 1, 1)))
+    heights = truth(np.argwhere(np.ones((96, 96), bool)).astype(float)).reshape(96, 96).astype(dtype)
+    options = {"background": None, "amplitudes": "signed", "engine": sf.Tiled(tile_size=64)}
+    there = sf.fit(heights, 12, init=truth, solver=sf.LevenbergMarquardt(max_steps=0), **options)
+    assert there.cost < 1e-8 * np.sum(heights**2)
+    start = sf.GaussianSurface(np.full(12, -4.0), centers + rng.choice([-1.2, 1.2], (12, 2)), truth.covariances * 1.3)
+    result = sf.fit(heights, 12, init=start, **options)
+    np.testing.assert_allclose(result.cost, 0.5 * np.sum(result.residuals**2), rtol=1e-3, atol=1e-9 * np.sum(heights**2))
+    assert result.cost < 1e-8 * np.sum(heights**2)

@@ -1,0 +1,77 @@
+"""Peers from an even grid and ten random starts each, beside one fit of surfacefit: ``python -m benchmarks.multistart 16``.
+
+A peer is given the best of its starts: that RMSE, and the seconds of that start alone. Hours for 32 components, so it is no suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+import surfacefit as sf
+
+from . import maps, peers
+from .peers import PEERS
+from .peers._contract import PeerProblem
+
+RANDOM = 10
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("components", type=int)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--random", type=int, default=RANDOM, help="random starts besides the even grid")
+    options = parser.parse_args()
+    heights = maps.volcano().heights
+    for line in own(heights, options.components):
+        print(line, flush=True)
+    for name in options.peers:
+        for line in peer(name, heights, options.components, options.random):
+            print(line, flush=True)
+
+
+def own(heights: np.ndarray, count: int) -> Iterator[str]:
+    """surfacefit without a start, warm, three seeds."""
+    fits = [sf.fit(heights, count, background=None, progress=False, seed=seed) for seed in (SEEDS[0], *SEEDS)][1:]
+    each = ", ".join(f"{fit.rmse:.4f} m in {fit.timings.total:.2f} s" for fit in fits)
+    yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.4f} m"
+
+
+def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[str]:
+    """A line a start as it ends, then the best of them."""
+    module = peers.load(name)
+    if module is None:
+        yield f"{name}: not installed (pip install surfacefit[bench])"
+        return
+    ends = []
+    for label, start in starts(heights, count, n_random):
+        begun = time.perf_counter()
+        try:
+            fit = module.fit(PeerProblem(heights, start))
+        except Exception as error:  # a peer may raise whatever it likes: the next start is another chance
+            yield f"  {name} K = {count} {label}: {type(error).__name__} after {time.perf_counter() - begun:.1f} s: {str(error)[:80]}"
+            continue
+        rmse = float(np.sqrt(np.mean((fit.heights - heights.ravel()) ** 2)))
+        ends.append((rmse, fit.seconds, label))
+        yield f"  {name} K = {count} {label}: {rmse:.4f} m in {fit.seconds:.1f} s {fit.remark}"
+    if ends:
+        (rmse, seconds, label), total = min(ends), sum(end[1] for end in ends)
+        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.4f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
+
+
+def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str, sf.GaussianSurface]]:
+    """An even lattice, then random ones, as `sf.fit` makes them."""
+    yield "even", maps.even_start(heights, count)
+    for seed in range(n_random):
+        no_steps = sf.LevenbergMarquardt(max_steps=0)
+        yield f"random {seed}", sf.fit(heights, count, background=None, init="random", seed=seed, solver=no_steps).surface
+
+
+if __name__ == "__main__":
+    main()

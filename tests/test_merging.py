@@ -1,0 +1,84 @@
+"""Redundant components merged on request, and components at the narrowest width named."""
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._merging import without
+
+CENTERS = np.array([[12.0, 12.0], [28.0, 36.0], [12.0, 40.0]])
+TRUTH = sf.GaussianSurface(np.array([3.0, 2.0, 1.0]), CENTERS, np.tile(np.diag([9.0, 16.0]), (3, 1, 1)))
+
+
+def noisy(signs=(1, 1, 1)):
+    points = np.argwhere(np.ones((40, 52), bool)).astype(float)
+    truth = sf.GaussianSurface(TRUTH.amplitudes * signs, TRUTH.centers, TRUTH.covariances)
+    return (truth(points) + 0.02 * np.random.default_rng(3).normal(size=len(points))).reshape(40, 52)
+
+
+@pytest.mark.parametrize(
+    ("amplitudes", "signs", "options"),
+    [
+        ("positive", (1, 1, 1), {}),
+        ("positive", (1, 1, 1), {"covariance_type": "diag", "background": None}),
+        ("positive", (1, 1, 1), {"covariance_type": "tied", "engine": "tiled"}),
+        ("signed", (1, -1, 1), {}),
+    ],
+)
+def test_too_many_components_are_merged(amplitudes, signs, options):
+    heights = noisy(signs)
+    many = sf.fit(heights, 6, amplitudes=amplitudes, **options)
+    few = many.merged()
+    assert many.redundant.any()
+    assert few.n_components == 3
+    assert not few.redundant.any()
+    order = np.argsort(few.surface.centers[:, 0] + 10 * few.surface.centers[:, 1])
+    np.testing.assert_allclose(few.surface.centers[order], CENTERS[[0, 1, 2]][np.argsort([132, 388, 412])], atol=0.2)
+    assert few.rmse < 1.02 * many.rmse
+    assert few.settings.covariance_type == many.settings.covariance_type
+    assert few.settings.engine == many.settings.engine
+    assert few.steps > many.steps
+
+
+def test_a_fit_without_redundant_components_is_left_alone():
+    result = sf.fit(noisy(), 3)
+    assert result.merged() is result
+
+
+def test_merging_keeps_volume_mean_and_covariance():
+    """The moments of two overlapping components, taken as sums over samples."""
+    rng = np.random.default_rng(0)
+    surface = sf.GaussianSurface(
+        np.array([2.0, 1.0, 3.0]),
+        np.array([[0.0, 0.0], [1.0, 0.5], [40.0, 40.0]]),
+        np.array([[[2.0, 0.3], [0.3, 1.0]], [[1.0, 0.0], [0.0, 3.0]], [[1.0, 0.0], [0.0, 1.0]]]),
+    )
+    joined = without(surface, 1)
+    assert joined.n_components == 2
+    np.testing.assert_allclose(joined.volumes[0], surface.volumes[:2].sum())
+    shares = surface.volumes[:2] / surface.volumes[:2].sum()
+    label = rng.choice(2, 200_000, p=shares)
+    draws = surface.centers[label] + np.einsum("nij,nj->ni", np.linalg.cholesky(surface.covariances)[label], rng.normal(size=(200_000, 2)))
+    np.testing.assert_allclose(joined.centers[0], draws.mean(axis=0), atol=0.02)
+    np.testing.assert_allclose(joined.covariances[0], np.cov(draws.T), atol=0.04)
+    np.testing.assert_array_equal(joined.centers[1], surface.centers[2])
+
+
+def test_opposite_signs_are_not_merged_but_left_out():
+    surface = sf.GaussianSurface(np.array([2.0, -1.0]), np.zeros((2, 2)), np.tile(np.eye(2), (2, 1, 1)))
+    left = without(surface, 1)
+    np.testing.assert_array_equal(left.amplitudes, [2.0])
+    np.testing.assert_array_equal(left.covariances, [np.eye(2)])
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+def test_components_at_the_narrowest_width_are_named(covariance_type):
+    """A single high pixel is narrower than `min_width` allows; a wide bump is not."""
+    heights = np.zeros((24, 24))
+    heights[12, 12] = 1.0
+    spike = sf.fit(heights, 1, covariance_type=covariance_type, background=None, min_width=0.5)
+    assert spike.at_floor.tolist() == [True]
+    assert "at min_width" in spike.summary()
+    wide = sf.fit(noisy(), 3, covariance_type=covariance_type)
+    assert not wide.at_floor.any()
+    assert "at min_width" not in wide.summary()
