@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ._data import fit_dtype, grid_data, point_data
 from ._engines import engine_choice
 from ._fitting import Running, fitted
 from ._prepare import Model
+from ._prior import SurfacePrior, checked_prior
 from ._progress import Progress
 from ._result import FitResult
 from ._solvers import SOLVERS, LevenbergMarquardt, Solver
@@ -44,6 +46,7 @@ def fit(
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
+    prior: SurfacePrior | None = None,
     solver: Any = "lm",
     engine: Any = "auto",
     max_memory: float | None = None,
@@ -82,6 +85,7 @@ def fit(
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 10 s or as long as growth took at most; else 0, none.
     min_width : smallest width of a component, in units of the sampling distance.
+    prior : what is known of covariances and amplitudes beforehand, as a `SurfacePrior`; the fit then is MAP. Needs ``absolute_sigma``.
     solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
         ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
     engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
@@ -120,7 +124,7 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     auto, number = _number(n_components, init)
-    model = _model(number, background, covariance_type, min_width, amplitudes)
+    model = replace(_model(number, background, covariance_type, min_width, amplitudes), prior=checked_prior(prior, data.absolute_sigma))
     running = Running(
         _init(init),
         _search_time(search),
@@ -150,6 +154,7 @@ def fit_points(
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
+    prior: SurfacePrior | None = None,
     solver: Any = "lm",
     engine: Any = "auto",
     max_memory: float | None = None,
@@ -180,7 +185,7 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     auto, number = _number(n_components, init)
-    model = _model(number, background, covariance_type, min_width, amplitudes)
+    model = replace(_model(number, background, covariance_type, min_width, amplitudes), prior=checked_prior(prior, data.absolute_sigma))
     running = Running(
         _init(init),
         _search_time(search),

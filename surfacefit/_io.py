@@ -13,11 +13,12 @@ from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._documents import read, write
+from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
 from ._status import Status
 from ._surface import GaussianSurface
 
-FORMAT, VERSION = "surfacefit result", 2
+FORMAT, VERSION = "surfacefit result", 3
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
@@ -46,7 +47,12 @@ def _document(result: FitResult) -> dict[str, Any]:
             "covariances": np.asarray(surface.covariances),
             "background": _background_to_document(surface.background),
         },
-        "fit": {"cost": np.asarray(result.cost, np.float64), "status": result.status.name, "steps": result.steps},
+        "fit": {
+            "cost": np.asarray(result.cost, np.float64),
+            "penalty": np.asarray(result.penalty, np.float64),
+            "status": result.status.name,
+            "steps": result.steps,
+        },
         "settings": asdict(result.settings),
         "timings": asdict(result.timings),
         "history": dict(result.history),
@@ -56,18 +62,19 @@ def _document(result: FitResult) -> dict[str, Any]:
 
 
 def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> FitResult:
-    surface, data = dict(document["surface"]), dict(document["data"])
+    surface, data, settings = dict(document["surface"]), dict(document["data"]), document["settings"]
     surface["background"] = _background_from_document(surface["background"], function)
     data["axes"] = None if data["axes"] is None else tuple(data["axes"])
     return FitResult(
         surface=GaussianSurface(**surface),
         data=SurfaceData(**data),
         cost=float(document["fit"]["cost"]),
+        penalty=float(document["fit"]["penalty"]),
         status=Status[document["fit"]["status"]],
         steps=document["fit"]["steps"],
         history=document["history"],
         timings=Timings(**document["timings"]),
-        settings=Settings(**document["settings"]),
+        settings=Settings(**{**settings, "prior": None if settings["prior"] is None else SurfacePrior(**settings["prior"])}),
         path=None if document["path"] is None else ComponentPath(**document["path"]),
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._result import FitResult
 
 CANDIDATES = 4
+CLOSE = 1.0
 
 
 def merged(result: FitResult) -> FitResult:
@@ -44,15 +45,17 @@ def _fewer(result: FitResult) -> FitResult | None:
 def without(surface: GaussianSurface, k: int) -> GaussianSurface:
     """Component ``k`` merged with the one that overlaps it most into one of the same volume, mean and covariance.
 
-    Where the two differ in sign it is left out instead.
+    Where no other is within a Bhattacharyya distance of CLOSE, or the two differ in sign, it is left out instead.
     """
-    other = _nearest(surface, k)
+    distances = _distances(surface, k)
+    other = int(np.argmin(distances))
     volumes = surface.volumes[[k, other]]
     arrays = [np.array(array, float) for array in (surface.amplitudes, surface.centers, surface.covariances)]
-    if volumes.prod() > 0:
+    if volumes.prod() > 0 and distances[other] < CLOSE:
         for array, value in zip(arrays, _joined(surface, volumes, [k, other]), strict=True):
             array[other] = value
-    return GaussianSurface(*(np.delete(array, k, axis=0) for array in arrays), surface.background)
+    amplitudes, centers, covariances = (np.delete(array, k, axis=0) for array in arrays)
+    return GaussianSurface(amplitudes, centers, covariances, surface.background)
 
 
 def _joined(surface: GaussianSurface, volumes: np.ndarray, pair: list[int]) -> tuple[float, np.ndarray, np.ndarray]:
@@ -65,18 +68,20 @@ def _joined(surface: GaussianSurface, volumes: np.ndarray, pair: list[int]) -> t
     return float(volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))), center, covariance
 
 
-def _nearest(surface: GaussianSurface, k: int) -> int:
-    """The component at the least Bhattacharyya distance."""
+def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
+    """Bhattacharyya distances (K,) from component ``k``, infinite from itself."""
     offsets, means = surface.centers - surface.centers[k], (surface.covariances + surface.covariances[k]) / 2
     squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(means, offsets[:, :, None])[:, :, 0])
-    distances = squares / 8 + np.linalg.slogdet(means)[1] / 2 - np.linalg.slogdet(surface.covariances)[1] / 4
+    logs = np.linalg.slogdet(surface.covariances)[1]
+    distances = squares / 8 + np.linalg.slogdet(means)[1] / 2 - (logs + logs[k]) / 4
     distances[k] = np.inf
-    return int(np.argmin(distances))
+    return distances
 
 
 def _refitted(result: FitResult, start: GaussianSurface) -> FitResult:
     settings = result.settings
-    model = Model(start.n_components, start.background, settings.covariance_type, settings.min_width, settings.amplitudes)
+    kind, least = settings.covariance_type, settings.min_width
+    model = Model(start.n_components, start.background, kind, least, settings.amplitudes, settings.prior)
     engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
     running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
     fit = fitted(result.data, model, None, running, time.perf_counter())

@@ -21,6 +21,7 @@ from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
 from ._planning import TilePlanner
+from ._prior import Penalty, SurfacePrior, penalty
 from ._problem import SurfaceProblem
 from ._scaling import Scaling, scaling_of
 from ._surface import GaussianSurface
@@ -36,6 +37,7 @@ class Model:
     covariance_type: str
     min_width: float
     amplitudes: str = "positive"
+    prior: SurfacePrior | None = None
 
     @property
     def signed(self) -> bool:
@@ -62,7 +64,7 @@ class Prepared:
     @cached_property
     def cost_unit(self) -> float:
         """Cost in the user's units for a cost of one in the problem's."""
-        return float((self.scaling.height_scale * _weight_unit(self.data)) ** 2)
+        return _cost_unit(self.data, self.scaling)
 
     def by_point(self, values: Any) -> np.ndarray:
         """What stands at the problem's places (N or more,), in the order of the data's points (N,)."""
@@ -109,15 +111,17 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     )
     _check_enough_points(data, model, parameterization)
     internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
+    rows = _on_device(penalty(model.prior, scaling, data.n_dim, _cost_unit(data, scaling)), dtype)
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
-        return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, dtype), background)
+        return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, rows, dtype), background)
     grid = None if picked.normal == "products" else _even_grid(data, scaling)
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
     planner = TilePlanner(_tiling(data, internal, picked.tile_size), grid, float(dtype.type(cutoff)), limit)
-    return Prepared(data, model, scaling, _problem(internal.tiled(planner.tiling), parameterization, dtype), background, planner)
+    problem = _problem(internal.tiled(planner.tiling), parameterization, rows, dtype)
+    return Prepared(data, model, scaling, problem, background, planner)
 
 
 def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
@@ -129,8 +133,10 @@ def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
     internal = Internal(
         scaling.points(some.used_points), scaling.heights(some.used_heights.astype(np.float64)), some.weights / _weight_unit(data)
     )
-    parameterization = _on_device(problem.parameterization, dtype)
-    return replace(prepared, data=some, problem=_problem(internal.padded(), parameterization, dtype), planner=None)
+    parameterization, rows = (_on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
+    if rows is not None:  # fewer points have less to say against a prior
+        rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(some.n_used / data.n_used)))
+    return replace(prepared, data=some, problem=_problem(internal.padded(), parameterization, rows, dtype), planner=None)
 
 
 class Internal(NamedTuple):
@@ -151,9 +157,9 @@ class Internal(NamedTuple):
         return Internal(tiling.spread(self.points), tiling.spread(self.heights), weights)
 
 
-def _problem(internal: Internal, parameterization: Parameterization, dtype: np.dtype) -> SurfaceProblem:
+def _problem(internal: Internal, parameterization: Parameterization, rows: Penalty | None, dtype: np.dtype) -> SurfaceProblem:
     points, heights, weights = (_on_device(array, dtype) for array in internal)
-    return SurfaceProblem(points, heights, weights, parameterization)
+    return SurfaceProblem(points, heights, weights, parameterization, penalty=rows)
 
 
 def _tiling(data: SurfaceData, internal: Internal, size: int) -> Tiling:
@@ -194,6 +200,10 @@ def capacity(n_points: int) -> int:
     Above 8192, running outweighs compiling.
     """
     return n_points if n_points > 8192 else rounded_up(n_points)
+
+
+def _cost_unit(data: SurfaceData, scaling: Scaling) -> float:
+    return float((scaling.height_scale * _weight_unit(data)) ** 2)
 
 
 def _padded(array: np.ndarray, spare: int) -> np.ndarray:

@@ -16,8 +16,9 @@ from jax.tree_util import register_dataclass
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
 from ._covariance import COVARIANCE_TYPES
-from ._jacobian import DenseEngine, Engine, Jacobian
+from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._parameters import Parameterization
+from ._prior import Penalty
 from ._surface import GaussianSurface
 
 SCALING_FLOOR = 1e-3
@@ -65,7 +66,7 @@ def positive_scaling(diagonal: Array, floor: Array) -> Array:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class SurfaceProblem:
-    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j).
+    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j), and below these the rows of a prior, if there is one.
 
     The pure core under `surfacefit.fit`, for those who write JAX: a pytree of points (N, d), heights (N,), weights
     (N,) = 1 / sigma and a parameterisation, to be made by `from_start` and minimised by `surfacefit.solve`. Nothing is
@@ -77,6 +78,7 @@ class SurfaceProblem:
     weights: Array
     parameterization: Parameterization
     engine: Engine = field(default_factory=DenseEngine)
+    penalty: Penalty | None = None
 
     @classmethod
     def from_start(
@@ -121,13 +123,30 @@ class SurfaceProblem:
 
     def residuals(self, params: Array) -> Array:
         components = self.parameterization.components(params)
-        return self.weights * (self.engine.model(self.points, components) - self.heights)
+        return self._with_rows(self.weights * (self.engine.model(self.points, components) - self.heights), params)
 
     def linearize(self, params: Array) -> tuple[Array, Jacobian]:
         components = self.parameterization.components(params)
         residuals = self.weights * (self.engine.model(self.points, components) - self.heights)
         chain = self.parameterization.chain(params)
-        return residuals, self.engine.jacobian(self.points, self.weights, components, chain)
+        jacobian = self.engine.jacobian(self.points, self.weights, components, chain)
+        if self.penalty is None:
+            return residuals, jacobian
+        slopes = self.penalty.slopes(self.parameterization, params)
+        return self._with_rows(residuals, params), PenalizedJacobian(jacobian, *slopes)
+
+    def penalty_cost(self, params: Array) -> Array:
+        """What the prior adds to the cost, 0 without one."""
+        if self.penalty is None:
+            return jnp.zeros((), params.dtype)
+        return sum((half_square(rows) for rows in self.penalty.rows(self.parameterization, params)), jnp.zeros((), params.dtype))
+
+    def _with_rows(self, residuals: Array, params: Array) -> Array:
+        """Residuals (N,), and below them what a prior adds."""
+        if self.penalty is None:
+            return residuals
+        own, border = self.penalty.rows(self.parameterization, params)
+        return jnp.concatenate([residuals, own.ravel(), border])
 
     def scaling(self, diagonal: Array) -> Array:
         """The diagonal, not below a fraction of the mean over components of that kind of parameter.

@@ -35,7 +35,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         *_path(result),
         ("RMSE", number(result.rmse)),
         ("R2", f"{result.r2:.6f}"),
-        ("cost", number(result.cost)),
+        ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._criteria import ComponentPath
 from ._data import SurfaceData
+from ._prior import SurfacePrior
 from ._status import STATUS, Status
 from ._surface import GaussianSurface
 
@@ -43,6 +44,7 @@ class Settings:
     min_width: float
     n_parameters: int
     engine: str
+    prior: SurfacePrior | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,9 @@ class FitResult:
     surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
-    history : dict of arrays, one entry a step after growth and search: "cost", "optimality" (largest cosine of the residuals with a column
-        of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
+    penalty : what a prior added to the cost that was minimised: -log p, less its least value; 0 without one.
+    history : dict of arrays, one entry a step after growth and search: "cost" (with the penalty), "optimality" (largest cosine of residuals
+        with a column of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
     timings : seconds as `Timings`, compilation apart from running.
     settings : what was asked for, as `Settings`.
     data : the data as they were fitted.
@@ -79,6 +82,7 @@ class FitResult:
     timings: Timings
     settings: Settings
     path: ComponentPath | None = None
+    penalty: float = 0.0
 
     @property
     def success(self) -> bool:

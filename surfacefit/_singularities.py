@@ -133,11 +133,12 @@ def checked_prior(prior: Any, n_components: int, covariance: np.ndarray) -> Prio
         raise ValueError(
             f"`prior.concentration` must be at least 1 (flat), got {concentration:g}: below, the mode would be at weights of 0"
         )
-    scale = covariance / n_components ** (2 / n_dim) if prior.scale is None else _scale(prior.scale, n_dim)
+    scale = covariance / n_components ** (2 / n_dim) if prior.scale is None else prior_scale(prior.scale, n_dim)
     return Prior(scale, freedom + n_dim + 1, concentration - 1)
 
 
-def _scale(scale: Any, n_dim: int) -> np.ndarray:
+def prior_scale(scale: Any, n_dim: int) -> np.ndarray:
+    """Psi (d, d) of an inverse Wishart prior, from a number or a matrix."""
     array = finite("prior.scale", np.asarray(real_array("prior.scale", scale), np.float64))
     if array.ndim == 0:
         return positive_number("prior.scale", array) * np.eye(n_dim)

@@ -61,7 +61,8 @@ def _prepared(result: FitResult) -> tuple[Prepared, GaussianSurface]:
     if result.n_parameters > MOST_PARAMETERS:
         raise ValueError(f"standard errors invert a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
     settings = result.settings
-    model = Model(result.n_components, result.surface.background, settings.covariance_type, settings.min_width, settings.amplitudes)
+    kind, least = settings.covariance_type, settings.min_width
+    model = Model(result.n_components, result.surface.background, kind, least, settings.amplitudes, settings.prior)
     with precision(np.dtype(np.float64)):
         prepared = prepare(result.data, model, np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
         return prepared, prepared.scaling.surface_to_internal(result.surface)

@@ -138,7 +138,7 @@ class Workbench:
 
     def recosted(self, state: State) -> State:
         """A state of another bench, with its cost here."""
-        residuals = self.residuals(state)
+        residuals = self._above_background(state) if not state.size else self._all_residuals(state)
         return state._replace(cost=0.5 * float(residuals @ residuals))
 
     @cached_property
@@ -177,12 +177,7 @@ class Workbench:
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
-        if not state.size:
-            return self._above_background(state)
-        problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
-        if self.prepared.planner is not None:
-            problem = self.prepared.planner(problem, params, params)
-        return self.prepared.by_point(_residuals(problem, params)).astype(float)
+        return self.prepared.by_point(self._all_residuals(state)) if state.size else self._above_background(state)
 
     def pack(self, blocks: np.ndarray, border: np.ndarray) -> Array:
         """Parameters (P,) with room for more components left idle."""
@@ -243,6 +238,13 @@ class Workbench:
         dtype = self.parameterization.floor.dtype
         active = replace(self.parameterization, n_active=jnp.asarray(float(count), dtype))
         return replace(self.prepared.problem, parameterization=active)
+
+    def _all_residuals(self, state: State) -> np.ndarray:
+        """Those of the data in the problem's order, and those of a prior."""
+        problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
+        if self.prepared.planner is not None:
+            problem = self.prepared.planner(problem, params, params)
+        return np.asarray(_residuals(problem, params)).astype(float)
 
     def _above_background(self, state: State) -> np.ndarray:
         """w (b - z) at the data's points (N,)."""

@@ -62,6 +62,7 @@ def test_merging_keeps_volume_mean_and_covariance():
     np.testing.assert_allclose(joined.centers[0], draws.mean(axis=0), atol=0.02)
     np.testing.assert_allclose(joined.covariances[0], np.cov(draws.T), atol=0.04)
     np.testing.assert_array_equal(joined.centers[1], surface.centers[2])
+    np.testing.assert_array_equal(without(surface, 2).amplitudes, [2.0, 1.0])  # far from the others: left out
 
 
 def test_opposite_signs_are_not_merged_but_left_out():

@@ -19,6 +19,10 @@ class Normal(Protocol):
         """With the Jacobian operator put back, where it is used but not carried."""
         ...
 
+    def with_blocks(self, own: Array, corner: Array) -> Normal:
+        """With blocks (K, p, p) added on the diagonal, and one (b, b) at its end."""
+        ...
+
     def mv(self, vector: Array) -> Array:
         """J^T J v: (P,) -> (P,)."""
         ...

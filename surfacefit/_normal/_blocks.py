@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -40,6 +40,10 @@ class BlockNormal:
 
     def bound(self, jacobian: Any) -> BlockNormal:
         return self
+
+    def with_blocks(self, own: Array, corner: Array) -> BlockNormal:
+        blocks = self.blocks.at[self.own, :, : own.shape[1]].add(own.astype(self.blocks.dtype))
+        return replace(self, blocks=blocks, corner=self.corner + corner.astype(self.corner.dtype))
 
     def mv(self, vector: Array) -> Array:
         n_components, size, _ = self.cross.shape

@@ -27,6 +27,12 @@ class DenseNormal:
     def bound(self, jacobian: Any) -> DenseNormal:
         return self
 
+    def with_blocks(self, own: Array, corner: Array) -> DenseNormal:
+        count, size, _ = own.shape
+        index, end = np.arange(count)[:, None] * size + np.arange(size), count * size
+        matrix = self.matrix.at[index[:, :, None], index[:, None, :]].add(own.astype(self.matrix.dtype))
+        return DenseNormal(matrix.at[end:, end:].add(corner.astype(matrix.dtype)))
+
     def mv(self, vector: Array) -> Array:
         return jnp.matmul(self.matrix, vector, precision="highest")
 

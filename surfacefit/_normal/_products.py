@@ -32,6 +32,9 @@ class ProductNormal:
     def bound(self, jacobian: Any) -> ProductNormal:
         return replace(self, jacobian=jacobian)
 
+    def with_blocks(self, own: Array, corner: Array) -> ProductNormal:
+        return replace(self, blocks=self.blocks + own, border=self.border + corner)
+
     def mv(self, vector: Array) -> Array:
         return self.jacobian.rmv(self.jacobian.mv(vector))
 

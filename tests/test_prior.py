@@ -1,0 +1,206 @@
+"""Priors in least squares: the density is the one that is stated, engines agree, and what they are for happens."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import central_differences, random_surface
+from scipy.optimize import minimize
+from scipy.stats import halfnorm, invwishart
+
+import surfacefit as sf
+from surfacefit._data import grid_data
+from surfacefit._engines import EngineChoice
+from surfacefit._prepare import Model, precision, prepare
+
+KINDS = ("full", "diag", "spherical", "tied")
+SIGMA = 0.1
+
+
+def prepared(n_dim, kind, prior, engine, mask=False):
+    """A small problem with a prior, in the units of the fit, and parameters of a random surface."""
+    rng = np.random.default_rng(n_dim)
+    shape = {1: (60,), 2: (14, 12), 3: (7, 6, 8)}[n_dim]
+    heights = rng.normal(size=shape)
+    if mask:
+        heights.ravel()[::7] = np.nan
+    data = grid_data(heights, None, None, SIGMA, True)
+    choice = EngineChoice(engine, float("inf"))
+    prepared = prepare(data, Model(3, "constant", kind, 0.25, "positive", prior), np.dtype(np.float64), choice)
+    amplitudes, centers, covariances = random_surface(rng, 3, n_dim)
+    start = sf.GaussianSurface(amplitudes, centers, covariances, prepared.problem.parameterization.background)
+    problem, params = prepared.problem, prepared.problem.parameterization.pack(start)
+    if prepared.planner is not None:
+        problem = prepared.planner(problem, params, params)
+    return prepared, problem, params
+
+
+def log_prior(surface, scale, freedom, amplitude, kind):
+    """By scipy, without its constants taken off."""
+    n_dim = surface.n_dim
+    covariances = surface.covariances[:1] if kind == "tied" else surface.covariances
+    shapes = sum(invwishart.logpdf(c if n_dim > 1 else c.item(), freedom, scale * np.eye(n_dim)) for c in covariances)
+    return shapes + halfnorm.logpdf(surface.amplitudes, scale=amplitude).sum()
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_penalty_is_minus_the_log_density(n_dim, kind):
+    prior = sf.SurfacePrior(scale=20.0, degrees_of_freedom=n_dim + 1.5, amplitude=2.0)
+    with precision(np.dtype(np.float64)):
+        ready, problem, params = prepared(n_dim, kind, prior, sf.Dense())
+        rng = np.random.default_rng(0)
+        moved = params + jnp.asarray(0.3 * rng.normal(size=params.size))
+        penalties = [float(problem.penalty_cost(p)) * ready.cost_unit for p in (params, moved)]
+        densities = [log_prior(ready.surface(p), 20.0, n_dim + 1.5, 2.0, kind) for p in (params, moved)]
+    assert min(penalties) >= 0
+    np.testing.assert_allclose(penalties[0] - penalties[1], densities[1] - densities[0], rtol=1e-9)
+
+
+def test_a_matrix_scale_counts_like_scipys():
+    scale = np.array([[30.0, 8.0], [8.0, 12.0]])
+    with precision(np.dtype(np.float64)):
+        ready, problem, params = prepared(2, "full", sf.SurfacePrior(scale=scale), sf.Dense())
+        moved = params + 0.2
+        penalties = [float(problem.penalty_cost(p)) * ready.cost_unit for p in (params, moved)]
+        densities = [sum(invwishart.logpdf(c, 4, scale) for c in ready.surface(p).covariances) for p in (params, moved)]
+    np.testing.assert_allclose(penalties[0] - penalties[1], densities[1] - densities[0], rtol=1e-9)
+
+
+BOTH = {"scale": 20.0, "amplitude": 2.0}
+BLOCKS, PRODUCTS = sf.Tiled(cutoff=0.0, tile_size=32), sf.Tiled(cutoff=0.0, normal="products")
+OPERATORS = [
+    *((n_dim, kind, sf.Dense(), BOTH) for n_dim in (1, 2, 3) for kind in KINDS),
+    *((2, kind, engine, BOTH) for kind in ("full", "tied") for engine in (BLOCKS, PRODUCTS)),
+    *((2, kind, sf.Dense(), said) for kind in ("full", "tied") for said in ({"scale": 20.0}, {"amplitude": 2.0})),
+]
+
+
+@jax.jit
+def operators(problem, params, vector):
+    residuals, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal(residuals)
+    normal = jacobian.restored(normal)
+    products = jacobian.mv(vector), jacobian.rmv(residuals), gradient
+    return residuals, jacobian.as_matrix(), products, normal.as_matrix(), normal.diagonal(), jacobian.block_diagonal()
+
+
+@pytest.mark.parametrize(("n_dim", "kind", "engine", "said"), OPERATORS)
+def test_operators_agree_with_differences(n_dim, kind, engine, said):
+    with precision(np.dtype(np.float64)):
+        _, problem, params = prepared(n_dim, kind, sf.SurfacePrior(**said), engine, mask=n_dim == 2 and engine is not BLOCKS)
+        vector = np.random.default_rng(1).normal(size=params.size)
+        tree = jax.tree.map(np.asarray, operators(problem, params, jnp.asarray(vector)))
+        residuals, matrix, products, normal, diagonal, (blocks, corner) = tree
+        at = jax.jit(problem.residuals)
+        expected = central_differences(lambda p: at(jnp.asarray(p)), np.asarray(params))
+    np.testing.assert_allclose(matrix, expected, atol=1e-6 * np.abs(expected).max())
+    square, size = matrix.T @ matrix, blocks.shape[1]
+    largest, loose = np.abs(square).max(), 1e-4 if engine is BLOCKS else 1e-9
+    for product, wanted in zip(products, (matrix @ vector, matrix.T @ residuals, matrix.T @ residuals), strict=True):
+        np.testing.assert_allclose(product, wanted, atol=1e-9 * np.abs(wanted).max())
+    np.testing.assert_allclose(normal, square, atol=loose * largest)
+    np.testing.assert_allclose(diagonal, np.diag(square), atol=loose * largest)
+    np.testing.assert_allclose(blocks[1], square[size : 2 * size, size : 2 * size], atol=1e-9 * largest)
+    np.testing.assert_allclose(corner, square[3 * size :, 3 * size :], atol=1e-9 * largest)
+
+
+@pytest.mark.parametrize("engine", ["dense", BLOCKS, PRODUCTS])
+@pytest.mark.parametrize("solver", ["lm", sf.LevenbergMarquardt(slack=0.0, method="qr")])
+def test_the_optimum_is_that_of_scipy(engine, solver):
+    """Two components of which the data say little, in plain NumPy by Nelder-Mead's and BFGS's lights."""
+    if engine != "dense" and solver != "lm":
+        pytest.skip("qr takes the whole Jacobian")
+    x = np.arange(40.0)
+    truth = 2 * np.exp(-0.5 * (x - 12) ** 2 / 9) + np.exp(-0.5 * (x - 27) ** 2 / 4)
+    z = truth + 0.3 * np.random.default_rng(5).normal(size=40)
+    psi, m, tau = 40.0, 5.0, 1.5
+
+    def objective(p):
+        a, c, s2 = np.exp(p[:2]), p[2:4], np.exp(p[4:])
+        r = (a @ np.exp(-0.5 * (x - c[:, None]) ** 2 / s2[:, None]) - z) / 0.3
+        return 0.5 * r @ r + np.sum(0.5 * m * np.log(s2) + 0.5 * psi / s2 + 0.5 * a**2 / tau**2)
+
+    best = minimize(objective, np.array([0.6, 0.0, 12, 27, 2.0, 1.5]), method="BFGS", options={"gtol": 1e-9}).x
+    prior = sf.SurfacePrior(scale=psi, degrees_of_freedom=3.0, amplitude=tau)
+    solver = sf.LevenbergMarquardt(slack=0.0) if solver == "lm" else solver
+    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "engine": engine, "solver": solver, "min_width": 1e-3}
+    surface = sf.fit(z, 2, prior=prior, **options).surface
+    order = np.argsort(surface.centers[:, 0])
+    np.testing.assert_allclose(surface.centers[order, 0], best[2:4], rtol=1e-5)
+    np.testing.assert_allclose(surface.amplitudes[order], np.exp(best[:2]), rtol=1e-5)
+    np.testing.assert_allclose(surface.covariances[order, 0, 0], np.exp(best[4:]), rtol=1e-5)
+    plain = sf.fit(z, 2, **options).surface
+    assert np.abs(np.sort(plain.amplitudes) - np.sort(surface.amplitudes)).max() > 0.02
+
+
+def test_a_spike_does_not_take_a_component_with_it():
+    heights = np.zeros((30, 30))
+    heights[15, 15] = 1.0
+    options = {"background": None, "sigma": 0.2, "absolute_sigma": True}
+    assert sf.fit(heights, 1, **options).at_floor.all()
+    kept = sf.fit(heights, 1, prior=sf.SurfacePrior(scale=70.0), **options)
+    assert not kept.at_floor.any()
+    np.testing.assert_allclose(kept.surface.principal_widths, np.sqrt(70 / 7), rtol=0.3)
+
+
+def test_cost_penalty_and_errors_of_a_result(tmp_path):
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:30, :40]
+    heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + SIGMA * rng.normal(size=y.shape)
+    prior = sf.SurfacePrior(scale=np.diag([80.0, 120.0]), amplitude=1.0)
+    options = {"sigma": SIGMA, "absolute_sigma": True}
+    plain, result = sf.fit(heights, 1, **options), sf.fit(heights, 1, prior=prior, **options)
+    np.testing.assert_allclose(result.cost, 0.5 * np.sum((result.residuals / SIGMA) ** 2), rtol=1e-9)
+    assert result.cost > plain.cost
+    assert plain.penalty == 0
+    assert result.penalty > 0
+    np.testing.assert_allclose(result.cost + result.penalty, result.history["cost"][-1], rtol=1e-9)
+    assert (result.standard_errors.amplitudes < plain.standard_errors.amplitudes).all()
+    assert "by the prior" in result.summary()
+    for name in ("fit.json", "fit.npz"):
+        result.save(tmp_path / name)
+        back = sf.load(tmp_path / name)
+        assert back.penalty == result.penalty
+        np.testing.assert_array_equal(back.settings.prior.scale, prior.scale)
+        np.testing.assert_array_equal(back.standard_errors.amplitudes, result.standard_errors.amplitudes)
+
+
+def test_search_and_growth_heed_a_prior_on_a_sample_too():
+    """More parameters than are searched on all points; every width stays near the mode, as no plain fit's would."""
+    rng = np.random.default_rng(4)
+    heights = rng.normal(size=(80, 80)).cumsum(axis=0).cumsum(axis=1)
+    heights = heights / heights.std()
+    options = {"background": None, "sigma": 1.0, "absolute_sigma": True, "search": 2.0, "progress": False}
+    strong = sf.SurfacePrior(scale=36 * 1e5, degrees_of_freedom=1e5)
+    widths = sf.fit(heights, 16, prior=strong, **options).surface.principal_widths
+    np.testing.assert_allclose(widths, 6.0, rtol=0.1)
+    assert np.ptp(sf.fit(heights, 16, **options).surface.principal_widths) > 6
+
+
+def test_a_prior_passes_vmap():
+    with jax.enable_x64(True):
+        _, problem, params = prepared(2, "full", sf.SurfacePrior(scale=9.0, amplitude=1.0), sf.Dense())
+        several = jnp.stack([params, params + 0.1])
+        costs = jax.vmap(problem.penalty_cost)(several)
+        np.testing.assert_allclose(costs, [float(problem.penalty_cost(p)) for p in several], rtol=1e-12)
+
+
+BAD = {
+    "not a prior": ({"scale": 2.0}, {}, TypeError, r"`prior` must be None or a surfacefit.SurfacePrior"),
+    "nothing said": (sf.SurfacePrior(), {}, ValueError, r"`prior` says nothing"),
+    "errors not known": (sf.SurfacePrior(scale=1.0), {"absolute_sigma": False}, ValueError, r"known errors: give `sigma`"),
+    "scale": (sf.SurfacePrior(scale=-1.0), {}, ValueError, r"`prior.scale` must be"),
+    "shape": (sf.SurfacePrior(scale=np.eye(3)), {}, ValueError, r"`prior.scale` must be a number or have shape \(2, 2\)"),
+    "indefinite": (sf.SurfacePrior(scale=np.diag([1.0, -1.0])), {}, ValueError, r"`prior.scale` must be symmetric positive definite"),
+    "freedom": (sf.SurfacePrior(scale=1.0, degrees_of_freedom=1.0), {}, ValueError, r"must exceed d - 1 = 1, got 1"),
+    "amplitude": (sf.SurfacePrior(amplitude=0.0), {}, ValueError, r"`prior.amplitude` must be"),
+    "amplitude NaN": (sf.SurfacePrior(amplitude=np.nan), {}, ValueError, r"`prior.amplitude` must be"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_priors(case):
+    prior, options, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        sf.fit(np.eye(8), 1, prior=prior, **{"sigma": 0.1, "absolute_sigma": True, **options})
