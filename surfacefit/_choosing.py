@@ -137,7 +137,7 @@ class Choice:
 
     def _entry(self, state: State) -> Entry:
         bench = self._bench(state.size)
-        square = 2 * state.cost * bench.prepared.cost_unit
+        square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
         return self.deviance.entry(state.size, state.blocks.size + len(state.border), square, self.held_out(bench.physical(state)))
 
     def _reached(self) -> bool:

@@ -83,7 +83,7 @@ def fit(
         "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components.
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
-        with ``init="auto"``: until some rounds in a row have found nothing, 10 s or as long as growth took at most; else 0, none.
+        with ``init="auto"``: until some rounds in a row have found nothing, 8 s or as long as growth took at most; else 0, none.
     min_width : smallest width of a component, in units of the sampling distance.
     prior : what is known of covariances and amplitudes beforehand, as a `SurfacePrior`; the fit then is MAP. Needs ``absolute_sigma``.
     solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
@@ -124,7 +124,8 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     auto, number = _number(n_components, init)
-    model = replace(_model(number, background, covariance_type, min_width, amplitudes), prior=checked_prior(prior, data.absolute_sigma))
+    model = _model(number, background, covariance_type, min_width, amplitudes)
+    model = replace(model, prior=checked_prior(prior, data.n_dim, data.absolute_sigma))
     running = Running(
         _init(init),
         _search_time(search),
@@ -185,7 +186,8 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     auto, number = _number(n_components, init)
-    model = replace(_model(number, background, covariance_type, min_width, amplitudes), prior=checked_prior(prior, data.absolute_sigma))
+    model = _model(number, background, covariance_type, min_width, amplitudes)
+    model = replace(model, prior=checked_prior(prior, data.n_dim, data.absolute_sigma))
     running = Running(
         _init(init),
         _search_time(search),

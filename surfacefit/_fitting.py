@@ -9,26 +9,23 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ._beginning import Beginning, Plan, beginning
 from ._blocks_left_out import Division, divided
 from ._choosing import Choice, Chosen
-from ._compile import quick_jit
 from ._compile_clock import compile_clock, seconds
 from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data import SurfaceData
 from ._engines import EngineChoice
 from ._initial import StartRequest
 from ._prepare import Model, Prepared, precision, prepare
-from ._problem import SurfaceProblem
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver, run
 from ._status import Status
 from ._surface import GaussianSurface, checked_surface
 from ._threads import calm_blas
-from ._workbench import Workbench
+from ._workbench import Workbench, penalty_cost
 
 POINTS_PER_PARAMETER = 2
 
@@ -131,13 +128,6 @@ class Fitting:
         return Timings(start=stepping - self.begun - before, compile=before + after, run=ended - stepping - after, total=ended - self.begun)
 
 
-def penalty_cost(problem: SurfaceProblem, params: Array) -> Array:
-    return problem.penalty_cost(params)
-
-
-_penalty_cost = quick_jit(penalty_cost)
-
-
 def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running: Running, begun: float) -> FitResult:
     """The fit of data by a model, of as many components as it says, or of at most so many if the number is to be chosen."""
     with precision(running.dtype), compile_clock() as spans:
@@ -194,9 +184,9 @@ def _result(
 ) -> FitResult:
     model, data = prepared.model, prepared.data
     surface = prepared.surface(solution.params).sorted()
-    penalty = 0.0 if model.prior is None else float(_penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
-    cost = float(solution.cost) * prepared.cost_unit - penalty
-    if not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
+    penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
+    cost = float(solution.cost) * prepared.cost_unit
+    if model.prior is not None or not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
         cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
     return FitResult(
         surface=surface,

@@ -50,7 +50,7 @@ class Minima:
 
     def add(self, states: Iterable[State]) -> None:
         for state in states:
-            self.best = state if better(state, self.best) else self.best
+            self.best = min(self.best, state, key=lambda one: one.cost)
             level = _level(state)
             if level not in self.others or state.cost < self.others[level].cost:
                 self.others[level] = state
@@ -79,7 +79,7 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
     """
     anywhere = failures > PATIENT and rng.random() < min(0.4, RESTARTS / met.best.size)
     near = _regrown if bench.whole is None and failures <= PATIENT else _overgrown
-    states: list[State] = []
+    first, states = met.best, list[State]()
     while len(states) < KICKS:
         before, partner = met.best, met.partner(rng)
         if anywhere:
@@ -89,16 +89,17 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
         else:
             state = near(bench, before, rng)
         met.add([state])
-        states = [*states, state] if met.best is before else []
+        states = [] if better(state, before) else [*states, state]
     fresh = [state for state in states if not met.knows(state)]
-    return met.best if not met.knows(met.best) else min(fresh or states, key=lambda state: state.cost)
+    return met.best if better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
 
 
 def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generator) -> State:
     """The components of one on one side of a line, those of the other on the other side, refitted together."""
     bench.look()
     mine, theirs = bench.surface(one).centers, bench.surface(other).centers
-    direction = rng.normal(size=mine.shape[1]) / np.maximum(np.ptp(mine, axis=0), np.finfo(float).tiny)
+    extent = np.ptp(mine, axis=0)
+    direction = rng.normal(size=mine.shape[1]) / np.where(extent > 0, extent, 1.0)
     mine, theirs = mine @ direction, theirs @ direction
     along = np.sort(np.concatenate([mine, theirs]))
     lines = (along[1:] + along[:-1]) / 2

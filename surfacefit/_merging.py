@@ -13,6 +13,7 @@ from ._engines import engine_choice
 from ._fitting import Running, fitted
 from ._prepare import Model
 from ._solvers import LevenbergMarquardt
+from ._status import Status
 from ._surface import GaussianSurface
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _fewer(result: FitResult) -> FitResult | None:
     order = np.argsort(result.worth)
     for k in order[result.redundant[order]][:CANDIDATES]:
         fit = _refitted(result, without(result.surface, int(k)))
+        if fit.status == Status.INTERRUPTED:
+            return None
         if _bic(fit) < _bic(result):
             return fit
     return None
@@ -85,7 +88,7 @@ def _refitted(result: FitResult, start: GaussianSurface) -> FitResult:
     engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
     running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
     fit = fitted(result.data, model, None, running, time.perf_counter())
-    return replace(fit, steps=result.steps + fit.steps, path=result.path)
+    return replace(fit, steps=result.steps + fit.steps)
 
 
 def _bic(result: FitResult) -> float:

@@ -29,7 +29,7 @@ from ._surface import inverse_lower
 NEARBY = 1e-2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SurfacePrior:
     r"""A prior for `fit`: inverse Wishart on each covariance, half-normal on each amplitude; the fit then is MAP.
 
@@ -127,28 +127,33 @@ def _root(t: Array) -> Array:
     return t * jnp.sqrt(jnp.where(near, series, exact))
 
 
-def checked_prior(prior: Any, absolute_sigma: bool) -> SurfacePrior | None:
-    """The option ``prior``, as far as it can be judged without the data."""
+def checked_prior(prior: Any, n_dim: int, absolute_sigma: bool) -> SurfacePrior | None:
+    """The option ``prior``, with plain numbers and Psi as a matrix."""
     if prior is None:
         return None
     if not isinstance(prior, SurfacePrior):
         raise TypeError(f"`prior` must be None or a surfacefit.SurfacePrior(...), got {prior!r}")
     if prior.scale is None and prior.amplitude is None:
         raise ValueError("`prior` says nothing: give it `scale` (of the covariances), `amplitude`, or both")
-    if prior.amplitude is not None:
-        positive_number("prior.amplitude", prior.amplitude)
+    if prior.scale is None and prior.degrees_of_freedom is not None:
+        raise ValueError("`prior.degrees_of_freedom` belongs to `prior.scale`: give that, too")
     if not absolute_sigma:
         raise ValueError("`prior` is weighed against known errors: give `sigma`, and absolute_sigma=True")
-    return prior
+    freedom, amplitude = prior.degrees_of_freedom, prior.amplitude
+    if freedom is not None and positive_number("prior.degrees_of_freedom", freedom) <= n_dim - 1:
+        raise ValueError(f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2")
+    return SurfacePrior(
+        None if prior.scale is None else prior_scale(prior.scale, n_dim),
+        None if freedom is None else float(freedom),
+        None if amplitude is None else positive_number("prior.amplitude", amplitude),
+    )
 
 
 def penalty(prior: SurfacePrior | None, scaling: Scaling, n_dim: int, cost_unit: float) -> Penalty | None:
     """A prior in the units of the fit, in NumPy; a cost of one there is ``cost_unit`` in the user's."""
     if prior is None:
         return None
-    freedom = n_dim + 2.0 if prior.degrees_of_freedom is None else positive_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
-    if freedom <= n_dim - 1:
-        raise ValueError(f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2")
+    freedom = n_dim + 2.0 if prior.degrees_of_freedom is None else prior.degrees_of_freedom
     scale = np.eye(n_dim) if prior.scale is None else prior_scale(prior.scale, n_dim)
     inner = scale / np.outer(scaling.point_scale, scaling.point_scale)
     steepness = 0.0 if prior.amplitude is None else float(scaling.height_scale) / float(prior.amplitude)

@@ -19,7 +19,7 @@ class Progress:
     """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
 
     ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's units (with
-    ``sigma``, this ``rmse`` weighs points as the cost does), ``elapsed`` seconds, and
+    ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty), ``elapsed`` seconds, and
     ``surface()``, the best `GaussianSurface` so far.
     """
 

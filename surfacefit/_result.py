@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 AT_FLOOR = 0.01
 
 
+def pivots(covariances: np.ndarray) -> np.ndarray:
+    """Diagonals (K, d) of the Cholesky factors, also where rounding has left a covariance without one."""
+    minors = np.stack([np.linalg.det(covariances[:, :n, :n]) for n in range(covariances.shape[1] + 1)], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(np.maximum(minors[:, 1:] / minors[:, :-1], 0.0)))
+
+
 @dataclass(frozen=True)
 class Timings:
     """Seconds: preparing data and start, compiling, running compiled steps, and all together."""
@@ -56,7 +63,7 @@ class FitResult:
     surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
-    penalty : what a prior added to the cost that was minimised: -log p, less its least value; 0 without one.
+    penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0 without one.
     history : dict of arrays, one entry a step after growth and search: "cost" (with the penalty), "optimality" (largest cosine of residuals
         with a column of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
     timings : seconds as `Timings`, compilation apart from running.
@@ -149,7 +156,8 @@ class FitResult:
         """Standard errors of amplitudes, centres, covariances and background, in the shape of ``surface``.
 
         From the inverse of J^T J at the solution and the delta method; infinite where the data do not determine a
-        number. Scaled by the misfit unless ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
+        number. With a prior J holds its rows: these are widths of the posterior. Scaled by the misfit unless
+        ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
         """
         from ._uncertainty import standard_errors
 
@@ -160,7 +168,7 @@ class FitResult:
         """The rise in cost (K,) if a component were lost and all others adapted, by the quadratic model at the solution.
 
         Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
-        that can stand in for each other either is worth next to nothing.
+        that can stand in for each other either is worth next to nothing. With a prior the cost holds its penalty.
         """
         from ._uncertainty import worth
 
@@ -179,14 +187,15 @@ class FitResult:
     @cached_property
     def at_floor(self) -> np.ndarray:
         """Which components (K,) ``min_width`` keeps from being narrower: peaks that the sampling does not resolve, or noise."""
-        widths = np.diagonal(np.linalg.cholesky(self.surface.covariances), axis1=1, axis2=2)
+        widths = pivots(self.surface.covariances)
         floor = self.settings.min_width * self.data.spacing
         lowest = floor.max() if self.settings.covariance_type == "spherical" else floor
         return np.asarray((widths < (1 + AT_FLOOR) * lowest).any(axis=1))
 
     def merged(self) -> FitResult:
         """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same volume, mean and
-        covariance, then all are refitted, as long as the BIC falls. The result itself if there is nothing to merge.
+        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. The result itself if
+        there is nothing to merge; Ctrl-C gives the last number of components that was done.
         """
         from ._merging import merged
 

@@ -16,7 +16,7 @@ import numpy as np
 from ._kicks import SETTLE, Minima, better, kicked
 from ._memory import MemoryShort
 from ._moves import Move, Neighbourhood, apart, applied
-from ._workbench import Enough, State, Workbench
+from ._workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12
 TRIES = 12
@@ -57,26 +57,35 @@ def search(bench: Workbench, state: State, rng: np.random.Generator, patience: i
     there is refitted on all. Raises Halt where the fit as a whole must end.
     """
     bench.keep(state)
-    bench.search_until = deadline
     sample = bench.sampled(PER_PARAMETER)
+    small = sample or bench
+    met = Minima(small.recosted(state))
+    kept = met.best
 
-    def keep(found: State) -> None:
-        bench.keep(found if sample is None else bench.refit(found.blocks, found.border, SETTLE))
+    def keep() -> None:
+        """Takes over the best met, of a sample after a refit on all points."""
+        nonlocal kept
+        if met.best is not kept:
+            kept = met.best
+            bench.keep(kept if sample is None else bench.refit(kept.blocks, kept.border, SETTLE))
 
     try:
         with suppress(Enough):
-            small = sample or bench
-            met = Minima(small.refit(state.blocks, state.border, SETTLE))
-            with suppress(Enough):
-                _searched(small, met, rng, patience, keep)
-            keep(met.best)
+            bench.search_until = deadline
+            _searched(small, met, rng, patience, keep)
+        bench.search_until = float("inf")
+        keep()
+    except (Halt, KeyboardInterrupt, MemoryShort):
+        bench.hold(met.best if sample is None else bench.recosted(met.best))
+        raise
     finally:
         bench.search_until = float("inf")
 
 
-def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[State], None]) -> None:
-    """Shows ``keep`` the best where a climb has ended, or of all points as soon as there is one."""
-    here = kept = met.best
+def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[], None]) -> None:
+    """Asks to ``keep`` the best where a climb has ended, or on all points as soon as there is one."""
+    here = bench.refit(met.best.blocks, met.best.border, SETTLE)
+    met.go(here)
     failures, exact = 0, EXACT * bench.empty().cost
     while failures < patience and met.best.cost > exact:
         before, found = met.best, _tried(bench, here, rng)
@@ -84,9 +93,8 @@ def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience:
         met.add(found)
         failures += 1
         climbed = bool(found) and better(found[-1], here)
-        if kept is not met.best and not (climbed and bench.whole):
-            kept = met.best
-            keep(kept)
+        if not (climbed and bench.whole):
+            keep()
         if climbed:
             here = found[-1]
         elif failures < patience:

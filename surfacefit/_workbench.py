@@ -103,13 +103,15 @@ class Workbench:
         self.root.steps += lane.steps
         return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))
 
-    def keep(self, state: State) -> bool:
-        """Takes a state for the best so far if it is, and says so. Raises as `look` does."""
-        better = self.best is None or state.cost <= self.best.cost
-        if better:
+    def hold(self, state: State) -> None:
+        """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they win."""
+        if self.best is None or state.size > self.best.size or (state.size == self.best.size and state.cost <= self.best.cost):
             self.best = state
+
+    def keep(self, state: State) -> None:
+        """Takes a state for the best so far if it is. Raises as `look` does."""
+        self.hold(state)
         self.look()
-        return better
 
     def look(self) -> None:
         """Shows the best so far, and looks at the clock. Raises Halt where the fit must end, Enough where the search must."""
@@ -148,6 +150,12 @@ class Workbench:
         parts = replace(self.parameterization, n_components=component_capacity(count))
         model, problem = replace(prepared.model, n_components=count), replace(prepared.problem, parameterization=parts)
         return Workbench(replace(prepared, model=model, problem=problem), replace(self.request, n_components=count), whole=self.root)
+
+    def penalty(self, state: State) -> float:
+        """What a prior adds to a state's cost."""
+        if self.prepared.problem.penalty is None or not state.size:
+            return 0.0
+        return float(penalty_cost(self.problem(state.size), self.pack(state.blocks, state.border)))
 
     def empty(self) -> State:
         """No components: the background at its start, a tied shape as on an even lattice."""
@@ -270,4 +278,5 @@ def residuals(problem: SurfaceProblem, params: Array) -> Array:
 
 
 _residuals = quick_jit(residuals)
+penalty_cost = quick_jit(SurfaceProblem.penalty_cost)
 _pack = quick_jit(Parameterization.pack)

@@ -21,8 +21,8 @@ def noisy(signs=(1, 1, 1)):
     [
         ("positive", (1, 1, 1), {}),
         ("positive", (1, 1, 1), {"covariance_type": "diag", "background": None}),
-        ("positive", (1, 1, 1), {"covariance_type": "tied", "engine": "tiled"}),
-        ("signed", (1, -1, 1), {}),
+        pytest.param("positive", (1, 1, 1), {"covariance_type": "tied", "engine": "tiled"}, marks=pytest.mark.slow),
+        pytest.param("signed", (1, -1, 1), {}, marks=pytest.mark.slow),
     ],
 )
 def test_too_many_components_are_merged(amplitudes, signs, options):
@@ -77,9 +77,9 @@ def test_components_at_the_narrowest_width_are_named(covariance_type):
     """A single high pixel is narrower than `min_width` allows; a wide bump is not."""
     heights = np.zeros((24, 24))
     heights[12, 12] = 1.0
-    spike = sf.fit(heights, 1, covariance_type=covariance_type, background=None, min_width=0.5)
+    spike = sf.fit(heights, 1, covariance_type=covariance_type, background=None, min_width=0.5, init="peaks")
     assert spike.at_floor.tolist() == [True]
     assert "at min_width" in spike.summary()
-    wide = sf.fit(noisy(), 3, covariance_type=covariance_type)
+    wide = sf.fit(noisy(), 3, covariance_type=covariance_type, init="peaks")
     assert not wide.at_floor.any()
     assert "at min_width" not in wide.summary()

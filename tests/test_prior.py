@@ -11,7 +11,10 @@ from scipy.stats import halfnorm, invwishart
 import surfacefit as sf
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
+from surfacefit._fitting import Running, _request
+from surfacefit._initial import STARTS
 from surfacefit._prepare import Model, precision, prepare
+from surfacefit._workbench import Workbench
 
 KINDS = ("full", "diag", "spherical", "tied")
 SIGMA = 0.1
@@ -43,8 +46,7 @@ def log_prior(surface, scale, freedom, amplitude, kind):
     return shapes + halfnorm.logpdf(surface.amplitudes, scale=amplitude).sum()
 
 
-@pytest.mark.parametrize("n_dim", [1, 2, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n_dim", "kind"), [(1, "full"), *((2, kind) for kind in KINDS), (3, "full"), (3, "tied")])
 def test_the_penalty_is_minus_the_log_density(n_dim, kind):
     prior = sf.SurfacePrior(scale=20.0, degrees_of_freedom=n_dim + 1.5, amplitude=2.0)
     with precision(np.dtype(np.float64)):
@@ -70,9 +72,10 @@ def test_a_matrix_scale_counts_like_scipys():
 BOTH = {"scale": 20.0, "amplitude": 2.0}
 BLOCKS, PRODUCTS = sf.Tiled(cutoff=0.0, tile_size=32), sf.Tiled(cutoff=0.0, normal="products")
 OPERATORS = [
-    *((n_dim, kind, sf.Dense(), BOTH) for n_dim in (1, 2, 3) for kind in KINDS),
-    *((2, kind, engine, BOTH) for kind in ("full", "tied") for engine in (BLOCKS, PRODUCTS)),
-    *((2, kind, sf.Dense(), said) for kind in ("full", "tied") for said in ({"scale": 20.0}, {"amplitude": 2.0})),
+    *((2, kind, sf.Dense(), BOTH) for kind in KINDS),
+    *((n_dim, kind, sf.Dense(), BOTH) for n_dim in (1, 3) for kind in ("full", "tied")),
+    *(pytest.param(2, kind, engine, BOTH, marks=pytest.mark.slow) for kind in ("full", "tied") for engine in (BLOCKS, PRODUCTS)),
+    *((2, "tied", sf.Dense(), said) for said in ({"scale": 20.0}, {"amplitude": 2.0})),
 ]
 
 
@@ -105,12 +108,12 @@ def test_operators_agree_with_differences(n_dim, kind, engine, said):
     np.testing.assert_allclose(corner, square[3 * size :, 3 * size :], atol=1e-9 * largest)
 
 
-@pytest.mark.parametrize("engine", ["dense", BLOCKS, PRODUCTS])
-@pytest.mark.parametrize("solver", ["lm", sf.LevenbergMarquardt(slack=0.0, method="qr")])
-def test_the_optimum_is_that_of_scipy(engine, solver):
-    """Two components of which the data say little, in plain NumPy by Nelder-Mead's and BFGS's lights."""
-    if engine != "dense" and solver != "lm":
-        pytest.skip("qr takes the whole Jacobian")
+OPTIMA = [("dense", "cholesky"), ("dense", "qr"), (BLOCKS, "cholesky"), pytest.param(PRODUCTS, "cholesky", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("engine", "method"), OPTIMA)
+def test_the_optimum_is_that_of_scipy(engine, method):
+    """Two components of which the data say little, in plain NumPy and by BFGS."""
     x = np.arange(40.0)
     truth = 2 * np.exp(-0.5 * (x - 12) ** 2 / 9) + np.exp(-0.5 * (x - 27) ** 2 / 4)
     z = truth + 0.3 * np.random.default_rng(5).normal(size=40)
@@ -123,7 +126,7 @@ def test_the_optimum_is_that_of_scipy(engine, solver):
 
     best = minimize(objective, np.array([0.6, 0.0, 12, 27, 2.0, 1.5]), method="BFGS", options={"gtol": 1e-9}).x
     prior = sf.SurfacePrior(scale=psi, degrees_of_freedom=3.0, amplitude=tau)
-    solver = sf.LevenbergMarquardt(slack=0.0) if solver == "lm" else solver
+    solver = sf.LevenbergMarquardt(slack=0.0, method=method)
     options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "engine": engine, "solver": solver, "min_width": 1e-3}
     surface = sf.fit(z, 2, prior=prior, **options).surface
     order = np.argsort(surface.centers[:, 0])
@@ -148,7 +151,7 @@ def test_cost_penalty_and_errors_of_a_result(tmp_path):
     rng = np.random.default_rng(2)
     y, x = np.mgrid[:30, :40]
     heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + SIGMA * rng.normal(size=y.shape)
-    prior = sf.SurfacePrior(scale=np.diag([80.0, 120.0]), amplitude=1.0)
+    prior = sf.SurfacePrior(scale=np.diag([80.0, 120.0]), amplitude=np.float32(1.0))
     options = {"sigma": SIGMA, "absolute_sigma": True}
     plain, result = sf.fit(heights, 1, **options), sf.fit(heights, 1, prior=prior, **options)
     np.testing.assert_allclose(result.cost, 0.5 * np.sum((result.residuals / SIGMA) ** 2), rtol=1e-9)
@@ -166,6 +169,51 @@ def test_cost_penalty_and_errors_of_a_result(tmp_path):
         np.testing.assert_array_equal(back.standard_errors.amplitudes, result.standard_errors.amplitudes)
 
 
+def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
+    """By parameter the same -log p, times the share of the points; and a state's cost holds it."""
+    prior = sf.SurfacePrior(scale=20.0, amplitude=2.0)
+    heights = np.random.default_rng(0).normal(size=(60, 60))
+    data = grid_data(heights, None, None, SIGMA, True)
+    with precision(np.dtype(np.float64)):
+        model, engine = Model(16, None, "full", 0.25, "positive", prior), EngineChoice(sf.Dense(), float("inf"))
+        whole = prepare(data, model, np.dtype(np.float64), engine)
+        running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None)
+        bench = Workbench(whole, _request(whole, running))
+        sample = bench.sampled(20)
+        state = bench.state(bench.params(STARTS["grid"](bench.request)))
+        share = sample.prepared.data.n_used / data.n_used
+        assert 0.1 < share < 0.9
+        assert bench.penalty(state) > 0
+        np.testing.assert_allclose(sample.penalty(state), share * bench.penalty(state), rtol=1e-4)
+        residuals = bench.residuals(state)
+        np.testing.assert_allclose(state.cost, 0.5 * residuals @ residuals + bench.penalty(state), rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["lm", "adam", "superimposed"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_solver_heeds_a_prior(solver, dtype):
+    y, x = np.mgrid[:20, :24]
+    heights = (np.exp(-0.5 * ((y - 9) ** 2 + (x - 12) ** 2) / 4)).astype(dtype)
+    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "solver": solver}
+    amplitudes = [sf.fit(heights, 1, prior=p, **options).surface.amplitudes[0] for p in (None, sf.SurfacePrior(amplitude=0.3))]
+    assert amplitudes[1] < 0.95 * amplitudes[0]
+    exact = sf.fit(heights, 1, prior=sf.SurfacePrior(amplitude=1e3), **{**options, "sigma": 1e-3})
+    assert exact.cost >= 0
+
+
+@pytest.mark.slow
+def test_a_number_is_chosen_by_the_misfit_without_the_penalty():
+    y, x = np.mgrid[:40, :50]
+    heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + np.exp(-0.5 * ((y - 28) ** 2 + (x - 35) ** 2) / 20)
+    heights = heights + SIGMA * np.random.default_rng(1).normal(size=y.shape)
+    result = sf.fit(heights, sigma=SIGMA, absolute_sigma=True, prior=sf.SurfacePrior(scale=100.0))
+    assert result.n_components == 2
+    weighted = np.sqrt(2 * result.cost / result.n_points)
+    np.testing.assert_allclose(result.path.rmse[result.path.n_components == 2], weighted, rtol=0.02)
+
+
+@pytest.mark.slow
 def test_search_and_growth_heed_a_prior_on_a_sample_too():
     """More parameters than are searched on all points; every width stays near the mode, as no plain fit's would."""
     rng = np.random.default_rng(4)
@@ -193,6 +241,7 @@ BAD = {
     "scale": (sf.SurfacePrior(scale=-1.0), {}, ValueError, r"`prior.scale` must be"),
     "shape": (sf.SurfacePrior(scale=np.eye(3)), {}, ValueError, r"`prior.scale` must be a number or have shape \(2, 2\)"),
     "indefinite": (sf.SurfacePrior(scale=np.diag([1.0, -1.0])), {}, ValueError, r"`prior.scale` must be symmetric positive definite"),
+    "freedom alone": (sf.SurfacePrior(amplitude=1.0, degrees_of_freedom=5.0), {}, ValueError, r"belongs to `prior.scale`"),
     "freedom": (sf.SurfacePrior(scale=1.0, degrees_of_freedom=1.0), {}, ValueError, r"must exceed d - 1 = 1, got 1"),
     "amplitude": (sf.SurfacePrior(amplitude=0.0), {}, ValueError, r"`prior.amplitude` must be"),
     "amplitude NaN": (sf.SurfacePrior(amplitude=np.nan), {}, ValueError, r"`prior.amplitude` must be"),

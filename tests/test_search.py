@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+import surfacefit._search
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
@@ -141,6 +142,24 @@ def test_steps_and_times_never_go_back(rough):
         assert later.elapsed >= earlier.elapsed
         assert later.cost <= earlier.cost * (1 + 1e-9)
     assert result.steps >= seen[-1].steps
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_search_that_is_stopped_keeps_what_it_has_found(rough, sampled, monkeypatch):
+    """An interrupt in the middle of a climb: whatever the trials before it have won is there."""
+    count, trials, calls = 14 if sampled else 6, surfacefit._search.trials, itertools.count()
+
+    def interrupting(*args):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return trials(*args)
+
+    grown = sf.fit(rough, count, background=None, init="growth", solver=NO_STEPS)
+    monkeypatch.setattr("surfacefit._search.trials", interrupting)
+    result = sf.fit(rough, count, background=None, search=60.0)
+    assert result.status == sf.Status.INTERRUPTED
+    assert next(calls) == 3
+    assert result.cost < 0.9 * grown.cost
 
 
 def test_a_search_is_watched_and_ends_in_time(rough):
