@@ -1,5 +1,7 @@
 """Strict defaults for every test: no silent promotion of dtypes, no display, the data folder if it is there."""
 
+import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -15,6 +17,7 @@ matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+TESTS, MAPPINGS = itertools.count(1), Path("/proc/self/maps")
 
 
 def pytest_addoption(parser):
@@ -31,6 +34,15 @@ def global_precision_stays():
     before = jax.config.jax_enable_x64
     yield
     assert jax.config.jax_enable_x64 == before
+
+
+@pytest.fixture(autouse=True)
+def mappings_do_not_run_out():
+    """Each compiled program takes mappings of memory, of which Linux gives a process 65,530; beyond, XLA crashes."""
+    yield
+    if next(TESTS) % 16 == 0 and MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
