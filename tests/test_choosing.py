@@ -25,7 +25,9 @@ def scene(shape, count, seed=0, noise=NOISE):
     return heights + noise * heights.std() * rng.normal(size=shape), np.array(centers)
 
 
-@pytest.mark.parametrize(("shape", "count"), [((90,), 1), ((120,), 4), ((44, 50), 1), ((44, 50), 6), ((16, 17, 18), 3)])
+@pytest.mark.parametrize(
+    ("shape", "count"), [((90,), 1), ((120,), 4), ((44, 50), 1), ((44, 50), 6), pytest.param((16, 17, 18), 3, marks=pytest.mark.slow)]
+)
 def test_the_number_is_found(shape, count):
     heights, centers = scene(shape, count)
     result = sf.fit(heights)
@@ -90,6 +92,7 @@ def test_what_is_said_of_a_number_is_right():
     assert known.path.bic[known.path.n_components == 3] == pytest.approx(np.sum(known.residuals**2) / sigma**2 + p * np.log(n), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_most_is_not_passed():
     heights, _ = scene((44, 50), 6)
     result = sf.fit(heights, sf.AutoComponents(most=3))

@@ -19,7 +19,7 @@ def noisy(signs=(1, 1, 1)):
 @pytest.mark.parametrize(
     ("amplitudes", "signs", "options"),
     [
-        ("positive", (1, 1, 1), {}),
+        pytest.param("positive", (1, 1, 1), {}, marks=pytest.mark.slow),
         ("positive", (1, 1, 1), {"covariance_type": "diag", "background": None}),
         pytest.param("positive", (1, 1, 1), {"covariance_type": "tied", "engine": "tiled"}, marks=pytest.mark.slow),
         pytest.param("signed", (1, -1, 1), {}, marks=pytest.mark.slow),

@@ -73,7 +73,7 @@ BOTH = {"scale": 20.0, "amplitude": 2.0}
 BLOCKS, PRODUCTS = sf.Tiled(cutoff=0.0, tile_size=32), sf.Tiled(cutoff=0.0, normal="products")
 OPERATORS = [
     *((2, kind, sf.Dense(), BOTH) for kind in KINDS),
-    *((n_dim, kind, sf.Dense(), BOTH) for n_dim in (1, 3) for kind in ("full", "tied")),
+    *(pytest.param(n_dim, kind, sf.Dense(), BOTH, marks=pytest.mark.slow) for n_dim in (1, 3) for kind in ("full", "tied")),
     *(pytest.param(2, kind, engine, BOTH, marks=pytest.mark.slow) for kind in ("full", "tied") for engine in (BLOCKS, PRODUCTS)),
     *((2, "tied", sf.Dense(), said) for said in ({"scale": 20.0}, {"amplitude": 2.0})),
 ]
@@ -108,7 +108,12 @@ def test_operators_agree_with_differences(n_dim, kind, engine, said):
     np.testing.assert_allclose(corner, square[3 * size :, 3 * size :], atol=1e-9 * largest)
 
 
-OPTIMA = [("dense", "cholesky"), ("dense", "qr"), (BLOCKS, "cholesky"), pytest.param(PRODUCTS, "cholesky", marks=pytest.mark.slow)]
+OPTIMA = [
+    ("dense", "cholesky"),
+    ("dense", "qr"),
+    pytest.param(BLOCKS, "cholesky", marks=pytest.mark.slow),
+    pytest.param(PRODUCTS, "cholesky", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("engine", "method"), OPTIMA)

@@ -107,6 +107,7 @@ def test_auto_beats_the_plain_starts_and_growth_alone(rough):
     assert sf.fit(rough, 9, background=None).cost < min(best, 0.98 * grown)
 
 
+@pytest.mark.slow
 def test_search_on_a_sample_helps_on_all_points():
     """With 120 parameters and more, trials are made on some of the points."""
     heights, _ = bumps((110, 120), 24, noise=0.05)
@@ -144,7 +145,7 @@ def test_steps_and_times_never_go_back(rough):
     assert result.steps >= seen[-1].steps
 
 
-@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_search_that_is_stopped_keeps_what_it_has_found(rough, sampled, monkeypatch):
     """An interrupt in the middle of a climb: whatever the trials before it have won is there."""
     count, trials, calls = 14 if sampled else 6, surfacefit._search.trials, itertools.count()

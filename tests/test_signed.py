@@ -84,7 +84,7 @@ def test_wrong_options_are_refused():
         sf.fit(PEAK, 1, init=pit)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_narrow_pits_are_felt_in_every_tile_that_they_reach(dtype):
     """Beside wide low bumps, pits so narrow that each lies in few tiles: left out of one, their misfit would be of their height."""
     rng = np.random.default_rng(0)
