@@ -28,6 +28,7 @@ from ._threads import calm_blas
 MEMBERS = 8
 WINDOW = 2048
 BATCH = 8
+SLACK, PATIENCE = 0.01, 8  # a small refit that creeps has shown what it wins
 LARGEST = 1e30  # of what may be cast to single precision
 
 
@@ -95,7 +96,7 @@ def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps:
     part = surface.residuals(jnp.concatenate([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)
     mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start))
-    solver = LevenbergMarquardt(slack=0.0)
+    solver = LevenbergMarquardt(slack=SLACK, patience=PATIENCE)
     carry, _ = advance(solver, mine, begin(solver, mine, jnp.concatenate([start.ravel(), shared])), steps, None)
     best = carry.best
     return 0.5 * jnp.sum(residuals**2) - best.cost, best.params[: start.size].reshape(start.shape)
