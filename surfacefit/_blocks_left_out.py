@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 
 from ._data import SurfaceData
+from ._losses import Loss
 from ._surface import GaussianSurface
 
 
@@ -17,14 +19,15 @@ class Division:
     fitted: SurfaceData
     left_out: np.ndarray | None
 
-    def error(self, surface: GaussianSurface) -> float:
-        """Weighted root mean square of the misfit at the points left out."""
+    def error(self, surface: GaussianSurface, loss: Loss) -> float:
+        """Weighted root mean square of the misfit, or of what a loss makes of it, at the points left out."""
         if self.left_out is None:
             return float("nan")
         data, out = self.fitted, self.left_out
-        misfit = surface(data.all_points[out.ravel()]) - data.heights[out]
-        weights = np.ones(len(misfit)) if data.sigma is None else 1 / data.sigma[out]
-        return float(np.sqrt(np.sum((weights * misfit) ** 2) / np.sum(weights**2)))
+        heights = data.heights[out]
+        weights = np.ones(len(heights)) if data.sigma is None else 1 / data.sigma[out]
+        residuals = np.asarray(loss.residuals(*(jnp.asarray(a) for a in (surface(data.all_points[out.ravel()]), heights, weights))))
+        return float(np.sqrt(np.sum(residuals**2) / np.sum(weights**2)))
 
 
 def divided(data: SurfaceData, block: int, share: float, seed: int) -> Division:

@@ -138,7 +138,8 @@ class Choice:
     def _entry(self, state: State) -> Entry:
         bench = self._bench(state.size)
         square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
-        return self.deviance.entry(state.size, state.blocks.size + len(state.border), square, self.held_out(bench.physical(state)))
+        n_parameters, held_out = state.blocks.size + len(state.border), self.held_out(bench.physical(state))
+        return self.deviance.entry(state.size, n_parameters, square, bench.misfit(state), held_out)
 
     def _reached(self) -> bool:
         return self.auto.target is not None and self._key[0] == 0

@@ -100,21 +100,22 @@ class Deviance(NamedTuple):
     absolute: bool
 
     @classmethod
-    def of(cls, data: SurfaceData) -> Deviance:
+    def of(cls, data: SurfaceData, known_errors: bool = False) -> Deviance:
         weights, heights = data.weights, data.used_heights.astype(float)
         middle = np.average(heights, weights=weights**2)
-        return cls(data.n_used, float(np.sqrt(np.mean((weights * (heights - middle)) ** 2))), data.absolute_sigma)
+        return cls(data.n_used, float(np.sqrt(np.mean((weights * (heights - middle)) ** 2))), data.absolute_sigma or known_errors)
 
-    def entry(self, n_components: int, n_parameters: int, square: float, held_out: float = math.nan) -> Entry:
-        """From the weighted sum of squares."""
+    def entry(self, n_components: int, n_parameters: int, square: float, misfit: float | None = None, held_out: float = math.nan) -> Entry:
+        """From twice the cost, and from the weighted sum of squares where the loss makes that another number."""
         n, mean = self.n_points, square / self.n_points
+        plain = mean if misfit is None else misfit / n
         floor = (ROUNDING * self.spread) ** 2
         deviance = square if self.absolute else n * math.log(max(mean, floor, 1e-300))
         spare = n - n_parameters - 1
         return Entry(
             n_components,
-            math.sqrt(mean),
-            1 - mean / self.spread**2 if self.spread else 0.0,
+            math.sqrt(plain),
+            1 - plain / self.spread**2 if self.spread else 0.0,
             deviance + n_parameters * math.log(n),
             deviance + 2 * n_parameters * (1 + (n_parameters + 1) / spare) if spare > 0 else math.inf,
             held_out,

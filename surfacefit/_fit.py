@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from ._amplitudes import AMPLITUDE_TYPES
-from ._beginning import GROWN, INITS
-from ._checks import count, names_its_options, one_of, positive_number
-from ._covariance import COVARIANCE_TYPES
-from ._criteria import AutoComponents, auto_components
-from ._data import fit_dtype, grid_data, point_data
-from ._engines import engine_choice
-from ._fitting import Running, fitted
-from ._prepare import Model
-from ._prior import SurfacePrior, checked_prior
+from ._checks import names_its_options
+from ._criteria import AutoComponents
+from ._data import grid_data, point_data
+from ._fitting import fitted
+from ._options import Options
+from ._prior import SurfacePrior
 from ._progress import Progress
 from ._result import FitResult
-from ._solvers import SOLVERS, LevenbergMarquardt, Solver
-from ._surface import GaussianSurface
 
 
 @names_its_options
@@ -43,6 +34,8 @@ def fit(
     background: Any = "constant",
     covariance_type: str = "full",
     amplitudes: str = "positive",
+    loss: str = "linear",
+    f_scale: float | None = None,
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -78,6 +71,10 @@ def fit(
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
     amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
+    loss : what a misfit u = (f - z) / sigma costs: "linear" (default, u^2 / 2), "huber", "soft_l1" or "cauchy" (C^2 rho(u^2 / C^2) / 2 of
+        `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights are counts: half their deviance, the
+        maximum of the likelihood).
+    f_scale : C, the misfit that parts good points from outliers, in units of ``sigma`` (of the heights without it); default 1.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
         "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components.
@@ -123,21 +120,11 @@ def fit(
     """
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
-    auto, number = _number(n_components, init)
-    model = _model(number, background, covariance_type, min_width, amplitudes)
-    model = replace(model, prior=checked_prior(prior, data.n_dim, data.absolute_sigma))
-    running = Running(
-        _init(init),
-        _search_time(search),
-        count("seed", seed, 0),
-        _solver(solver),
-        engine_choice(engine, max_memory),
-        fit_dtype(dtype, data.heights),
-        progress,
-        _callback(callback),
-        _limit(max_time),
-    )
-    return fitted(data, model, auto, running, begun)
+    options = Options(
+        n_components, background, covariance_type, amplitudes, loss, f_scale, init, search, min_width, prior, solver, engine, max_memory,
+        dtype, max_time, callback, progress, seed,
+    )  # fmt: skip
+    return fitted(data, *options.checked(data), begun)
 
 
 @names_its_options
@@ -152,6 +139,8 @@ def fit_points(
     background: Any = "constant",
     covariance_type: str = "full",
     amplitudes: str = "positive",
+    loss: str = "linear",
+    f_scale: float | None = None,
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -185,73 +174,8 @@ def fit_points(
     """
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
-    auto, number = _number(n_components, init)
-    model = _model(number, background, covariance_type, min_width, amplitudes)
-    model = replace(model, prior=checked_prior(prior, data.n_dim, data.absolute_sigma))
-    running = Running(
-        _init(init),
-        _search_time(search),
-        count("seed", seed, 0),
-        _solver(solver),
-        engine_choice(engine, max_memory),
-        fit_dtype(dtype, data.heights),
-        progress,
-        _callback(callback),
-        _limit(max_time),
-    )
-    return fitted(data, model, auto, running, begun)
-
-
-def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
-    """How a number of components is to be chosen, or the number."""
-    number = auto_components(n_components)
-    if not isinstance(number, AutoComponents):
-        return None, number
-    if isinstance(init, GaussianSurface) or init not in GROWN:
-        given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
-        raise ValueError(f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number")
-    return number, 1
-
-
-def _model(n_components: int, background: Any, covariance_type: Any, min_width: Any, amplitudes: Any) -> Model:
-    return Model(
-        n_components,
-        background,
-        one_of("covariance_type", covariance_type, COVARIANCE_TYPES),
-        positive_number("min_width", min_width),
-        one_of("amplitudes", amplitudes, AMPLITUDE_TYPES),
-    )
-
-
-def _init(init: Any) -> Any:
-    return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
-
-
-def _callback(callback: Any) -> Any:
-    if callback is not None and not callable(callback):
-        raise TypeError(f"`callback` must be a function of one `Progress`, got {callback!r}")
-    return callback
-
-
-def _limit(max_time: Any) -> float | None:
-    return None if max_time is None else positive_number("max_time", max_time)
-
-
-def _search_time(search: Any) -> float | None:
-    if isinstance(search, bool):
-        raise TypeError(f"`search` must be seconds, got {search!r}: 0 does not search at all")
-    if search is None or (isinstance(search, (int, float)) and search == 0):
-        return search
-    return positive_number("search", search)
-
-
-def _solver(solver: Any) -> Solver:
-    if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
-        count("solver.max_steps", solver.max_steps, 0)
-        if isinstance(solver, LevenbergMarquardt):
-            positive_number("solver.damping", solver.damping)
-            count("solver.patience", solver.patience)
-            if np.shape(solver.reach) != (2,) or not 0 < solver.reach[0] <= solver.reach[1]:
-                raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
-        return solver
-    return SOLVERS[one_of("solver", solver, SOLVERS)]()
+    options = Options(
+        n_components, background, covariance_type, amplitudes, loss, f_scale, init, search, min_width, prior, solver, engine, max_memory,
+        dtype, max_time, callback, progress, seed,
+    )  # fmt: skip
+    return fitted(data, *options.checked(data), begun)

@@ -18,6 +18,7 @@ from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data import SurfaceData
 from ._engines import EngineChoice
 from ._initial import StartRequest
+from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
@@ -68,7 +69,9 @@ class Fitting:
         parts = self._prepared(fitted, model).problem.parameterization
         enough = (fitted.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)) // parts.block_size
         most = max(1, min(auto.most, enough))
-        choice = Choice(auto, most, Deviance.of(fitted), lambda room: self._room(fitted, model, room), division.error)
+        loss = model.plain_loss(self.data)
+        deviance = Deviance.of(fitted, loss.known_errors)
+        choice = Choice(auto, most, deviance, lambda room: self._room(fitted, model, room), lambda at: division.error(at, loss))
         with calm_blas(1):
             return choice.chosen()
 
@@ -179,6 +182,13 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
     )
 
 
+def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
+    """Without a prior's part, in double precision."""
+    with precision(np.dtype(np.float64)):
+        residuals = loss.residuals(*(jnp.asarray(a, float) for a in (surface(data.used_points), data.used_heights, data.weights)))
+        return 0.5 * float(jnp.sum(residuals**2))
+
+
 def _result(
     solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings, path: ComponentPath | None
 ) -> FitResult:
@@ -187,7 +197,7 @@ def _result(
     penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
     cost = float(solution.cost) * prepared.cost_unit
     if model.prior is not None or not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
-        cost = 0.5 * float(np.sum(((surface(data.used_points) - data.used_heights) * data.weights) ** 2))
+        cost = _cost(surface, data, model.plain_loss(data))
     return FitResult(
         surface=surface,
         data=data,
@@ -205,6 +215,8 @@ def _result(
             n_parameters=prepared.n_parameters,
             engine="dense" if prepared.planner is None else "tiled",
             prior=model.prior,
+            loss=model.loss,
+            f_scale=model.f_scale,
         ),
         penalty=penalty,
         path=path,

@@ -123,7 +123,7 @@ def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State
     bench.look()
     wide = bench.roomier
     some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
-    peaks = bench.peaks(bench.residuals(best), 2 * some) if some else []
+    peaks = bench.peaks(best, 2 * some) if some else []
     if not peaks:
         return best
     drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)

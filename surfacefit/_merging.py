@@ -83,13 +83,11 @@ def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
 
 def _refitted(result: FitResult, start: GaussianSurface) -> FitResult:
     settings = result.settings
-    kind, least = settings.covariance_type, settings.min_width
-    model = Model(start.n_components, start.background, kind, least, settings.amplitudes, settings.prior)
     engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
     running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
-    fit = fitted(result.data, model, None, running, time.perf_counter())
+    fit = fitted(result.data, Model.of(result, start), None, running, time.perf_counter())
     return replace(fit, steps=result.steps + fit.steps)
 
 
 def _bic(result: FitResult) -> float:
-    return Deviance.of(result.data).entry(result.n_components, result.n_parameters, 2 * result.cost).bic
+    return Deviance.of(result.data, result.settings.loss == "poisson").entry(result.n_components, result.n_parameters, 2 * result.cost).bic

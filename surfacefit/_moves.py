@@ -67,14 +67,14 @@ class Neighbourhood:
     def __init__(self, bench: Workbench, state: State):
         self.bench, self.state = bench, state
         self.surface = bench.surface(state)
-        self.residuals = bench.residuals(state)
+        self.residuals, self.weights = bench.residuals(state), bench.secants(state)
         self._levels = [bench.windows.level(covariance) for covariance in self.surface.covariances]
         self._near: dict[int, np.ndarray] = {}
         self._inside: dict[tuple[int, int], np.ndarray] = {}
 
     def additions(self, count: int, splits: Sequence[int] | np.ndarray = ()) -> list[Candidate]:
         """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in ``splits``."""
-        return [*self._at_peaks(self.bench.peaks(self.residuals, count)), *self._splits(splits)]
+        return [*self._at_peaks(self.bench.peaks(self.state, count)), *self._splits(splits)]
 
     def removals(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:
         """Each of these components taken away, for its neighbours to adapt."""
@@ -221,7 +221,7 @@ class Neighbourhood:
         for c, candidate in enumerate(candidates):
             index, scales[c] = self._window(candidate)
             n = len(index)
-            points[c, :n], residuals[c, :n], weights[c, :n] = bench.points[index], self.residuals[index], bench.weights[index]
+            points[c, :n], residuals[c, :n], weights[c, :n] = bench.points[index], self.residuals[index], self.weights[index]
             points[c, n:] = bench.points[index[-1]] if n else bench.points[0]
             replaced = self._replaced(candidate)
             held[c, : len(replaced)] = self.state.blocks[replaced]

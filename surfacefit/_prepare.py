@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._engines import Dense, EngineChoice
+from ._losses import Linear, Loss, loss_of
 from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
@@ -26,6 +27,9 @@ from ._problem import SurfaceProblem
 from ._scaling import Scaling, scaling_of
 from ._surface import GaussianSurface
 from ._tiles import Tiling, grid_tiles, scattered_tiles
+
+if TYPE_CHECKING:
+    from ._result import FitResult
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,19 @@ class Model:
     min_width: float
     amplitudes: str = "positive"
     prior: SurfacePrior | None = None
+    loss: str = "linear"
+    f_scale: float = 1.0
+
+    @classmethod
+    def of(cls, result: FitResult, surface: GaussianSurface | None = None) -> Model:
+        """What a result was fitted with, for its own surface or another one."""
+        settings, start = result.settings, result.surface if surface is None else surface
+        kind, least, prior = settings.covariance_type, settings.min_width, settings.prior
+        return cls(start.n_components, start.background, kind, least, settings.amplitudes, prior, settings.loss, settings.f_scale)
+
+    def plain_loss(self, data: SurfaceData) -> Loss:
+        """The loss in the user's units."""
+        return loss_of(self.loss, self.f_scale, float(data.used_heights.mean(dtype=float)))
 
     @property
     def signed(self) -> bool:
@@ -111,16 +128,19 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     )
     _check_enough_points(data, model, parameterization)
     internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
-    rows = _on_device(penalty(model.prior, scaling, data.n_dim, _cost_unit(data, scaling)), dtype)
+    unit = _cost_unit(data, scaling)
+    plain = model.plain_loss(data)
+    rows, loss = penalty(model.prior, scaling, data.n_dim, unit), plain.scaled(scaling.height_shift, scaling.height_scale, unit)
+    objective = Objective(parameterization, *_on_device((rows, loss), dtype))
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
-        return Prepared(data, model, scaling, _problem(internal.padded(), parameterization, rows, dtype), background)
-    grid = None if picked.normal == "products" else _even_grid(data, scaling)
+        return Prepared(data, model, scaling, objective.problem(internal.padded(), dtype), background)
+    grid = None if picked.normal == "products" or not isinstance(loss, Linear) else _even_grid(data, scaling)
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
     planner = TilePlanner(_tiling(data, internal, picked.tile_size), grid, float(dtype.type(cutoff)), limit)
-    problem = _problem(internal.tiled(planner.tiling), parameterization, rows, dtype)
+    problem = objective.problem(internal.tiled(planner.tiling), dtype)
     return Prepared(data, model, scaling, problem, background, planner)
 
 
@@ -136,7 +156,8 @@ def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
     parameterization, rows = (_on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
     if rows is not None:  # fewer points have less to say against a prior
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(some.n_used / data.n_used)))
-    return replace(prepared, data=some, problem=_problem(internal.padded(), parameterization, rows, dtype), planner=None)
+    objective = Objective(parameterization, rows, _on_device(problem.loss, dtype))
+    return replace(prepared, data=some, problem=objective.problem(internal.padded(), dtype), planner=None)
 
 
 class Internal(NamedTuple):
@@ -157,9 +178,16 @@ class Internal(NamedTuple):
         return Internal(tiling.spread(self.points), tiling.spread(self.heights), weights)
 
 
-def _problem(internal: Internal, parameterization: Parameterization, rows: Penalty | None, dtype: np.dtype) -> SurfaceProblem:
-    points, heights, weights = (_on_device(array, dtype) for array in internal)
-    return SurfaceProblem(points, heights, weights, parameterization, penalty=rows)
+class Objective(NamedTuple):
+    """What is minimised, whatever the points: the parameters, a prior's rows, the loss."""
+
+    parameterization: Parameterization
+    rows: Penalty | None
+    loss: Loss
+
+    def problem(self, internal: Internal, dtype: np.dtype) -> SurfaceProblem:
+        points, heights, weights = (_on_device(array, dtype) for array in internal)
+        return SurfaceProblem(points, heights, weights, self.parameterization, penalty=self.rows, loss=self.loss)
 
 
 def _tiling(data: SurfaceData, internal: Internal, size: int) -> Tiling:

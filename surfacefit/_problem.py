@@ -17,7 +17,8 @@ from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
 from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
-from ._parameters import Parameterization
+from ._losses import Linear, Loss
+from ._parameters import Components, Parameterization
 from ._prior import Penalty
 from ._surface import GaussianSurface
 
@@ -66,7 +67,7 @@ def positive_scaling(diagonal: Array, floor: Array) -> Array:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class SurfaceProblem:
-    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j), and below these the rows of a prior, if there is one.
+    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j), or the residual of another loss, and below these the rows of a prior.
 
     The pure core under `surfacefit.fit`, for those who write JAX: a pytree of points (N, d), heights (N,), weights
     (N,) = 1 / sigma and a parameterisation, to be made by `from_start` and minimised by `surfacefit.solve`. Nothing is
@@ -79,6 +80,7 @@ class SurfaceProblem:
     parameterization: Parameterization
     engine: Engine = field(default_factory=DenseEngine)
     penalty: Penalty | None = None
+    loss: Loss = field(default_factory=Linear)
 
     @classmethod
     def from_start(
@@ -123,17 +125,31 @@ class SurfaceProblem:
 
     def residuals(self, params: Array) -> Array:
         components = self.parameterization.components(params)
-        return self._with_rows(self.weights * (self.engine.model(self.points, components) - self.heights), params)
+        model = self.engine.model(self.points, components)
+        return self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
 
     def linearize(self, params: Array) -> tuple[Array, Jacobian]:
         components = self.parameterization.components(params)
-        residuals = self.weights * (self.engine.model(self.points, components) - self.heights)
-        chain = self.parameterization.chain(params)
-        jacobian = self.engine.jacobian(self.points, self.weights, components, chain)
+        model = self.engine.model(self.points, components)
+        residuals = self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
+        return residuals, self._jacobian(params, components, self.loss.slopes(model, self.heights, self.weights))
+
+    def informed(self, params: Array) -> Jacobian:
+        """J whose J^T J is what the data say of the parameters: rows weighted by the loss' information."""
+        components = self.parameterization.components(params)
+        information = self.loss.information(self.engine.model(self.points, components), self.heights, self.weights)
+        return self._jacobian(params, components, jnp.sqrt(information))
+
+    def secants(self, params: Array) -> Array:
+        """Weights (N,) of plain least squares of the same cost here."""
+        model = self.engine.model(self.points, self.parameterization.components(params))
+        return self.loss.secants(model, self.heights, self.weights)
+
+    def _jacobian(self, params: Array, components: Components, weights: Array) -> Jacobian:
+        jacobian = self.engine.jacobian(self.points, weights, components, self.parameterization.chain(params))
         if self.penalty is None:
-            return residuals, jacobian
-        slopes = self.penalty.slopes(self.parameterization, params)
-        return self._with_rows(residuals, params), PenalizedJacobian(jacobian, *slopes)
+            return jacobian
+        return PenalizedJacobian(jacobian, *self.penalty.slopes(self.parameterization, params))
 
     def penalty_cost(self, params: Array) -> Array:
         """What the prior adds to the cost, 0 without one."""
@@ -172,7 +188,8 @@ class SurfaceProblem:
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""
         eps = float(np.finfo(self.heights.dtype).eps)
-        return half_square(self.weights * 4 * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
+        slopes = self.loss.slopes(self.heights, self.heights, self.weights)
+        return half_square(slopes * 4 * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface at the parameters (P,), in the units of the problem's points and heights."""

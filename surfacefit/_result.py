@@ -52,6 +52,8 @@ class Settings:
     n_parameters: int
     engine: str
     prior: SurfacePrior | None = None
+    loss: str = "linear"
+    f_scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class FitResult:
     Attributes
     ----------
     surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
-    cost : 1/2 sum(((f - z) / sigma)^2) over the points used.
+    cost : 1/2 sum(((f - z) / sigma)^2) over the points used, or what another ``loss`` makes of them.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
     penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0 without one.
     history : dict of arrays, one entry a step after growth and search: "cost" (with the penalty), "optimality" (largest cosine of residuals

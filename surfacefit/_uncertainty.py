@@ -60,9 +60,7 @@ def _prepared(result: FitResult) -> tuple[Prepared, GaussianSurface]:
     """The problem of a result in double precision, and its surface in the units of that."""
     if result.n_parameters > MOST_PARAMETERS:
         raise ValueError(f"this takes the inverse of a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
-    settings = result.settings
-    kind, least = settings.covariance_type, settings.min_width
-    model = Model(result.n_components, result.surface.background, kind, least, settings.amplitudes, settings.prior)
+    model = Model.of(result)
     with precision(np.dtype(np.float64)):
         prepared = prepare(result.data, model, np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
         return prepared, prepared.scaling.surface_to_internal(result.surface)

@@ -18,6 +18,7 @@ from jax import Array
 from ._compile import quick_jit
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
+from ._losses import Linear
 from ._parameters import Parameterization
 from ._prepare import Prepared, component_capacity, components, precision, thinned
 from ._problem import SurfaceProblem
@@ -140,7 +141,7 @@ class Workbench:
 
     def recosted(self, state: State) -> State:
         """A state of another bench, with its cost here."""
-        residuals = self._above_background(state) if not state.size else self._all_residuals(state)
+        residuals = self._background_residuals(state) if not state.size else self._all_residuals(state)
         return state._replace(cost=0.5 * float(residuals @ residuals))
 
     @cached_property
@@ -185,7 +186,7 @@ class Workbench:
 
     def residuals(self, state: State) -> np.ndarray:
         """w (f - z) at the data's points (N,)."""
-        return self.prepared.by_point(self._all_residuals(state)) if state.size else self._above_background(state)
+        return self.prepared.by_point(self._all_residuals(state)) if state.size else self._background_residuals(state)
 
     def pack(self, blocks: np.ndarray, border: np.ndarray) -> Array:
         """Parameters (P,) with room for more components left idle."""
@@ -215,14 +216,17 @@ class Workbench:
         params = np.asarray(_pack(replace(parts, n_components=room), filled), float)
         return params[: room * parts.block_size].reshape(room, parts.block_size)[:count]
 
-    def peaks(self, residuals: np.ndarray, count: int) -> list[Peak]:
-        """Up to ``count`` peaks of the data above a fit with these residuals w (f - z) (N,)."""
-        raster = self.request.raster
-        return find_peaks(raster, raster.gathered(-self.weights * residuals), count, max(1, count // 4), self.request.signed)
+    def peaks(self, state: State, count: int) -> list[Peak]:
+        """Up to ``count`` peaks of the data above a state."""
+        raster, weights = self.request.raster, self.secants(state)
+        if weights is not self.weights:
+            raster = replace(raster, weights=raster.gathered(weights**2))
+        sums = raster.gathered(-weights * self.residuals(state))
+        return find_peaks(raster, sums, count, max(1, count // 4), self.request.signed)
 
     def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
         """Blocks (n, p) of up to ``count`` components at the peaks of a state's residuals."""
-        peaks = self.peaks(self.residuals(state), count)
+        peaks = self.peaks(state, count)
         return self.blocks(joined(peaks)) if peaks else state.blocks[:0]
 
     @cached_property
@@ -232,6 +236,20 @@ class Workbench:
     @cached_property
     def points(self) -> np.ndarray:
         return self.prepared.by_point(self.prepared.problem.points).astype(float)
+
+    def secants(self, state: State) -> np.ndarray:
+        """Weights (N,) of plain least squares with the residuals of a state."""
+        if isinstance(self.prepared.problem.loss, Linear):
+            return self.weights
+        if not state.size:
+            return self._of_background(state, self.prepared.problem.loss.secants)
+        return self.prepared.by_point(_secants(*self._planned(state))).astype(float)
+
+    def misfit(self, state: State) -> float:
+        """The weighted sum of squares in the user's units, whatever the loss."""
+        weights = self.secants(state)
+        misfits = self.residuals(state) * self.weights / np.where(weights > 0, weights, 1)
+        return float(misfits @ misfits) * self.prepared.cost_unit
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -249,16 +267,23 @@ class Workbench:
 
     def _all_residuals(self, state: State) -> np.ndarray:
         """Those of the data in the problem's order, and those of a prior."""
+        return np.asarray(_residuals(*self._planned(state))).astype(float)
+
+    def _background_residuals(self, state: State) -> np.ndarray:
+        return self._of_background(state, self.prepared.problem.loss.residuals)
+
+    def _planned(self, state: State) -> tuple[SurfaceProblem, Array]:
+        """The problem at a state, and its parameters."""
         problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
         if self.prepared.planner is not None:
             problem = self.prepared.planner(problem, params, params)
-        return np.asarray(_residuals(problem, params)).astype(float)
+        return problem, params
 
-    def _above_background(self, state: State) -> np.ndarray:
-        """w (b - z) at the data's points (N,)."""
+    def _of_background(self, state: State, what: Callable[[Array, Array, Array], Array]) -> np.ndarray:
+        """What a loss says of the background alone, at the data's points (N,)."""
         problem, parts = self.prepared.problem, self.parameterization
         background = parts.background.with_vector(jnp.asarray(state.border[parts.n_shared :], parts.floor.dtype))
-        return self.prepared.by_point(problem.weights * (background(problem.points) - problem.heights)).astype(float)
+        return self.prepared.by_point(what(background(problem.points), problem.heights, problem.weights)).astype(float)
 
     def _unpacked(self, cost: float, params: Array, count: int) -> State:
         flat, parts = np.asarray(params, float), self.parameterization
@@ -278,5 +303,6 @@ def residuals(problem: SurfaceProblem, params: Array) -> Array:
 
 
 _residuals = quick_jit(residuals)
+_secants = quick_jit(SurfaceProblem.secants)
 penalty_cost = quick_jit(SurfaceProblem.penalty_cost)
 _pack = quick_jit(Parameterization.pack)

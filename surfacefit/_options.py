@@ -1,0 +1,141 @@
+"""The options of a fit, checked before any work: what is to be fitted, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._amplitudes import AMPLITUDE_TYPES
+from ._beginning import GROWN, INITS
+from ._checks import count, first_index, one_of, positive_number
+from ._covariance import COVARIANCE_TYPES
+from ._criteria import AutoComponents, auto_components
+from ._data import SurfaceData, fit_dtype
+from ._engines import engine_choice
+from ._fitting import Running
+from ._losses import LOSSES, ROBUST
+from ._prepare import Model
+from ._prior import checked_prior
+from ._solvers import SOLVERS, LevenbergMarquardt, Solver
+from ._surface import GaussianSurface
+
+
+class Checked(NamedTuple):
+    """What `_fitting.fitted` asks for besides the data."""
+
+    model: Model
+    auto: AutoComponents | None
+    running: Running
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The keywords that `fit` and `fit_points` share, as the user gave them."""
+
+    n_components: Any
+    background: Any
+    covariance_type: Any
+    amplitudes: Any
+    loss: Any
+    f_scale: Any
+    init: Any
+    search: Any
+    min_width: Any
+    prior: Any
+    solver: Any
+    engine: Any
+    max_memory: Any
+    dtype: Any
+    max_time: Any
+    callback: Any
+    progress: Any
+    seed: Any
+
+    def checked(self, data: SurfaceData) -> Checked:
+        """Raises ValueError or TypeError for what cannot be meant."""
+        auto, number = _number(self.n_components, self.init)
+        model = Model(
+            number,
+            self.background,
+            one_of("covariance_type", self.covariance_type, COVARIANCE_TYPES),
+            positive_number("min_width", self.min_width),
+            one_of("amplitudes", self.amplitudes, AMPLITUDE_TYPES),
+            checked_prior(self.prior, data.n_dim, data.absolute_sigma or self.loss == "poisson"),
+            *_loss(self.loss, self.f_scale, data),
+        )
+        running = Running(
+            _init(self.init),
+            _search_time(self.search),
+            count("seed", self.seed, 0),
+            _solver(self.solver),
+            engine_choice(self.engine, self.max_memory),
+            fit_dtype(self.dtype, data.heights),
+            self.progress,
+            _callback(self.callback),
+            _limit(self.max_time),
+        )
+        return Checked(model, auto, running)
+
+
+def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
+    name = one_of("loss", loss, LOSSES)
+    if name in ROBUST:
+        return name, 1.0 if f_scale is None else positive_number("f_scale", f_scale)
+    if f_scale is not None:
+        raise ValueError(f"`f_scale` is for loss={', '.join(map(repr, ROBUST))}, got f_scale={f_scale!r} with loss={name!r}")
+    if name == "linear":
+        return name, 1.0
+    negative = data.used & (data.heights < 0)
+    if negative.any():
+        where = f"{data.heights[negative][0]:g} at index {first_index(negative)}"
+        raise ValueError(f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use another loss")
+    if data.sigma is not None:
+        raise ValueError("`sigma` has no place beside loss='poisson', where the counts say how sure they are: leave it out")
+    return name, 1.0
+
+
+def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
+    """How a number of components is to be chosen, or the number."""
+    number = auto_components(n_components)
+    if not isinstance(number, AutoComponents):
+        return None, number
+    if isinstance(init, GaussianSurface) or init not in GROWN:
+        given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
+        raise ValueError(f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number")
+    return number, 1
+
+
+def _init(init: Any) -> Any:
+    return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
+
+
+def _callback(callback: Any) -> Any:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function of one `Progress`, got {callback!r}")
+    return callback
+
+
+def _limit(max_time: Any) -> float | None:
+    return None if max_time is None else positive_number("max_time", max_time)
+
+
+def _search_time(search: Any) -> float | None:
+    if isinstance(search, bool):
+        raise TypeError(f"`search` must be seconds, got {search!r}: 0 does not search at all")
+    if search is None or (isinstance(search, (int, float)) and search == 0):
+        return search
+    return positive_number("search", search)
+
+
+def _solver(solver: Any) -> Solver:
+    if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
+        count("solver.max_steps", solver.max_steps, 0)
+        if isinstance(solver, LevenbergMarquardt):
+            positive_number("solver.damping", solver.damping)
+            count("solver.patience", solver.patience)
+            if np.shape(solver.reach) != (2,) or not 0 < solver.reach[0] <= solver.reach[1]:
+                raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
+        return solver
+    return SOLVERS[one_of("solver", solver, SOLVERS)]()
