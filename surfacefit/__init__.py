@@ -9,6 +9,7 @@ from ._mixture import fit_mixture
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines import Dense, Tiled
+from ._bounds import Bounds
 from ._prior import SurfacePrior
 from ._singularities import MixturePrior
 from ._progress import MixtureProgress, Progress
@@ -37,6 +38,7 @@ __all__ = [
     "SuperimposedSignals",
     "Dense",
     "Tiled",
+    "Bounds",
     "SurfacePrior",
     "MixturePrior",
     "MixtureProgress",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ._bounds import Bounds
 from ._checks import names_its_options
 from ._criteria import AutoComponents
 from ._data import grid_data, point_data
@@ -36,6 +37,8 @@ def fit(
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
+    bounds: Bounds | None = None,
+    fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -75,6 +78,9 @@ def fit(
         `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights are counts: half their deviance, the
         maximum of the likelihood).
     f_scale : C, the misfit that parts good points from outliers, in units of ``sigma`` (of the heights without it); default 1.
+    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`.
+    fixed : what keeps the values of its start: "amplitudes", "centers", "covariances", "background", a list of these, or a dict of
+        True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
         "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components.
@@ -121,7 +127,7 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, init, search, min_width, prior, solver, engine, max_memory,
+        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior, solver, engine, max_memory,
         dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)
@@ -141,6 +147,8 @@ def fit_points(
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
+    bounds: Bounds | None = None,
+    fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
     min_width: float = 0.25,
@@ -175,7 +183,7 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, init, search, min_width, prior, solver, engine, max_memory,
+        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior, solver, engine, max_memory,
         dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ._beginning import Beginning, Plan, beginning
 from ._blocks_left_out import Division, divided
@@ -20,6 +22,7 @@ from ._engines import EngineChoice
 from ._initial import StartRequest
 from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
+from ._problem import SurfaceProblem
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver, run
@@ -88,7 +91,7 @@ class Fitting:
                 return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
 
             limits, solver = Limits(self.deadline, callback), self.running.solver
-            solution, history = run(prepared.problem, begins.params, solver, limits, prepared.planner, begins.halted)
+            solution, history = run(_fixing(prepared, begins.params), begins.params, solver, limits, prepared.planner, begins.halted)
         solution = solution._replace(steps=solution.steps + before)
         path = None if start is None else start.path
         return _result(solution, prepared, self.running, history._asdict(), self._timings(stepping), path)
@@ -118,7 +121,7 @@ class Fitting:
         def watch(cost: float, steps: int, surface: Callable[[], GaussianSurface]) -> bool:
             rmse = float(np.sqrt(2 * cost / prepared.data.n_used)) * prepared.scaling.height_scale
             elapsed = time.perf_counter() - self.begun
-            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: surface().sorted())
+            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: _ordered(surface(), prepared.model))
             self.bar.update(progress)
             callback = self.running.callback
             return bool(callback is not None and callback(progress))
@@ -182,6 +185,19 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
     )
 
 
+def _fixing(prepared: Prepared, params: Array) -> SurfaceProblem:
+    """The problem, with what is fixed held at its start."""
+    problem, fixed = prepared.problem, prepared.model.constraints.fixed
+    if not fixed or problem.box is None:
+        return problem
+    limits = problem.box.fixing(problem.parameterization, params, fixed)
+    return replace(problem, box=jax.tree.map(lambda leaf: jnp.asarray(leaf, params.dtype), limits))
+
+
+def _ordered(surface: GaussianSurface, model: Model) -> GaussianSurface:
+    return surface if model.constraints.by_component else surface.sorted()
+
+
 def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
     """Without a prior's part, in double precision."""
     with precision(np.dtype(np.float64)):
@@ -193,7 +209,7 @@ def _result(
     solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings, path: ComponentPath | None
 ) -> FitResult:
     model, data = prepared.model, prepared.data
-    surface = prepared.surface(solution.params).sorted()
+    surface = _ordered(prepared.surface(solution.params), model)
     penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
     cost = float(solution.cost) * prepared.cost_unit
     if model.prior is not None or not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
@@ -217,6 +233,7 @@ def _result(
             prior=model.prior,
             loss=model.loss,
             f_scale=model.f_scale,
+            constraints=model.constraints,
         ),
         penalty=penalty,
         path=path,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._beginning import GROWN, INITS
+from ._bounds import Constraints, checked_bounds, checked_fixed
 from ._checks import count, first_index, one_of, positive_number
 from ._covariance import COVARIANCE_TYPES
 from ._criteria import AutoComponents, auto_components
@@ -40,6 +41,8 @@ class Options:
     amplitudes: Any
     loss: Any
     f_scale: Any
+    bounds: Any
+    fixed: Any
     init: Any
     search: Any
     min_width: Any
@@ -64,6 +67,7 @@ class Options:
             one_of("amplitudes", self.amplitudes, AMPLITUDE_TYPES),
             checked_prior(self.prior, data.n_dim, data.absolute_sigma or self.loss == "poisson"),
             *_loss(self.loss, self.f_scale, data),
+            self._constraints(auto, number, data.n_dim),
         )
         running = Running(
             _init(self.init),
@@ -77,6 +81,18 @@ class Options:
             _limit(self.max_time),
         )
         return Checked(model, auto, running)
+
+    def _constraints(self, auto: AutoComponents | None, number: int, n_dim: int) -> Constraints:
+        given = number if isinstance(self.init, GaussianSurface) else None
+        signed = AMPLITUDE_TYPES[self.amplitudes].signed
+        bounds = checked_bounds(self.bounds, given, n_dim, signed, self.covariance_type)
+        fixed = checked_fixed(self.fixed, given)
+        if set(fixed) - {"background"} and (auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search):
+            raise ValueError(
+                "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than 'auto' and 'growth',"
+                f" and no `search`; got init={self.init!r}"
+            )
+        return Constraints(bounds, fixed)
 
 
 def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:

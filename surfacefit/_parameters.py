@@ -176,6 +176,19 @@ class Parameterization:
         stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
         return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
 
+    def shapes(self, params: Array) -> Array:
+        """Shape numbers (K, s), or (1, s) where they are shared."""
+        blocks, shared, _ = self.split(params)
+        return shared[None] if self.covariance.shared else blocks[:, 1 + self.n_dim :]
+
+    def with_shapes(self, params: Array, shapes: Array) -> Array:
+        """The parameters (P,) with other shape numbers."""
+        blocks, _, background = self.split(params)
+        if self.covariance.shared:
+            return jnp.concatenate([blocks.ravel(), shapes[0], background])
+        moved = jnp.concatenate([blocks[:, : 1 + self.n_dim], shapes], axis=1)
+        return jnp.concatenate([moved.ravel(), params[blocks.size :]])
+
     def _shapes(self, blocks: Array, shared: Array) -> Array:
         """Shape numbers (K, s), repeated where shared."""
         if self.covariance.shared:

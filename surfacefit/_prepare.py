@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import LOW, MIDDLE, NoBackground, background_start, continued
+from ._bounds import Constraints
+from ._box import Box, box, n_fixed
 from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
@@ -27,6 +29,7 @@ from ._problem import SurfaceProblem
 from ._scaling import Scaling, scaling_of
 from ._surface import GaussianSurface
 from ._tiles import Tiling, grid_tiles, scattered_tiles
+from ._width_limits import WidthLimits, width_limits
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -44,13 +47,24 @@ class Model:
     prior: SurfacePrior | None = None
     loss: str = "linear"
     f_scale: float = 1.0
+    constraints: Constraints = field(default_factory=Constraints)
 
     @classmethod
     def of(cls, result: FitResult, surface: GaussianSurface | None = None) -> Model:
         """What a result was fitted with, for its own surface or another one."""
         settings, start = result.settings, result.surface if surface is None else surface
         kind, least, prior = settings.covariance_type, settings.min_width, settings.prior
-        return cls(start.n_components, start.background, kind, least, settings.amplitudes, prior, settings.loss, settings.f_scale)
+        return cls(
+            start.n_components,
+            start.background,
+            kind,
+            least,
+            settings.amplitudes,
+            prior,
+            settings.loss,
+            settings.f_scale,
+            settings.constraints,
+        )
 
     def plain_loss(self, data: SurfaceData) -> Loss:
         """The loss in the user's units."""
@@ -75,8 +89,8 @@ class Prepared:
     @property
     def n_parameters(self) -> int:
         """Free numbers of the model; the problem may have room for more."""
-        parts = self.problem.parameterization
-        return parts.n_parameters - (parts.n_components - self.model.n_components) * parts.block_size
+        parts, count = self.problem.parameterization, self.model.n_components
+        return parts.n_parameters - (parts.n_components - count) * parts.block_size - n_fixed(self.model.constraints.fixed, parts, count)
 
     @cached_property
     def cost_unit(self) -> float:
@@ -131,7 +145,9 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     unit = _cost_unit(data, scaling)
     plain = model.plain_loss(data)
     rows, loss = penalty(model.prior, scaling, data.n_dim, unit), plain.scaled(scaling.height_shift, scaling.height_scale, unit)
-    objective = Objective(parameterization, *_on_device((rows, loss), dtype))
+    limits = box(model.constraints.bounds, parameterization, scaling, background) if model.constraints else None
+    walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
+    objective = Objective(parameterization, *_on_device((rows, loss, limits, walls), dtype))
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
@@ -156,7 +172,7 @@ def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
     parameterization, rows = (_on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
     if rows is not None:  # fewer points have less to say against a prior
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(some.n_used / data.n_used)))
-    objective = Objective(parameterization, rows, _on_device(problem.loss, dtype))
+    objective = Objective(parameterization, rows, *_on_device((problem.loss, problem.box, problem.width_limits), dtype))
     return replace(prepared, data=some, problem=objective.problem(internal.padded(), dtype), planner=None)
 
 
@@ -179,15 +195,18 @@ class Internal(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What is minimised, whatever the points: the parameters, a prior's rows, the loss."""
+    """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits."""
 
     parameterization: Parameterization
     rows: Penalty | None
     loss: Loss
+    box: Box | None
+    width_limits: WidthLimits | None
 
     def problem(self, internal: Internal, dtype: np.dtype) -> SurfaceProblem:
         points, heights, weights = (_on_device(array, dtype) for array in internal)
-        return SurfaceProblem(points, heights, weights, self.parameterization, penalty=self.rows, loss=self.loss)
+        parts, rows, loss, limits, walls = self
+        return SurfaceProblem(points, heights, weights, parts, penalty=rows, loss=loss, box=limits, width_limits=walls)
 
 
 def _tiling(data: SurfaceData, internal: Internal, size: int) -> Tiling:

@@ -15,12 +15,14 @@ from jax.tree_util import register_dataclass
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
+from ._box import Box
 from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._losses import Linear, Loss
 from ._parameters import Components, Parameterization
 from ._prior import Penalty
 from ._surface import GaussianSurface
+from ._width_limits import Walls, WidthLimits
 
 SCALING_FLOOR = 1e-3
 
@@ -42,6 +44,18 @@ class Problem(Protocol):
 
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
         """The part of a step that moves nothing by more than ``reach`` of its own size."""
+        ...
+
+    def projected(self, params: Array) -> Array:
+        """The nearest parameters that are allowed."""
+        ...
+
+    def held(self, params: Array, gradient: Array) -> Array:
+        """Which parameters (P,) stand at a limit that the negative gradient would cross."""
+        ...
+
+    def walls(self, params: Array, gradient: Array) -> Walls | None:
+        """Directions that the step must leave alone, for limits that are no box; None where there are none."""
         ...
 
     def covers(self, params: Array) -> Array:
@@ -81,6 +95,8 @@ class SurfaceProblem:
     engine: Engine = field(default_factory=DenseEngine)
     penalty: Penalty | None = None
     loss: Loss = field(default_factory=Linear)
+    box: Box | None = None
+    width_limits: WidthLimits | None = None
 
     @classmethod
     def from_start(
@@ -176,11 +192,23 @@ class SurfaceProblem:
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
 
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
-        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths."""
+        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; inside the box."""
         change = self.parameterization.relative_change(params, step)
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
-        return jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+        shortened = jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+        free = self.box is None and self.width_limits is None
+        return shortened if free else self.projected(params + shortened) - params
+
+    def projected(self, params: Array) -> Array:
+        inside = params if self.width_limits is None else self.width_limits.clipped(self.parameterization, params)
+        return inside if self.box is None else self.box.clipped(self.parameterization, inside)
+
+    def walls(self, params: Array, gradient: Array) -> Walls | None:
+        return None if self.width_limits is None else self.width_limits.walls(self.parameterization, params, gradient)
+
+    def held(self, params: Array, gradient: Array) -> Array:
+        return jnp.zeros(params.shape, bool) if self.box is None else self.box.held(self.parameterization, params, gradient)
 
     def covers(self, params: Array) -> Array:
         return self.engine.covers(self.parameterization.components(params))

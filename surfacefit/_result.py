@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._bounds import Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._prior import SurfacePrior
@@ -54,6 +55,7 @@ class Settings:
     prior: SurfacePrior | None = None
     loss: str = "linear"
     f_scale: float = 1.0
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,8 @@ class FitResult:
 
     Attributes
     ----------
-    surface : `GaussianSurface`, components in the order of falling volume; callable at any points.
+    surface : `GaussianSurface`, components in the order of falling volume (of the start, where each has limits of its own or masks of
+        what is fixed); callable at any points.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used, or what another ``loss`` makes of them.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
     penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0 without one.

@@ -164,7 +164,8 @@ class Workbench:
 
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
-        return _pack(self.parameterization, replace(surface, background=self.parameterization.background))
+        params = _pack(self.parameterization, replace(surface, background=self.parameterization.background))
+        return self.prepared.problem.projected(params)
 
     def state(self, params: Array) -> State:
         """The state of parameters (P,) that use all components asked for."""
@@ -192,7 +193,8 @@ class Workbench:
         """Parameters (P,) with room for more components left idle."""
         parts = self.parameterization
         room = np.zeros((parts.n_components - len(blocks), parts.block_size))
-        return jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
+        params = jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
+        return replace(self.prepared.problem, parameterization=parts).projected(params)
 
     def surface(self, state: State) -> GaussianSurface:
         """The components in the units of the fit, in NumPy."""

@@ -30,6 +30,15 @@ class FunctionProblem:
     def restrict(self, params, step, reach):
         return step
 
+    def projected(self, params):
+        return params
+
+    def held(self, params, gradient):
+        return jnp.zeros(params.shape, bool)
+
+    def walls(self, params, gradient):
+        return None
+
     def covers(self, params):
         return jnp.asarray(True)
 

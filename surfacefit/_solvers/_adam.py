@@ -87,7 +87,7 @@ class Adam:
         rate = jnp.asarray(rate, state.params.dtype)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
             direction, moments = self._transform().update(state.gradient, state.moments)
-        trial = state.params - rate * direction
+        trial = problem.projected(state.params - rate * direction)
         replan = state._replace(status=jnp.asarray(int(Status.REPLAN)), wanted=trial)
         return jax.lax.cond(problem.covers(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan)
 
@@ -129,4 +129,7 @@ class Adam:
 
 def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
     residuals, jacobian = problem.linearize(params)
-    return half_square(residuals), jacobian.rmv(residuals)
+    gradient = jacobian.rmv(residuals)
+    walls = problem.walls(params, gradient)
+    gradient = gradient if walls is None else walls.along(gradient)
+    return half_square(residuals), jnp.where(problem.held(params, gradient), 0, gradient)

@@ -35,6 +35,7 @@ ACCEPTED_GAIN = 1e-4
 WATCHES = 4  # times that `slack` is looked at in `patience` steps
 CURVATURE_ERROR = 0.01  # of J^T J, relative to the damping: the gradient stays exact
 LARGEST_QR = 2**25
+IMMOVABLE = 1e8  # scale of what stands at a bound
 
 
 class LevenbergMarquardtState(NamedTuple):
@@ -56,6 +57,8 @@ class LevenbergMarquardtState(NamedTuple):
     stale: Array
     optimality: Array
     gradient: Array
+    held: Array
+    walls: Any
     normal: Any
 
     proposed: Array
@@ -140,6 +143,8 @@ class LevenbergMarquardt:
             stale=jnp.asarray(True),
             optimality=jnp.asarray(jnp.inf, dtype),
             gradient=jnp.zeros(size, dtype),
+            held=jnp.zeros(size, bool),
+            walls=problem.walls(params, jnp.zeros(size, dtype)),
             normal=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal),
             proposed=jnp.asarray(False),
             step=jnp.zeros(size, dtype),
@@ -175,8 +180,10 @@ class LevenbergMarquardt:
         _, jacobian = problem.linearize(state.params)
         normal = jacobian.restored(state.normal)
         scaling = problem.scaling(normal.diagonal().astype(state.params.dtype))
-        step, trusted = self._solve(jacobian, normal, state, scaling)
-        step = problem.restrict(state.params, step, state.reach)
+        scaling = jnp.where(state.held, IMMOVABLE * scaling, scaling)
+        barred = normal if state.walls is None else normal.with_blocks(*state.walls.blocks(scaling))
+        step, trusted = self._solve(jacobian, barred, state, scaling)
+        step = problem.restrict(state.params, jnp.where(state.held, 0, step), state.reach)
         predicted = -jnp.vdot(step, state.gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
@@ -253,8 +260,11 @@ def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMa
     _, jacobian = problem.linearize(state.params)
     normal, gradient = jacobian.normal(state.residuals, CURVATURE_ERROR * state.damping)
     diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
+    held = problem.held(state.params, gradient)
+    walls = problem.walls(state.params, gradient)
+    gradient = jnp.where(held, 0, gradient if walls is None else walls.along(gradient))
     optimality = cosine_optimality(gradient, diagonal, state.cost)
-    return state._replace(optimality=optimality, gradient=gradient, normal=normal, stale=jnp.asarray(False))
+    return state._replace(optimality=optimality, gradient=gradient, held=held, walls=walls, normal=normal, stale=jnp.asarray(False))
 
 
 def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array, least: float) -> tuple[Array, Array]:

@@ -80,6 +80,15 @@ class Separated:
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
         return self.problem.restrict(params, step, reach)
 
+    def projected(self, params: Array) -> Array:
+        return self.problem.projected(params)
+
+    def held(self, params: Array, gradient: Array) -> Array:
+        return self.problem.held(params, gradient)
+
+    def walls(self, params: Array, gradient: Array) -> Any:
+        return self.problem.walls(params, gradient)
+
     def covers(self, params: Array) -> Array:
         return self.problem.covers(params)
 

@@ -1,0 +1,130 @@
+"""What a user may ask of parameters: limits, and some that are held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ._checks import one_of, real_array
+
+FIXABLE = ("amplitudes", "centers", "covariances", "background")
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Limits of the parameters of a fit: ``bounds=sf.Bounds(centers=([0, 0], [40, 50]), widths=(1, 10))``.
+
+    Each is a pair (low, high) in the user's units; None on either side leaves that side open.
+
+    Parameters
+    ----------
+    amplitudes : numbers or (K,).
+    centers : numbers, (d,) or (K, d).
+    widths : two numbers between which all principal widths lie.
+    background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and slopes; a function's own.
+    aspect : largest ratio of a component's principal widths, above 1 (not a pair).
+
+    A fit reaches an optimum inside from a start on a bound. Limits for each component need a start, ``init=GaussianSurface(...)``, whose
+    order the result then keeps.
+
+    >>> import numpy as np, surfacefit as sf
+    >>> x = np.linspace(-4, 4, 81)
+    >>> result = sf.fit(np.exp(-0.5 * x**2), 1, coords=x, background=None, bounds=sf.Bounds(amplitudes=(None, 0.8)))
+    >>> round(float(result.surface.amplitudes[0]), 6)
+    0.8
+    """
+
+    amplitudes: Any = None
+    centers: Any = None
+    widths: Any = None
+    background: Any = None
+    aspect: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """What a user asked for, checked: ``bounds`` of float arrays (low, high), and ``fixed``: masks (K,) or True by name."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.fixed) or any(limit is not None for limit in vars(self.bounds).values())
+
+    @property
+    def by_component(self) -> bool:
+        """Whether any of them belongs to one component rather than to all."""
+        pairs = [(self.bounds.amplitudes, 1), (self.bounds.centers, 2)]
+        return any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs) or any(
+            np.ndim(m) for m in self.fixed.values()
+        )
+
+
+def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bool, covariance_type: str) -> Bounds:
+    """The option ``bounds`` with arrays for its pairs; ``n_components`` is None where it is to be chosen or comes without a start."""
+    if bounds is None:
+        return Bounds()
+    if not isinstance(bounds, Bounds):
+        raise TypeError(f"`bounds` must be None or a surfacefit.Bounds(...), got {bounds!r}")
+    if bounds.aspect is not None and (covariance_type not in ("full", "tied") or not 1 < float(bounds.aspect) < np.inf):
+        raise ValueError(
+            "`bounds.aspect` must be a number above 1, for covariance_type='full' or 'tied',"
+            f" got {bounds.aspect!r} with covariance_type={covariance_type!r}"
+        )
+    by_component = [] if n_components is None else [(n_components,)]
+    centers = [(n_dim,)] + ([] if n_components is None else [(n_components, n_dim)])
+    amplitudes = _pair("amplitudes", bounds.amplitudes, by_component)
+    if amplitudes is not None and not signed and np.any(np.less_equal(amplitudes[1], 0)):
+        raise ValueError("`bounds.amplitudes` must leave room above 0 for amplitudes='positive', got a highest value of 0 or less")
+    widths = _pair("widths", bounds.widths, [])
+    if widths is not None and widths[1] <= 0:
+        raise ValueError(f"`bounds.widths` must be positive, got a largest width of {widths[1]:g}")
+    background = _pair("background", bounds.background, None)
+    return Bounds(amplitudes, _pair("centers", bounds.centers, centers), widths, background, bounds.aspect)
+
+
+def _pair(name: str, pair: Any, shapes: list[tuple[int, ...]] | None) -> Any:
+    """(low, high) as float arrays, infinite where open; of no other than these shapes, or numbers."""
+    if pair is None:
+        return None
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ValueError(f"`bounds.{name}` must be a pair (low, high), got {pair!r}: None leaves a side open")
+    sides = []
+    for value, end in zip(pair, (-np.inf, np.inf), strict=True):
+        array = np.asarray(end if value is None else real_array(f"bounds.{name}", value), float)
+        if np.isnan(array).any():
+            raise ValueError(f"`bounds.{name}` must not be NaN, got {value!r}: None leaves a side open")
+        if array.ndim and shapes is not None and array.shape not in shapes:
+            allowed = "".join(f" or shape {shape}" for shape in shapes)
+            hint = "; limits for each component need `init` to be a surface" if name in ("amplitudes", "centers") else ""
+            raise ValueError(f"`bounds.{name}` must be numbers{allowed}, got shape {array.shape}{hint}")
+        sides.append(array)
+    low, high = sides
+    if np.any(low >= high):
+        raise ValueError(f"`bounds.{name}` must rise, got {pair[0]!r} to {pair[1]!r}: to hold a value use `fixed`")
+    return low, high
+
+
+def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
+    """The option ``fixed`` as masks by name; ``n_components`` is None where there is no start with components to point at."""
+    if fixed is None:
+        return {}
+    masks = fixed if isinstance(fixed, dict) else dict.fromkeys([fixed] if isinstance(fixed, str) else fixed, True)
+    return {_fixable(name): _mask(name, mask, n_components) for name, mask in masks.items()}
+
+
+def _fixable(name: Any) -> str:
+    return one_of("fixed", name, FIXABLE)
+
+
+def _mask(name: str, mask: Any, n_components: int | None) -> Any:
+    array = np.asarray(mask)
+    if array.dtype != bool or array.ndim > 1 or (array.ndim and name == "background"):
+        raise ValueError(f"`fixed[{name!r}]` must be True or a boolean array with one entry a component, got {mask!r}")
+    if array.ndim and (n_components is None or array.shape != (n_components,)):
+        raise ValueError(
+            f"`fixed[{name!r}]` must have one entry for each component of a start `init=GaussianSurface(...)`, got {array.shape}"
+        )
+    return array if array.ndim else bool(array)

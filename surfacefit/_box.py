@@ -1,0 +1,127 @@
+"""Limits and fixed parameters as a box in the parameters of a fit.
+
+A box holds each free number between a lower and an upper one; a number that is fixed has both at its start. A solver projects its steps
+into the box, and leaves alone what stands at a bound that the gradient pushes against (`Box.held`); whatever does not is free again, so
+nothing sticks to a bound. Bertsekas, SIAM J. Control Optim. 20 (1982) 221.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from ._background import BackgroundModel
+from ._bounds import Bounds
+from ._parameters import Parameterization
+from ._scaling import Scaling
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Least and greatest values of the components' own parameters (1, p) or (K, p), and of the border's (s + b,)."""
+
+    low: Any
+    high: Any
+    border_low: Any
+    border_high: Any
+
+    def clipped(self, parts: Parameterization, params: Array) -> Array:
+        return jnp.clip(params, *self._sides(parts))
+
+    def held(self, parts: Parameterization, params: Array, gradient: Array) -> Array:
+        """Which parameters (P,) stand at a bound that lies where the cost falls, or are fixed."""
+        low, high = self._sides(parts)
+        eps = 8 * float(np.finfo(params.dtype).eps)
+        at_low = params <= low + eps * jnp.maximum(1, jnp.abs(low))
+        at_high = params >= high - eps * jnp.maximum(1, jnp.abs(high))
+        return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
+
+    def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
+        """With what is fixed held at the parameters (P,)."""
+        own, border = fixed_masks(fixed, parts)
+        blocks, end = np.asarray(parts.split(params)[0]), parts.n_components * parts.block_size
+        rest = np.asarray(params)[end:]
+        sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
+        return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
+
+    def _sides(self, parts: Parameterization) -> list[Array]:
+        shape = (parts.n_components, parts.block_size)
+        pairs = ((self.low, self.border_low), (self.high, self.border_high))
+        return [jnp.concatenate([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
+
+
+def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
+    """Which parameters are fixed, of the components (1, p) or (K, p) with room, and of the border (s + b,)."""
+    n_rows = parts.n_components if any(np.ndim(mask) for name, mask in fixed.items() if name != "background") else 1
+    own, border = np.zeros((n_rows, parts.block_size), bool), np.zeros(parts.n_shared + int(np.size(parts.background.vector())), bool)
+    columns = {"amplitudes": slice(0, 1), "centers": slice(1, 1 + parts.n_dim), "covariances": slice(1 + parts.n_dim, None)}
+    for name, mask in fixed.items():
+        if name == "background":
+            border[parts.n_shared :] = True
+        elif name == "covariances" and parts.covariance.shared:
+            border[: parts.n_shared] = True
+        else:
+            rows = np.zeros(n_rows, bool)
+            rows[: np.size(mask)] = mask
+            own[:, columns[name]] |= rows[:, None]
+    return own, border
+
+
+def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel) -> Box:
+    """The limits in the parameters of a fit, in NumPy; ``background`` is the user's."""
+    room, n_dim = parts.n_components, parts.n_dim
+    n_rows = room if max(np.ndim(side) for side in bounds.amplitudes or (0,)) == 1 or _rank(bounds.centers) == 2 else 1
+    low, high = np.full((n_rows, parts.block_size), -np.inf), np.full((n_rows, parts.block_size), np.inf)
+    if bounds.amplitudes is not None:
+        for side, values in zip((low, high), bounds.amplitudes, strict=True):
+            values = np.atleast_1d(values) / scaling.height_scale
+            some = np.isfinite(values) & (parts.amplitude.signed | (values > 0))
+            free = np.where(
+                some, np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))), np.copysign(np.inf, side[0, 0])
+            )
+            side[: len(values) if len(values) > 1 else None, 0] = free
+    if bounds.centers is not None:
+        for side, values in zip((low, high), bounds.centers, strict=True):
+            inner = (values - scaling.point_shift) / scaling.point_scale
+            side[: len(inner) if np.ndim(inner) == 2 else None, 1 : 1 + n_dim] = inner
+    if bounds.widths is not None and not parts.covariance.shared and parts.covariance.n_parameters(n_dim) <= n_dim:
+        size = parts.covariance.n_parameters(n_dim)
+        for side, width in zip((low, high), bounds.widths, strict=True):
+            above = width / scaling.point_scale[:size] - np.asarray(parts.floor)[:size]
+            some = np.isfinite(above) & (above > 0)
+            free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
+            side[:, 1 + n_dim :] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
+    return Box(low, high, *(_border(bounds, parts, scaling, background, n) for n in (0, 1)))
+
+
+def _border(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel, side: int) -> np.ndarray:
+    open_end = (-np.inf, np.inf)[side]
+    size = int(np.size(background.vector()))
+    if bounds.background is None:
+        inner = np.full(size, open_end)
+    else:
+        values = bounds.background[side]
+        if np.ndim(values) and np.shape(values) != (size,):
+            raise ValueError(f"`bounds.background` must be numbers or have shape ({size},), got {np.shape(values)}")
+        values = np.broadcast_to(values, (size,))
+        some = np.isfinite(values)
+        moved = np.asarray(background.with_vector(np.where(some, values, 0.0)).to_internal(scaling).vector())
+        inner = np.where(some, moved, open_end)
+    return np.concatenate([np.full(parts.n_shared, open_end), inner])
+
+
+def _rank(pair: Any) -> int:
+    return 0 if pair is None else max(np.ndim(side) for side in pair)
+
+
+def n_fixed(fixed: dict[str, Any], parts: Parameterization, n_components: int) -> int:
+    """How many free numbers of so many components are held."""
+    own, border = fixed_masks(fixed, parts)
+    rows = np.broadcast_to(own, (max(n_components, len(own)), own.shape[1]))[:n_components]
+    return int(rows.sum() + border.sum())
