@@ -18,6 +18,11 @@ from ._result import FitResult
 from ._criteria import ComponentPath
 from ._mixture_result import MixtureResult
 from ._status import Status
+from ._flags import FLAGS, ComponentFlag
+from ._uncertainty import Uncertainty
+from ._statistics import FitStatistics
+from ._diagnostics import ResidualDiagnostics
+from ._bootstrap import Bootstrap
 from ._io import load
 from ._examples import example_map
 from ._problem import SurfaceProblem
@@ -48,6 +53,12 @@ __all__ = [
     "ComponentPath",
     "MixtureResult",
     "Status",
+    "FLAGS",
+    "ComponentFlag",
+    "Uncertainty",
+    "FitStatistics",
+    "ResidualDiagnostics",
+    "Bootstrap",
     "load",
     "example_map",
     "SurfaceProblem",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,9 @@ class Constraints:
     bounds: Bounds = field(default_factory=Bounds)
     fixed: dict[str, Any] = field(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constraints) and _same(vars(self.bounds), vars(other.bounds)) and _same(self.fixed, other.fixed)
+
     def __bool__(self) -> bool:
         return bool(self.fixed) or any(limit is not None for limit in vars(self.bounds).values())
 
@@ -60,6 +64,15 @@ class Constraints:
         return any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs) or any(
             np.ndim(m) for m in self.fixed.values()
         )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two trees of dicts, tuples and arrays are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return np.array_equal(one, other) if one is not None and other is not None else one is other
 
 
 def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bool, covariance_type: str) -> Bounds:
@@ -85,7 +98,7 @@ def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bo
     return Bounds(amplitudes, _pair("centers", bounds.centers, centers), widths, background, bounds.aspect)
 
 
-def _pair(name: str, pair: Any, shapes: list[tuple[int, ...]] | None) -> Any:
+def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any:
     """(low, high) as float arrays, infinite where open; of no other than these shapes, or numbers."""
     if pair is None:
         return None

@@ -34,10 +34,10 @@ class Box:
     def clipped(self, parts: Parameterization, params: Array) -> Array:
         return jnp.clip(params, *self._sides(parts))
 
-    def held(self, parts: Parameterization, params: Array, gradient: Array) -> Array:
+    def held(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Array:
         """Which parameters (P,) stand at a bound that lies where the cost falls, or are fixed."""
         low, high = self._sides(parts)
-        eps = 8 * float(np.finfo(params.dtype).eps)
+        eps = max(near, 8 * float(np.finfo(params.dtype).eps))
         at_low = params <= low + eps * jnp.maximum(1, jnp.abs(low))
         at_high = params >= high - eps * jnp.maximum(1, jnp.abs(high))
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
@@ -111,7 +111,7 @@ def _border(bounds: Bounds, parts: Parameterization, scaling: Scaling, backgroun
             raise ValueError(f"`bounds.background` must be numbers or have shape ({size},), got {np.shape(values)}")
         values = np.broadcast_to(values, (size,))
         some = np.isfinite(values)
-        moved = np.asarray(background.with_vector(np.where(some, values, 0.0)).to_internal(scaling).vector())
+        moved = np.asarray(background.with_vector(jnp.asarray(np.where(some, values, 0.0))).to_internal(scaling).vector())
         inner = np.where(some, moved, open_end)
     return np.concatenate([np.full(parts.n_shared, open_end), inner])
 

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ._beginning import Beginning, Plan, beginning
 from ._blocks_left_out import Division, divided
@@ -22,7 +20,6 @@ from ._engines import EngineChoice
 from ._initial import StartRequest
 from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
-from ._problem import SurfaceProblem
 from ._progress import Progress, ProgressBar
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver, run
@@ -91,7 +88,7 @@ class Fitting:
                 return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
 
             limits, solver = Limits(self.deadline, callback), self.running.solver
-            solution, history = run(_fixing(prepared, begins.params), begins.params, solver, limits, prepared.planner, begins.halted)
+            solution, history = run(prepared.fixing(begins.params), begins.params, solver, limits, prepared.planner, begins.halted)
         solution = solution._replace(steps=solution.steps + before)
         path = None if start is None else start.path
         return _result(solution, prepared, self.running, history._asdict(), self._timings(stepping), path)
@@ -183,15 +180,6 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
         weights=prepared.by_point(prepared.problem.weights).astype(float),
         signed=prepared.model.signed,
     )
-
-
-def _fixing(prepared: Prepared, params: Array) -> SurfaceProblem:
-    """The problem, with what is fixed held at its start."""
-    problem, fixed = prepared.problem, prepared.model.constraints.fixed
-    if not fixed or problem.box is None:
-        return problem
-    limits = problem.box.fixing(problem.parameterization, params, fixed)
-    return replace(problem, box=jax.tree.map(lambda leaf: jnp.asarray(leaf, params.dtype), limits))
 
 
 def _ordered(surface: GaussianSurface, model: Model) -> GaussianSurface:

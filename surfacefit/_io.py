@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._bounds import Bounds, Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._documents import read, write
+from ._flags import MOST_FLAGGED, flags
 from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
 from ._status import Status
 from ._surface import GaussianSurface
 
-FORMAT, VERSION = "surfacefit result", 3
+FORMAT, VERSION = "surfacefit result", 4
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
@@ -57,6 +59,7 @@ def _document(result: FitResult) -> dict[str, Any]:
         "timings": asdict(result.timings),
         "history": dict(result.history),
         "data": {name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
+        "flags": flags(result, quick=result.n_parameters > MOST_FLAGGED),
         "path": None if result.path is None else vars(result.path),
     }
 
@@ -74,8 +77,20 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
         steps=document["fit"]["steps"],
         history=document["history"],
         timings=Timings(**document["timings"]),
-        settings=Settings(**{**settings, "prior": None if settings["prior"] is None else SurfacePrior(**settings["prior"])}),
+        settings=_settings(settings),
         path=None if document["path"] is None else ComponentPath(**document["path"]),
+    )
+
+
+def _settings(document: dict[str, Any]) -> Settings:
+    prior, constraints = document["prior"], document["constraints"]
+    bounds: dict[str, Any] = {name: tuple(limit) if isinstance(limit, list) else limit for name, limit in constraints["bounds"].items()}
+    return Settings(
+        **{
+            **document,
+            "prior": None if prior is None else SurfacePrior(**prior),
+            "constraints": Constraints(Bounds(**bounds), constraints["fixed"]),
+        }
     )
 
 

@@ -67,11 +67,11 @@ def cutoff_radii(amplitudes: np.ndarray, cutoff: float) -> np.ndarray:
 
 def tile_lists(tiling: Tiling, ellipsoids: Ellipsoids, tiles_a_chunk: int, memory: float = float("inf")) -> TileLists:
     """The lists of all tiles that an ellipsoid may touch, made within so many bytes."""
-    by_tile = _touching(tiling, ellipsoids, memory)
+    by_tile = touching(tiling, ellipsoids, memory)
     return _chunked(np.diff(by_tile.indptr), by_tile.indices, len(ellipsoids.radii), tiles_a_chunk)
 
 
-def _touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> sparse.csr_array:
+def touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf")) -> sparse.csr_array:
     """Pairs as a sparse matrix (T, K)."""
     component, tile = _candidates(tiling, ellipsoids, memory)
     inverse = np.linalg.inv(ellipsoids.factors)

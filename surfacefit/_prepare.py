@@ -14,7 +14,7 @@ import numpy as np
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import LOW, MIDDLE, NoBackground, background_start, continued
 from ._bounds import Constraints
-from ._box import Box, box, n_fixed
+from ._box import Box, box, fixed_masks, n_fixed
 from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
@@ -96,6 +96,14 @@ class Prepared:
     def cost_unit(self) -> float:
         """Cost in the user's units for a cost of one in the problem's."""
         return _cost_unit(self.data, self.scaling)
+
+    def fixing(self, params: Any) -> SurfaceProblem:
+        """The problem, with what is fixed held at parameters (P,)."""
+        problem, fixed = self.problem, self.model.constraints.fixed
+        if not fixed or problem.box is None:
+            return problem
+        limits = problem.box.fixing(problem.parameterization, params, fixed)
+        return replace(problem, box=_on_device(limits, params.dtype))
 
     def by_point(self, values: Any) -> np.ndarray:
         """What stands at the problem's places (N or more,), in the order of the data's points (N,)."""
@@ -223,6 +231,21 @@ def _even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
     steps = np.array([(axis[-1] - axis[0]) / (len(axis) - 1) if len(axis) > 1 else 1.0 for axis in axes])
     even = all(np.allclose(np.diff(axis), step, rtol=1e-6, atol=0) for axis, step in zip(axes, steps, strict=True))
     return EvenGrid(np.array([axis[0] for axis in axes]), steps, data.used.shape) if even else None
+
+
+def used_parameters(prepared: Prepared) -> np.ndarray:
+    """Which parameters (P,) are no mere room."""
+    parts = prepared.problem.parameterization
+    used = np.ones(parts.n_parameters, bool)
+    used[prepared.model.n_components * parts.block_size : parts.n_components * parts.block_size] = False
+    return used
+
+
+def fixed_parameters(prepared: Prepared) -> np.ndarray:
+    """Which parameters (P,) are fixed."""
+    parts = prepared.problem.parameterization
+    own, border = fixed_masks(prepared.model.constraints.fixed, parts)
+    return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.block_size)).ravel(), border])
 
 
 def component_capacity(n_components: int) -> int:

@@ -156,6 +156,13 @@ class SurfaceProblem:
         information = self.loss.information(self.engine.model(self.points, components), self.heights, self.weights)
         return self._jacobian(params, components, jnp.sqrt(information))
 
+    def scores(self, params: Array) -> Jacobian:
+        """J whose rows are the derivatives of the cost of each point."""
+        components = self.parameterization.components(params)
+        model = self.engine.model(self.points, components)
+        slopes = self.loss.residuals(model, self.heights, self.weights) * self.loss.slopes(model, self.heights, self.weights)
+        return self.engine.jacobian(self.points, slopes, components, self.parameterization.chain(params))
+
     def secants(self, params: Array) -> Array:
         """Weights (N,) of plain least squares of the same cost here."""
         model = self.engine.model(self.points, self.parameterization.components(params))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._criteria import LABELS
+from ._flags import MOST_FLAGGED, described, flags
 from ._layout import Summary, number
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
-        *_floor(result),
+        *described(flags(result, quick=result.n_parameters > MOST_FLAGGED), NAMED),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
@@ -51,15 +52,6 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
         return []
     tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
     return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
-
-
-def _floor(result: FitResult) -> list[tuple[str, str]]:
-    """Which components are as narrow as they may be."""
-    which = np.flatnonzero(result.at_floor)
-    if not len(which):
-        return []
-    named = ", ".join(str(k) for k in which[:NAMED]) + (f" and {len(which) - NAMED} more" if len(which) > NAMED else "")
-    return [("at min_width", f"component{'s' * (len(which) > 1)} {named}: not resolved by the sampling")]
 
 
 def _background(result: FitResult) -> str:

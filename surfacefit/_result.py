@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from ._bootstrap import Bootstrap
+    from ._diagnostics import ResidualDiagnostics
+    from ._statistics import FitStatistics
+    from ._uncertainty import Uncertainty
+
 
 AT_FLOOR = 0.01
 
@@ -162,11 +167,59 @@ class FitResult:
 
         From the inverse of J^T J at the solution and the delta method; infinite where the data do not determine a
         number. With a prior J holds its rows: these are widths of the posterior. Scaled by the misfit unless
-        ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
+        ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`. `uncertainty` says more, and in other ways.
         """
-        from ._uncertainty import standard_errors
+        return self.uncertainty().surface
 
-        return standard_errors(self)
+    def uncertainty(self, method: str = "hessian") -> Uncertainty:
+        """Standard errors of parameters, widths, FWHM, angles, volumes, of the surface at any point, and of any function of it.
+
+        method : "hessian" (default; independent errors, as `scipy.optimize.curve_fit`), "sandwich" (errors that differ from point to point
+            in an unknown way, and outliers), or "correlated" (on a grid, noise alike in neighbouring points, as seen in the residuals).
+
+        Above 5000 parameters each component is inverted with its neighbours alone ("hessian" only), and what that neglects is measured.
+        """
+        from ._uncertainty import uncertainty
+
+        if method not in self._uncertainties:
+            self._uncertainties[method] = uncertainty(self, method)
+        return self._uncertainties[method]
+
+    @cached_property
+    def _uncertainties(self) -> dict[str, Uncertainty]:
+        return {}
+
+    def bootstrap(self, n_samples: int = 200, *, seed: int = 0) -> Bootstrap:
+        """Refits to ``n_samples`` sets of heights simulated from this fit: a check of the errors, without their linearisation.
+
+        Noise is Gaussian with the standard deviation that the errors take; Poisson's for counts; for a robust loss drawn from the
+        residuals. Every refit starts from this surface. Raises ValueError above 5000 parameters.
+        """
+        from ._bootstrap import bootstrap
+        from ._checks import count
+
+        return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
+
+    @cached_property
+    def statistics(self) -> FitStatistics:
+        """Chi-squared, degrees of freedom, likelihood, AIC, AICc, BIC and more, as `FitStatistics`."""
+        from ._statistics import statistics
+
+        return statistics(self)
+
+    @cached_property
+    def diagnostics(self) -> ResidualDiagnostics:
+        """Whether the residuals look like noise, as `ResidualDiagnostics`, with a picture."""
+        from ._diagnostics import diagnostics
+
+        return diagnostics(self)
+
+    @cached_property
+    def flags(self) -> np.ndarray:
+        """`ComponentFlag` values (K,): what to know of a component before using its numbers."""
+        from ._flags import flags
+
+        return flags(self)
 
     @cached_property
     def worth(self) -> np.ndarray:

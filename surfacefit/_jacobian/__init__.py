@@ -5,10 +5,20 @@ what the latter returns is a `Jacobian` operator. All engines are tested against
 """
 
 from ._curvature import Curvature
-from ._dense import DenseEngine, MatrixJacobian
+from ._dense import DenseEngine, MatrixJacobian, background_rows
 from ._operator import Engine, Jacobian
 from ._penalized import PenalizedJacobian
 from ._tile_plan import TilePlan
 from ._tiled import TiledEngine
 
-__all__ = ["Curvature", "DenseEngine", "Engine", "Jacobian", "MatrixJacobian", "PenalizedJacobian", "TilePlan", "TiledEngine"]
+__all__ = [
+    "Curvature",
+    "DenseEngine",
+    "Engine",
+    "Jacobian",
+    "MatrixJacobian",
+    "PenalizedJacobian",
+    "TilePlan",
+    "TiledEngine",
+    "background_rows",
+]

@@ -1,0 +1,95 @@
+"""Parametric bootstrap: the fit refitted to its own surface under fresh noise, many times, as a check of errors that are linearised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._compile import quick_jit
+from ._prepare import Prepared, precision
+from ._problem import SurfaceProblem
+from ._solvers import LevenbergMarquardt, solve
+from ._surface import GaussianSurface
+from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+LANES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Surfaces (n, ...) of refits to data simulated from a fit, components in its order; made by `FitResult.bootstrap`.
+
+    surfaces : a `GaussianSurface` whose arrays have one axis more, in front.
+    """
+
+    surfaces: GaussianSurface
+
+    @cached_property
+    def standard_errors(self) -> GaussianSurface:
+        """Standard deviations over the refits, in the structure of a surface."""
+        errors: GaussianSurface = jax.tree.map(lambda leaf: np.std(leaf, axis=0, ddof=1), self.surfaces)
+        return errors
+
+    def interval(self, level: float = 0.683) -> tuple[GaussianSurface, GaussianSurface]:
+        """Quantiles that a ``level`` of the refits lies between, as two surfaces."""
+        if not 0 < level < 1:
+            raise ValueError(f"`level` must be between 0 and 1, got {level!r}")
+        low, high = (
+            jax.tree.map(lambda leaf, q=q: np.quantile(leaf, q, axis=0), self.surfaces) for q in ((1 - level) / 2, (1 + level) / 2)
+        )
+        return low, high
+
+
+def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
+    """See `FitResult.bootstrap`."""
+    if result.n_parameters > MOST_PARAMETERS:
+        raise ValueError(f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is {MOST_PARAMETERS}")
+    with precision(np.dtype(np.float64)):
+        prepared, params = linearized_at(result)
+        heights = _simulated(result, prepared, n_samples, np.random.default_rng(seed))
+        problem = prepared.fixing(params)
+        found = []
+        for first in range(0, n_samples, LANES):
+            some = heights[first : first + LANES]
+            padded = np.concatenate([some, np.repeat(some[-1:], LANES - len(some), axis=0)])
+            found.append(np.asarray(_refits(problem, params, jnp.asarray(padded)))[: len(some)])
+        surfaces = [prepared.surface(jnp.asarray(one)) for one in np.concatenate(found)]
+        return Bootstrap(jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *surfaces))
+
+
+def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Heights (n, N) in the units of the problem: the fit, and noise as its loss takes it to be."""
+    data, scaling, used = result.data, prepared.scaling, result.data.n_used
+    fitted = result.predict()[data.used]
+    shape = (n_samples, used)
+    if result.settings.loss == "poisson":
+        heights = rng.poisson(np.maximum(fitted, 0), shape).astype(float)
+    elif result.settings.loss == "linear":
+        deviation = np.sqrt(misfit(result))
+        heights = fitted + deviation / data.weights * rng.normal(size=shape)
+    else:  # an unknown distribution: the residuals' own
+        drawn = rng.choice(result.residuals[data.used] * data.weights, shape)
+        heights = fitted + drawn / data.weights
+    inner = scaling.heights(heights)
+    return np.pad(inner, [(0, 0), (0, prepared.problem.heights.size - used)], mode="edge")
+
+
+def refits(problem: SurfaceProblem, params: Array, heights: Array) -> Array:
+    """Parameters (n, P) of fits to heights (n, N), all from the same start."""
+
+    def one(z: Array) -> Array:
+        return solve(replace(problem, heights=z), params, LevenbergMarquardt(slack=0.0)).params
+
+    return jax.lax.map(one, heights) if jax.default_backend() == "cpu" else jax.vmap(one)(heights)
+
+
+_refits = quick_jit(refits)

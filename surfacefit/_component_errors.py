@@ -1,0 +1,100 @@
+"""Standard errors of numbers that depend on one component each, from that component's block of the covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from ._background import NoBackground
+from ._parameters import Parameterization
+from ._prepare import Prepared, precision
+from ._scaling import Scaling
+from ._surface import GaussianSurface
+
+LOST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentErrors:
+    """Covariances (K, m, m) of each component's own numbers with the shape that all share, and (b, b) of the background's; ``lost``
+    (K, m, q) and (b, q) span what the data do not determine, or a limit holds.
+    """
+
+    prepared: Prepared
+    params: Array
+    blocks: np.ndarray
+    lost: np.ndarray
+    background: np.ndarray
+    background_lost: np.ndarray
+
+    def surface(self) -> GaussianSurface:
+        """Errors of the surface's own numbers, in its structure."""
+        amplitudes, centers, covariances = (self.by_component(number) for number in (_amplitudes, _centers, _covariances))
+        return GaussianSurface(amplitudes, centers, covariances, self._background())
+
+    def by_component(self, function: Callable[[GaussianSurface], Array]) -> np.ndarray:
+        """Of numbers (K, ...), of which each depends on its own component."""
+        with precision(np.dtype(np.float64)):
+            parts, count = self.prepared.problem.parameterization, self.prepared.model.n_components
+            blocks, shared, _ = parts.split(self.params)
+            joint = jnp.concatenate([blocks[:count], jnp.broadcast_to(shared, (count, shared.size))], axis=1)
+            slopes = np.asarray(_slopes(function, replace(parts, n_components=1, n_active=jnp.asarray(1.0)), self.prepared.scaling, joint))
+        shape = slopes.shape[1:-1]
+        flat = slopes.reshape(count, -1, slopes.shape[-1])
+        variances = np.einsum("knp,kpq,knq->kn", flat, self.blocks, flat, optimize=True)
+        return _errors(flat, variances, self.lost).reshape(count, *shape)
+
+    def _background(self) -> Any:
+        if not len(self.background):
+            return None
+        with precision(np.dtype(np.float64)):
+            parts, scaling = self.prepared.problem.parameterization, self.prepared.scaling
+            vector = parts.split(self.params)[2]
+
+            def physical(vector: Array) -> Any:
+                return jax.tree.map(jnp.asarray, parts.background.with_vector(vector).to_physical(scaling))
+
+            slopes = np.asarray(jax.jacfwd(lambda v: ravel_pytree(physical(v))[0])(vector))
+            variances = np.einsum("np,pq,nq->n", slopes, self.background, slopes)
+            errors = _errors(slopes[None], variances[None], self.background_lost[None])[0]
+            return jax.tree.map(np.asarray, ravel_pytree(physical(vector))[1](jnp.asarray(errors)))
+
+
+def _errors(slopes: np.ndarray, variances: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Square roots of variances (K, n) of numbers with slopes (K, n, m); infinite where lost (K, m, q)."""
+    sizes = np.linalg.norm(slopes, axis=2)
+    gone = np.linalg.norm(np.matmul(slopes, lost), axis=2) > LOST * np.maximum(sizes, np.finfo(float).tiny)
+    return np.where(gone, np.inf, np.sqrt(np.maximum(variances, 0)))
+
+
+def _amplitudes(surface: GaussianSurface) -> Array:
+    return surface.amplitudes
+
+
+def _centers(surface: GaussianSurface) -> Array:
+    return surface.centers
+
+
+def _covariances(surface: GaussianSurface) -> Array:
+    return surface.covariances
+
+
+@partial(jax.jit, static_argnums=0)
+def _slopes(function: Callable[[GaussianSurface], Array], alone: Parameterization, scaling: Scaling, joint: Array) -> Array:
+    """Derivatives (K, ..., m) of a function's numbers, one component at a time: joint (K, m)."""
+    single = replace(alone, background=NoBackground())
+
+    def number(own: Array) -> Array:
+        surface = scaling.surface_to_physical(single.surface(own))
+        arrays = (jnp.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances))
+        return function(GaussianSurface(*arrays))[0]
+
+    return jax.vmap(jax.jacfwd(number))(joint)

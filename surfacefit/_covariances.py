@@ -1,0 +1,173 @@
+"""The covariance of a fit's parameters as a root, and what it says of other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from ._component_errors import LOST, ComponentErrors
+from ._jacobian import DenseEngine
+from ._prepare import Prepared, precision
+from ._problem import SurfaceProblem
+from ._scaling import Scaling
+from ._surface import GaussianSurface
+
+PIVOT = 1e-12
+POINTS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """C = root root^T (P, P) from root (P, r); ``lost`` (P, q) spans what the data do not determine, or a limit holds."""
+
+    root: np.ndarray
+    lost: np.ndarray
+
+    def errors(self, slopes: np.ndarray) -> np.ndarray:
+        """Standard errors (M,) of numbers with slopes (M, P)."""
+        sizes = np.linalg.norm(slopes, axis=1)
+        gone = np.linalg.norm(slopes @ self.lost, axis=1) > LOST * np.maximum(sizes, np.finfo(float).tiny)
+        return np.where(gone, np.inf, np.linalg.norm(slopes @ self.root, axis=1))
+
+    def around(self, middle: np.ndarray) -> Root:
+        """C M C for a middle (P, P) that may have lost some of its positivity to noise."""
+        inner = self.root.T @ middle @ self.root
+        values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+        return Root(self.root @ (vectors * np.sqrt(np.maximum(values, 0))), self.lost)
+
+    def basis(self, rows: np.ndarray) -> np.ndarray:
+        """Orthonormal columns (N, r) that span what rows (N, P) with N = rows^T rows can follow."""
+        return rows @ self.root
+
+
+def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Root:
+    """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors ``bars`` (P, q).
+
+    Its rows are scaled to a unit diagonal; what is then below rounding counts as not determined.
+    """
+    inner = _inner_root(normal[np.ix_(used, used)], bars[used])
+    whole = Root(np.zeros((len(used), inner.root.shape[1])), np.zeros((len(used), inner.lost.shape[1])))
+    whole.root[used], whole.lost[used] = inner.root, inner.lost
+    return whole
+
+
+def _inner_root(normal: np.ndarray, bars: np.ndarray) -> Root:
+    if bars.shape[1]:
+        frame, _ = np.linalg.qr(bars)
+        normal = normal - frame @ (frame.T @ normal)
+        normal = normal - (normal @ frame) @ frame.T
+    diagonal = np.diag(normal)
+    dead = diagonal <= np.finfo(float).eps * max(float(diagonal.max(initial=0.0)), 1e-300)
+    scale = 1 / np.sqrt(np.where(dead, 1.0, diagonal))
+    scaled = normal * scale[:, None] * scale[None, :]
+    factor = None if dead.any() or bars.shape[1] else _factor(scaled)
+    if factor is not None:
+        inverse = scipy.linalg.solve_triangular(factor, np.eye(len(scale)), lower=True)
+        return Root(scale[:, None] * inverse.T, np.zeros((len(scale), 0)))
+    values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
+    known = values > len(values) * np.finfo(float).eps * max(values.max(), 1.0)
+    lost = vectors[:, ~known] / scale[:, None]
+    lost = lost / np.maximum(np.linalg.norm(lost, axis=0), 1e-300)
+    return Root(scale[:, None] * vectors[:, known] / np.sqrt(values[known]), lost)
+
+
+def _factor(scaled: np.ndarray) -> np.ndarray | None:
+    """The Cholesky factor, if its pivots stand clear of rounding."""
+    try:
+        factor = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        return None
+    return factor if np.diag(factor).min(initial=1.0) ** 2 > PIVOT else None
+
+
+@dataclass(frozen=True, eq=False)
+class WholeCovariance:
+    """From the whole matrix: ``root`` in the problem's units, ``unit`` the variance of a weighted residual there, ``fixed`` (P,)."""
+
+    prepared: Prepared
+    params: Array
+    root: Root
+    unit: float
+    fixed: np.ndarray
+
+    @cached_property
+    def components(self) -> ComponentErrors:
+        """The blocks of each component, and of the background."""
+        parts, count = self.prepared.problem.parameterization, self._count
+        size, end = parts.block_size, parts.n_components * parts.block_size
+        own = np.arange(count * size).reshape(count, size)
+        shared = np.broadcast_to(end + np.arange(parts.n_shared), (count, parts.n_shared))
+        index, rest = np.concatenate([own, shared], axis=1), end + np.arange(parts.n_shared, len(self.fixed) - end)
+        root = np.where(self.fixed[:, None], 0.0, self.root.root) * np.sqrt(self.unit)
+        lost = np.where(self.fixed[:, None], 0.0, self.root.lost)
+        blocks = np.matmul(root[index], root[index].swapaxes(1, 2))
+        return ComponentErrors(self.prepared, self.params, blocks, lost[index], root[rest] @ root[rest].T, lost[rest])
+
+    def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
+        """In the structure of the function's answer."""
+        with precision(np.dtype(np.float64)):
+            errors = self.root.errors(self._slopes(function)) * np.sqrt(self.unit)
+            example = jax.eval_shape(
+                lambda p: function(_physical(self.prepared.problem, self.prepared.scaling, self._count, p)), self.params
+            )
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, float), example)
+            return jax.tree.map(np.asarray, ravel_pytree(zeros)[1](jnp.asarray(errors)))
+
+    def matrix(self, function: Callable[[GaussianSurface], Array]) -> np.ndarray:
+        """The covariance matrix of a function's numbers."""
+        with precision(np.dtype(np.float64)):
+            slopes = self._slopes(function)
+        parts = slopes @ self.root.root * np.sqrt(self.unit)
+        matrix = parts @ parts.T
+        gone = ~np.isfinite(self.root.errors(slopes))
+        matrix[gone, :] = matrix[:, gone] = 0.0
+        matrix[gone, gone] = np.inf
+        return matrix
+
+    def band(self, points: np.ndarray) -> np.ndarray:
+        """Errors (n,) of the surface at points (n, d)."""
+        scaling, errors = self.prepared.scaling, np.empty(len(points))
+        with precision(np.dtype(np.float64)):
+            for first in range(0, len(points), POINTS):
+                some = scaling.points(points[first : first + POINTS])
+                padded = np.pad(some, [(0, POINTS - len(some)), (0, 0)], mode="edge") if len(points) > POINTS else some
+                rows = np.where(self.fixed, 0.0, np.asarray(_rows_at(self.prepared.problem, self.params, jnp.asarray(padded))))
+                errors[first : first + POINTS] = self.root.errors(rows[: len(some)])
+        return errors * np.sqrt(self.unit) * scaling.height_scale
+
+    @property
+    def _count(self) -> int:
+        return self.prepared.model.n_components
+
+    def _slopes(self, function: Callable[[GaussianSurface], Any]) -> np.ndarray:
+        slopes = np.asarray(_slopes_of(function, self._count, self.prepared.problem, self.prepared.scaling, self.params))
+        return np.where(self.fixed, 0.0, slopes)
+
+
+def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
+    """The surface of the components in use, in the user's units."""
+    inner = problem.surface(params)
+    active = GaussianSurface(inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background)
+    physical = scaling.surface_to_physical(active)
+    return jax.tree.map(jnp.asarray, physical)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _slopes_of(function: Callable[..., Any], count: int, problem: SurfaceProblem, scaling: Scaling, params: Array) -> Array:
+    return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
+
+
+@jax.jit
+def _rows_at(problem: SurfaceProblem, params: Array, points: Array) -> Array:
+    parts = problem.parameterization
+    ones = jnp.ones(len(points), points.dtype)
+    return DenseEngine().jacobian(points, ones, parts.components(params), parts.chain(params)).as_matrix()

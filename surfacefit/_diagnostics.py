@@ -1,0 +1,100 @@
+"""Whether residuals look like noise: autocorrelation, runs, and outliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ._data import SurfaceData
+from ._noise import Grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ._result import FitResult
+
+MOST_LAGS = 40
+NEIGHBOURS = 8
+OUTLIER = 5.0
+SCALED_MAD = 1.4826
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualDiagnostics:
+    """Residuals r = z - f over sigma, and what they look like beside noise.
+
+    residuals : (N,) weighted, in the order of the points used.
+    lags, autocorrelation : (L,) distances, in samples, and the correlation of residuals so far apart, over all directions; of scattered
+        points the mean distances of the nearest, second nearest, ... neighbour, in sampling distances.
+    chance : (L,) what 95 % of independent residuals stay below.
+    runs, expected_runs, runs_z : runs of one sign along the last axis (scattered: none, 0), how many independent residuals make, and the
+        difference in standard deviations (Wald & Wolfowitz 1940); well below -2 the model misses something smooth.
+    outliers : how many residuals exceed five robust standard deviations (1.4826 times the median of |r - median|).
+    """
+
+    residuals: np.ndarray
+    lags: np.ndarray
+    autocorrelation: np.ndarray
+    chance: np.ndarray
+    runs: int
+    expected_runs: float
+    runs_z: float
+    outliers: int
+
+    def plot(self) -> Figure:
+        """Residuals' distribution beside a Gaussian, their quantiles, and their autocorrelation; a Figure."""
+        from ._plot_residuals import plot_residuals
+
+        return plot_residuals(self)
+
+
+def diagnostics(result: FitResult) -> ResidualDiagnostics:
+    """See `FitResult.diagnostics`."""
+    data = result.data
+    residuals = result.residuals[data.used] * data.weights
+    lags, correlation, chance = _of_grid(data.used, residuals) if data.axes is not None else _of_points(data, residuals)
+    runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
+    spread = SCALED_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
+    outliers = int(np.count_nonzero(np.abs(residuals - np.median(residuals)) > OUTLIER * spread)) if spread > 0 else 0
+    return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers)
+
+
+def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    grid = Grid(used)
+    values, rings = grid.autocovariance(residuals - residuals.mean()), np.round(grid.lags()).astype(int)
+    most = min(MOST_LAGS, max(1, max(used.shape) // 2))
+    near = rings <= most
+    counts = np.bincount(rings[near], minlength=most + 1)
+    means = np.bincount(rings[near], values[near], minlength=most + 1) / np.maximum(counts, 1)
+    correlation = means / means[0] if means[0] > 0 else np.zeros_like(means)
+    return np.arange(1, most + 1), correlation[1:], 2 / np.sqrt(len(residuals) * np.maximum(counts[1:] / 2, 1))
+
+
+def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    points = data.used_points / data.spacing
+    most = min(NEIGHBOURS, len(points) - 1)
+    if most < 1:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    distances, index = cKDTree(points).query(points, k=most + 1)
+    centred = residuals - residuals.mean()
+    variance = float(np.mean(centred**2)) or 1.0
+    correlation = np.array([np.mean(centred * centred[index[:, n]]) / variance for n in range(1, most + 1)])
+    return distances[:, 1:].mean(axis=0), correlation, np.full(most, 2 / np.sqrt(len(points)))
+
+
+def _runs(residuals: np.ndarray) -> tuple[int, float, float]:
+    """Runs of one sign along the last axis, with gaps left out, and what chance would make of as many of either sign."""
+    rows = residuals.reshape(-1, residuals.shape[-1])
+    signs = [row[np.isfinite(row) & (row != 0)] > 0 for row in rows]
+    signs = [row for row in signs if len(row)]
+    runs = sum(1 + int(np.count_nonzero(row[1:] != row[:-1])) for row in signs)
+    up, total = sum(int(row.sum()) for row in signs), sum(len(row) for row in signs)
+    if total < 2 or up in (0, total):
+        return runs, float(runs), 0.0
+    share = 2 * up * (total - up) / (total * (total - 1))  # of neighbours that differ
+    steps = total - len(signs)
+    expected, variance = len(signs) + steps * share, max(steps * share * (1 - share), 1e-12)
+    return runs, expected, (runs - expected) / float(np.sqrt(variance))

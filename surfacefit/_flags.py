@@ -1,0 +1,129 @@
+"""What is to be known of a component before its numbers are used: one table of flags, each with its cause and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+NEGLIGIBLE = 1e-3
+NEAR = 1e-6
+MOST_REDUNDANT = 5000
+MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse of the normal matrix
+
+
+class ComponentFlag(IntFlag):
+    """Flags of a component; several may be set. What each means, and what to do next, is in ``FLAGS``.
+
+    >>> import surfacefit as sf
+    >>> sf.ComponentFlag.AT_FLOOR in sf.ComponentFlag(3)
+    True
+    """
+
+    AT_FLOOR = 1
+    AT_BOUND = 2
+    OUTSIDE = 4
+    NEGLIGIBLE = 8
+    REDUNDANT = 16
+    UNDETERMINED = 32
+
+
+@dataclass(frozen=True)
+class FlagEntry:
+    """What is the matter, and what to do next."""
+
+    cause: str
+    advice: str
+
+
+FLAGS: dict[ComponentFlag, FlagEntry] = {
+    ComponentFlag.AT_FLOOR: FlagEntry(
+        "as narrow as `min_width` allows: not resolved by the sampling, or noise", "Take it for one sample's height, or lower `min_width`."
+    ),
+    ComponentFlag.AT_BOUND: FlagEntry(
+        "held by `bounds`: the fit would be better beyond", "Widen the bounds, or quote it without an error: it has none."
+    ),
+    ComponentFlag.OUTSIDE: FlagEntry(
+        "centred outside the data: only its flank is seen", "Do not read its numbers one by one; bound the centres if it must lie inside."
+    ),
+    ComponentFlag.NEGLIGIBLE: FlagEntry("nowhere in the data higher than a thousandth of the RMSE", "Use fewer components."),
+    ComponentFlag.REDUNDANT: FlagEntry(
+        "not called for by the data: the BIC is lower without it", "`result.merged()`, or fewer components."
+    ),
+    ComponentFlag.UNDETERMINED: FlagEntry(
+        "some of its numbers are not determined by the data: their errors are infinite", "Fix or bound them, or use fewer components."
+    ),
+}
+
+
+def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
+    """`ComponentFlag` values (K,); ``quick`` leaves out those that need the inverse of the normal matrix."""
+    found = np.zeros(result.n_components, int)
+    for flag, which in _cheap(result).items():
+        found[which] |= int(flag)
+    if not quick:
+        found[_undetermined(result)] |= int(ComponentFlag.UNDETERMINED)
+        if result.n_parameters <= MOST_REDUNDANT:
+            found[result.redundant] |= int(ComponentFlag.REDUNDANT)
+    return found
+
+
+def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
+    surface, points = result.surface, result.data.used_points
+    low, high = points.min(axis=0), points.max(axis=0)
+    centers, amplitudes = np.asarray(surface.centers), np.abs(np.asarray(surface.amplitudes))
+    inside = np.clip(centers, low, high)
+    offsets = inside - centers
+    squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(surface.covariances, offsets[:, :, None])[:, :, 0])
+    tallest = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400))
+    return {
+        ComponentFlag.AT_FLOOR: result.at_floor,
+        ComponentFlag.AT_BOUND: _at_bound(result),
+        ComponentFlag.OUTSIDE: (offsets != 0).any(axis=1),
+        ComponentFlag.NEGLIGIBLE: tallest <= NEGLIGIBLE * result.rmse,
+    }
+
+
+def _at_bound(result: FitResult) -> np.ndarray:
+    bounds, surface = result.settings.constraints.bounds, result.surface
+    found = np.zeros(result.n_components, bool)
+    if bounds.amplitudes is not None:
+        found |= _meets(np.asarray(surface.amplitudes), bounds.amplitudes)
+    if bounds.centers is not None:
+        found |= _meets(np.asarray(surface.centers), bounds.centers).any(axis=1)
+    if bounds.widths is not None:
+        found |= _meets(surface.principal_widths, bounds.widths).any(axis=1)
+    if bounds.aspect is not None:
+        widths = surface.principal_widths
+        found |= widths[:, 0] >= (1 - NEAR) * bounds.aspect * widths[:, -1]
+    return found
+
+
+def _meets(values: np.ndarray, pair: tuple[Any, Any]) -> np.ndarray:
+    low, high = (np.broadcast_to(side, values.shape) for side in pair)
+    room = NEAR * np.where(np.isfinite(high - low), high - low, np.maximum(np.abs(values), 1e-300))
+    return (values <= low + room) | (values >= high - room)
+
+
+def _undetermined(result: FitResult) -> np.ndarray:
+    errors = result.standard_errors
+    count = result.n_components
+    parts = (np.asarray(errors.amplitudes)[:, None], np.asarray(errors.centers), np.asarray(errors.covariances).reshape(count, -1))
+    return ~np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
+
+
+def described(found: np.ndarray, named: int) -> list[tuple[str, str]]:
+    """A line for each flag that is set: its name, and which components with the cause."""
+    lines = []
+    for flag, entry in FLAGS.items():
+        which = np.flatnonzero(found & int(flag))
+        if len(which):
+            rest = f" and {len(which) - named} more" if len(which) > named else ""
+            names = ", ".join(str(k) for k in which[:named]) + rest
+            lines.append((str(flag.name).lower().replace("_", " "), f"component{'s' * (len(which) > 1)} {names}: {entry.cause}"))
+    return lines

@@ -1,0 +1,41 @@
+"""The picture of residual diagnostics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ._diagnostics import ResidualDiagnostics
+
+MOST_DRAWN = 5000
+WIDE = 5.0
+
+
+def plot_residuals(found: ResidualDiagnostics) -> Figure:
+    """Distribution, quantiles and autocorrelation side by side."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    residuals = found.residuals / (float(np.std(found.residuals)) or 1.0)
+    grid = np.linspace(-WIDE, WIDE, 201)
+    left.hist(np.clip(residuals, -WIDE, WIDE), bins=61, range=(-WIDE, WIDE), density=True, color="0.7")
+    left.plot(grid, norm.pdf(grid), "C0", label="Gaussian")
+    left.set(xlabel="residual / its standard deviation", ylabel="density", title=f"{found.outliers} outliers")
+    left.legend(frameon=False)
+    some = np.sort(residuals)[np.unique(np.linspace(0, len(residuals) - 1, min(MOST_DRAWN, len(residuals))).astype(int))]
+    expected = norm.ppf((np.arange(len(some)) + 0.5) / len(some))
+    middle.plot(expected, some, ".", ms=2, color="C1")
+    middle.plot(expected[[0, -1]], expected[[0, -1]], "0.5", lw=1)
+    middle.set(xlabel="quantile of a Gaussian", ylabel="quantile of the residuals", title="quantiles")
+    right.plot(found.lags, found.autocorrelation, ".-", color="C2")
+    right.fill_between(found.lags, -found.chance, found.chance, color="0.85", label="95 % of independent noise")
+    right.axhline(0, color="0.5", lw=1)
+    runs = f"runs: {found.runs}, {found.runs_z:+.1f} sd of chance" if found.runs else "autocorrelation"
+    right.set(xlabel="distance / samples", ylabel="correlation", title=runs)
+    right.legend(frameon=False)
+    return figure
