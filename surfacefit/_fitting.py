@@ -29,6 +29,7 @@ from ._threads import calm_blas
 from ._workbench import Workbench, penalty_cost
 
 POINTS_PER_PARAMETER = 2
+LIFT = 1e-2  # of the spread of the heights
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,14 @@ def _plan(prepared: Prepared, running: Running) -> Plan:
     init = running.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
-        init = prepared.scaling.surface_to_internal(replace(start, background=None))
+        init = _lifted(prepared.scaling.surface_to_internal(replace(start, background=None)), prepared.model)
     return Plan(init, running.search, running.seed)
+
+
+def _lifted(start: GaussianSurface, model: Model) -> GaussianSurface:
+    """With amplitudes of zero, which no derivative would ever lead away from, a little above; unless they are fixed or may be negative."""
+    zero = (start.amplitudes == 0) & ~np.asarray(model.constraints.fixed.get("amplitudes", False)) & (not model.signed)
+    return replace(start, amplitudes=np.where(zero, LIFT, start.amplitudes))
 
 
 def _request(prepared: Prepared, running: Running) -> StartRequest:
