@@ -36,7 +36,8 @@ def lines(count: int) -> Iterator[str]:
         if found:
             p, c, e = np.array(found).max(axis=0)
             what = "minimize, covariance from its information matrix" if loss == "poisson" else "curve_fit and least_squares"
-            yield f"{len(found)} random problems, loss {loss}, beside scipy's {what}: parameters within {p:.1e}, covariance {c:.1e}, cost {e:.1e}"
+            differences = f"parameters within {p:.1e}, covariance {c:.1e}, cost {e:.1e}"
+            yield f"{len(found)} random problems, loss {loss}, beside scipy's {what}: {differences}"
 
 
 def case(seed: int) -> Case:

@@ -122,7 +122,8 @@ def outliers() -> Iterator[str]:
         mine, theirs = np.concatenate(own[loss]), np.concatenate(robust[loss])
         yield (
             f"10 % outliers of 50 sigma, {SCENES} maps, own start, loss {loss}: {100 * np.mean(mine <= 3):.1f} % of {mine.size} centre"
-            f" coordinates within 3 standard errors, worst {mine.max():.1f}; in those of soft_l1 {100 * np.mean(theirs <= 3):.1f} %, worst {theirs.max():.1f}"
+            f" coordinates within 3 standard errors, worst {mine.max():.1f}; in those of soft_l1 {100 * np.mean(theirs <= 3):.1f} %,"
+            f" worst {theirs.max():.1f}"
         )
 
 
@@ -229,7 +230,8 @@ def many() -> Iterator[str]:
     ratios = [b / a for a, b in zip(whole, (near.amplitudes, near.centers, near.covariances), strict=True)]
     off = np.concatenate([np.abs(r[np.isfinite(r)] - 1).ravel() for r in ratios])
     yield (
-        f"K = 500 (Jacksboro, {EXCERPT} x {EXCERPT}): errors by nested dissection within 5 % of the exact ones for {100 * np.mean(off <= 0.05):.2f} %"
+        f"K = 500 (Jacksboro, {EXCERPT} x {EXCERPT}): errors by nested dissection within 5 % of the exact ones for"
+        f" {100 * np.mean(off <= 0.05):.2f} %"
         f" of {off.size} numbers, median {np.median(off):.1e}, worst {off.max():.1e}; exact ones in {seconds:.1f} s"
     )
     result = sf.fit(heights, 10_000, init="grid", progress=False, max_time=150)

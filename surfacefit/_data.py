@@ -1,6 +1,6 @@
 """The only door in: a user's arrays to checked `SurfaceData`.
 
-A point is used unless its height is NaN or masked; what is left out is counted. Everything else that could
+A point is used unless its height or sigma is NaN, or it is masked; what is left out is counted. Everything else that could
 spoil a fit raises here, naming the argument, the rule and the value.
 """
 
@@ -26,7 +26,7 @@ class SurfaceData:
     points : (N, d) coordinates, for scattered points; None for a grid.
     sigma : standard deviation of each height, in the same shape, or None.
     absolute_sigma : whether ``sigma`` is in the units of the heights, or only relative.
-    n_nan, n_masked : how many points are left out for being NaN, and for the mask.
+    n_nan, n_masked : how many points are left out because their height or sigma is NaN, and for the mask.
     """
 
     heights: np.ndarray
@@ -177,14 +177,22 @@ def _surface_data(
     if infinite.any():
         where = f"{heights[infinite][0]} at index {first_index(infinite)}"
         raise ValueError(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
-    nan = np.isnan(heights) & ~masked
+    nan = (np.isnan(heights) | _nan_sigma(sigma, heights.shape)) & ~masked
     used = ~(nan | masked)
     if not used.any():
-        raise ValueError(f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN and {masked.sum()} are masked")
+        raise ValueError(
+            f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and {masked.sum()} are masked"
+        )
     deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
     if absolute_sigma and sigma is None:
         raise ValueError("`absolute_sigma` says what `sigma` means, but `sigma` is None: give both or neither")
     return SurfaceData(heights, used, axes, points, deviations, bool(absolute_sigma), int(nan.sum()), int(masked.sum()))
+
+
+def _nan_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Where ``sigma`` is NaN: such a point is left out like one whose height is."""
+    array = np.zeros(shape) if sigma is None else np.asarray(real_array("sigma", sigma), np.float64)
+    return np.isnan(array) if array.shape == shape else np.zeros(shape, bool)
 
 
 def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def fit(
     coords : one strictly increasing 1-D array an axis, in the order of the array's axes; default 0, 1, 2, ...
         Centres and covariances come in these units.
     mask : boolean array of the shape of ``heights``, True = ignore (as in `numpy.ma`).
-    sigma : standard deviation of each height, a number or an array of the shape of ``heights``.
+    sigma : standard deviation of each height, a number or an array of the shape of ``heights``; where it is NaN the point is ignored.
     absolute_sigma : True: ``sigma`` is in the units of the heights; False (default): only its ratios count, and
         standard errors are scaled by the misfit, as in `scipy.optimize.curve_fit`.
     background : "constant" (default), "plane", None, or ``(function, start)`` with a JAX function

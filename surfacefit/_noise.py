@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-PROBES = 24
-ROUNDS = 3
+PROBES = 32
+ROUNDS = 6
 COLUMNS = 16
 
 
@@ -76,13 +76,16 @@ class CorrelatedNoise:
 def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed: int = 0) -> CorrelatedNoise:
     """Noise (N,) of which a fit has left these residuals; ``basis`` (N, P) spans what the fit could follow, orthonormal."""
     seen, distance = grid.autocovariance(residuals), grid.lags()
-    reach = _reach(seen, distance, len(residuals))
+    reach = first = _reach(seen, distance, len(residuals))
     kernel = np.where(distance <= reach, seen, 0.0)
     rng = np.random.default_rng(seed)
     for _ in range(ROUNDS):
         values = grid.noise(kernel, PROBES, rng)
         left = values - (values @ basis) @ basis.T
         lost = grid.autocovariance(values) - grid.autocovariance(left)
+        # What a fit takes away makes far lags look empty: the reach is looked for anew once that is given back.
+        if first >= 1:
+            reach = min(2 * first, max(reach, _reach(seen + lost, distance, len(residuals))))
         kernel = np.where(distance <= reach, seen + lost, 0.0)
     return CorrelatedNoise(kernel, reach)
 

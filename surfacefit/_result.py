@@ -128,7 +128,7 @@ class FitResult:
 
     @property
     def n_nan(self) -> int:
-        """Points left out because their height is NaN."""
+        """Points left out because their height or sigma is NaN."""
         return self.data.n_nan
 
     @property

@@ -29,7 +29,7 @@ from . import _derived
 from ._checks import one_of
 from ._compile import quick_jit
 from ._component_errors import ComponentErrors
-from ._covariances import WholeCovariance, inverse_root
+from ._covariances import Root, WholeCovariance, inverse_root
 from ._engines import Dense, EngineChoice
 from ._local_covariances import local_errors
 from ._noise import Grid, correlated_noise
@@ -176,8 +176,10 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         problem = prepared.fixing(params)
         normal, gradient, square = (np.asarray(a) for a in _normals(problem, params))
         bars = barred(prepared, problem, params, gradient)
-        inverse = inverse_root(normal, bars, used_parameters(prepared))
-        unit, reach = misfit(result) / prepared.cost_unit, 0.0
+        used, unit, reach = used_parameters(prepared), misfit(result) / prepared.cost_unit, 0.0
+        inverse = inverse_root(normal, bars, used)
+        if not np.isfinite(unit):  # as many parameters as points: nothing is known of the noise
+            inverse, unit = Root(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
         if method == "sandwich":
             free = max(result.n_points - result.n_parameters, 1)
             inverse, unit = inverse.around(square), result.n_points / free

@@ -1,7 +1,5 @@
 """Strict defaults for every test: no silent promotion of dtypes, no display, the data folder if it is there."""
 
-import gc
-import itertools
 import os
 from pathlib import Path
 
@@ -12,12 +10,12 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from mappings import do_not_run_out
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
-TESTS, MAPPINGS = itertools.count(1), Path("/proc/self/maps")
 
 
 def pytest_addoption(parser):
@@ -38,11 +36,8 @@ def global_precision_stays():
 
 @pytest.fixture(autouse=True)
 def mappings_do_not_run_out():
-    """Each compiled program takes mappings of memory, of which Linux gives a process 65,530; beyond, XLA crashes."""
     yield
-    if next(TESTS) % 16 == 0 and MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > 30_000:
-        jax.clear_caches()
-        gc.collect()
+    do_not_run_out()
 
 
 @pytest.fixture
