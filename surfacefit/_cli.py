@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
 BACKGROUNDS = ("constant", "plane", "none")
 AMPLITUDES = ("positive", "signed")
+LOSSES = ("linear", "huber", "soft_l1", "cauchy", "poisson")
 CRITERIA = ("bic", "aicc", "held_out", "rmse", "r2")
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 SOLVERS = ("lm", "adam", "superimposed")
@@ -129,6 +130,8 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
         "background": None if options.background == "none" else options.background,
         "covariance_type": options.covariance_type,
         "amplitudes": options.amplitudes,
+        "loss": options.loss,
+        "f_scale": options.f_scale,
         "init": options.init,
         "search": options.search,
         "engine": options.engine,
@@ -294,6 +297,8 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model and solver").add_argument
     add("--background", choices=BACKGROUNDS, default="constant", help="under the Gaussians (default constant)")
     add("--amplitudes", choices=AMPLITUDES, default="positive", help="signed: pits as well as peaks (default positive)")
+    add("--loss", choices=LOSSES, default="linear", help="huber, soft_l1, cauchy for outliers, poisson for counts (default linear)")
+    add("--f-scale", type=float, metavar="C", help="misfit beyond which a point counts as an outlier (default 1)")
     add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help="shapes of the Gaussians; tied: one for all (default full)")
     add("--solver", choices=SOLVERS, default="lm", help="Levenberg-Marquardt, Adam, or EM for superimposed signals (default lm)")
     add("--engine", choices=ENGINES, default="auto", help="every component at every point, or only where it is felt (default: by size)")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._flags import MOST_FLAGGED, flags
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,6 +24,7 @@ MOST_ELLIPSES = 300
 MOST_CURVES = 50
 UNUSED = "0.85"
 WIDTH = 12.0
+FLAGGED = "orange"
 
 Look = dict[str, Any]
 
@@ -42,7 +45,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     elif n_dim == 2:
         model_panel = _draw_points(figure, result) if scattered else _draw_map(figure, result)
         if result.n_components <= MOST_ELLIPSES if ellipses is None else ellipses:
-            draw_ellipses(model_panel, result.surface)
+            draw_ellipses(model_panel, result.surface, flags(result, quick=result.n_parameters > MOST_FLAGGED) != 0)
     elif scattered:
         _draw_cloud(figure, result)
     else:
@@ -173,8 +176,8 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
     _finish(figure, panels, result, 1.0)
 
 
-def draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
-    """The 1-sigma ellipse of each component, dashed where it is negative; x is the second axis, y the first."""
+def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | None = None) -> None:
+    """The 1-sigma ellipse of each component, dashed where it is negative, orange where flagged; x is the second axis, y the first."""
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke
 
@@ -189,13 +192,18 @@ def draw_ellipses(panel: Axes, surface: GaussianSurface) -> None:
             offsets=np.asarray(surface.centers)[:, ::-1],
             offset_transform=panel.transData,
             facecolors="none",
-            edgecolors="white",
+            edgecolors="white" if flagged is None else list(np.where(flagged, FLAGGED, "white")),
             linewidths=width,
             linestyles=["--" if amplitude < 0 else "-" for amplitude in np.asarray(surface.amplitudes)],
             path_effects=[withStroke(linewidth=2 * width, foreground="black", alpha=0.4)],
         ),
         autolim=False,
     )
+    if flagged is not None and flagged.any():
+        text = f"{np.count_nonzero(flagged)} flagged"
+        panel.annotate(
+            text, (0.02, 0.02), xycoords="axes fraction", color=FLAGGED, path_effects=[withStroke(linewidth=2, foreground="black")]
+        )
 
 
 def _image(panel: Axes, edges: list[np.ndarray], values: np.ndarray, look: Look) -> None:

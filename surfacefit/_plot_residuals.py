@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
+from ._plot import empty_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -18,9 +20,9 @@ WIDE = 5.0
 
 def plot_residuals(found: ResidualDiagnostics) -> Figure:
     """Distribution, quantiles and autocorrelation side by side."""
-    import matplotlib.pyplot as plt
-
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    figure = empty_figure()
+    figure.set_size_inches(12, 3.6)
+    left, middle, right = figure.subplots(1, 3)
     residuals = found.residuals / (float(np.std(found.residuals)) or 1.0)
     grid = np.linspace(-WIDE, WIDE, 201)
     left.hist(np.clip(residuals, -WIDE, WIDE), bins=61, range=(-WIDE, WIDE), density=True, color="0.7")

@@ -17,6 +17,7 @@ from surfacefit._beginning import INITS
 from surfacefit._cli import main
 from surfacefit._covariance import COVARIANCE_TYPES
 from surfacefit._criteria import CRITERIA
+from surfacefit._losses import LOSSES
 from surfacefit._engines import ENGINES as ALL_ENGINES
 from surfacefit._read import CannotRead, read_heights, read_points
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
@@ -123,13 +124,14 @@ class TestFit:
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
-        assert len(seen) == 12
+        assert len(seen) == 14
         assert seen == {name: parameters[name].default for name in seen}
 
     def test_choices_are_those_of_the_library(self):
         assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
         assert set(_cli.AMPLITUDES) == set(AMPLITUDE_TYPES)
         assert _cli.CRITERIA == CRITERIA
+        assert _cli.LOSSES == LOSSES
         assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
         assert set(_cli.STARTS) == set(INITS)
         assert set(_cli.ENGINES) == {"auto", *ALL_ENGINES}
