@@ -79,7 +79,7 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     centers, amplitudes = np.asarray(surface.centers), np.abs(np.asarray(surface.amplitudes))
     inside = np.clip(centers, low, high)
     offsets = inside - centers
-    squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(surface.covariances, offsets[:, :, None])[:, :, 0])
+    squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0])
     tallest = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400))
     return {
         ComponentFlag.AT_FLOOR: result.at_floor,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._flags import MOST_FLAGGED, flags
+from ._flags import flags
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     elif n_dim == 2:
         model_panel = _draw_points(figure, result) if scattered else _draw_map(figure, result)
         if result.n_components <= MOST_ELLIPSES if ellipses is None else ellipses:
-            draw_ellipses(model_panel, result.surface, flags(result, quick=result.n_parameters > MOST_FLAGGED) != 0)
+            draw_ellipses(model_panel, result.surface, flags(result, quick="flags" not in vars(result)) != 0)
     elif scattered:
         _draw_cloud(figure, result)
     else:

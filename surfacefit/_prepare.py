@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
-from ._background import LOW, MIDDLE, NoBackground, background_start, continued
+from ._background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
 from ._bounds import Constraints
 from ._box import Box, box, fixed_masks, n_fixed
 from ._compile import quick_jit, rounded_up
@@ -56,7 +56,7 @@ class Model:
         kind, least, prior = settings.covariance_type, settings.min_width, settings.prior
         return cls(
             start.n_components,
-            start.background,
+            None if start.background is None else background_model(start.background),
             kind,
             least,
             settings.amplitudes,

@@ -245,7 +245,7 @@ class FitResult:
     @cached_property
     def at_floor(self) -> np.ndarray:
         """Which components (K,) ``min_width`` keeps from being narrower: peaks that the sampling does not resolve, or noise."""
-        widths = pivots(self.surface.covariances)
+        widths = pivots(np.asarray(self.surface.covariances))
         floor = self.settings.min_width * self.data.spacing
         lowest = floor.max() if self.settings.covariance_type == "spherical" else floor
         return np.asarray((widths < (1 + AT_FLOOR) * lowest).any(axis=1))
