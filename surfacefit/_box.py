@@ -20,6 +20,8 @@ from ._bounds import Bounds
 from ._parameters import Parameterization
 from ._scaling import Scaling
 
+AT_BOUND = 1e-7  # how near a bound, in units of order one, a fit has ended that meets it
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndar
             border[: parts.n_shared] = True
         else:
             rows = np.zeros(n_rows, bool)
-            rows[: np.size(mask)] = mask
+            rows[: len(mask) if np.ndim(mask) else n_rows] = mask
             own[:, columns[name]] |= rows[:, None]
     return own, border
 

@@ -72,7 +72,8 @@ def _errors(slopes: np.ndarray, variances: np.ndarray, lost: np.ndarray) -> np.n
     """Square roots of variances (K, n) of numbers with slopes (K, n, m); infinite where lost (K, m, q)."""
     sizes = np.linalg.norm(slopes, axis=2)
     gone = np.linalg.norm(np.matmul(slopes, lost), axis=2) > LOST * np.maximum(sizes, np.finfo(float).tiny)
-    return np.where(gone, np.inf, np.sqrt(np.maximum(variances, 0)))
+    unknown = gone | ~np.isfinite(slopes).all(axis=2) | ~np.isfinite(variances)
+    return np.where(unknown, np.inf, np.sqrt(np.maximum(variances, 0, where=~unknown, out=np.zeros_like(variances))))
 
 
 def _amplitudes(surface: GaussianSurface) -> Array:

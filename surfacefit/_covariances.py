@@ -62,7 +62,8 @@ def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Root
 
 def _inner_root(normal: np.ndarray, bars: np.ndarray) -> Root:
     if bars.shape[1]:
-        frame, _ = np.linalg.qr(bars)
+        vectors, sizes, _ = np.linalg.svd(bars, full_matrices=False)
+        frame = vectors[:, sizes > 1e-8 * max(float(sizes.max()), 1e-300)]
         normal = normal - frame @ (frame.T @ normal)
         normal = normal - (normal @ frame) @ frame.T
     diagonal = np.diag(normal)
@@ -75,7 +76,7 @@ def _inner_root(normal: np.ndarray, bars: np.ndarray) -> Root:
         return Root(scale[:, None] * inverse.T, np.zeros((len(scale), 0)))
     values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
     known = values > len(values) * np.finfo(float).eps * max(values.max(), 1.0)
-    lost = vectors[:, ~known] / scale[:, None]
+    lost = vectors[:, ~known] * scale[:, None]
     lost = lost / np.maximum(np.linalg.norm(lost, axis=0), 1e-300)
     return Root(scale[:, None] * vectors[:, known] / np.sqrt(values[known]), lost)
 

@@ -20,6 +20,7 @@ MOST_LAGS = 40
 NEIGHBOURS = 8
 OUTLIER = 5.0
 SCALED_MAD = 1.4826
+CHANCE = 1.96  # standard deviations that hold 95 % of what chance makes
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +65,13 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
 
 def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grid = Grid(used)
-    values, rings = grid.autocovariance(residuals - residuals.mean()), np.round(grid.lags()).astype(int)
+    values, pairs, rings = grid.autocovariance(residuals - residuals.mean()), grid.pairs(), np.round(grid.lags()).astype(int)
     most = min(MOST_LAGS, max(1, max(used.shape) // 2))
     near = rings <= most
-    counts = np.bincount(rings[near], minlength=most + 1)
-    means = np.bincount(rings[near], values[near], minlength=most + 1) / np.maximum(counts, 1)
+    counts = np.bincount(rings[near], pairs[near], minlength=most + 1)
+    means = np.bincount(rings[near], (pairs * values)[near], minlength=most + 1) / np.maximum(counts, 1)
     correlation = means / means[0] if means[0] > 0 else np.zeros_like(means)
-    return np.arange(1, most + 1), correlation[1:], 2 / np.sqrt(len(residuals) * np.maximum(counts[1:] / 2, 1))
+    return np.arange(1, most + 1), correlation[1:], CHANCE / np.sqrt(np.maximum(counts[1:] / 2, 1))  # each pair has two lags
 
 
 def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,22 +80,24 @@ def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np
     if most < 1:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     distances, index = cKDTree(points).query(points, k=most + 1)
+    itself = index == np.arange(len(points))[:, None]
+    itself[~itself.any(axis=1), -1] = True  # of many points in one place it may not be among those found
+    distances, index = (array[~itself].reshape(len(points), most) for array in (distances, index))
     centred = residuals - residuals.mean()
     variance = float(np.mean(centred**2)) or 1.0
-    correlation = np.array([np.mean(centred * centred[index[:, n]]) / variance for n in range(1, most + 1)])
-    return distances[:, 1:].mean(axis=0), correlation, np.full(most, 2 / np.sqrt(len(points)))
+    correlation = np.array([np.mean(centred * centred[index[:, n]]) / variance for n in range(most)])
+    return distances.mean(axis=0), correlation, np.full(most, CHANCE / np.sqrt(len(points)))
 
 
 def _runs(residuals: np.ndarray) -> tuple[int, float, float]:
-    """Runs of one sign along the last axis, with gaps left out, and what chance would make of as many of either sign."""
-    rows = residuals.reshape(-1, residuals.shape[-1])
-    signs = [row[np.isfinite(row) & (row != 0)] > 0 for row in rows]
-    signs = [row for row in signs if len(row)]
-    runs = sum(1 + int(np.count_nonzero(row[1:] != row[:-1])) for row in signs)
-    up, total = sum(int(row.sum()) for row in signs), sum(len(row) for row in signs)
-    if total < 2 or up in (0, total):
-        return runs, float(runs), 0.0
-    share = 2 * up * (total - up) / (total * (total - 1))  # of neighbours that differ
-    steps = total - len(signs)
-    expected, variance = len(signs) + steps * share, max(steps * share * (1 - share), 1e-12)
-    return runs, expected, (runs - expected) / float(np.sqrt(variance))
+    """Runs of one sign along the last axis, with gaps left out, and what chance makes of as many of either sign in each row."""
+    runs, expected, variance = 0, 0.0, 0.0
+    for row in residuals.reshape(-1, residuals.shape[-1]):
+        signs = row[np.isfinite(row) & (row != 0)] > 0
+        n, up = len(signs), int(signs.sum())
+        if n:
+            runs += 1 + int(np.count_nonzero(signs[1:] != signs[:-1]))
+            mixed = 2 * up * (n - up)
+            expected += 1 + mixed / n
+            variance += mixed * (mixed - n) / (n**2 * (n - 1)) if n > 1 else 0.0
+    return runs, expected, (runs - expected) / float(np.sqrt(variance)) if variance > 0 else 0.0

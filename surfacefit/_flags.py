@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._result import FitResult
 
 NEGLIGIBLE = 1e-3
-NEAR = 1e-6
+NEAR = 3e-5
 MOST_REDUNDANT = 5000
 MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse of the normal matrix
 

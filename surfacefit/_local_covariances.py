@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._box import AT_BOUND
 from ._compile import quick_jit
 from ._component_errors import ComponentErrors
 from ._engines import EngineChoice, Tiled
@@ -45,14 +46,16 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     problem = prepared.planner(prepared.fixing(params), params, params)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
     used, count = used_parameters(prepared), result.n_components
-    fixed, held = fixed_parameters(prepared)[used], np.asarray(problem.held(params, jnp.asarray(pieces.gradient)))[used]
+    fixed, held = fixed_parameters(prepared)[used], _held(problem, params, jnp.asarray(pieces.gradient))[used]
     diagonal = pieces.diagonal[used]
     lost = (diagonal <= 0) | (held & ~fixed)
     scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
     normals = _tile_normals(prepared, problem, params, pieces, count)
     blocks, corner = _indices(count, problem, normals.n_shared)
-    found, square = inverse_blocks(normals.elements(scale, np.where(scale == 0, 1.0, RIDGE)), blocks, corner)
-    endless = np.einsum("kmm->km", found) > ENDLESS
+    elements = normals.elements(scale, np.where(scale == 0, 1.0, RIDGE))
+    found, square = inverse_blocks(elements, blocks, corner)
+    unmet = np.logical_not(elements.met())[blocks[:, :1]]
+    endless = (np.einsum("kmm->km", found) > ENDLESS) | (unmet & (scale[blocks] > 0))
     gone, gone_there = lost[blocks] | endless, lost[corner] | (np.diag(square) > ENDLESS)
     unit = misfit / prepared.cost_unit
     size = np.einsum("km,kn->kmn", scale[blocks], scale[blocks])
@@ -60,6 +63,22 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     return ComponentErrors(
         prepared, params, unit * size * found, gone[:, None] * np.eye(blocks.shape[1]), unit * there * square, np.diag(gone_there * 1.0)
     )
+
+
+def _held(problem: SurfaceProblem, params: Array, gradient: Array) -> np.ndarray:
+    """Which parameters (P,) a limit holds; of a component at a limit of its widths, its whole shape."""
+    parts = problem.parameterization
+    held = np.zeros(params.size, bool)
+    if problem.box is not None:
+        held |= np.asarray(problem.box.held(parts, params, gradient, AT_BOUND))
+    if problem.width_limits is not None:
+        walls = problem.width_limits.walls(parts, params, gradient, AT_BOUND)
+        end = parts.n_components * parts.block_size
+        own: np.ndarray = np.any(np.asarray(walls.own), axis=(1, 2))
+        shapes = np.arange(parts.block_size) >= 1 + parts.n_dim
+        held[:end] |= (own[:, None] & shapes).ravel()
+        held[end : end + parts.n_shared] |= bool(np.asarray(walls.border).any())
+    return held
 
 
 def _tile_normals(prepared: Prepared, problem: SurfaceProblem, params: Array, pieces: Pieces, count: int) -> TileNormals:

@@ -25,6 +25,8 @@ CLOSE = 1.0
 
 def merged(result: FitResult) -> FitResult:
     """See `FitResult.merged`."""
+    if result.settings.constraints.by_component:
+        raise ValueError("`merged` cannot tell which limits and fixed values go with a merged component: fit fewer, with their own")
     while result.n_components > 1 and result.redundant.any():
         fewer = _fewer(result)
         if fewer is None:

@@ -28,6 +28,10 @@ class Grid:
     def padded(self) -> tuple[int, ...]:
         return tuple(fft.next_fast_len(2 * n) for n in self.used.shape)
 
+    def pairs(self) -> np.ndarray:
+        """How many pairs of used points have each lag (padded shape)."""
+        return np.round(fft.ifftn(np.abs(fft.fftn(self.used.astype(float), self.padded)) ** 2).real)
+
     def autocovariance(self, values: np.ndarray) -> np.ndarray:
         """Mean products (padded shape) of values (..., N) at the used points by lag, wrapped; 0 where no pair has that lag."""
         axes = tuple(range(-self.used.ndim, 0))
@@ -35,7 +39,7 @@ class Grid:
         maps[..., self.used] = values
         powers = np.abs(fft.fftn(maps, self.padded, axes=axes)) ** 2
         sums = fft.ifftn(powers.reshape(-1, *self.padded).mean(axis=0)).real
-        pairs = fft.ifftn(np.abs(fft.fftn(self.used.astype(float), self.padded)) ** 2).real
+        pairs = self.pairs()
         return np.where(pairs > 0.5, sums / np.maximum(pairs, 1), 0.0)
 
     def convolved(self, kernel: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -31,6 +31,13 @@ class Elements(NamedTuple):
     middles: np.ndarray
     extra: np.ndarray
 
+    def met(self) -> np.ndarray:
+        """Which unknowns (n,) stand in any tile."""
+        found = np.zeros(len(self.extra), bool)
+        for members in self.members:
+            found[members] = True
+        return found
+
 
 @dataclass(eq=False)
 class Front:
@@ -65,6 +72,8 @@ def inverse_blocks(elements: Elements, blocks: np.ndarray, corner: np.ndarray) -
     wanted = Wanted(blocks, of, np.zeros((*blocks.shape, blocks.shape[1])))
     last = root.own
     whole = _inverted(root, np.zeros((0, 0)), wanted)
+    alone = ~elements.met()[blocks[:, 0]]
+    wanted.found[alone] = np.eye(blocks.shape[1]) / elements.extra[blocks[alone]][:, :, None]
     places = np.searchsorted(last, corner)
     return wanted.found, whole[np.ix_(places, places)]
 

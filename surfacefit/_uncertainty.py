@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from . import _derived
+from ._background import background_model
+from ._box import AT_BOUND
 from ._checks import one_of
 from ._compile import quick_jit
 from ._component_errors import ComponentErrors
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 METHODS = ("hessian", "sandwich", "correlated")
 MOST_PARAMETERS = 5000
 MOST_ENTRIES = 3e8
-AT_BOUND = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,9 @@ class Uncertainty:
 
     @cached_property
     def orientation(self) -> np.ndarray:
-        """(K,) in radians, in 2-D; of a round component it means nothing and is large."""
+        """(K,) in radians, in 2-D; infinite for a round component."""
+        if self.centers.shape[1] != 2:
+            raise ValueError(f"`orientation` is an angle in 2-D; this surface has {self.centers.shape[1]} dimensions")
         return self._components.by_component(_derived.orientation)
 
     @cached_property
@@ -137,7 +138,7 @@ class Uncertainty:
         lower = [(i, j) for i in range(d) for j in range(i + 1)]
         names = [f"amplitudes[{n}]" for n in range(k)] + [f"centers[{n}, {i}]" for n in range(k) for i in range(d)]
         names += [f"covariances[{n}, {i}, {j}]" for n in range(k) for i, j in lower]
-        return names + [f"background[{n}]" for n in range(sum(np.size(leaf) for leaf in jax.tree.leaves(self.background)))]
+        return names + [f"background[{n}]" for n in range(np.size(background_model(self.background).vector()))]
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -246,8 +247,8 @@ def barred(prepared: Prepared, problem: SurfaceProblem, params: Array, gradient:
     if problem.box is not None:
         held = np.asarray(problem.box.held(problem.parameterization, params, jnp.asarray(gradient), AT_BOUND))
         bars.append(np.eye(params.size)[:, held])
-    walls = problem.walls(params, jnp.asarray(gradient))
-    if walls is not None:
+    if problem.width_limits is not None:
+        walls = problem.width_limits.walls(problem.parameterization, params, jnp.asarray(gradient), AT_BOUND)
         count, size, n = walls.own.shape
         own = np.zeros((params.size, count * n))
         for k, block in enumerate(np.asarray(walls.own)):
@@ -284,7 +285,7 @@ def jacobian_rows(problem: SurfaceProblem, params: Array) -> Array:
 def _numbers(surface: GaussianSurface) -> Array:
     lower = np.tril_indices(surface.centers.shape[1])
     triangles = surface.covariances[:, lower[0], lower[1]]
-    background, _ = ravel_pytree(jax.tree.map(jnp.asarray, surface.background))
+    background = background_model(surface.background).vector().astype(surface.amplitudes.dtype)
     return jnp.concatenate([surface.amplitudes, surface.centers.ravel(), triangles.ravel(), background])
 
 

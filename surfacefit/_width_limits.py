@@ -58,9 +58,10 @@ class WidthLimits:
         projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
         return parts.with_shapes(params, projected)
 
-    def walls(self, parts: Parameterization, params: Array, gradient: Array) -> Walls:
+    def walls(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Walls:
         slopes = parts.shapes(gradient)
-        found = jax.vmap(lambda shape, slope: self._walls(parts, shape, slope))(parts.shapes(params), slopes)
+        near = max(near, NEAR * float(np.finfo(params.dtype).eps))
+        found = jax.vmap(lambda shape, slope: self._walls(parts, shape, slope, near))(parts.shapes(params), slopes)
         rows = parts.block_size - (0 if parts.covariance.shared else parts.shape_size)
         border = jnp.zeros((parts.n_shared + int(np.size(parts.background.vector())), parts.n_dim), params.dtype)
         if parts.covariance.shared:
@@ -81,7 +82,7 @@ class WidthLimits:
         covariance = jnp.matmul(root, root.T, precision="highest")
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
-    def _walls(self, parts: Parameterization, shape: Array, slope: Array) -> Array:
+    def _walls(self, parts: Parameterization, shape: Array, slope: Array, near: float) -> Array:
         """Unit vectors (s, d), one a width."""
         factor, turn = self.scales[:, None] * parts.covariance.cholesky(shape, parts.floor), self.scales[:, None, None]
         slopes = turn * jax.jacfwd(lambda shape: parts.covariance.cholesky(shape, parts.floor))(shape)
@@ -90,7 +91,6 @@ class WidthLimits:
         low, high = self._limits(widths)
         by_ratio = jnp.isfinite(self.aspect) & (widths[0] > self.aspect * self.low)
         below = jnp.where(by_ratio, self.aspect * normals - normals[:, :1], normals)
-        near = NEAR * float(np.finfo(shape.dtype).eps)
         at_low, at_high = widths <= low * (1 + near), widths >= high * (1 - near)
         fall = -jnp.matmul(slope, jnp.where(at_low, below, normals), precision="highest")
         wall = jnp.where(at_low & (fall < 0), below, jnp.where(at_high & (fall > 0), normals, 0))
@@ -101,6 +101,8 @@ class WidthLimits:
 def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> WidthLimits | None:
     """Limits that no box can hold, in NumPy; None where there are none."""
     if covariance_type not in ("full", "tied") or (bounds.widths is None and bounds.aspect is None):
+        return None
+    if covariance_type == "full" and len(scaling.point_scale) == 1:  # one width a component: a box holds it
         return None
     low, high = (0.0, math.inf) if bounds.widths is None else bounds.widths
     numbers = (max(float(low), 0.0), float(high), float(bounds.aspect or math.inf))

@@ -2,7 +2,8 @@ r"""Counts: the likelihood of Poisson's distribution, as half the deviance D = 2
 
 r is the deviance residual, +-D_j^(1/2) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4). With t = f / z - 1 it is
 r = z^(1/2) t phi(t)^(1/2), phi = 2 (t - log(1 + t)) / t^2, smooth through zero; for z = 0 it is (2 f)^(1/2). Below ``least``, next to
-no counts, D goes on as a steep parabola, so that a rate at or below zero costs much, but not infinitely much.
+no counts, r goes on as a straight line, so that no rate where nothing was counted costs next to nothing, and a negative one much, but not
+infinitely much.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ class Poisson:
         return True
 
     def residuals(self, model: Array, heights: Array, weights: Array) -> Array:
-        return self._there(weights) * self.unit * self._deviance(model, heights)[0]
+        return jnp.where(weights > 0, self.unit * self._deviance(model, heights)[0], 0)
 
     def slopes(self, model: Array, heights: Array, weights: Array) -> Array:
-        return self._there(weights) * self.unit * self.scale * self._deviance(model, heights)[1]
+        return jnp.where(weights > 0, self.unit * self.scale * self._deviance(model, heights)[1], 0)
 
     def secants(self, model: Array, heights: Array, weights: Array) -> Array:
         rate, counts = self._rate(model), self._rate(heights)
         residual, slope = self._deviance(model, heights)
-        met = jnp.abs(rate - counts) <= 1e-6 * jnp.maximum(counts, self.least)
+        met = jnp.abs(rate - counts) <= 1e-6 * counts + 2 * self.least
         ratio = jnp.where(met, slope, residual / jnp.where(met, 1, rate - counts))
-        return self._there(weights) * self.unit * self.scale * ratio
+        return jnp.where(weights > 0, self.unit * self.scale * ratio, 0)
 
     def information(self, model: Array, heights: Array, weights: Array) -> Array:
         """What a rate is expected to say of itself, 1 / f."""
-        return self._there(weights) * (self.unit * self.scale) ** 2 / jnp.maximum(self._rate(model), self.least)
+        return jnp.where(weights > 0, (self.unit * self.scale) ** 2 / jnp.maximum(self._rate(model), self.least), 0)
 
     def scaled(self, shift: float, scale: float, cost_unit: float) -> Poisson:
         return replace(self, shift=shift, scale=scale, unit=1 / np.sqrt(cost_unit))
@@ -56,36 +57,29 @@ class Poisson:
     def _rate(self, model: Array) -> Array:
         return self.shift + self.scale * model
 
-    def _there(self, weights: Array) -> Array:
-        return (weights > 0).astype(weights.dtype)
-
     def _deviance(self, model: Array, heights: Array) -> tuple[Array, Array]:
         """r and dr/df by point, in counts."""
         rate, counts = self._rate(model), jnp.maximum(self._rate(heights), 0)
         inside = jnp.maximum(rate, self.least)
-        residual, slope = _above(inside, counts)
-        below, edge = rate - inside, 1 - counts / inside
-        steepness = jnp.maximum(jnp.maximum(counts, inside), 1) / inside**2
-        size = jnp.sqrt(residual**2 + (2 * edge + steepness * below) * below)
-        falls = edge + steepness * below  # the derivative of the cost; the root's sign is that of it
-        outside = below < 0
-        safe = jnp.where(outside, size, 1)
-        return jnp.where(outside, jnp.where(falls < 0, -size, size), residual), jnp.where(outside, jnp.abs(falls) / safe, slope)
+        # Counts come from the units of a fit, where none is zero but for rounding.
+        residual, slope = _above(inside, jnp.where(counts > self.least, counts, 0))
+        return residual + slope * (rate - inside), slope
 
 
 def _above(rate: Array, counts: Array) -> tuple[Array, Array]:
     """r and dr/df at rates above ``least``."""
     empty = counts <= 0
     some = jnp.where(empty, 1, counts)
-    t = jnp.where(empty, 0.5, rate / some - 1)
-    root = jnp.sqrt(_phi(t))
+    ratio = jnp.where(empty, 1.5, rate / some)
+    t, root = ratio - 1, jnp.sqrt(_phi(ratio))
     residual = jnp.where(empty, jnp.sqrt(2 * rate), jnp.sqrt(some) * t * root)
     return residual, jnp.where(empty, 1 / jnp.sqrt(2 * rate), jnp.sqrt(some) / (rate * root))
 
 
-def _phi(t: Array) -> Array:
-    """2 (t - log(1 + t)) / t^2."""
+def _phi(ratio: Array) -> Array:
+    """2 (t - log(1 + t)) / t^2 at t = ratio - 1 > -1, which rounding may take for -1."""
+    t = ratio - 1
     near = jnp.abs(t) < NEAR
     far = jnp.where(near, 1, t)
     series = sum((-t) ** n * (2 / (n + 2)) for n in range(TERMS))
-    return jnp.where(near, series, 2 * (far - jnp.log1p(far)) / far**2)
+    return jnp.where(near, series, 2 * (far - jnp.log(jnp.where(near, 2, ratio))) / far**2)

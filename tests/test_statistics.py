@@ -1,0 +1,450 @@
+"""Statistics, diagnostics and flags of a fit against scipy's distributions, formulas and loops."""
+
+import base64
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from oracles import central_differences
+from scipy.stats import norm, poisson
+from test_uncertainty import LINE, X, at, numbers_of, surface_of
+
+import surfacefit as sf
+from surfacefit._bounds import Bounds, Constraints, checked_bounds
+from surfacefit._data import grid_data, point_data
+from surfacefit._flags import flags
+
+TRUTH = surface_of(np.array(LINE), 1, 1)
+UNEVEN = np.random.default_rng(0).uniform(0.05, 0.15, 80)
+NOISY = TRUTH(X) + UNEVEN * np.random.default_rng(1).normal(size=80)
+
+
+def relative():
+    return at(TRUTH, grid_data(NOISY, X))
+
+
+def weighted():
+    return at(TRUTH, grid_data(NOISY, X, None, 3 * UNEVEN))
+
+
+def absolute():
+    return at(TRUTH, grid_data(np.where(np.arange(80) % 9, NOISY, np.nan), X, np.arange(80) == 7, UNEVEN, True))
+
+
+def counts():
+    start = surface_of(np.array([40.0, 1.0, 4.5, 2.0]), 1, 1)
+    return sf.fit(np.random.default_rng(0).poisson(start(X)), 1, coords=X, init=start, loss="poisson")
+
+
+def log_density(result):
+    """By scipy's distributions, and where sigma has no scale, at the most likely one."""
+    used = result.data.used
+    heights, fitted = result.data.heights[used], result.predict()[used]
+    if result.settings.loss == "poisson":
+        return poisson.logpmf(heights, fitted).sum()
+    sigma = 1 / result.data.weights
+    scale = 1.0 if result.data.absolute_sigma else np.sqrt(np.mean(((heights - fitted) / sigma) ** 2))
+    return norm.logpdf(heights, fitted, sigma * scale).sum()
+
+
+@pytest.mark.parametrize("make", [relative, weighted, absolute, counts])
+def test_statistics_are_their_formulas(make):
+    result = make()
+    found, used = result.statistics, result.data.used
+    n, p = used.sum(), 4
+    heights, fitted = result.data.heights[used], result.predict()[used]
+    variances = fitted if make is counts else 1 / result.data.weights**2
+    chi2 = np.sum((heights - fitted) ** 2 / variances)
+    assert (found.n_points, found.n_parameters, found.effective_parameters, found.degrees_of_freedom) == (n, p, p, n - p)
+    np.testing.assert_allclose([found.chi2, found.reduced_chi2], [chi2, chi2 / (n - p)], rtol=1e-9)
+    likelihood = log_density(result)
+    np.testing.assert_allclose(found.log_likelihood, likelihood, rtol=1e-9)
+    aic = 2 * p - 2 * likelihood
+    expected = [aic, aic + 2 * p * (p + 1) / (n - p - 1), p * np.log(n) - 2 * likelihood]
+    np.testing.assert_allclose([found.aic, found.aicc, found.bic], expected, rtol=1e-9)
+    assert (found.r2, found.rmse) == (result.r2, result.rmse)
+
+
+def test_known_sigmas_give_a_reduced_chi2_of_one():
+    assert 0.7 < absolute().statistics.reduced_chi2 < 1.3
+    assert 0.7 < counts().statistics.reduced_chi2 < 1.3
+    assert weighted().statistics.reduced_chi2 < 0.2
+
+
+def test_a_robust_loss_has_twice_its_cost_in_place_of_chi2():
+    result = at(TRUTH, grid_data(NOISY, X, None, UNEVEN, True), loss="huber", f_scale=0.5)
+    found = result.statistics
+    expected = -result.cost - 40 * np.log(2 * np.pi) - np.log(UNEVEN).sum()
+    np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-9)
+    np.testing.assert_allclose(found.chi2, np.sum((result.residuals / UNEVEN) ** 2), rtol=1e-9)
+    assert 2 * result.cost < found.chi2
+
+
+def test_points_that_do_not_suffice_give_infinities():
+    few = slice(None, None, 20)
+    found = at(TRUTH, grid_data(NOISY[few], X[few])).statistics
+    assert (found.degrees_of_freedom, found.reduced_chi2, found.aicc) == (0, np.inf, np.inf)
+    assert np.isfinite([found.aic, found.bic, found.log_likelihood]).all()
+    assert at(TRUTH, grid_data(NOISY[::16], X[::16])).statistics.aicc == np.inf
+
+
+@pytest.mark.parametrize("make", [relative, absolute])
+def test_an_exact_fit_has_finite_statistics(make):
+    result = make()
+    exact = at(TRUTH, replace(result.data, heights=result.predict()))
+    assert exact.statistics.chi2 < 1e-20
+    assert np.isfinite([exact.statistics.log_likelihood, exact.statistics.bic]).all()
+    assert exact.statistics.bic < result.statistics.bic
+
+
+PRIORS = {
+    "mild": (sf.SurfacePrior(amplitude=1e4), 3.9999, 4.0001),
+    "some": (sf.SurfacePrior(scale=12.0, amplitude=1.0), 3.99, 3.999),
+    "strong": (sf.SurfacePrior(scale=9e4, degrees_of_freedom=2e4, amplitude=0.02), 2.0, 2.8),
+}
+
+
+@pytest.mark.parametrize("case", PRIORS)
+def test_effective_parameters_are_the_trace_of_what_the_data_say(case):
+    """tr(N_data C), from the covariance of a fit with a prior and the derivatives of the surface."""
+    prior, least, most = PRIORS[case]
+    result = at(TRUTH, grid_data(NOISY, X, None, UNEVEN, True), prior=prior)
+    slopes = central_differences(lambda p: surface_of(p, 1, 1)(X), numbers_of(TRUTH)) / UNEVEN[:, None]
+    found = result.statistics
+    np.testing.assert_allclose(found.effective_parameters, np.trace(slopes.T @ slopes @ result.uncertainty().matrix), rtol=1e-5)
+    assert least < found.effective_parameters < most
+    np.testing.assert_allclose(found.degrees_of_freedom, 80 - found.effective_parameters)
+    np.testing.assert_allclose(found.aic, 2 * (found.effective_parameters - found.log_likelihood))
+
+
+def test_information_criteria_differ_as_those_of_the_path_do():
+    pair = sf.GaussianSurface([2.0, 1.0], [[1.0], [7.0]], [[[2.0]], [[1.0]]], 0.5)
+    heights = pair(X) + 0.05 * np.random.default_rng(0).normal(size=80)
+    path = sf.fit(heights, sf.AutoComponents(most=3), coords=X).path
+    fits = {k: sf.fit(heights, k, coords=X).statistics for k in (1, 2)}
+    for name in ("bic", "aicc"):
+        values = dict(zip(path.n_components, getattr(path, name), strict=True))
+        expected = values[2] - values[1]
+        np.testing.assert_allclose(getattr(fits[2], name) - getattr(fits[1], name), expected, atol=0.1)
+        assert expected < -200
+
+
+def made(shape, mask=None, scattered=False):
+    """A hill in any dimension, and a result that ends at it; the heights are still the hill itself."""
+    n_dim = len(shape)
+    hill = sf.GaussianSurface(
+        np.array([2.0]), np.array([shape]) / 2, np.eye(n_dim)[None] * max(shape) ** 2 / 50, sf.ConstantBackground(0.5)
+    )
+    points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(float)
+    if scattered:
+        points = np.random.default_rng(0).uniform(0, shape, (points.size // n_dim, n_dim))
+        return at(hill, point_data(points, hill(points)))
+    return at(hill, grid_data(hill(points), None, mask))
+
+
+def under(result, added):
+    """The result with ``added`` on its heights."""
+    return replace(result, data=replace(result.data, heights=result.predict() + added))
+
+
+HOLES = np.random.default_rng(8).uniform(size=(36, 40)) < 0.3
+SCENES = {
+    "curve": lambda: made((300,)),
+    "map": lambda: made((36, 40)),
+    "map with holes": lambda: made((36, 40), HOLES),
+    "volume": lambda: made((12, 13, 14)),
+    "points": lambda: made((36, 40), scattered=True),
+    "points on a line": lambda: made((300,), scattered=True),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_white_noise_looks_like_noise_and_a_wave_does_not(scene):
+    exact = SCENES[scene]()
+    data, rng = exact.data, np.random.default_rng(2)
+    noise = 0.1 * rng.normal(size=data.heights.shape)
+    wave = 0.2 * np.sin(data.all_points.sum(axis=1) / 3).reshape(data.heights.shape)
+    white, smooth = (under(exact, added).diagnostics for added in (noise, noise + wave))
+    assert white.lags.shape == white.autocorrelation.shape == white.chance.shape
+    assert len(white.residuals) == data.n_used
+    np.testing.assert_allclose(white.residuals, noise[data.used], atol=1e-9)
+    assert (np.abs(white.autocorrelation[:5]) < 1.5 * white.chance[:5]).all()
+    assert smooth.autocorrelation[0] > max(0.4, 5 * smooth.chance[0])
+    assert white.outliers == smooth.outliers == 0
+    if data.axes is None:
+        assert (white.runs, white.expected_runs, white.runs_z) == (0, 0, 0)
+        assert (np.diff(white.lags) > 0).all()
+    else:
+        assert abs(white.runs_z) < 3
+        assert smooth.runs_z < -5
+        assert smooth.runs < smooth.expected_runs < white.runs + 100
+        np.testing.assert_array_equal(white.lags, np.arange(1, len(white.lags) + 1))
+
+
+def test_the_autocorrelation_of_a_curve_is_that_of_a_loop():
+    noise = np.convolve(np.random.default_rng(0).normal(size=304), np.ones(5), "valid")
+    noise[[10, 11, 90]] = np.nan
+    found = under(SCENES["curve"](), noise)
+    found = replace(found, data=replace(found.data, used=np.isfinite(noise))).diagnostics
+    rest = noise - np.nanmean(noise)
+    expected = [np.nanmean(rest[lag:] * rest[:-lag]) / np.nanmean(rest**2) for lag in range(1, 41)]
+    np.testing.assert_allclose(found.autocorrelation, expected, atol=1e-9)
+    assert found.autocorrelation[0] > 0.7
+
+
+def test_the_autocorrelation_of_a_map_is_the_mean_over_directions():
+    noise = np.random.default_rng(0).normal(size=(37, 40))
+    noise = noise[1:] + noise[:-1]  # one half for the next row, nothing for the next column or diagonally
+    found = under(SCENES["map"](), noise).diagnostics
+    np.testing.assert_allclose(found.autocorrelation[:3], [0.5 / 4, 0, 0], atol=0.04)
+
+
+def test_the_autocorrelation_of_points_is_that_of_neighbours():
+    rng = np.random.default_rng(0)
+    middles = rng.uniform(0, 40, (200, 2))
+    points = np.concatenate([middles, middles + 0.01])
+    hill = made((40, 40)).surface
+    noise = np.tile(rng.normal(size=200), 2)
+    found = at(hill, point_data(points, hill(points) + noise)).diagnostics
+    np.testing.assert_allclose(found.autocorrelation[0], 1, atol=1e-9)
+    assert np.abs(found.autocorrelation[1:]).max() < 0.3
+    assert len(found.lags) == 8
+    assert found.lags[0] < 0.02
+
+
+def test_points_that_repeat_are_no_neighbours_of_themselves():
+    points = np.repeat(np.random.default_rng(0).uniform(0, 40, (300, 2)), 2, axis=0)
+    hill = made((40, 40)).surface
+    found = at(hill, point_data(points, hill(points) + 0.1 * np.random.default_rng(1).normal(size=600))).diagnostics
+    assert np.abs(found.autocorrelation).max() < 0.3
+
+
+CHANCE = {
+    "map": lambda: made((24, 24)),
+    "map of which much is masked": lambda: made((40, 40), np.random.default_rng(0).uniform(size=(40, 40)) < 0.8),
+    "strip": lambda: made((6, 150)),
+    "curve": lambda: made((80,)),
+}
+
+
+@pytest.mark.parametrize("scene", CHANCE)
+def test_noise_stays_below_chance_95_times_in_100(scene):
+    exact, rng = CHANCE[scene](), np.random.default_rng(0)
+    runs = [under(exact, rng.normal(size=exact.data.heights.shape)).diagnostics for _ in range(60)]
+    below = np.mean([np.abs(run.autocorrelation) < run.chance for run in runs], axis=0)
+    assert below.mean() > 0.93
+    assert below.min() > 0.8
+
+
+def runs_by_loops(rows):
+    return sum(len(list(itertools.groupby(row))) for row in rows)
+
+
+def test_runs_are_counted_along_rows_and_over_gaps():
+    exact = SCENES["map with holes"]()
+    added = np.random.default_rng(3).normal(size=(36, 40)) + 0.2
+    found = under(exact, added).diagnostics
+    rows = [row[used] > 0 for row, used in zip(added, ~HOLES, strict=True)]
+    assert found.runs == runs_by_loops(rows)
+    expected = sum(1 + 2 * row.sum() * (len(row) - row.sum()) / len(row) for row in rows)
+    np.testing.assert_allclose(found.expected_runs, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_runs_of_a_curve_have_the_moments_of_wald_and_wolfowitz(share):
+    signs = np.random.default_rng(0).permutation(np.repeat([1.0, -1.0], [int(300 * share), 300 - int(300 * share)]))
+    found = under(SCENES["curve"](), signs).diagnostics
+    up, down = (signs > 0).sum(), (signs < 0).sum()
+    mean = 1 + 2 * up * down / 300
+    deviation = np.sqrt((mean - 1) * (mean - 2) / 299)
+    np.testing.assert_allclose(found.expected_runs, mean, rtol=1e-9)
+    np.testing.assert_allclose(found.runs_z, (found.runs - mean) / deviation, rtol=0.01)
+
+
+def test_outliers_are_counted_beyond_five_robust_deviations():
+    exact = SCENES["map"]()
+    added = 0.1 * np.random.default_rng(0).normal(size=(36, 40)) + 7
+    spread = 1.4826 * np.median(np.abs(added - np.median(added)))
+    added[[2, 9, 30], [5, 17, 3]] = np.median(added) + spread * np.array([5.2, -5.2, 60])
+    added[11, 11] = np.median(added) + 4.8 * spread
+    assert under(exact, added).diagnostics.outliers == 3
+
+
+def test_residuals_are_weighted():
+    found = absolute().diagnostics
+    used = absolute().data.used
+    np.testing.assert_allclose(found.residuals, ((NOISY - TRUTH(X)) / UNEVEN)[used], rtol=1e-9)
+
+
+@pytest.mark.parametrize("scene", ["curve", "points"])
+def test_diagnostics_are_drawn_in_three_panels(scene):
+    exact = SCENES[scene]()
+    found = under(exact, 0.1 * np.random.default_rng(0).normal(size=exact.data.heights.shape)).diagnostics
+    figure = found.plot()
+    assert isinstance(figure, Figure)
+    histogram, quantiles, correlation = figure.axes
+    assert histogram.get_title() == "0 outliers"
+    np.testing.assert_allclose(sum(bar.get_height() * bar.get_width() for bar in histogram.patches), 1)
+    drawn, line = quantiles.lines
+    np.testing.assert_allclose(drawn.get_ydata(), np.sort(found.residuals) / found.residuals.std())
+    np.testing.assert_allclose(drawn.get_xdata(), norm.ppf((np.arange(len(found.residuals)) + 0.5) / len(found.residuals)))
+    np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
+    np.testing.assert_array_equal(correlation.lines[0].get_data(), [found.lags, found.autocorrelation])
+    assert ("runs" in correlation.get_title()) == (scene == "curve")
+    figure.draw_without_rendering()
+
+
+def test_the_picture_is_not_known_to_pyplot():
+    before = pyplot.get_fignums()
+    under(SCENES["curve"](), 0.1).diagnostics.plot()
+    assert pyplot.get_fignums() == before
+
+
+DEGENERATE = {
+    "exact": lambda: SCENES["map"](),
+    "constant": lambda: under(SCENES["map"](), 1.0),
+    "one point": lambda: at(replace(TRUTH, background=None), point_data([0.0, 1.0, 2.0], [1.0, 2.0, 1.0])),
+    "one sample thick": lambda: made((1, 30)),
+}
+
+
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_residuals_raise_no_warning(case):
+    found = DEGENERATE[case]().diagnostics
+    assert np.isfinite(found.autocorrelation).all()
+    assert np.isfinite([found.runs, found.expected_runs, found.runs_z, found.outliers]).all()
+    found.plot().draw_without_rendering()
+
+
+ROW = np.arange(120.0)
+THREE = sf.GaussianSurface(
+    np.array([2.0, 1.0, 1.5]), np.array([[20.0], [60.0], [100.0]]), np.array([[[16.0]], [[9.0]], [[9.0]]]), sf.ConstantBackground(0.5)
+)
+
+
+def three(amplitude=1.0, center=60.0, variance=9.0, bounds=None):
+    """Three components far apart, the middle one as asked for, at its place in the data; limits pull there what is given as a pair."""
+    ends = []
+    for number in (0, -1):
+        a, c, s = (np.ravel(value)[number] for value in (amplitude, center, variance))
+        ends.append(
+            sf.GaussianSurface(np.array([2.0, a, 1.5]), np.array([[20.0], [c], [100.0]]), np.array([[[16.0]], [[s]], [[9.0]]]), CONSTANT)
+        )
+    held, free = ends
+    data = grid_data(free(ROW) + 0.05 * np.random.default_rng(0).normal(size=120))
+    constraints = Constraints(checked_bounds(bounds, 3, 1, False, "full")) if bounds else None
+    return at(held, data, constraints=constraints)
+
+
+CONSTANT = sf.ConstantBackground(0.5)
+LIMITS = ([[-9.0], [58.0], [-9.0]], [[200.0], [62.0], [200.0]])
+FLAG = sf.ComponentFlag
+FLAGGED = {
+    "as narrow as allowed": (FLAG.AT_FLOOR, lambda: three(variance=0.2502**2)),
+    "amplitude at its lowest": (FLAG.AT_BOUND, lambda: three((1.2, 1.0), bounds=Bounds(amplitudes=([0, 1.2, 0], None)))),
+    "amplitude at its highest": (FLAG.AT_BOUND, lambda: three((0.8, 1.0), bounds=Bounds(amplitudes=(None, [9, 0.8, 9])))),
+    "centre at its lowest": (FLAG.AT_BOUND, lambda: three(center=(58.0, 57.0), bounds=Bounds(centers=LIMITS))),
+    "centre at its highest": (FLAG.AT_BOUND, lambda: three(center=(62.0, 63.0), bounds=Bounds(centers=LIMITS))),
+    "width at its lowest": (FLAG.AT_BOUND, lambda: three(variance=(6.25, 4.0), bounds=Bounds(widths=(2.5, None)))),
+    "width at its highest": (FLAG.AT_BOUND, lambda: three(variance=(25.0, 36.0), bounds=Bounds(widths=(None, 5.0)))),
+    "centre outside": (FLAG.OUTSIDE, lambda: three(center=-1.0)),
+    "nothing": (FLAG.NEGLIGIBLE, lambda: three(amplitude=1e-5)),
+    "less than the noise": (FLAG.REDUNDANT, lambda: three(amplitude=0.03)),
+    "a twin": (FLAG.UNDETERMINED, lambda: three(center=20.0, variance=16.0)),
+}
+IMPLIED = {
+    FLAG.AT_BOUND: FLAG.UNDETERMINED,
+    FLAG.NEGLIGIBLE: FLAG.REDUNDANT | FLAG.UNDETERMINED,
+    FLAG.UNDETERMINED: FLAG.REDUNDANT,
+    FLAG.AT_FLOOR: FLAG.UNDETERMINED,
+}
+
+
+@pytest.mark.parametrize("case", list(FLAGGED))
+def test_each_flag_is_set_where_its_cause_is(case):
+    flag, make = FLAGGED[case]
+    result = make()
+    where = np.array([case == "a twin", True, False])
+    np.testing.assert_array_equal((result.flags & int(flag)) > 0, where)
+    assert (result.flags[~where] == 0).all()
+    assert (result.flags & ~int(flag | IMPLIED.get(flag, FLAG(0))) == 0).all()
+
+
+@pytest.mark.parametrize("bounds", [None, Bounds((0.1, 9.0), (-9, 200), (0.5, 9.0), (0, 1))])
+def test_a_clean_fit_has_no_flag(bounds):
+    result = three(bounds=bounds)
+    assert result.flags.shape == (3,)
+    assert (result.flags == 0).all()
+    assert not any(entry.cause in result.summary() for entry in sf.FLAGS.values())
+
+
+@pytest.mark.parametrize("limits", [{"widths": (None, 3.0)}, {"widths": (1.5, None)}, {"aspect": 2.0}])
+def test_flags_of_widths_and_aspect_in_two_dimensions(limits):
+    covariances = np.array([[[9.0, 0.0], [0.0, 2.25]], [[4.0, 1.0], [1.0, 4.0]]])
+    surface = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[10.0, 10.0], [30.0, 30.0]]), covariances)
+    points = np.stack(np.mgrid[:40, :40], axis=-1).astype(float)
+    constraints = Constraints(checked_bounds(Bounds(**limits), 2, 2, False, "full"))
+    result = at(surface, grid_data(surface(points) + 0.1 * np.random.default_rng(0).normal(size=(40, 40))), constraints=constraints)
+    np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_BOUND)) > 0, [True, False])
+
+
+@pytest.mark.slow
+def test_single_precision_meets_a_wall_too():
+    turned = sf.GaussianSurface(np.array([3.0]), np.array([[14.0, 16.0]]), np.array([[[9.0, 4.0], [4.0, 12.0]]]))
+    points = np.stack(np.mgrid[:30, :34], axis=-1).astype(float)
+    heights = (turned(points) + 0.1 * np.random.default_rng(0).normal(size=(30, 34))).astype(np.float32)
+    result = sf.fit(heights, 1, bounds=Bounds(widths=(1, 3.5)))
+    assert result.flags[0] & FLAG.AT_BOUND
+
+
+def test_quick_flags_are_those_without_the_inverse():
+    for case in FLAGGED:
+        result = FLAGGED[case][1]()
+        np.testing.assert_array_equal(flags(result, quick=True), result.flags & ~int(FLAG.REDUNDANT | FLAG.UNDETERMINED))
+
+
+def test_every_flag_has_its_entry():
+    assert list(sf.FLAGS) == list(FLAG)
+    assert len({int(flag) for flag in FLAG}) == 6
+    for entry in sf.FLAGS.values():
+        assert len(entry.cause) > 20
+        assert entry.advice.endswith(".")
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+def test_summaries_and_files_carry_the_flags(suffix, tmp_path, monkeypatch):
+    result = three(center=-1.0)
+    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause} solver" in " ".join(result.summary().split())
+    path = tmp_path / f"fit.{suffix}"
+    result.save(path)
+    np.testing.assert_array_equal(stored_flags(path), [0, FLAG.OUTSIDE, 0])
+    np.testing.assert_array_equal(sf.load(path).flags, result.flags)
+
+
+def stored_flags(path):
+    if path.suffix == ".json":
+        written = json.loads(path.read_text())["flags"]
+        return written["values"] if "values" in written else np.frombuffer(base64.b64decode(written["base64"]), written["dtype"])
+    with np.load(path) as members:
+        return members[json.loads(str(members["header"]))["flags"]["member"]]
+
+
+def test_summaries_and_files_of_many_parameters_carry_the_quick_flags(tmp_path, monkeypatch):
+    for module in ("_report", "_io"):
+        monkeypatch.setattr(f"surfacefit.{module}.MOST_FLAGGED", 5)
+    result = three(amplitude=0.03)
+    assert result.flags[1] == FLAG.REDUNDANT
+    assert "redundant" not in result.summary()
+    result.save(tmp_path / "fit.json")
+    np.testing.assert_array_equal(stored_flags(tmp_path / "fit.json"), [0, 0, 0])
+
+
+def test_a_summary_names_a_few_of_many():
+    k = 11
+    surface = sf.GaussianSurface(np.ones(k), -5.0 - np.arange(k)[:, None], 9 * np.ones((k, 1, 1)), CONSTANT)
+    result = at(surface, grid_data(surface(ROW) + 0.05 * np.random.default_rng(0).normal(size=120)))
+    assert "components 0, 1, 2, 3, 4, 5, 6, 7 and 3 more: centred outside the data" in " ".join(result.summary().split())
