@@ -17,8 +17,8 @@ from surfacefit._beginning import INITS
 from surfacefit._cli import main
 from surfacefit._covariance import COVARIANCE_TYPES
 from surfacefit._criteria import CRITERIA
-from surfacefit._losses import LOSSES
 from surfacefit._engines import ENGINES as ALL_ENGINES
+from surfacefit._losses import LOSSES
 from surfacefit._read import CannotRead, read_heights, read_points
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
 

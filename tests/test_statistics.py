@@ -245,24 +245,28 @@ def runs_by_loops(rows):
 
 
 def test_runs_are_counted_along_rows_and_over_gaps():
+    """Each row by the moments of Wald & Wolfowitz."""
     exact = SCENES["map with holes"]()
     added = np.random.default_rng(3).normal(size=(36, 40)) + 0.2
     found = under(exact, added).diagnostics
     rows = [row[used] > 0 for row, used in zip(added, ~HOLES, strict=True)]
     assert found.runs == runs_by_loops(rows)
-    expected = sum(1 + 2 * row.sum() * (len(row) - row.sum()) / len(row) for row in rows)
-    np.testing.assert_allclose(found.expected_runs, expected, rtol=1e-12)
+    mean, variance = np.sum([wald_and_wolfowitz(row.sum(), (~row).sum()) for row in rows], axis=0)
+    np.testing.assert_allclose([found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_runs_of_a_curve_have_the_moments_of_wald_and_wolfowitz(share):
     signs = np.random.default_rng(0).permutation(np.repeat([1.0, -1.0], [int(300 * share), 300 - int(300 * share)]))
     found = under(SCENES["curve"](), signs).diagnostics
-    up, down = (signs > 0).sum(), (signs < 0).sum()
-    mean = 1 + 2 * up * down / 300
-    deviation = np.sqrt((mean - 1) * (mean - 2) / 299)
-    np.testing.assert_allclose(found.expected_runs, mean, rtol=1e-9)
-    np.testing.assert_allclose(found.runs_z, (found.runs - mean) / deviation, rtol=0.01)
+    mean, variance = wald_and_wolfowitz((signs > 0).sum(), (signs < 0).sum())
+    np.testing.assert_allclose([found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9)
+
+
+def wald_and_wolfowitz(up, down):
+    """Mean and variance of the number of runs of so many signs."""
+    mean = 1 + 2 * up * down / (up + down)
+    return mean, (mean - 1) * (mean - 2) / (up + down - 1)
 
 
 def test_outliers_are_counted_beyond_five_robust_deviations():

@@ -203,6 +203,7 @@ def smoothed_fits(count, seed):
         yield sf.fit(HILLS(points) + 0.3 * noise, 2, init=HILLS)
 
 
+@pytest.mark.slow
 def test_errors_under_smooth_noise_are_the_scatter_of_refits():
     fits = list(smoothed_fits(40, 5))
     scatter = np.std([fit.surface.centers for fit in fits], axis=0)
