@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import one_of, real_array
+from ._checks import one_of, positive_number, real_array
 
 FIXABLE = ("amplitudes", "centers", "covariances", "background")
 
@@ -81,7 +81,8 @@ def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bo
         return Bounds()
     if not isinstance(bounds, Bounds):
         raise TypeError(f"`bounds` must be None or a surfacefit.Bounds(...), got {bounds!r}")
-    if bounds.aspect is not None and (covariance_type not in ("full", "tied") or not 1 < float(bounds.aspect) < np.inf):
+    aspect = None if bounds.aspect is None else positive_number("bounds.aspect", bounds.aspect)
+    if aspect is not None and (covariance_type not in ("full", "tied") or aspect <= 1):
         raise ValueError(
             "`bounds.aspect` must be a number above 1, for covariance_type='full' or 'tied',"
             f" got {bounds.aspect!r} with covariance_type={covariance_type!r}"
@@ -95,7 +96,7 @@ def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bo
     if widths is not None and widths[1] <= 0:
         raise ValueError(f"`bounds.widths` must be positive, got a largest width of {widths[1]:g}")
     background = _pair("background", bounds.background, None)
-    return Bounds(amplitudes, _pair("centers", bounds.centers, centers), widths, background, bounds.aspect)
+    return Bounds(amplitudes, _pair("centers", bounds.centers, centers), widths, background, aspect)
 
 
 def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any:
@@ -124,6 +125,8 @@ def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
     """The option ``fixed`` as masks by name; ``n_components`` is None where there is no start with components to point at."""
     if fixed is None:
         return {}
+    if not isinstance(fixed, str | list | tuple | set | dict):
+        raise TypeError(f"`fixed` must be a name, names, or a dict of masks, of {', '.join(map(repr, FIXABLE))}, got {fixed!r}")
     masks = fixed if isinstance(fixed, dict) else dict.fromkeys([fixed] if isinstance(fixed, str) else fixed, True)
     return {_fixable(name): _mask(name, mask, n_components) for name, mask in masks.items()}
 

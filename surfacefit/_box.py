@@ -64,6 +64,8 @@ def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndar
     own, border = np.zeros((n_rows, parts.block_size), bool), np.zeros(parts.n_shared + int(np.size(parts.background.vector())), bool)
     columns = {"amplitudes": slice(0, 1), "centers": slice(1, 1 + parts.n_dim), "covariances": slice(1 + parts.n_dim, None)}
     for name, mask in fixed.items():
+        if not np.any(mask):
+            continue
         if name == "background":
             border[parts.n_shared :] = True
         elif name == "covariances" and parts.covariance.shared:

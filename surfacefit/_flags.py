@@ -106,7 +106,7 @@ def _at_bound(result: FitResult) -> np.ndarray:
 
 def _meets(values: np.ndarray, pair: tuple[Any, Any]) -> np.ndarray:
     low, high = (np.broadcast_to(side, values.shape) for side in pair)
-    room = NEAR * np.where(np.isfinite(high - low), high - low, np.maximum(np.abs(values), 1e-300))
+    room = NEAR * np.minimum(high - low, np.maximum(np.abs(values), 1e-300))
     return (values <= low + room) | (values >= high - room)
 
 

@@ -67,7 +67,7 @@ class Options:
             one_of("amplitudes", self.amplitudes, AMPLITUDE_TYPES),
             checked_prior(self.prior, data.n_dim, data.absolute_sigma or self.loss == "poisson"),
             *_loss(self.loss, self.f_scale, data),
-            self._constraints(auto, number, data.n_dim),
+            self._constraints(auto, number, data),
         )
         running = Running(
             _init(self.init),
@@ -82,10 +82,15 @@ class Options:
         )
         return Checked(model, auto, running)
 
-    def _constraints(self, auto: AutoComponents | None, number: int, n_dim: int) -> Constraints:
+    def _constraints(self, auto: AutoComponents | None, number: int, data: SurfaceData) -> Constraints:
         given = number if isinstance(self.init, GaussianSurface) else None
         signed = AMPLITUDE_TYPES[self.amplitudes].signed
-        bounds = checked_bounds(self.bounds, given, n_dim, signed, self.covariance_type)
+        bounds = checked_bounds(self.bounds, given, data.n_dim, signed, self.covariance_type)
+        floor = float((self.min_width * data.spacing).min())
+        if bounds.widths is not None and bounds.widths[1] <= floor:
+            raise ValueError(f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}")
+        if bounds.background is not None and self.background is None:
+            raise ValueError("`bounds.background` has no background to bound, since background=None: leave it out")
         fixed = checked_fixed(self.fixed, given)
         if set(fixed) - {"background"} and (auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search):
             raise ValueError(

@@ -154,6 +154,10 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     plain = model.plain_loss(data)
     rows, loss = penalty(model.prior, scaling, data.n_dim, unit), plain.scaled(scaling.height_shift, scaling.height_scale, unit)
     limits = box(model.constraints.bounds, parameterization, scaling, background) if model.constraints else None
+    if limits is not None and np.any(model.constraints.fixed.get("background", False)):
+        held = np.concatenate([np.full(parameterization.n_shared, np.nan), np.asarray(parameterization.background.vector(), float)])
+        sides = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
+        limits = Box(limits.low, limits.high, *sides)
     walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
     objective = Objective(parameterization, *_on_device((rows, loss, limits, walls), dtype))
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)

@@ -96,6 +96,8 @@ class TestFit:
             "background": None,
             "covariance_type": "diag",
             "amplitudes": "signed",
+            "loss": "linear",
+            "f_scale": None,
             "init": "random",
             "search": 4.0,
             "solver": sf.Adam(max_steps=7),

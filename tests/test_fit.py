@@ -46,7 +46,7 @@ REFUSED = {
     "absolute_sigma": (lambda: sf.fit(HILL, 1, absolute_sigma=True), ValueError, r"`absolute_sigma` says what `sigma` means, but `sigma` is None"),
     "mask shape": (lambda: sf.fit(HILL, 1, mask=np.zeros((3, 3), bool)), ValueError, r"`mask` must have the shape of `heights` \(12, 15\), got \(3, 3\)"),
     "mask values": (lambda: sf.fit(HILL, 1, mask=HILL), ValueError, r"`mask` must be boolean"),
-    "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN and 180 are masked"),
+    "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN \(or their `sigma` is\) and 180 are masked"),
     "all nan": (lambda: sf.fit(HILL * NAN, 1), ValueError, r"no point is left to fit: of 180 `heights`, 180 are NaN"),
     "no components": (lambda: sf.fit(HILL, 0), ValueError, r"`n_components` must be at least 1, got 0"),
     "half a component": (lambda: sf.fit(HILL, 2.5), TypeError, r"`n_components` must be an integer, got 2.5"),

@@ -9,7 +9,10 @@ from scipy.special import xlogy
 from scipy.stats import poisson
 
 import surfacefit as sf
+from surfacefit._data import grid_data
+from surfacefit._engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
+from surfacefit._prepare import Model, prepare
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-15, xtol=1e-12, gtol=1e-14)
 POINTWISE = ("residuals", "slopes", "secants", "information")
@@ -213,7 +216,12 @@ def test_as_the_greatest_poisson_likelihood(n_dim):
 
 Y, X = np.mgrid[:30, :34].astype(float)
 PLACES = np.stack([Y, X], axis=-1)
-HILLS = sf.GaussianSurface([3.0, 2.0], [[9.0, 11.0], [20.0, 23.0]], [[[6.0, 1.0], [1.0, 9.0]], [[8.0, -2.0], [-2.0, 5.0]]], 1.0)
+HILLS = sf.GaussianSurface(
+    np.array([3.0, 2.0]),
+    np.array([[9.0, 11.0], [20.0, 23.0]]),
+    np.array([[[6.0, 1.0], [1.0, 9.0]], [[8.0, -2.0], [-2.0, 5.0]]]),
+    1.0,
+)
 SIGMA = 0.05
 
 
@@ -241,6 +249,27 @@ def test_engines_and_solvers_end_at_the_same_cost(name):
     results = [fitted(name, solver=solver, engine=engine) for solver, engine in runs]
     assert [r.settings.engine for r in results] == ["dense", "tiled", "tiled"]
     np.testing.assert_allclose([r.cost for r in results], results[0].cost, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", [pytest.param("huber", marks=pytest.mark.slow), "cauchy"])
+def test_engines_weigh_the_normal_matrix_alike(name):
+    data, model = grid_data(noisy()), Model(2, "constant", "full", 0.25, loss=name, f_scale=0.1)
+    with jax.enable_x64(True):
+        found = []
+        for engine in (sf.Dense(), TILED):
+            ready = prepare(data, model, np.dtype(float), EngineChoice(engine, float("inf")))
+            params = ready.problem.parameterization.pack(ready.scaling.surface_to_internal(HILLS))
+            problem = ready.problem if ready.planner is None else ready.planner(ready.problem, params, params)
+            found.append(normal_and_gradient(problem, params))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 * np.abs(one).max())
+
+
+@jax.jit
+def normal_and_gradient(problem, params):
+    residuals, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal(residuals)
+    return jacobian.restored(normal).as_matrix(), gradient
 
 
 @pytest.mark.parametrize("engine", ["dense", TILED])
