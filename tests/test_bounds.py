@@ -26,6 +26,10 @@ def fitted(**options):
     return sf.fit(HEIGHTS, 2, **{"init": START, "solver": TO_THE_END, **options})
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def numbers_of(shape, kind, by_ratio):
     """Two widths and the angle of the first; one width; or the larger width, its ratio to the other and its angle."""
     if kind == "diag":
@@ -170,7 +174,7 @@ AT_A_BOUND = {
 }
 
 
-@pytest.mark.parametrize("case", AT_A_BOUND)
+@pytest.mark.parametrize("case", ["amplitudes", "centers", slow("widths of diag")])
 def test_what_a_bound_holds_has_no_error_and_the_rest_has(case):
     kind, bounds, _ = BOUNDED[case]
     name, held = AT_A_BOUND[case]
@@ -205,7 +209,7 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize("case", FIXED)
+@pytest.mark.parametrize("case", [slow(case) if case in ("shapes of diag", "the tied shape") else case for case in FIXED])
 def test_what_is_fixed_stays_and_the_rest_is_fitted(case):
     kind, fixed, held, n_parameters = FIXED[case]
     result = fitted(covariance_type=kind, fixed=fixed, init=TURNED)
@@ -236,7 +240,7 @@ def test_fixed_and_free_numbers_are_those_of_scipy():
     np.testing.assert_allclose(result.surface.covariances, surface.covariances, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("init", ["growth", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("init", ["growth", slow("auto")])
 def test_a_background_stays_while_components_are_grown(init):
     result = fitted(init=init, background=sf.ConstantBackground(0.9), fixed="background")
     assert result.surface.background.value == pytest.approx(0.9, rel=1e-12)
@@ -267,14 +271,19 @@ SOLVED = {
 }
 
 
-ALSO = [pytest.param(how, "amplitudes", marks=pytest.mark.slow) for how in ("tiled", "qr", "superimposed")]
-
-
 BARE = pytest.mark.xfail(reason="QR does not see the walls of width limits", raises=AssertionError)
-WIDTHS = [pytest.param(how, "widths", marks=BARE if how == "qr" else ()) for how in SOLVED]
 
 
-@pytest.mark.parametrize(("how", "case"), [*WIDTHS, ("adam", "amplitudes"), *ALSO])
+@pytest.mark.parametrize(
+    ("how", "case"),
+    [
+        ("tiled", "widths"),
+        pytest.param("qr", "widths", marks=BARE),
+        ("adam", "widths"),
+        slow("superimposed", "widths"),
+        *(slow(how, "amplitudes") for how in SOLVED),
+    ],
+)
 def test_engines_and_solvers_end_at_the_same_bounded_cost(how, case):
     kind, bounds, _ = BOUNDED[case]
     options, rtol = SOLVED[how]
@@ -340,17 +349,17 @@ def test_a_bound_far_away_is_not_met():
     assert not flags(result, quick=True).any()
 
 
-@pytest.mark.parametrize("suffix", ["json", "npz"])
-def test_a_file_keeps_bounds_and_what_is_fixed(tmp_path, suffix):
+def test_a_file_keeps_bounds_and_what_is_fixed(tmp_path):
     bounds = Bounds(([0.1, -np.inf], [2.8, 9.0]), (None, [15, 19]), (1.0, 6.0), (0.5, None), 3.0)
     result = fitted(bounds=bounds, fixed={"centers": [True, False], "background": True})
-    result.save(tmp_path / f"fit.{suffix}")
-    loaded = sf.load(tmp_path / f"fit.{suffix}")
-    assert loaded.settings.constraints == result.settings.constraints
-    assert loaded.settings.constraints != fitted(bounds=bounds).settings.constraints
-    assert loaded.n_parameters == result.n_parameters == 10
-    np.testing.assert_array_equal(loaded.flags, result.flags)
-    np.testing.assert_array_equal(loaded.standard_errors.centers, result.standard_errors.centers)
+    for file in (tmp_path / "fit.json", tmp_path / "fit.npz"):
+        result.save(file)
+        loaded = sf.load(file)
+        assert loaded.settings.constraints == result.settings.constraints
+        assert loaded.n_parameters == result.n_parameters == 10
+        np.testing.assert_array_equal(loaded.flags, result.flags)
+        np.testing.assert_array_equal(loaded.standard_errors.centers, result.standard_errors.centers)
+    assert fitted(bounds=bounds).settings.constraints != result.settings.constraints
 
 
 @pytest.mark.slow

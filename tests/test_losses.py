@@ -177,8 +177,14 @@ def spoiled(n_dim, n_points=300):
     return points, heights, sigma
 
 
-@pytest.mark.parametrize("n_dim", [1, 2])
-@pytest.mark.parametrize("name", ["linear", *ROBUST])
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_dim"),
+    [("cauchy", 1), *((name, 2) for name in ("linear", *ROBUST)), *(slow(name, 1) for name in ("linear", "huber", "soft_l1"))],
+)
 def test_as_scipy_least_squares(name, n_dim):
     points, heights, sigma = spoiled(n_dim)
     start, options = TRUTH[n_dim], {} if name == "linear" else {"f_scale": 1.5}
@@ -201,7 +207,7 @@ def most_likely(points, counts, start):
         return found.x
 
 
-@pytest.mark.parametrize("n_dim", [1, 2])
+@pytest.mark.parametrize("n_dim", [slow(1), 2])
 def test_as_the_greatest_poisson_likelihood(n_dim):
     rng, start = np.random.default_rng(n_dim), TRUTH[n_dim]
     points = rng.uniform(-3, 3, (500, n_dim))
@@ -240,10 +246,9 @@ def fitted(name, **options):
 
 
 TILED = sf.Tiled(cutoff=1e-9)
-PLAIN_OR_ALIKE = ("linear", "huber", "soft_l1")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in PLAIN_OR_ALIKE else ()) for name in LOSSES])
+@pytest.mark.parametrize("name", ["poisson", *map(slow, ("linear", *ROBUST))])
 def test_engines_and_solvers_end_at_the_same_cost(name):
     runs = ((TO_THE_END, "dense"), (TO_THE_END, TILED), (sf.Adam(max_steps=1500, learning_rate=0.02), TILED))
     results = [fitted(name, solver=solver, engine=engine) for solver, engine in runs]
@@ -251,7 +256,7 @@ def test_engines_and_solvers_end_at_the_same_cost(name):
     np.testing.assert_allclose([r.cost for r in results], results[0].cost, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", [pytest.param("huber", marks=pytest.mark.slow), "cauchy"])
+@pytest.mark.parametrize("name", [slow("huber"), "cauchy"])
 def test_engines_weigh_the_normal_matrix_alike(name):
     data, model = grid_data(noisy()), Model(2, "constant", "full", 0.25, loss=name, f_scale=0.1)
     with jax.enable_x64(True):
@@ -272,7 +277,7 @@ def normal_and_gradient(problem, params):
     return jacobian.restored(normal).as_matrix(), gradient
 
 
-@pytest.mark.parametrize("engine", ["dense", TILED])
+@pytest.mark.parametrize("engine", [slow("dense"), TILED])
 def test_the_cost_of_a_fit_is_that_of_its_surface(engine):
     """In the units of a fit no counts are zero but for a rounding error, which must not matter, nor how XLA rounds."""
     rng, solver = np.random.default_rng(0), sf.LevenbergMarquardt(max_steps=4)
@@ -282,7 +287,7 @@ def test_the_cost_of_a_fit_is_that_of_its_surface(engine):
         assert result.cost == pytest.approx(half_deviance(counts, result.predict()).sum(), rel=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+@pytest.mark.parametrize("dtype", [slow("float32"), "float64"])
 def test_a_peak_of_counts_amid_nothing(dtype):
     """Where no rate is expected and nothing was counted, nothing is to be paid: components need not reach there."""
     rng = np.random.default_rng(0)
@@ -301,7 +306,7 @@ def test_a_peak_of_counts_amid_nothing(dtype):
     np.testing.assert_allclose(found, best, rtol=1e-3)
 
 
-@pytest.mark.parametrize("init", [HILLS, pytest.param("auto", marks=pytest.mark.slow)], ids=["given", "auto"])
+@pytest.mark.parametrize("init", [HILLS, slow("auto")], ids=["given", "auto"])
 def test_sparse_counts_in_single_precision(init):
     counts = np.random.default_rng(0).poisson(HILLS(PLACES) - 0.95).astype(float)
     wanted = sf.fit(counts, 2, loss="poisson", init=HILLS)
@@ -344,7 +349,7 @@ def test_single_precision_says_the_same(name):
         np.testing.assert_allclose(single[what], double[what], rtol=2e-3, atol=2e-7)
 
 
-@pytest.mark.parametrize("name", ["cauchy", "poisson"])
+@pytest.mark.parametrize("name", [slow("cauchy"), "poisson"])
 def test_single_precision_ends_at_the_same_surface(name):
     single, double = (fitted(name, dtype=dtype) for dtype in ("float32", "float64"))
     assert single.settings.dtype == "float32"
