@@ -294,7 +294,7 @@ def test_engines_and_solvers_end_at_the_same_bounded_cost(how, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["widths", "aspect", "all"])
+@pytest.mark.parametrize("case", ["widths", "aspect", pytest.param("all", marks=CREEPS)])
 def test_bounds_in_single_precision(case):
     kind, bounds, _ = BOUNDED[case]
     result = fitted(covariance_type=kind, bounds=bounds, dtype="float32", solver=sf.LevenbergMarquardt(slack=0))
