@@ -79,7 +79,7 @@ def test_components_at_the_narrowest_width_are_named(covariance_type):
     heights[12, 12] = 1.0
     spike = sf.fit(heights, 1, covariance_type=covariance_type, background=None, min_width=0.5, init="peaks")
     assert spike.at_floor.tolist() == [True]
-    assert "at min_width" in spike.summary()
+    assert "at floor" in spike.summary()
     wide = sf.fit(noisy(), 3, covariance_type=covariance_type, init="peaks")
     assert not wide.at_floor.any()
-    assert "at min_width" not in wide.summary()
+    assert "at floor" not in wide.summary()

@@ -159,7 +159,7 @@ def test_sixteen_maps_at_once_are_sixteen_fits(rng):
     truth = [sf.GaussianSurface(*random_surface(rng, 2, 2)) for _ in range(16)]
     maps = np.stack([surface(points) for surface in truth])
     start = sf.GaussianSurface(np.ones(2), np.array([[-0.3, 0.0], [0.3, 0.0]]), np.array([0.1 * np.eye(2)] * 2))
-    solver = sf.LevenbergMarquardt(max_steps=60)
+    solver = sf.LevenbergMarquardt(max_steps=200)
 
     def fitted(heights):
         problem, params = sf.SurfaceProblem.from_start(jnp.asarray(points), heights, start)
