@@ -15,6 +15,7 @@ from ._compile import quick_jit
 from ._prepare import Prepared, precision
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, solve
+from ._status import STATUS, Status
 from ._surface import GaussianSurface
 from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
 
@@ -29,9 +30,11 @@ class Bootstrap:
     """Surfaces (n, ...) of refits to data simulated from a fit, components in its order; made by `FitResult.bootstrap`.
 
     surfaces : a `GaussianSurface` whose arrays have one axis more, in front.
+    converged : (n,) whether each refit did; the others are among the surfaces as they were left.
     """
 
     surfaces: GaussianSurface
+    converged: np.ndarray
 
     @cached_property
     def standard_errors(self) -> GaussianSurface:
@@ -53,17 +56,24 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
     """See `FitResult.bootstrap`."""
     if result.n_parameters > MOST_PARAMETERS:
         raise ValueError(f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is {MOST_PARAMETERS}")
+    if result.n_points <= result.n_parameters:
+        raise ValueError(
+            f"`bootstrap` draws noise as large as the residuals show it, and {result.n_points} points leave none beside"
+            f" {result.n_parameters} parameters: use fewer components"
+        )
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
         heights = _simulated(result, prepared, n_samples, np.random.default_rng(seed))
         problem = prepared.fixing(params)
-        found = []
-        for first in range(0, n_samples, LANES):
-            some = heights[first : first + LANES]
-            padded = np.concatenate([some, np.repeat(some[-1:], LANES - len(some), axis=0)])
-            found.append(np.asarray(_refits(problem, params, jnp.asarray(padded)))[: len(some)])
+        found, ended, lanes = [], [], min(LANES, n_samples)
+        for first in range(0, n_samples, lanes):
+            some = heights[first : first + lanes]
+            padded = np.concatenate([some, np.repeat(some[-1:], lanes - len(some), axis=0)])
+            rows, status = _refits(problem, params, jnp.asarray(padded))
+            found.append(np.asarray(rows)[: len(some)])
+            ended += [STATUS[Status(int(code))].success for code in status[: len(some)]]
         surfaces = [prepared.surface(jnp.asarray(one)) for one in np.concatenate(found)]
-        return Bootstrap(jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *surfaces))
+        return Bootstrap(jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *surfaces), np.array(ended))
 
 
 def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -77,17 +87,19 @@ def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.ra
         deviation = np.sqrt(misfit(result))
         heights = fitted + deviation / data.weights * rng.normal(size=shape)
     else:  # an unknown distribution: the residuals' own
-        drawn = rng.choice(result.residuals[data.used] * data.weights, shape)
-        heights = fitted + drawn / data.weights
+        own = result.residuals[data.used] * data.weights
+        own = (own - own.mean()) * np.sqrt(result.n_points / (result.n_points - result.n_parameters))
+        heights = fitted + rng.choice(own, shape) / data.weights
     inner = scaling.heights(heights)
     return np.pad(inner, [(0, 0), (0, prepared.problem.heights.size - used)], mode="edge")
 
 
-def refits(problem: SurfaceProblem, params: Array, heights: Array) -> Array:
-    """Parameters (n, P) of fits to heights (n, N), all from the same start."""
+def refits(problem: SurfaceProblem, params: Array, heights: Array) -> tuple[Array, Array]:
+    """Parameters (n, P) of fits to heights (n, N), all from the same start, and their statuses (n,)."""
 
-    def one(z: Array) -> Array:
-        return solve(replace(problem, heights=z), params, LevenbergMarquardt(slack=0.0)).params
+    def one(z: Array) -> tuple[Array, Array]:
+        solution = solve(replace(problem, heights=z), params, LevenbergMarquardt(slack=0.0))
+        return solution.params, solution.status
 
     return jax.lax.map(one, heights) if jax.default_backend() == "cpu" else jax.vmap(one)(heights)
 

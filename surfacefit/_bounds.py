@@ -116,6 +116,8 @@ def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any
             raise ValueError(f"`bounds.{name}` must be numbers{allowed}, got shape {array.shape}{hint}")
         sides.append(array)
     low, high = sides
+    if low.ndim and high.ndim and low.shape != high.shape:
+        raise ValueError(f"`bounds.{name}` must have two sides of one shape, got {low.shape} and {high.shape}")
     if np.any(low >= high):
         raise ValueError(f"`bounds.{name}` must rise, got {pair[0]!r} to {pair[1]!r}: to hold a value use `fixed`")
     return low, high
@@ -127,8 +129,8 @@ def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
         return {}
     if not isinstance(fixed, str | list | tuple | set | dict):
         raise TypeError(f"`fixed` must be a name, names, or a dict of masks, of {', '.join(map(repr, FIXABLE))}, got {fixed!r}")
-    masks = fixed if isinstance(fixed, dict) else dict.fromkeys([fixed] if isinstance(fixed, str) else fixed, True)
-    return {_fixable(name): _mask(name, mask, n_components) for name, mask in masks.items()}
+    pairs = fixed.items() if isinstance(fixed, dict) else [(name, True) for name in ([fixed] if isinstance(fixed, str) else fixed)]
+    return {_fixable(name): _mask(name, mask, n_components) for name, mask in pairs}
 
 
 def _fixable(name: Any) -> str:

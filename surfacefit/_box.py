@@ -20,8 +20,6 @@ from ._bounds import Bounds
 from ._parameters import Parameterization
 from ._scaling import Scaling
 
-AT_BOUND = 1e-7  # how near a bound, in units of order one, a fit has ended that meets it
-
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -40,8 +38,8 @@ class Box:
         """Which parameters (P,) stand at a bound that lies where the cost falls, or are fixed."""
         low, high = self._sides(parts)
         eps = max(near, 8 * float(np.finfo(params.dtype).eps))
-        at_low = params <= low + eps * jnp.maximum(1, jnp.abs(low))
-        at_high = params >= high - eps * jnp.maximum(1, jnp.abs(high))
+        at_low = params <= low + eps * jnp.minimum(jnp.maximum(1, jnp.abs(low)), high - low)
+        at_high = params >= high - eps * jnp.minimum(jnp.maximum(1, jnp.abs(high)), high - low)
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
     def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
@@ -56,6 +54,11 @@ class Box:
         shape = (parts.n_components, parts.block_size)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
         return [jnp.concatenate([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
+
+
+def at_bound(dtype: Any) -> float:
+    """How near a bound, in units of order one, a fit in that precision has ended that meets it."""
+    return 1e-7 if np.dtype(dtype) == np.float64 else 3e-5
 
 
 def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
@@ -95,9 +98,10 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
             inner = (values - scaling.point_shift) / scaling.point_scale
             side[: len(inner) if np.ndim(inner) == 2 else None, 1 : 1 + n_dim] = inner
     if bounds.widths is not None and not parts.covariance.shared and parts.covariance.n_parameters(n_dim) <= n_dim:
-        size = parts.covariance.n_parameters(n_dim)
+        size, floor = parts.covariance.n_parameters(n_dim), np.asarray(parts.floor)
+        floor = floor if size == n_dim else floor.max()
         for side, width in zip((low, high), bounds.widths, strict=True):
-            above = width / scaling.point_scale[:size] - np.asarray(parts.floor)[:size]
+            above = width / scaling.point_scale[:size] - floor
             some = np.isfinite(above) & (above > 0)
             free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
             side[:, 1 + n_dim :] = np.where(some, free, np.copysign(np.inf, side[0, -1]))

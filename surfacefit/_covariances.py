@@ -36,7 +36,8 @@ class Root:
         """Standard errors (M,) of numbers with slopes (M, P)."""
         sizes = np.linalg.norm(slopes, axis=1)
         gone = np.linalg.norm(slopes @ self.lost, axis=1) > LOST * np.maximum(sizes, np.finfo(float).tiny)
-        return np.where(gone, np.inf, np.linalg.norm(slopes @ self.root, axis=1))
+        unknown = gone | ~np.isfinite(slopes).all(axis=1)
+        return np.where(unknown, np.inf, np.linalg.norm(slopes @ self.root, axis=1))
 
     def around(self, middle: np.ndarray) -> Root:
         """C M C for a middle (P, P) that may have lost some of its positivity to noise."""
@@ -49,36 +50,41 @@ class Root:
         return rows @ self.root
 
 
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A normal matrix (r, r) in the ``basis`` (P, r) of what may move, scaled to order one; ``held`` (P, q) is what may not."""
+
+    matrix: np.ndarray
+    basis: np.ndarray
+    held: np.ndarray
+
+
+def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
+    """Of a normal matrix (P, P) of ``used`` parameters (P,), without unit vectors ``bars`` (P, q)."""
+    diagonal = np.diag(normal)
+    least = np.finfo(float).eps ** 2 * max(float(diagonal[used].max(initial=0.0)), 1e-280)
+    scale = np.where(used, 1 / np.sqrt(np.where(diagonal > least, diagonal, 1.0)), 0.0)
+    basis = np.diag(scale)[:, used]
+    if bars.shape[1]:
+        vectors, sizes, _ = np.linalg.svd(basis.T @ bars)
+        basis = basis @ vectors[:, int(np.count_nonzero(sizes > 1e-8 * sizes.max())) :]
+    return Reduced(basis.T @ normal @ basis, basis, bars)
+
+
 def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Root:
     """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors ``bars`` (P, q).
 
     Its rows are scaled to a unit diagonal; what is then below rounding counts as not determined.
     """
-    inner = _inner_root(normal[np.ix_(used, used)], bars[used])
-    whole = Root(np.zeros((len(used), inner.root.shape[1])), np.zeros((len(used), inner.lost.shape[1])))
-    whole.root[used], whole.lost[used] = inner.root, inner.lost
-    return whole
-
-
-def _inner_root(normal: np.ndarray, bars: np.ndarray) -> Root:
-    if bars.shape[1]:
-        vectors, sizes, _ = np.linalg.svd(bars, full_matrices=False)
-        frame = vectors[:, sizes > 1e-8 * max(float(sizes.max()), 1e-300)]
-        normal = normal - frame @ (frame.T @ normal)
-        normal = normal - (normal @ frame) @ frame.T
-    diagonal = np.diag(normal)
-    dead = diagonal <= np.finfo(float).eps * max(float(diagonal.max(initial=0.0)), 1e-300)
-    scale = 1 / np.sqrt(np.where(dead, 1.0, diagonal))
-    scaled = normal * scale[:, None] * scale[None, :]
-    factor = None if dead.any() or bars.shape[1] else _factor(scaled)
+    inner = reduced(normal, bars, used)
+    factor = _factor(inner.matrix)
     if factor is not None:
-        inverse = scipy.linalg.solve_triangular(factor, np.eye(len(scale)), lower=True)
-        return Root(scale[:, None] * inverse.T, np.zeros((len(scale), 0)))
-    values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
-    known = values > len(values) * np.finfo(float).eps * max(values.max(), 1.0)
-    lost = vectors[:, ~known] * scale[:, None]
+        return Root(inner.basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True).T, inner.held)
+    values, vectors = np.linalg.eigh((inner.matrix + inner.matrix.T) / 2)
+    known = values > len(values) * np.finfo(float).eps * max(values.max(initial=0.0), 1.0)
+    lost = inner.basis @ vectors[:, ~known]
     lost = lost / np.maximum(np.linalg.norm(lost, axis=0), 1e-300)
-    return Root(scale[:, None] * vectors[:, known] / np.sqrt(values[known]), lost)
+    return Root(inner.basis @ vectors[:, known] / np.sqrt(values[known]), np.concatenate([inner.held, lost], axis=1))
 
 
 def _factor(scaled: np.ndarray) -> np.ndarray | None:

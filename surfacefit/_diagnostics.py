@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 MOST_LAGS = 40
 NEIGHBOURS = 8
 OUTLIER = 5.0
+LEAST_RATE = 1e-6  # of the mean count
 SCALED_MAD = 1.4826
 CHANCE = 1.96  # standard deviations that hold 95 % of what chance makes
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualDiagnostics:
-    """Residuals r = z - f over sigma, and what they look like beside noise.
+    """Residuals r = z - f over sigma (of counts over the square root of the fitted rate: Pearson's), and what they look like beside noise.
 
     residuals : (N,) weighted, in the order of the points used.
     lags, autocorrelation : (L,) distances, in samples, and the correlation of residuals so far apart, over all directions; of scattered
@@ -55,7 +56,7 @@ class ResidualDiagnostics:
 def diagnostics(result: FitResult) -> ResidualDiagnostics:
     """See `FitResult.diagnostics`."""
     data = result.data
-    residuals = result.residuals[data.used] * data.weights
+    residuals = weighted_residuals(result)
     lags, correlation, chance = _of_grid(data.used, residuals) if data.axes is not None else _of_points(data, residuals)
     runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
     spread = SCALED_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
@@ -63,9 +64,18 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
     return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers)
 
 
+def weighted_residuals(result: FitResult) -> np.ndarray:
+    """(N,) of the points used, over their standard deviations as far as these are known."""
+    residuals = np.asarray(result.residuals[result.data.used], float)
+    if result.settings.loss != "poisson":
+        return residuals * result.data.weights
+    rates = result.predict()[result.data.used]
+    return residuals / np.sqrt(np.maximum(rates, LEAST_RATE * (result.data.used_heights.mean() or 1.0)))
+
+
 def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grid = Grid(used)
-    values, pairs, rings = grid.autocovariance(residuals - residuals.mean()), grid.pairs(), np.round(grid.lags()).astype(int)
+    values, pairs, rings = grid.autocovariance(residuals - residuals.mean()), grid.pairs, np.round(grid.lags()).astype(int)
     most = min(MOST_LAGS, max(1, max(used.shape) // 2))
     near = rings <= most
     counts = np.bincount(rings[near], pairs[near], minlength=most + 1)

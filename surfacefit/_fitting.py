@@ -119,7 +119,8 @@ class Fitting:
         def watch(cost: float, steps: int, surface: Callable[[], GaussianSurface]) -> bool:
             rmse = float(np.sqrt(2 * cost / prepared.data.n_used)) * prepared.scaling.height_scale
             elapsed = time.perf_counter() - self.begun
-            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: _ordered(surface(), prepared.model))
+            model = prepared.model
+            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: _ordered(surface(), model), model.loss)
             self.bar.update(progress)
             callback = self.running.callback
             return bool(callback is not None and callback(progress))

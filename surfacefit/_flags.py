@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._bounds import FIXABLE
+
 if TYPE_CHECKING:
     from ._result import FitResult
 
@@ -80,27 +82,31 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     inside = np.clip(centers, low, high)
     offsets = inside - centers
     squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0])
-    tallest = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400))
+    tallest, outside = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400)), (offsets != 0).any(axis=1)
+    for k in np.flatnonzero(outside & (tallest <= NEGLIGIBLE * result.rmse)):  # a slanting one may be higher elsewhere
+        alone = surface.component(k)
+        tallest[k] = float(np.abs(alone(points)).max())
     return {
         ComponentFlag.AT_FLOOR: result.at_floor,
         ComponentFlag.AT_BOUND: _at_bound(result),
-        ComponentFlag.OUTSIDE: (offsets != 0).any(axis=1),
+        ComponentFlag.OUTSIDE: outside,
         ComponentFlag.NEGLIGIBLE: tallest <= NEGLIGIBLE * result.rmse,
     }
 
 
 def _at_bound(result: FitResult) -> np.ndarray:
-    bounds, surface = result.settings.constraints.bounds, result.surface
+    (bounds, fixed), surface = (result.settings.constraints.bounds, result.settings.constraints.fixed), result.surface
+    free = {name: np.logical_not(np.broadcast_to(fixed.get(name, False), result.n_components)) for name in FIXABLE[:3]}
     found = np.zeros(result.n_components, bool)
     if bounds.amplitudes is not None:
-        found |= _meets(np.asarray(surface.amplitudes), bounds.amplitudes)
+        found |= free["amplitudes"] & _meets(np.asarray(surface.amplitudes), bounds.amplitudes)
     if bounds.centers is not None:
-        found |= _meets(np.asarray(surface.centers), bounds.centers).any(axis=1)
+        found |= free["centers"] & _meets(np.asarray(surface.centers), bounds.centers).any(axis=1)
     if bounds.widths is not None:
-        found |= _meets(surface.principal_widths, bounds.widths).any(axis=1)
+        found |= free["covariances"] & _meets(surface.principal_widths, bounds.widths).any(axis=1)
     if bounds.aspect is not None:
         widths = surface.principal_widths
-        found |= widths[:, 0] >= (1 - NEAR) * bounds.aspect * widths[:, -1]
+        found |= free["covariances"] & (widths[:, 0] >= (1 - NEAR) * bounds.aspect * widths[:, -1])
     return found
 
 

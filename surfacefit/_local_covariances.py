@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._box import AT_BOUND
+from ._box import at_bound
 from ._compile import quick_jit
 from ._component_errors import ComponentErrors
 from ._engines import EngineChoice, Tiled
+from ._held_axes import HeldAxes, held_axes
 from ._jacobian import background_rows
 from ._parameters import ChainRule
 from ._prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
@@ -32,7 +33,8 @@ class Pieces(NamedTuple):
     chain: ChainRule
     information: Array
     background: Array
-    diagonal: Array
+    blocks: Array
+    corner: Array
     gradient: Array
     prior_own: Array
     prior_border: Array
@@ -46,8 +48,10 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     problem = prepared.planner(prepared.fixing(params), params, params)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
     used, count = used_parameters(prepared), result.n_components
-    fixed, held = fixed_parameters(prepared)[used], _held(problem, params, jnp.asarray(pieces.gradient))[used]
-    diagonal = pieces.diagonal[used]
+    axes = held_axes(problem, params, pieces.gradient, at_bound(result.settings.dtype))
+    pieces = _along(axes, pieces)
+    fixed, held = fixed_parameters(prepared)[used], axes.held[used]
+    diagonal = np.append(np.einsum("kpp->kp", pieces.blocks).ravel(), np.diag(pieces.corner))[used]
     lost = (diagonal <= 0) | (held & ~fixed)
     scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
     normals = _tile_normals(prepared, problem, params, pieces, count)
@@ -60,25 +64,21 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     unit = misfit / prepared.cost_unit
     size = np.einsum("km,kn->kmn", scale[blocks], scale[blocks])
     there = np.outer(scale[corner], scale[corner])
-    return ComponentErrors(
-        prepared, params, unit * size * found, gone[:, None] * np.eye(blocks.shape[1]), unit * there * square, np.diag(gone_there * 1.0)
+    back = axes.together(count)
+    found = unit * np.matmul(back, np.matmul(size * found, back.swapaxes(1, 2)))
+    return ComponentErrors(prepared, params, found, back * gone[:, None], unit * there * square, np.diag(gone_there * 1.0))
+
+
+def _along(axes: HeldAxes, pieces: Pieces) -> Pieces:
+    """The pieces for parameters along other axes."""
+    own, border = axes.own.swapaxes(1, 2), axes.border.T
+    return pieces._replace(
+        chain=ChainRule(np.matmul(pieces.chain.own, axes.own), np.matmul(pieces.chain.shared, axes.shared)),
+        blocks=np.matmul(own, np.matmul(pieces.blocks, axes.own)),
+        corner=border @ pieces.corner @ axes.border,
+        prior_own=np.matmul(own, np.matmul(pieces.prior_own, axes.own)),
+        prior_border=border @ pieces.prior_border @ axes.border,
     )
-
-
-def _held(problem: SurfaceProblem, params: Array, gradient: Array) -> np.ndarray:
-    """Which parameters (P,) a limit holds; of a component at a limit of its widths, its whole shape."""
-    parts = problem.parameterization
-    held = np.zeros(params.size, bool)
-    if problem.box is not None:
-        held |= np.asarray(problem.box.held(parts, params, gradient, AT_BOUND))
-    if problem.width_limits is not None:
-        walls = problem.width_limits.walls(parts, params, gradient, AT_BOUND)
-        end = parts.n_components * parts.block_size
-        own: np.ndarray = np.any(np.asarray(walls.own), axis=(1, 2))
-        shapes = np.arange(parts.block_size) >= 1 + parts.n_dim
-        held[:end] |= (own[:, None] & shapes).ravel()
-        held[end : end + parts.n_shared] |= bool(np.asarray(walls.border).any())
-    return held
 
 
 def _tile_normals(prepared: Prepared, problem: SurfaceProblem, params: Array, pieces: Pieces, count: int) -> TileNormals:
@@ -120,7 +120,8 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
         chain,
         problem.loss.information(model, problem.heights, problem.weights),
         background_rows(problem.points, ones, components).T,
-        jnp.concatenate([jnp.einsum("kpp->kp", blocks).ravel(), jnp.diag(corner)]),
+        blocks,
+        corner,
         jacobian.rmv(residuals),
         own,
         border,

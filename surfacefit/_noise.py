@@ -9,13 +9,13 @@ Canadian J. Statist. 33 (2005) 279, for the need of it).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import fft
 
 PROBES = 32
 ROUNDS = 6
-COLUMNS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,31 +28,28 @@ class Grid:
     def padded(self) -> tuple[int, ...]:
         return tuple(fft.next_fast_len(2 * n) for n in self.used.shape)
 
+    @cached_property
     def pairs(self) -> np.ndarray:
         """How many pairs of used points have each lag (padded shape)."""
-        return np.round(fft.ifftn(np.abs(fft.fftn(self.used.astype(float), self.padded)) ** 2).real)
+        return np.round(fft.irfftn(np.abs(fft.rfftn(self.used.astype(float), self.padded)) ** 2, self.padded))
 
     def autocovariance(self, values: np.ndarray) -> np.ndarray:
         """Mean products (padded shape) of values (..., N) at the used points by lag, wrapped; 0 where no pair has that lag."""
-        axes = tuple(range(-self.used.ndim, 0))
-        maps = np.zeros((*values.shape[:-1], *self.used.shape))
-        maps[..., self.used] = values
-        powers = np.abs(fft.fftn(maps, self.padded, axes=axes)) ** 2
-        sums = fft.ifftn(powers.reshape(-1, *self.padded).mean(axis=0)).real
-        pairs = self.pairs()
-        return np.where(pairs > 0.5, sums / np.maximum(pairs, 1), 0.0)
+        powers, rows = 0.0, values.reshape(-1, values.shape[-1])
+        for row in rows:
+            field = np.zeros(self.used.shape)
+            field[self.used] = row
+            powers = powers + np.abs(fft.rfftn(field, self.padded)) ** 2
+        sums = fft.irfftn(powers / len(rows), self.padded)
+        return np.where(self.pairs > 0.5, sums / np.maximum(self.pairs, 1), 0.0)
 
     def convolved(self, kernel: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Columns (N, m) at the used points under a kernel of lags, at those points."""
-        spectrum, out = fft.fftn(kernel), np.empty_like(columns)
-        for first in range(0, columns.shape[1], COLUMNS):
-            some = columns[:, first : first + COLUMNS].T
-            maps = np.zeros((len(some), *self.used.shape))
-            maps[:, self.used] = some
-            axes = tuple(range(1, maps.ndim))
-            full = fft.ifftn(fft.fftn(maps, self.padded, axes=axes) * spectrum, axes=axes).real
-            inner = full[(slice(None), *(slice(0, n) for n in self.used.shape))]
-            out[:, first : first + COLUMNS] = inner[:, self.used].T
+        spectrum, out = fft.rfftn(kernel), np.empty_like(columns)
+        for n in range(columns.shape[1]):
+            field = np.zeros(self.used.shape)
+            field[self.used] = columns[:, n]
+            out[:, n] = self._inner(fft.irfftn(fft.rfftn(field, self.padded) * spectrum, self.padded))
         return out
 
     def lags(self) -> np.ndarray:
@@ -62,11 +59,13 @@ class Grid:
 
     def noise(self, kernel: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
         """Random values (count, N) of this autocovariance, as far as it is one."""
-        root = np.sqrt(np.maximum(fft.fftn(kernel).real, 0))
-        axes = tuple(range(1, kernel.ndim + 1))
-        white = rng.normal(size=(count, *kernel.shape))
-        maps = fft.ifftn(fft.fftn(white, axes=axes) * root, axes=axes).real
-        return np.asarray(maps[(slice(None), *(slice(0, n) for n in self.used.shape))][:, self.used])
+        root = np.sqrt(np.maximum(fft.rfftn(kernel).real, 0))
+        fields = (fft.irfftn(fft.rfftn(rng.normal(size=kernel.shape)) * root, kernel.shape) for _ in range(count))
+        return np.array([self._inner(field) for field in fields])
+
+    def _inner(self, field: np.ndarray) -> np.ndarray:
+        """Values (N,) at the used points of a field of the padded shape."""
+        return np.asarray(field[tuple(slice(0, n) for n in self.used.shape)][self.used])
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from ._amplitudes import AMPLITUDE_TYPES
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
-from ._checks import count, first_index, one_of, positive_number
+from ._checks import count, first_index, not_negative, one_of, positive_number
 from ._covariance import COVARIANCE_TYPES
 from ._criteria import AutoComponents, auto_components
 from ._data import SurfaceData, fit_dtype
@@ -21,6 +21,8 @@ from ._prepare import Model
 from ._prior import checked_prior
 from ._solvers import SOLVERS, LevenbergMarquardt, Solver
 from ._surface import GaussianSurface
+
+SMALLEST_F_SCALE = 1e-9  # of the spread of heights
 
 
 class Checked(NamedTuple):
@@ -86,13 +88,15 @@ class Options:
         given = number if isinstance(self.init, GaussianSurface) else None
         signed = AMPLITUDE_TYPES[self.amplitudes].signed
         bounds = checked_bounds(self.bounds, given, data.n_dim, signed, self.covariance_type)
-        floor = float((self.min_width * data.spacing).min())
+        floor = float((self.min_width * data.spacing).max())
         if bounds.widths is not None and bounds.widths[1] <= floor:
             raise ValueError(f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}")
         if bounds.background is not None and self.background is None:
             raise ValueError("`bounds.background` has no background to bound, since background=None: leave it out")
         fixed = checked_fixed(self.fixed, given)
-        if set(fixed) - {"background"} and (auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search):
+        if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
+            auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
+        ):
             raise ValueError(
                 "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than 'auto' and 'growth',"
                 f" and no `search`; got init={self.init!r}"
@@ -103,7 +107,11 @@ class Options:
 def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
     name = one_of("loss", loss, LOSSES)
     if name in ROBUST:
-        return name, 1.0 if f_scale is None else positive_number("f_scale", f_scale)
+        scale = 1.0 if f_scale is None else positive_number("f_scale", f_scale)
+        spread = float(np.ptp(np.quantile(data.used_heights.astype(float) * data.weights, [0.05, 0.95])))
+        if scale < SMALLEST_F_SCALE * spread:
+            raise ValueError(f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of sigma)")
+        return name, scale
     if f_scale is not None:
         raise ValueError(f"`f_scale` is for loss={', '.join(map(repr, ROBUST))}, got f_scale={f_scale!r} with loss={name!r}")
     if name == "linear":
@@ -156,7 +164,11 @@ def _solver(solver: Any) -> Solver:
         if isinstance(solver, LevenbergMarquardt):
             positive_number("solver.damping", solver.damping)
             count("solver.patience", solver.patience)
-            if np.shape(solver.reach) != (2,) or not 0 < solver.reach[0] <= solver.reach[1]:
+            one_of("solver.method", solver.method, ("cholesky", "qr"))
+            for name in ("ftol", "xtol", "gtol", "slack"):
+                not_negative(f"solver.{name}", getattr(solver, name))
+            numbers = np.shape(solver.reach) == (2,) and all(isinstance(r, (int, float, np.number)) for r in solver.reach)
+            if not numbers or not 0 < solver.reach[0] <= solver.reach[1]:
                 raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
         return solver
     return SOLVERS[one_of("solver", solver, SOLVERS)]()

@@ -29,8 +29,8 @@ def plot_residuals(found: ResidualDiagnostics) -> Figure:
     left.plot(grid, norm.pdf(grid), "C0", label="Gaussian")
     left.set(xlabel="residual / its standard deviation", ylabel="density", title=f"{found.outliers} outliers")
     left.legend(frameon=False)
-    some = np.sort(residuals)[np.unique(np.linspace(0, len(residuals) - 1, min(MOST_DRAWN, len(residuals))).astype(int))]
-    expected = norm.ppf((np.arange(len(some)) + 0.5) / len(some))
+    ranks = np.unique(np.linspace(0, len(residuals) - 1, min(MOST_DRAWN, len(residuals))).astype(int))
+    some, expected = np.sort(residuals)[ranks], norm.ppf((ranks + 0.5) / len(residuals))
     middle.plot(expected, some, ".", ms=2, color="C1")
     middle.plot(expected[[0, -1]], expected[[0, -1]], "0.5", lw=1)
     middle.set(xlabel="quantile of a Gaussian", ylabel="quantile of the residuals", title="quantiles")

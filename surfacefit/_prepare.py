@@ -19,14 +19,14 @@ from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._engines import Dense, EngineChoice
-from ._losses import Linear, Loss, loss_of
+from ._losses import ROBUST, Linear, Loss, loss_of
 from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
 from ._planning import TilePlanner
 from ._prior import Penalty, SurfacePrior, penalty
 from ._problem import SurfaceProblem
-from ._scaling import Scaling, scaling_of
+from ._scaling import Scaling, scaling_of, without_outliers
 from ._surface import GaussianSurface
 from ._tiles import Tiling, grid_tiles, scattered_tiles
 from ._width_limits import WidthLimits, width_limits
@@ -139,7 +139,8 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     background = background_start(model.background, data.used_points, heights, MIDDLE if model.signed else LOW)
     if isinstance(init, GaussianSurface):
         background = continued(background, init.background)
-    scaling = scaling_of(data.used_points, heights, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
+    seen = without_outliers(heights) if model.loss in ROBUST else heights
+    scaling = scaling_of(data.used_points, seen, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
     parameterization = Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
         background=_on_device(background.to_internal(scaling), dtype),

@@ -22,7 +22,8 @@ from ._losses import Linear, Loss
 from ._parameters import Components, Parameterization
 from ._prior import Penalty
 from ._surface import GaussianSurface
-from ._width_limits import Walls, WidthLimits
+from ._walls import Walls
+from ._width_limits import WidthLimits
 
 SCALING_FLOOR = 1e-3
 
@@ -54,8 +55,11 @@ class Problem(Protocol):
         """Which parameters (P,) stand at a limit that the negative gradient would cross."""
         ...
 
-    def walls(self, params: Array, gradient: Array) -> Walls | None:
-        """Directions that the step must leave alone, for limits that are no box; None where there are none."""
+    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:
+        """Directions that the step must leave alone, for limits that are no box; None where there are none.
+
+        With ``scaling`` (P,) also of limits that are near, which the step is to reach.
+        """
         ...
 
     def covers(self, params: Array) -> Array:
@@ -211,8 +215,8 @@ class SurfaceProblem:
         inside = params if self.width_limits is None else self.width_limits.clipped(self.parameterization, params)
         return inside if self.box is None else self.box.clipped(self.parameterization, inside)
 
-    def walls(self, params: Array, gradient: Array) -> Walls | None:
-        return None if self.width_limits is None else self.width_limits.walls(self.parameterization, params, gradient)
+    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:
+        return None if self.width_limits is None else self.width_limits.walls(self.parameterization, params, gradient, scaling)
 
     def held(self, params: Array, gradient: Array) -> Array:
         return jnp.zeros(params.shape, bool) if self.box is None else self.box.held(self.parameterization, params, gradient)

@@ -19,8 +19,8 @@ class Progress:
     """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
 
     ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's units (with
-    ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty), ``elapsed`` seconds, and
-    ``surface()``, the best `GaussianSurface` so far.
+    ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty; for another loss than "linear" it is what
+    residuals of that cost would have), ``elapsed`` seconds, and ``surface()``, the best `GaussianSurface` so far.
     """
 
     steps: int
@@ -28,11 +28,12 @@ class Progress:
     rmse: float
     elapsed: float
     surface: Callable[[], GaussianSurface]
+    loss: str = "linear"
 
     @property
     def caption(self) -> str:
         """What the bar shows."""
-        return f"rmse {self.rmse:.4g}"
+        return f"rmse {self.rmse:.4g}" if self.loss == "linear" else f"cost {self.cost:.6g}"
 
 
 @dataclass(frozen=True)

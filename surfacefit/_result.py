@@ -177,10 +177,13 @@ class FitResult:
         method : "hessian" (default; independent errors, as `scipy.optimize.curve_fit`), "sandwich" (errors that differ from point to point
             in an unknown way, and outliers), or "correlated" (on a grid, noise alike in neighbouring points, as seen in the residuals).
 
-        Above 5000 parameters each component is inverted with its neighbours alone ("hessian" only), and what that neglects is measured.
+        With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data set to data set.
+        Above 5000 parameters only what is quoted of single components is computed, by nested dissection ("hessian" only).
         """
-        from ._uncertainty import uncertainty
+        from ._checks import one_of
+        from ._uncertainty import METHODS, uncertainty
 
+        one_of("method", method, METHODS)
         if method not in self._uncertainties:
             self._uncertainties[method] = uncertainty(self, method)
         return self._uncertainties[method]
@@ -193,7 +196,8 @@ class FitResult:
         """Refits to ``n_samples`` sets of heights simulated from this fit: a check of the errors, without their linearisation.
 
         Noise is Gaussian with the standard deviation that the errors take; Poisson's for counts; for a robust loss drawn from the
-        residuals. Every refit starts from this surface. Raises ValueError above 5000 parameters.
+        residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that of the estimate, narrower than the
+        posterior. Raises ValueError above 5000 parameters, and where there are no more points than parameters.
         """
         from ._bootstrap import bootstrap
         from ._checks import count
@@ -228,7 +232,7 @@ class FitResult:
         Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
         that can stand in for each other either is worth next to nothing. With a prior the cost holds its penalty.
         """
-        from ._uncertainty import worth
+        from ._redundancy import worth
 
         return worth(self)
 
@@ -238,7 +242,7 @@ class FitResult:
 
         More than one may be so only because of each other: `merged` takes one away, fits again, and looks again.
         """
-        from ._uncertainty import redundant
+        from ._redundancy import redundant
 
         return redundant(self)
 

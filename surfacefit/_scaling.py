@@ -11,6 +11,8 @@ from jax.tree_util import register_dataclass
 from ._background import background_model
 from ._surface import GaussianSurface
 
+RARE, FAR = 0.01, 100.0
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,13 @@ class Scaling:
             surface.covariances * (self.point_scale[:, None] * self.point_scale[None, :]),
             background_model(surface.background).to_physical(self),
         )
+
+
+def without_outliers(heights: np.ndarray) -> np.ndarray:
+    """Heights (N,) with those far beyond what nearly all lie between cut off: their units are not for outliers to set."""
+    low, high = np.quantile(heights, [RARE, 1 - RARE])
+    far = FAR * (high - low)
+    return np.clip(heights, low - far, high + far) if far > 0 else heights
 
 
 def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, isotropic: bool) -> Scaling:

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from ._data import SurfaceData
+from ._diagnostics import LEAST_RATE, weighted_residuals
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -29,7 +30,8 @@ class FitStatistics:
     """Statistics of a fit; see the equations in the text of ``surfacefit._statistics``.
 
     n_points, n_parameters : points used, and free numbers.
-    effective_parameters : of these, how many the data determine; less than ``n_parameters`` only where a prior acts.
+    effective_parameters : of these, how many the data determine; less than ``n_parameters`` only where a prior acts (above 5000 parameters
+        it is not computed: all count).
     degrees_of_freedom : points less effective parameters.
     chi2, reduced_chi2 : sum of squared residuals over sigma^2 (of counts over the fitted rate: Pearson's), and that over the degrees of
         freedom: about 1 where sigmas are known and the model is right. In squared units of the heights where there is no ``sigma``.
@@ -73,9 +75,10 @@ def statistics(result: FitResult) -> FitStatistics:
 
 
 def _effective(result: FitResult) -> float:
-    if result.settings.prior is None:
+    from ._uncertainty import MOST_PARAMETERS, effective_parameters
+
+    if result.settings.prior is None or result.n_parameters > MOST_PARAMETERS:
         return float(result.n_parameters)
-    from ._uncertainty import effective_parameters
 
     return effective_parameters(result)
 
@@ -85,16 +88,13 @@ def _fitted(data: SurfaceData, result: FitResult) -> tuple[np.ndarray, np.ndarra
 
 
 def _chi2(result: FitResult) -> float:
-    rates, heights = _fitted(result.data, result)
-    if result.settings.loss == "poisson":
-        return float(np.sum((heights - rates) ** 2 / np.maximum(rates, 1e-6 * (heights.mean() or 1.0))))
-    return float(np.sum(((rates - heights) * result.data.weights) ** 2))
+    return float(np.sum(weighted_residuals(result) ** 2))
 
 
 def _log_likelihood(result: FitResult) -> float:
     rates, heights = _fitted(result.data, result)
     if result.settings.loss == "poisson":
-        rates = np.maximum(rates, 1e-6 * (heights.mean() or 1.0))
+        rates = np.maximum(rates, LEAST_RATE * (heights.mean() or 1.0))
         return float(np.sum(xlogy(heights, rates) - rates - gammaln(heights + 1)))
     n, square = result.n_points, 2 * result.cost
     logs = -float(np.log(result.data.weights).sum())

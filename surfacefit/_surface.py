@@ -16,6 +16,7 @@ from ._background import background_model
 from ._checks import finite, real_array
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
+ROUND = 1e-12
 BLOCK_ELEMENTS = 2**22
 MUCH = 5e7
 
@@ -114,40 +115,45 @@ class GaussianSurface:
         return int(np.shape(self.centers)[-1])
 
     @property
-    def principal_widths(self) -> np.ndarray:
+    def principal_widths(self) -> Any:
         """Principal standard deviations (K, d), larger first: square roots of the covariance's eigenvalues."""
         return self._principal()[0]
 
     @property
-    def principal_axes(self) -> np.ndarray:
+    def principal_axes(self) -> Any:
         """Unit vectors (K, d, d): row i of a component is the axis of its i-th principal width."""
         return self._principal()[1]
 
     @property
-    def orientation(self) -> np.ndarray:
+    def orientation(self) -> Any:
         """Angle (K,) in radians, in [0, pi), of the major axis in 2-D: from the second axis (columns, "x")
         towards the first (rows, "y"), hence counterclockwise in a plot with x = columns and y = rows upwards."""
         if self.n_dim != 2:
             raise ValueError(f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`")
-        major = self.principal_axes[:, 0]
-        angle = np.arctan2(major[:, 0], major[:, 1]) % np.pi
-        return np.where(np.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
+        xp, shapes = self._namespace, self.covariances
+        along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
+        # a round component has no angle: two exact zeros make its derivatives NaN, where rounding would make them any number
+        told = xp.hypot(along, across) > ROUND * (shapes[:, 0, 0] + shapes[:, 1, 1])
+        angle = 0.5 * xp.arctan2(xp.where(told, across, 0.0), xp.where(told, along, 0.0)) % np.pi
+        return xp.where(xp.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
 
     @property
-    def fwhm(self) -> np.ndarray:
+    def fwhm(self) -> Any:
         """Full widths at half maximum (K, d) along the principal axes: 2 sqrt(2 ln 2) times the widths."""
         return FWHM_PER_WIDTH * self.principal_widths
 
     @property
-    def volumes(self) -> np.ndarray:
+    def volumes(self) -> Any:
         """Integrals (K,) of the components over all space: a (2 pi)^(d/2) sqrt(det Sigma)."""
-        determinants = np.linalg.det(np.asarray(self.covariances, float))
-        return np.asarray(self.amplitudes) * (2 * np.pi) ** (self.n_dim / 2) * np.sqrt(determinants)
+        xp = self._namespace
+        determinants = xp.linalg.det(xp.asarray(self.covariances, float))
+        return xp.asarray(self.amplitudes) * (2 * np.pi) ** (self.n_dim / 2) * xp.sqrt(determinants)
 
     @property
-    def volume(self) -> float:
+    def volume(self) -> Any:
         """Integral of the whole sum without the background."""
-        return float(self.volumes.sum())
+        total = self.volumes.sum()
+        return total if isinstance(total, jax.Array) else float(total)
 
     def component(self, index: Any) -> GaussianSurface:
         """The component (or components) at ``index``, without the background."""
@@ -160,9 +166,15 @@ class GaussianSurface:
         order = np.argsort(-np.abs(self.volumes), kind="stable")
         return replace(self.component(order), background=self.background)
 
-    def _principal(self) -> tuple[np.ndarray, np.ndarray]:
-        values, vectors = np.linalg.eigh(np.asarray(self.covariances, float))
-        return np.sqrt(np.maximum(values[:, ::-1], 0)), np.swapaxes(vectors, 1, 2)[:, ::-1]
+    @property
+    def _namespace(self) -> Any:
+        """JAX's functions for JAX arrays, so that these numbers can be differentiated; NumPy's for all else."""
+        return jnp if isinstance(self.covariances, jax.Array) else np
+
+    def _principal(self) -> tuple[Any, Any]:
+        xp = self._namespace
+        values, vectors = xp.linalg.eigh(xp.asarray(self.covariances, float))
+        return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
 
 
 def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_dim: int, signed: bool) -> GaussianSurface:

@@ -2,14 +2,16 @@ r"""Limits of the principal widths of full covariances, and of their ratio.
 
 Widths are the singular values s_i = v_i^T F w_i of the Cholesky factor F in the user's units, and grad s_i = v_i^T (dF) w_i. A step is
 projected by clipping them. Where one stands at a limit that lies where the cost falls, its gradient n becomes a wall: the step is solved
-for with n n^T, very heavy, on the diagonal of J^T J, so that all else moves as if that width were held.
+for with n n^T, very heavy, on the diagonal of J^T J, so that all else moves as if that width were held. What stands so near a limit that
+-D^-1 g, in the solver's scales D, leads far beyond goes to the limit in one step: else every step is cut, and what is left of a cut step
+need not go down (Bertsekas, SIAM J. Control Optim. 20 (1982) 221, on sets of active limits).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +22,10 @@ from jax.tree_util import register_dataclass
 from ._bounds import Bounds
 from ._parameters import Parameterization
 from ._scaling import Scaling
+from ._walls import Wall, Walls
+from ._width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, with_angles
 
 NEAR = 1e3  # units of rounding
-
-
-class Walls(NamedTuple):
-    """Unit vectors in the parameters of the components (K, p, n) and of the border (s + b, n), zero where there is no wall."""
-
-    own: Array
-    border: Array
-
-    def along(self, vector: Array) -> Array:
-        """The part of a vector (P,) that runs along the walls."""
-        count, size, _ = self.own.shape
-        own, border = vector[: count * size].reshape(count, size, 1), vector[count * size :][None, :, None]
-        return jnp.concatenate([_along(own, self.own).ravel(), _along(border, self.border[None]).ravel()])
-
-    def blocks(self, scaling: Array) -> tuple[Array, Array]:
-        """What to add to the blocks (K, p, p) and the corner (s + b, s + b) of J^T J, for its scales (P,)."""
-        count, size, _ = self.own.shape
-        own, border = scaling[: count * size].reshape(count, size), scaling[count * size :][None]
-        return _heavy(self.own, own), _heavy(self.border[None], border)[0]
 
 
 @register_dataclass
@@ -58,16 +43,17 @@ class WidthLimits:
         projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
         return parts.with_shapes(params, projected)
 
-    def walls(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Walls:
-        slopes = parts.shapes(gradient)
+    def walls(self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0) -> Walls:
+        """Where a fit stands, or with ``scaling`` (P,) nearly stands, at limits that the gradient (P,) pushes against."""
         near = max(near, NEAR * float(np.finfo(params.dtype).eps))
-        found = jax.vmap(lambda shape, slope: self._walls(parts, shape, slope, near))(parts.shapes(params), slopes)
-        rows = parts.block_size - (0 if parts.covariance.shared else parts.shape_size)
-        border = jnp.zeros((parts.n_shared + int(np.size(parts.background.vector())), parts.n_dim), params.dtype)
+        shapes, slopes = parts.shapes(params), parts.shapes(gradient)
+        scales = jnp.full_like(shapes, jnp.inf) if scaling is None else parts.shapes(scaling)
+        found = jax.vmap(lambda shape, slope, scale: self._walls(parts, shape, Push(slope, scale, near)))(shapes, slopes, scales)
+        n_border, n_own = parts.n_shared + int(np.size(parts.background.vector())), parts.block_size
         if parts.covariance.shared:
-            own = jnp.zeros((parts.n_components, parts.block_size, parts.n_dim), params.dtype)
-            return Walls(own, border.at[: parts.n_shared].set(found[0]))
-        return Walls(jnp.pad(found, [(0, 0), (rows, 0), (0, 0)]), border)
+            idle = _idle(parts.n_components, n_own, found)
+            return Walls(idle, Wall(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps))
+        return Walls(Wall(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps), _idle(1, n_border, found))
 
     def _limits(self, widths: Array) -> tuple[Array, Array]:
         """The least and the largest that each of the widths (d,) may be, with the largest as it is."""
@@ -82,20 +68,24 @@ class WidthLimits:
         covariance = jnp.matmul(root, root.T, precision="highest")
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
-    def _walls(self, parts: Parameterization, shape: Array, slope: Array, near: float) -> Array:
-        """Unit vectors (s, d), one a width."""
+    def _walls(self, parts: Parameterization, shape: Array, push: Push) -> Wall:
+        """Unit vectors (s, m) with their gaps (m,)."""
         factor, turn = self.scales[:, None] * parts.covariance.cholesky(shape, parts.floor), self.scales[:, None, None]
         slopes = turn * jax.jacfwd(lambda shape: parts.covariance.cholesky(shape, parts.floor))(shape)
-        vectors, widths, others = jnp.linalg.svd(factor)
-        normals = jnp.einsum("in,ijs,nj->sn", vectors, slopes, others, precision="highest")
-        low, high = self._limits(widths)
-        by_ratio = jnp.isfinite(self.aspect) & (widths[0] > self.aspect * self.low)
-        below = jnp.where(by_ratio, self.aspect * normals - normals[:, :1], normals)
-        at_low, at_high = widths <= low * (1 + near), widths >= high * (1 - near)
-        fall = -jnp.matmul(slope, jnp.where(at_low, below, normals), precision="highest")
-        wall = jnp.where(at_low & (fall < 0), below, jnp.where(at_high & (fall > 0), normals, 0))
-        size = jnp.linalg.norm(wall, axis=0)
-        return wall / jnp.where(size > 0, size, 1)
+        strain = strained(factor, slopes, push, jnp.minimum(STRAIGHT, (self.aspect - 1) / 4))
+        sides = self._sides(strain)
+        return with_angles(facing(sides, push), sides.holds, strain)
+
+    def _sides(self, strain: Strain) -> Sides:
+        widths, slopes = jnp.diag(strain.values), jnp.diagonal(strain.slopes)
+        large, small = np.triu_indices(len(widths), 1)
+        ratio = jnp.where(jnp.isfinite(self.aspect), self.aspect, 1.0)
+        outward = jnp.concatenate([-slopes, slopes, slopes[:, large] - ratio * slopes[:, small]], axis=1)
+        apart = jnp.where(jnp.isfinite(self.aspect), ratio * widths[small] - widths[large], jnp.inf)
+        room = jnp.concatenate([widths - self.low, self.high - widths, apart])
+        each = np.eye(len(widths), dtype=bool)
+        holds = np.concatenate([each, each, each[large] | each[small]])
+        return Sides(Wall(outward, room), jnp.append(jnp.tile(widths, 2), widths[large]), holds)
 
 
 def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> WidthLimits | None:
@@ -106,19 +96,10 @@ def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> Widt
         return None
     low, high = (0.0, math.inf) if bounds.widths is None else bounds.widths
     numbers = (max(float(low), 0.0), float(high), float(bounds.aspect or math.inf))
+    if numbers == (0.0, math.inf, math.inf):
+        return None
     return WidthLimits(np.asarray(scaling.point_scale), *(np.asarray(number) for number in numbers))
 
 
-def _along(vectors: Array, walls: Array) -> Array:
-    """Vectors (n, p, 1) without their parts in the span of walls (n, p, m)."""
-    inner = jnp.einsum("npa,npb->nab", walls, walls, precision="highest")
-    ridge = float(np.sqrt(np.finfo(walls.dtype).eps))
-    parts = jnp.linalg.solve(inner + ridge * jnp.eye(walls.shape[2], dtype=walls.dtype), jnp.einsum("npa,npq->naq", walls, vectors))
-    return vectors - jnp.einsum("npa,naq->npq", walls, parts, precision="highest")
-
-
-def _heavy(walls: Array, scaling: Array) -> Array:
-    """Blocks (n, p, p) of walls (n, p, m) for scales (n, p)."""
-    weight = 0.1 / float(np.sqrt(np.finfo(walls.dtype).eps))
-    sizes = weight * jnp.einsum("npa,np->na", walls**2, scaling, precision="highest")
-    return jnp.einsum("npa,na,nqa->npq", walls, sizes, walls, precision="highest")
+def _idle(count: int, size: int, like: Wall) -> Wall:
+    return Wall(*(jnp.zeros(shape, like.gaps.dtype) for shape in ((count, size, like.gaps.shape[1]), (count, like.gaps.shape[1]))))

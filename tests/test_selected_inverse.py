@@ -195,14 +195,10 @@ def twins():
     return at(sf.GaussianSurface(*parts, CONSTANT), on_grid(surface))
 
 
-def failing(case, reason):
-    return pytest.param(case, marks=pytest.mark.xfail(reason=reason, raises=AssertionError))
-
-
 CASES = [
     full, diag_and_sigma, tied_over_a_plane, prior_and_hole, scattered, fixed, at_a_bound, near_a_bound, twins,
     *(pytest.param(case, marks=pytest.mark.slow) for case in (spherical, robust, curve, volume, tied_with_a_prior)),
-    failing(at_a_wall, "a shape at a wall is held as a whole, and of the whole inverse only along the wall"),
+    at_a_wall,
 ]  # fmt: skip
 
 

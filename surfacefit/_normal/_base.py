@@ -23,6 +23,10 @@ class Normal(Protocol):
         """With blocks (K, p, p) added on the diagonal, and one (b, b) at its end."""
         ...
 
+    def barred(self, own: Array, corner: Array) -> Normal:
+        """With blocks that the Jacobian operator does not have."""
+        ...
+
     def mv(self, vector: Array) -> Array:
         """J^T J v: (P,) -> (P,)."""
         ...
@@ -32,7 +36,7 @@ class Normal(Protocol):
         ...
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
-        """Step h (P,) of (J^T J + damping scaling) h = -gradient, and whether it can be trusted."""
+        """Step h (P,) of (J^T J + damping scaling) h = -gradient, and whether it can be trusted; damping () or (P,)."""
         ...
 
     def as_matrix(self) -> Array:

@@ -45,6 +45,9 @@ class BlockNormal:
         blocks = self.blocks.at[self.own, :, : own.shape[1]].add(own.astype(self.blocks.dtype))
         return replace(self, blocks=blocks, corner=self.corner + corner.astype(self.corner.dtype))
 
+    def barred(self, own: Array, corner: Array) -> BlockNormal:
+        return self.with_blocks(own, corner)
+
     def mv(self, vector: Array) -> Array:
         n_components, size, _ = self.cross.shape
         vector = vector.astype(self.blocks.dtype)

@@ -18,11 +18,15 @@ from ._blocks import diagonal_of
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class ProductNormal:
-    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many iterations."""
+    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many iterations.
+
+    ``bars`` are of such shapes, and added to the operator.
+    """
 
     blocks: Array
     border: Array
     jacobian: Any = None
+    bars: tuple[Array, Array] | None = None
     iterations: int = field(default=MOST_ITERATIONS, metadata={"static": True})
 
     @property
@@ -35,8 +39,17 @@ class ProductNormal:
     def with_blocks(self, own: Array, corner: Array) -> ProductNormal:
         return replace(self, blocks=self.blocks + own, border=self.border + corner)
 
+    def barred(self, own: Array, corner: Array) -> ProductNormal:
+        return replace(self.with_blocks(own, corner), bars=(own, corner))
+
     def mv(self, vector: Array) -> Array:
-        return self.jacobian.rmv(self.jacobian.mv(vector))
+        product = self.jacobian.rmv(self.jacobian.mv(vector))
+        if self.bars is None:
+            return product
+        own, corner = self.bars
+        parts = vector[: own.shape[0] * own.shape[1]].reshape(own.shape[:2])
+        inner = jnp.einsum("kpq,kq->kp", own, parts, precision="highest")
+        return product + jnp.append(inner, jnp.matmul(corner, vector[parts.size :], precision="highest"))
 
     def diagonal(self) -> Array:
         return diagonal_of(self.blocks, self.border)

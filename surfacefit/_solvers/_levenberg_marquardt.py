@@ -26,16 +26,17 @@ from jax.tree_util import register_dataclass
 
 from .._jacobian import Jacobian
 from .._linear_solve import solve_qr
-from .._normal import DenseNormal, Normal
+from .._normal import DenseNormal
 from .._problem import Problem, half_square
 from .._status import Status
+from .._walls import Walls
 from ._base import cosine_optimality
 
 ACCEPTED_GAIN = 1e-4
 WATCHES = 4  # times that `slack` is looked at in `patience` steps
 CURVATURE_ERROR = 0.01  # of J^T J, relative to the damping: the gradient stays exact
 LARGEST_QR = 2**25
-IMMOVABLE = 1e8  # scale of what stands at a bound
+IMMOVABLE = 1e8  # damping of what stands at a bound
 
 
 class LevenbergMarquardtState(NamedTuple):
@@ -58,7 +59,6 @@ class LevenbergMarquardtState(NamedTuple):
     optimality: Array
     gradient: Array
     held: Array
-    walls: Any
     normal: Any
 
     proposed: Array
@@ -144,7 +144,6 @@ class LevenbergMarquardt:
             optimality=jnp.asarray(jnp.inf, dtype),
             gradient=jnp.zeros(size, dtype),
             held=jnp.zeros(size, bool),
-            walls=problem.walls(params, jnp.zeros(size, dtype)),
             normal=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal),
             proposed=jnp.asarray(False),
             step=jnp.zeros(size, dtype),
@@ -180,9 +179,8 @@ class LevenbergMarquardt:
         _, jacobian = problem.linearize(state.params)
         normal = jacobian.restored(state.normal)
         scaling = problem.scaling(normal.diagonal().astype(state.params.dtype))
-        scaling = jnp.where(state.held, IMMOVABLE * scaling, scaling)
-        barred = normal if state.walls is None else normal.with_blocks(*state.walls.blocks(scaling))
-        step, trusted = self._solve(jacobian, barred, state, scaling)
+        walls = problem.walls(state.params, state.gradient, scaling * jnp.maximum(1, state.damping))
+        step, trusted = self._solve(jacobian, walls, state, scaling)
         step = problem.restrict(state.params, jnp.where(state.held, 0, step), state.reach)
         predicted = -jnp.vdot(step, state.gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
@@ -217,11 +215,20 @@ class LevenbergMarquardt:
             proposed=jnp.asarray(False),
         )
 
-    def _solve(self, jacobian: Jacobian, normal: Normal, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
-        if self.method == "cholesky":
-            step, trusted = normal.solve(state.gradient, scaling, state.damping)
-            return step, trusted | (not _fits_qr(state))
-        return solve_qr(jacobian.as_matrix(), state.residuals, scaling, state.damping), jnp.asarray(True)
+    def _solve(self, jacobian: Jacobian, walls: Walls | None, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
+        """The damped Gauss-Newton step beside what is held, and whether it can be trusted."""
+        damping = jnp.where(state.held, IMMOVABLE, state.damping)
+        if self.method == "qr":
+            matrix, residuals = jacobian.as_matrix(), state.residuals
+            if walls is not None:
+                matrix, residuals = walls.below(matrix, residuals, scaling)
+            return solve_qr(matrix, residuals, scaling, damping), jnp.asarray(True)
+        normal, gradient = jacobian.restored(state.normal), jnp.where(state.held, 0, state.gradient)
+        if walls is not None:
+            scales = scaling.astype(normal.diagonal().dtype)
+            normal, gradient = normal.barred(*walls.blocks(scales)), walls.drawn(gradient, scales)
+        step, trusted = normal.solve(gradient, scaling, damping)
+        return step, trusted | (not _fits_qr(state))
 
     def _reach(self, reach: Array, actual: Array, predicted: Array, accepted: Array) -> Array:
         """Doubled where the linear model held well, halved where it failed, between the first reach and the longest."""
@@ -262,9 +269,9 @@ def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMa
     diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
     held = problem.held(state.params, gradient)
     walls = problem.walls(state.params, gradient)
-    gradient = jnp.where(held, 0, gradient if walls is None else walls.along(gradient))
-    optimality = cosine_optimality(gradient, diagonal, state.cost)
-    return state._replace(optimality=optimality, gradient=gradient, held=held, walls=walls, normal=normal, stale=jnp.asarray(False))
+    free = jnp.where(held, 0, gradient if walls is None else walls.along(gradient))
+    optimality = cosine_optimality(free, diagonal, state.cost)
+    return state._replace(optimality=optimality, gradient=gradient, held=held, normal=normal, stale=jnp.asarray(False))
 
 
 def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array, least: float) -> tuple[Array, Array]:

@@ -86,8 +86,8 @@ class Separated:
     def held(self, params: Array, gradient: Array) -> Array:
         return self.problem.held(params, gradient)
 
-    def walls(self, params: Array, gradient: Array) -> Any:
-        return self.problem.walls(params, gradient)
+    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Any:
+        return self.problem.walls(params, gradient, scaling)
 
     def covers(self, params: Array) -> Array:
         return self.problem.covers(params)

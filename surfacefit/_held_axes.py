@@ -1,0 +1,61 @@
+"""Axes of the parameters in which a limit holds some of them whole, and leaves the others alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._problem import SurfaceProblem
+
+WALL = 1e-8
+
+
+class HeldAxes(NamedTuple):
+    """Axes (K, p, p) of the components' parameters and (n, n) of the border's, in columns; which (P,) are ``held``."""
+
+    own: np.ndarray
+    border: np.ndarray
+    held: np.ndarray
+    n_shared: int
+
+    @property
+    def shared(self) -> np.ndarray:
+        """Of the shape that components share (s, s)."""
+        return self.border[: self.n_shared, : self.n_shared]
+
+    def together(self, count: int) -> np.ndarray:
+        """Axes (count, p + s, p + s) of components with the shape that they share."""
+        size = self.own.shape[1]
+        axes = np.zeros((count, size + self.n_shared, size + self.n_shared))
+        axes[:, :size, :size], axes[:, size:, size:] = self.own[:count], self.shared
+        return axes
+
+
+def held_axes(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near: float) -> HeldAxes:
+    """At parameters (P,) with this gradient, of what is within ``near`` of a limit."""
+    parts = problem.parameterization
+    count, size, slopes = parts.n_components, parts.block_size, jnp.asarray(gradient)
+    held = np.zeros(params.size, bool)
+    if problem.box is not None:
+        held |= np.asarray(problem.box.held(parts, params, slopes, near))
+    own, border = np.tile(np.eye(size), (count, 1, 1)), np.eye(params.size - count * size)
+    if problem.width_limits is not None:
+        walls = problem.width_limits.walls(parts, params, slopes, near=near)
+        some: np.ndarray
+        if parts.covariance.shared:
+            (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(np.asarray(walls.border.normals)[:, : parts.n_shared])
+            held[count * size : count * size + parts.n_shared] |= some
+        else:
+            first = size - parts.shape_size
+            own[:, first:, first:], some = _axes(np.asarray(walls.own.normals)[:, first:])
+            held[: count * size].reshape(count, size)[:, first:] |= some
+    return HeldAxes(own, border, held, parts.n_shared)
+
+
+def _axes(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal axes (n, s, s) of which some, (n, s), span normals (n, s, m)."""
+    values, axes = np.linalg.eigh(np.matmul(normals, normals.swapaxes(1, 2)))
+    return axes, values > WALL

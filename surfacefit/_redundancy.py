@@ -1,0 +1,61 @@
+"""What each component of a result is worth, and which ones the data do not call for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.linalg
+
+from ._box import at_bound
+from ._covariances import Reduced, reduced
+from ._prepare import fixed_parameters, precision, used_parameters
+from ._uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
+from ._usefulness import RIDGE
+
+if TYPE_CHECKING:
+    from ._result import FitResult
+
+
+def worth(result: FitResult) -> np.ndarray:
+    """The rise in cost (K,) for the loss of each component, in the user's units; see `FitResult.worth`.
+
+    What is fixed or stands at a bound does not adapt, but for the amplitudes: to lose a component is to let them go.
+    """
+    if result.n_parameters > MOST_PARAMETERS:
+        raise ValueError(f"`worth` takes the inverse of a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
+    with precision(np.dtype(np.float64)):
+        prepared, params = linearized_at(result)
+        problem = prepared.fixing(params)
+        normal, gradient, _ = (np.asarray(a) for a in normal_matrices(problem, params))
+        bars = barred(problem, params, gradient, at_bound(result.settings.dtype))
+        parts, count = problem.parameterization, result.n_components
+        index = np.arange(count)[:, None] * parts.block_size + np.arange(parts.block_size)
+        ours = bars[index[:, 0]].any(axis=0)
+        precisions = _precisions(reduced(normal, bars[:, ~ours], used_parameters(prepared)), index)
+        free = params[index[:, 0]]
+        change = -np.asarray(parts.amplitude.value(free) / parts.amplitude.slope(free))
+        pressed = np.where(bars[index[:, 0]][:, ours].any(axis=1), gradient[index[:, 0]], 0.0)
+        loss = change * pressed + 0.5 * change**2 * precisions
+        return np.where(np.isfinite(loss), np.maximum(loss, 0), 0.0) * prepared.cost_unit
+
+
+def redundant(result: FitResult) -> np.ndarray:
+    """Which components (K,) the data do not call for; see `FitResult.redundant`."""
+    worths, unit = result.worth, misfit(result)
+    with precision(np.dtype(np.float64)):
+        prepared, _ = linearized_at(result)
+    size, count = prepared.problem.parameterization.block_size, result.n_components
+    own = (~fixed_parameters(prepared)[: count * size].reshape(count, size)).sum(axis=1)
+    return (worths < 0.5 * own * np.log(result.n_points) * unit) & np.isfinite(unit)
+
+
+def _precisions(inner: Reduced, index: np.ndarray) -> np.ndarray:
+    """1 / variance (K,) of the first of the parameters (K, p) with the others held and all else adapting."""
+    factor = np.linalg.cholesky(inner.matrix + RIDGE * np.eye(len(inner.matrix)))
+    root = scipy.linalg.solve_triangular(factor, inner.basis.T, lower=True).T[index]
+    sizes = np.linalg.norm(root, axis=2, keepdims=True)
+    root = root / np.where(sizes > 0, sizes, 1)
+    values, vectors = np.linalg.eigh(np.matmul(root, root.swapaxes(1, 2)))
+    inverse = np.where(values > 1e-12, 1 / np.maximum(values, 1e-12), 0.0)
+    return np.asarray(np.einsum("ka,ka,ka->k", vectors[:, 0], vectors[:, 0], inverse) / np.where(sizes > 0, sizes, 1)[:, 0, 0] ** 2)

@@ -1,0 +1,76 @@
+"""Directions that a step must leave alone, or follow to a limit that is near and no further."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class Wall(NamedTuple):
+    """Of n groups of p parameters: unit vectors (n, p, m), zero where there is no wall, and how far it is along them (n, m)."""
+
+    normals: Array
+    gaps: Array
+
+    def along(self, vectors: Array) -> Array:
+        """Vectors (n, p) without their parts in the span of the walls."""
+        values, axes = jnp.linalg.eigh(jnp.einsum("npa,nqa->npq", self.normals, self.normals, precision="highest"))
+        free = (values <= float(np.sqrt(np.finfo(vectors.dtype).eps))).astype(vectors.dtype)
+        return jnp.einsum("npa,na,nqa,nq->np", axes, free, axes, vectors, precision="highest")
+
+    def rows(self, scaling: Array) -> Array:
+        """Rows (n, m, p) that hold a step with scales (n, p): sqrt(heavy) n^T."""
+        heavy = 0.1 / float(np.sqrt(np.finfo(scaling.dtype).eps))
+        sizes = heavy * jnp.einsum("npa,np->na", self.normals**2, scaling, precision="highest")
+        return jnp.sqrt(sizes)[:, :, None] * self.normals.swapaxes(1, 2)
+
+    def blocks(self, scaling: Array) -> Array:
+        """(n, p, p), of J^T J with these rows below J."""
+        rows = self.rows(scaling)
+        return jnp.einsum("nap,naq->npq", rows, rows, precision="highest")
+
+    def drawn(self, gradients: Array, scaling: Array) -> Array:
+        """Gradients (n, p) along the walls, with what closes the gaps."""
+        pull = jnp.einsum("npq,nqa,na->np", self.blocks(scaling), self.normals, self.gaps, precision="highest")
+        return self.along(gradients) - pull
+
+
+class Walls(NamedTuple):
+    """Of each component's parameters (K, p, m), and of the border's (1, s + b, m)."""
+
+    own: Wall
+    border: Wall
+
+    def along(self, vector: Array) -> Array:
+        """The part of a vector (P,) that runs along the walls."""
+        own, border = self._split(vector)
+        return jnp.concatenate([self.own.along(own).ravel(), self.border.along(border).ravel()])
+
+    def drawn(self, gradient: Array, scaling: Array) -> Array:
+        """The gradient (P,) to solve with when J^T J has the blocks for these scales."""
+        (own, border), (scales, border_scales) = self._split(gradient), self._split(scaling)
+        return jnp.concatenate([self.own.drawn(own, scales).ravel(), self.border.drawn(border, border_scales).ravel()])
+
+    def blocks(self, scaling: Array) -> tuple[Array, Array]:
+        """What to add to the blocks (K, p, p) and the corner (s + b, s + b) of J^T J, for its scales (P,)."""
+        own, border = self._split(scaling)
+        return self.own.blocks(own), self.border.blocks(border)[0]
+
+    def below(self, matrix: Array, residuals: Array, scaling: Array) -> tuple[Array, Array]:
+        """J (N, P) and r (N,) with rows for the walls below: the same as the blocks, not squared."""
+        scales, border_scales = self._split(scaling)
+        own, border = self.own.rows(scales), self.border.rows(border_scales)[0]
+        count, m, size = own.shape
+        index = np.arange(count)
+        spread = jnp.zeros((count, m, count, size), own.dtype).at[index, :, index].set(own).reshape(count * m, count * size)
+        rows = jnp.concatenate([jnp.pad(spread, [(0, 0), (0, border.shape[1])]), jnp.pad(border, [(0, 0), (count * size, 0)])])
+        pairs = ((self.own, scales), (self.border, border_scales))
+        closing = [jnp.einsum("nap,npb,nb->na", wall.rows(sizes), *wall).ravel() for wall, sizes in pairs]
+        return jnp.concatenate([matrix, rows]), jnp.concatenate([residuals, -jnp.concatenate(closing)])
+
+    def _split(self, vector: Array) -> tuple[Array, Array]:
+        count, size, _ = self.own.normals.shape
+        return vector[: count * size].reshape(count, size), vector[count * size :][None]
