@@ -58,7 +58,7 @@ class Box:
 
 def at_bound(dtype: Any) -> float:
     """How near a bound, in units of order one, a fit in that precision has ended that meets it."""
-    return 1e-7 if np.dtype(dtype) == np.float64 else 3e-5
+    return 1e-7 if np.dtype(dtype) == np.float64 else 2e-4
 
 
 def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,7 @@ def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
     if bars.shape[1]:
         vectors, sizes, _ = np.linalg.svd(basis.T @ bars)
         basis = basis @ vectors[:, int(np.count_nonzero(sizes > 1e-8 * sizes.max())) :]
+        basis[np.linalg.norm(basis, axis=1) < 1e-9 * scale] = 0.0  # rounding, of what is held
     return Reduced(basis.T @ normal @ basis, basis, bars)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._bounds import FIXABLE
+from ._box import at_bound
 
 if TYPE_CHECKING:
     from ._result import FitResult
@@ -97,22 +98,23 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
 def _at_bound(result: FitResult) -> np.ndarray:
     (bounds, fixed), surface = (result.settings.constraints.bounds, result.settings.constraints.fixed), result.surface
     free = {name: np.logical_not(np.broadcast_to(fixed.get(name, False), result.n_components)) for name in FIXABLE[:3]}
+    near = max(NEAR, at_bound(result.settings.dtype))
     found = np.zeros(result.n_components, bool)
     if bounds.amplitudes is not None:
-        found |= free["amplitudes"] & _meets(np.asarray(surface.amplitudes), bounds.amplitudes)
+        found |= free["amplitudes"] & _meets(np.asarray(surface.amplitudes), bounds.amplitudes, near)
     if bounds.centers is not None:
-        found |= free["centers"] & _meets(np.asarray(surface.centers), bounds.centers).any(axis=1)
+        found |= free["centers"] & _meets(np.asarray(surface.centers), bounds.centers, near).any(axis=1)
     if bounds.widths is not None:
-        found |= free["covariances"] & _meets(surface.principal_widths, bounds.widths).any(axis=1)
+        found |= free["covariances"] & _meets(surface.principal_widths, bounds.widths, near).any(axis=1)
     if bounds.aspect is not None:
         widths = surface.principal_widths
-        found |= free["covariances"] & (widths[:, 0] >= (1 - NEAR) * bounds.aspect * widths[:, -1])
+        found |= free["covariances"] & (widths[:, 0] >= (1 - near) * bounds.aspect * widths[:, -1])
     return found
 
 
-def _meets(values: np.ndarray, pair: tuple[Any, Any]) -> np.ndarray:
+def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray:
     low, high = (np.broadcast_to(side, values.shape) for side in pair)
-    room = NEAR * np.minimum(high - low, np.maximum(np.abs(values), 1e-300))
+    room = near * np.minimum(high - low, np.maximum(np.abs(values), 1e-300))
     return (values <= low + room) | (values >= high - room)
 
 

@@ -85,7 +85,7 @@ def facing(sides: Sides, push: Push) -> Wall:
     beside = jnp.where(pressed, scaled / jnp.maximum(jnp.linalg.norm(scaled, axis=0), np.finfo(slope.dtype).tiny), 0)
     reached = jnp.matmul(Wall(beside[None], gaps[None]).along(fall[None])[0], scaled, precision="highest")
     walls = pressed | (jnp.isfinite(scales[0]) & ~touched & (room <= STRAIGHT) & (len(slope) * gaps < reached))
-    return Wall(jnp.where(walls, units, 0), jnp.where(walls & ~touched, gaps, 0))
+    return Wall(jnp.where(walls, units, 0), jnp.where(walls, gaps, 0))
 
 
 def _pressures(units: Array, fall: Array) -> Array:
