@@ -408,6 +408,11 @@ WRONG = {
         "`bounds.widths` must leave room above `min_width`, here 0.25",
     ),
     "sides of two shapes": ({"bounds": Bounds(background=([0, 0], [1, 1, 1]))}, r"`bounds.background` must have two sides of one shape"),
+    "no background to fix": ({"fixed": "background", "background": None}, "`fixed` names a background, and background=None has none"),
+    "part of a shared shape": (
+        {"fixed": {"covariances": [True, False]}, "covariance_type": "tied"},
+        r"`fixed\['covariances'\]` must be the same for all where they share one shape",
+    ),
     "a list of lists": ({"fixed": [["amplitudes"]]}, r"`fixed` must be one of 'amplitudes'.*got \['amplitudes'\]"),
     "widths of each": ({"bounds": Bounds(widths=([1, 1], [2, 2]))}, r"`bounds.widths` must be numbers, got shape \(2,\)"),
     "centers of three": ({"bounds": Bounds(centers=([0, 0, 0], None))}, r"`bounds.centers` must be numbers or shape \(2,\)"),
