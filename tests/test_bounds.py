@@ -184,6 +184,7 @@ def test_what_a_bound_holds_has_no_error_and_the_rest_has(case):
     assert np.isfinite(background.value)
 
 
+@pytest.mark.slow
 def test_a_held_width_or_background_has_no_error():
     kind, bounds, _ = BOUNDED["widths"]
     widths = fitted(covariance_type=kind, bounds=bounds).uncertainty().principal_widths
@@ -346,6 +347,7 @@ def test_a_bound_far_away_is_not_met():
     assert not flags(result, quick=True).any()
 
 
+@pytest.mark.slow
 def test_a_file_keeps_bounds_and_what_is_fixed(tmp_path):
     bounds = Bounds(([0.1, -np.inf], [2.8, 9.0]), (None, [15, 19]), (1.0, 6.0), (0.5, None), 3.0)
     result = fitted(bounds=bounds, fixed={"centers": [True, False], "background": True})
