@@ -94,6 +94,11 @@ class Options:
         if bounds.background is not None and self.background is None:
             raise ValueError("`bounds.background` has no background to bound, since background=None: leave it out")
         fixed = checked_fixed(self.fixed, given)
+        if fixed.get("background") and self.background is None:
+            raise ValueError("`fixed` names a background, and background=None has none: leave it out")
+        shapes = np.atleast_1d(fixed.get("covariances", False))
+        if self.covariance_type == "tied" and shapes.any() != shapes.all():
+            raise ValueError(f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}")
         if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
             auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
         ):

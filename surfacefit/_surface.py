@@ -130,7 +130,8 @@ class GaussianSurface:
         towards the first (rows, "y"), hence counterclockwise in a plot with x = columns and y = rows upwards."""
         if self.n_dim != 2:
             raise ValueError(f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`")
-        xp, shapes = self._namespace, self.covariances
+        xp = self._namespace
+        shapes = xp.asarray(self.covariances, float)
         along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
         # a round component has no angle: two exact zeros make its derivatives NaN, where rounding would make them any number
         told = xp.hypot(along, across) > ROUND * (shapes[:, 0, 0] + shapes[:, 1, 1])

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Most of the suite's time is compiling; set XLA_FLAGS to nothing to test what users run, as .ci/run does.
+# Most of the suite's time is compiling; set XLA_FLAGS to nothing to test what users run, as .ci/run does for the core.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax

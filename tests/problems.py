@@ -36,7 +36,7 @@ class FunctionProblem:
     def held(self, params, gradient):
         return jnp.zeros(params.shape, bool)
 
-    def walls(self, params, gradient):
+    def walls(self, params, gradient, scaling=None):
         return None
 
     def covers(self, params):

@@ -67,6 +67,7 @@ def fixed():
 CASES = [plain, uneven, known, masked, counted, *(pytest.param(case, marks=pytest.mark.slow) for case in (prior, fixed))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", CASES)
 def test_refits_scatter_as_the_linear_errors_say(make):
     result = make()
@@ -88,6 +89,7 @@ def test_refits_of_a_robust_fit_scatter_as_the_sandwich_says():
     assert (found < 0.9 * numbers(squares.standard_errors)).all()
 
 
+@pytest.mark.slow
 def test_derived_errors_are_the_scatter_of_refits():
     """In two dimensions, of what the delta method makes of widths, angles, volumes and the surface itself."""
     points = np.stack(np.mgrid[:24, :26], axis=-1).astype(float)

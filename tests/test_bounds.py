@@ -184,6 +184,7 @@ def test_what_a_bound_holds_has_no_error_and_the_rest_has(case):
     assert np.isfinite(background.value)
 
 
+@pytest.mark.slow
 def test_a_held_width_or_background_has_no_error():
     kind, bounds, _ = BOUNDED["widths"]
     widths = fitted(covariance_type=kind, bounds=bounds).uncertainty().principal_widths
@@ -346,6 +347,7 @@ def test_a_bound_far_away_is_not_met():
     assert not flags(result, quick=True).any()
 
 
+@pytest.mark.slow
 def test_a_file_keeps_bounds_and_what_is_fixed(tmp_path):
     bounds = Bounds(([0.1, -np.inf], [2.8, 9.0]), (None, [15, 19]), (1.0, 6.0), (0.5, None), 3.0)
     result = fitted(bounds=bounds, fixed={"centers": [True, False], "background": True})
@@ -408,6 +410,11 @@ WRONG = {
         "`bounds.widths` must leave room above `min_width`, here 0.25",
     ),
     "sides of two shapes": ({"bounds": Bounds(background=([0, 0], [1, 1, 1]))}, r"`bounds.background` must have two sides of one shape"),
+    "no background to fix": ({"fixed": "background", "background": None}, "`fixed` names a background, and background=None has none"),
+    "part of a shared shape": (
+        {"fixed": {"covariances": [True, False]}, "covariance_type": "tied"},
+        r"`fixed\['covariances'\]` must be the same for all where they share one shape",
+    ),
     "a list of lists": ({"fixed": [["amplitudes"]]}, r"`fixed` must be one of 'amplitudes'.*got \['amplitudes'\]"),
     "widths of each": ({"bounds": Bounds(widths=([1, 1], [2, 2]))}, r"`bounds.widths` must be numbers, got shape \(2,\)"),
     "centers of three": ({"bounds": Bounds(centers=([0, 0, 0], None))}, r"`bounds.centers` must be numbers or shape \(2,\)"),

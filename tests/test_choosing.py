@@ -25,6 +25,7 @@ def scene(shape, count, seed=0, noise=NOISE):
     return heights + noise * heights.std() * rng.normal(size=shape), np.array(centers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "count"), [((90,), 1), ((120,), 4), ((44, 50), 1), ((44, 50), 6), pytest.param((16, 17, 18), 3, marks=pytest.mark.slow)]
 )
@@ -56,6 +57,7 @@ def test_scattered_and_masked_points():
     assert sf.fit(spoiled, background=None).n_components == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["bic", "aicc", pytest.param("held_out", marks=pytest.mark.slow)])
 def test_criteria_agree_where_the_number_is_plain(criterion):
     heights, _ = scene((44, 50), 4)
@@ -66,6 +68,7 @@ def test_criteria_agree_where_the_number_is_plain(criterion):
     assert np.isfinite(result.path.held_out).all() == (criterion == "held_out")
 
 
+@pytest.mark.slow
 def test_targets_are_met_by_the_fewest():
     heights, _ = scene((44, 50), 6)
     result = sf.fit(heights, sf.AutoComponents("r2", target=0.95), background=None)
@@ -140,6 +143,7 @@ def test_flat_and_tiny_maps(heights):
     assert result.n_components >= 1
 
 
+@pytest.mark.slow
 def test_a_path_is_drawn_and_saved(tmp_path):
     heights, _ = scene((44, 50), 3)
     result = sf.fit(heights)
@@ -171,6 +175,7 @@ def test_what_cannot_be_meant_is_refused(n_components, options, message):
         sf.fit(np.eye(12), n_components, **options)
 
 
+@pytest.mark.slow
 def test_worth_is_what_the_loss_of_a_component_costs():
     """Against fits without each of them, the faintest last; and one too many is redundant, whichever it is."""
     heights, _ = scene((44, 50), 3)

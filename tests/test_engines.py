@@ -84,6 +84,7 @@ def test_matrix_operator_is_its_matrix(rng):
         check_operator(plain, np.asarray(matrix), residuals, layout, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_points", [37, 512, 700])
 def test_chunks_change_nothing(rng, monkeypatch, n_points):
     with jax.enable_x64(True):

@@ -19,6 +19,7 @@ LIMITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LIMITS)
 @pytest.mark.parametrize("method", ["hessian", "sandwich"])
 def test_errors_at_a_limit_are_those_of_a_fit_with_the_shapes_fixed(case, method):
@@ -33,6 +34,7 @@ def test_errors_at_a_limit_are_those_of_a_fit_with_the_shapes_fixed(case, method
         assert (ratio > 0.99).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LIMITS)
 def test_a_root_at_a_limit_has_orthonormal_columns_in_the_data(case):
     result = fitted(bounds=LIMITS[case])
@@ -43,8 +45,8 @@ def test_a_root_at_a_limit_has_orthonormal_columns_in_the_data(case):
     np.testing.assert_allclose(root.T @ normal @ root, np.eye(root.shape[1]), atol=1e-7)
 
 
-@pytest.mark.parametrize("case", ["widths", "aspect"])
-@pytest.mark.parametrize("kind", ["full", "tied"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "kind"), [("aspect", "full"), ("widths", "tied")])
 def test_single_precision_ends_near_enough_to_a_limit_to_be_held_there(case, kind):
     errors = [fitted(covariance_type=kind, bounds=LIMITS[case], dtype=dtype).uncertainty() for dtype in ("float32", "float64")]
     for name in ("amplitudes", "principal_widths"):
@@ -102,6 +104,7 @@ def offset_model(parameters, points):
     return parameters[0] * 1e-9 + parameters[1] * points[..., 0]
 
 
+@pytest.mark.slow
 def test_parameters_of_a_background_may_have_any_size():
     x = np.linspace(-3, 3, 90)
     heights = np.exp(-0.5 * x**2) + 0.3 + 0.1 * x + 0.01 * np.random.default_rng(0).normal(size=90)
@@ -163,6 +166,7 @@ def test_functions_may_use_the_names_of_a_surface():
     np.testing.assert_allclose(errors.of(lambda surface: surface.fwhm), errors.fwhm, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_refits_to_drawn_residuals_scatter_as_much_as_the_noise():
     """Residuals of few points are smaller than the noise, which the refits are to have."""
     x = np.linspace(-3, 3, 16)

@@ -248,6 +248,7 @@ def fitted(name, **options):
 TILED = sf.Tiled(cutoff=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["poisson", *map(slow, ("linear", *ROBUST))])
 def test_engines_and_solvers_end_at_the_same_cost(name):
     runs = ((TO_THE_END, "dense"), (TO_THE_END, TILED), (sf.Adam(max_steps=1500, learning_rate=0.02), TILED))
@@ -277,6 +278,7 @@ def normal_and_gradient(problem, params):
     return jacobian.restored(normal).as_matrix(), gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [slow("dense"), TILED])
 def test_the_cost_of_a_fit_is_that_of_its_surface(engine):
     """In the units of a fit no counts are zero but for a rounding error, which must not matter, nor how XLA rounds."""

@@ -16,10 +16,10 @@ def noisy(signs=(1, 1, 1)):
     return (truth(points) + 0.02 * np.random.default_rng(3).normal(size=len(points))).reshape(40, 52)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("amplitudes", "signs", "options"),
     [
-        pytest.param("positive", (1, 1, 1), {}, marks=pytest.mark.slow),
         ("positive", (1, 1, 1), {"covariance_type": "diag", "background": None}),
         pytest.param("positive", (1, 1, 1), {"covariance_type": "tied", "engine": "tiled"}, marks=pytest.mark.slow),
         pytest.param("signed", (1, -1, 1), {}, marks=pytest.mark.slow),
@@ -40,6 +40,7 @@ def test_too_many_components_are_merged(amplitudes, signs, options):
     assert few.steps > many.steps
 
 
+@pytest.mark.slow
 def test_a_fit_without_redundant_components_is_left_alone():
     result = sf.fit(noisy(), 3)
     assert result.merged() is result
@@ -72,6 +73,7 @@ def test_opposite_signs_are_not_merged_but_left_out():
     np.testing.assert_array_equal(left.covariances, [np.eye(2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
 def test_components_at_the_narrowest_width_are_named(covariance_type):
     """A single high pixel is narrower than `min_width` allows; a wide bump is not."""

@@ -88,6 +88,7 @@ def operators(problem, params, vector):
     return residuals, jacobian.as_matrix(), products, normal.as_matrix(), normal.diagonal(), jacobian.block_diagonal()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_dim", "kind", "engine", "said"), OPERATORS)
 def test_operators_agree_with_differences(n_dim, kind, engine, said):
     with precision(np.dtype(np.float64)):
@@ -116,6 +117,7 @@ OPTIMA = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "method"), OPTIMA)
 def test_the_optimum_is_that_of_scipy(engine, method):
     """Two components of which the data say little, in plain NumPy and by BFGS."""
@@ -142,6 +144,7 @@ def test_the_optimum_is_that_of_scipy(engine, method):
     assert np.abs(np.sort(plain.amplitudes) - np.sort(surface.amplitudes)).max() > 0.02
 
 
+@pytest.mark.slow
 def test_a_spike_does_not_take_a_component_with_it():
     heights = np.zeros((30, 30))
     heights[15, 15] = 1.0
@@ -152,6 +155,7 @@ def test_a_spike_does_not_take_a_component_with_it():
     np.testing.assert_allclose(kept.surface.principal_widths, np.sqrt(70 / 7), rtol=0.3)
 
 
+@pytest.mark.slow
 def test_cost_penalty_and_errors_of_a_result(tmp_path):
     rng = np.random.default_rng(2)
     y, x = np.mgrid[:30, :40]

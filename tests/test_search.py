@@ -52,6 +52,7 @@ def test_growth_finds_all_bumps(shape, count, as_points):
     assert result.rmse < 0.022
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["dense", "tiled"])
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
 def test_growth_serves_every_covariance_type_and_engine(engine, covariance_type):
@@ -92,6 +93,7 @@ def rough():
     return heights - heights.min()
 
 
+@pytest.mark.slow
 def test_search_is_never_worse_than_its_start_and_often_better(rough):
     start = sf.fit(rough, 9, background=None, init="grid")
     sf.fit(rough, 9, background=None, init=start.surface, search=0.5)  # compiles
@@ -101,6 +103,7 @@ def test_search_is_never_worse_than_its_start_and_often_better(rough):
     assert searched.rmse < 1.005 * sf.fit(rough, 9, background=None, init=start.surface).rmse  # not only the start's own descent
 
 
+@pytest.mark.slow
 def test_auto_beats_the_plain_starts_and_growth_alone(rough):
     best = min(sf.fit(rough, 9, background=None, init=name).cost for name in ("grid", "peaks", "random"))
     grown = sf.fit(rough, 9, background=None, init="growth").cost
@@ -117,6 +120,7 @@ def test_search_on_a_sample_helps_on_all_points():
     assert searched.rmse < 0.9 * start.rmse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
 @pytest.mark.parametrize("background", [None, "constant"])
 def test_what_a_move_promises_comes_true(rough, covariance_type, background):
@@ -145,6 +149,7 @@ def test_steps_and_times_never_go_back(rough):
     assert result.steps >= seen[-1].steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_search_that_is_stopped_keeps_what_it_has_found(rough, sampled, monkeypatch):
     """An interrupt in the middle of a climb: whatever the trials before it have won is there."""
@@ -178,11 +183,13 @@ def test_a_callback_may_end_a_search(rough):
     assert result.timings.total < 30
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_surface(rough):
     one, two = (sf.fit(rough, 5, background=None, seed=4).surface for _ in range(2))
     np.testing.assert_array_equal(one.centers, two.centers)
 
 
+@pytest.mark.slow
 def test_limits_hold_during_growth_and_search(rough):
     sf.fit(rough, 12, background=None, max_time=20)  # compiles
     begun = time.perf_counter()
@@ -220,6 +227,7 @@ def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
     np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_flat_and_tiny_maps_grow_nothing_wrong():
     assert np.isfinite(sf.fit(np.zeros((12, 12)), 3, background=None).rmse)
     assert np.isfinite(sf.fit(np.full((12, 12), -2.0), 2, background=None).rmse)

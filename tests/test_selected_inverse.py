@@ -196,9 +196,11 @@ def twins():
 
 
 CASES = [
-    full, diag_and_sigma, tied_over_a_plane, prior_and_hole, scattered, fixed, at_a_bound, near_a_bound, twins,
-    *(pytest.param(case, marks=pytest.mark.slow) for case in (spherical, robust, curve, volume, tied_with_a_prior)),
-    at_a_wall,
+    full, diag_and_sigma, tied_over_a_plane, prior_and_hole, at_a_bound,
+    *(
+        pytest.param(case, marks=pytest.mark.slow)
+        for case in (spherical, robust, curve, volume, tied_with_a_prior, scattered, fixed, near_a_bound, twins, at_a_wall)
+    ),
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ def amplitudes_at(result):
     return {x: float(surface.amplitudes[np.argmin(np.abs(surface.centers[:, -1] - x))]) for x in TRUTH}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance_type", ["full", "tied"])
 def test_derivatives_hold_for_negative_amplitudes(rng, covariance_type):
     with jax.enable_x64(True):
@@ -50,6 +51,7 @@ def test_engines_agree_on_signs(engine, dtype):
     assert amplitudes_at(result) == pytest.approx(TRUTH, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_positive_amplitudes_cannot_reach_a_pit():
     result = sf.fit(PEAK + PIT, 2, background=None)
     assert (result.surface.amplitudes >= 0).all()
@@ -84,6 +86,7 @@ def test_wrong_options_are_refused():
         sf.fit(PEAK, 1, init=pit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_narrow_pits_are_felt_in_every_tile_that_they_reach(dtype):
     """Beside wide low bumps, pits so narrow that each lies in few tiles: left out of one, their misfit would be of their height."""

@@ -153,6 +153,7 @@ def test_ill_conditioned_normal_equations_go_on_by_qr():
     assert float(went_on.cost) < 1e-12
 
 
+@pytest.mark.slow
 def test_sixteen_maps_at_once_are_sixteen_fits(rng):
     axis = np.linspace(-1, 1, 15)
     points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -62,6 +62,7 @@ def test_peaks_of_a_tilted_ellipse_point_its_way():
     assert np.degrees(found.orientation[0]) == pytest.approx(45, abs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_points", [False, True])
 def test_em_is_nearer_to_overlapping_components_than_the_peaks_it_starts_from(as_points):
     axes = [np.linspace(-1, 1, 61), np.linspace(-1, 1, 81)]

@@ -121,6 +121,7 @@ def test_effective_parameters_are_the_trace_of_what_the_data_say(case):
     np.testing.assert_allclose(found.aic, 2 * (found.effective_parameters - found.log_likelihood))
 
 
+@pytest.mark.slow
 def test_information_criteria_differ_as_those_of_the_path_do():
     pair = sf.GaussianSurface([2.0, 1.0], [[1.0], [7.0]], [[[2.0]], [[1.0]]], 0.5)
     heights = pair(X) + 0.05 * np.random.default_rng(0).normal(size=80)

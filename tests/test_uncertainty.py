@@ -302,6 +302,7 @@ WALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [0.0, 1e-9])
 @pytest.mark.parametrize("case", WALLS)
 def test_a_width_that_a_bound_holds_has_no_error(case, off):
