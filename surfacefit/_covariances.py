@@ -52,11 +52,10 @@ class Root:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """A normal matrix (r, r) in the ``basis`` (P, r) of what may move, scaled to order one; ``held`` (P, q) is what may not."""
+    """A normal matrix (r, r) in the ``basis`` (P, r) of what may move, scaled to order one."""
 
     matrix: np.ndarray
     basis: np.ndarray
-    held: np.ndarray
 
 
 def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
@@ -69,23 +68,24 @@ def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
         vectors, sizes, _ = np.linalg.svd(basis.T @ bars)
         basis = basis @ vectors[:, int(np.count_nonzero(sizes > 1e-8 * sizes.max())) :]
         basis[np.linalg.norm(basis, axis=1) < 1e-9 * scale] = 0.0  # rounding, of what is held
-    return Reduced(basis.T @ normal @ basis, basis, bars)
+    return Reduced(basis.T @ normal @ basis, basis)
 
 
-def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Root:
+def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray, unknown: np.ndarray) -> Root:
     """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors ``bars`` (P, q).
 
-    Its rows are scaled to a unit diagonal; what is then below rounding counts as not determined.
+    Changes ``unknown`` (P, m) are what these keep the data from telling. Its rows are scaled to a unit diagonal; what is then below
+    rounding counts as not determined.
     """
     inner = reduced(normal, bars, used)
     factor = _factor(inner.matrix)
     if factor is not None:
-        return Root(inner.basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True).T, inner.held)
+        return Root(inner.basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True).T, unknown)
     values, vectors = np.linalg.eigh((inner.matrix + inner.matrix.T) / 2)
     known = values > len(values) * np.finfo(float).eps * max(values.max(initial=0.0), 1.0)
     lost = inner.basis @ vectors[:, ~known]
     lost = lost / np.maximum(np.linalg.norm(lost, axis=0), 1e-300)
-    return Root(inner.basis @ vectors[:, known] / np.sqrt(values[known]), np.concatenate([inner.held, lost], axis=1))
+    return Root(inner.basis @ vectors[:, known] / np.sqrt(values[known]), np.concatenate([unknown, lost], axis=1))
 
 
 def _factor(scaled: np.ndarray) -> np.ndarray | None:
@@ -122,6 +122,12 @@ class WholeCovariance:
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         """In the structure of the function's answer."""
+        try:
+            return self._of(function)
+        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+            raise TypeError("`function` must be written with jax.numpy instead of numpy, so that JAX can take its derivatives") from error
+
+    def _of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         with precision(np.dtype(np.float64)):
             errors = self.root.errors(self._slopes(function)) * np.sqrt(self.unit)
             example = jax.eval_shape(

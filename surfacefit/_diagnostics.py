@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ._data import SurfaceData
-from ._noise import Grid
+from ._noise import Grid, outlying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 MOST_LAGS = 40
 NEIGHBOURS = 8
-OUTLIER = 5.0
 LEAST_RATE = 1e-6  # of the mean count
-SCALED_MAD = 1.4826
 CHANCE = 1.96  # standard deviations that hold 95 % of what chance makes
 
 
@@ -59,8 +57,7 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
     residuals = weighted_residuals(result)
     lags, correlation, chance = _of_grid(data.used, residuals) if data.axes is not None else _of_points(data, residuals)
     runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
-    spread = SCALED_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
-    outliers = int(np.count_nonzero(np.abs(residuals - np.median(residuals)) > OUTLIER * spread)) if spread > 0 else 0
+    outliers = int(np.count_nonzero(outlying(residuals)))
     return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers)
 
 

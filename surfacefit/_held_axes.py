@@ -14,17 +14,34 @@ WALL = 1e-8
 
 
 class HeldAxes(NamedTuple):
-    """Axes (K, p, p) of the components' parameters and (n, n) of the border's, in columns; which (P,) are ``held``."""
+    """Axes (K, p, p) of the components' parameters and (n, n) of the border's, in columns; which (P,) are ``held``, of these
+    ``boxed`` one by one; and, of the shapes at a limit, changes (K, p, m) and (n, m) that nothing is known of.
+    """
 
     own: np.ndarray
     border: np.ndarray
     held: np.ndarray
+    boxed: np.ndarray
     n_shared: int
+    unknown: np.ndarray
+    border_unknown: np.ndarray
 
     @property
     def shared(self) -> np.ndarray:
         """Of the shape that components share (s, s)."""
         return self.border[: self.n_shared, : self.n_shared]
+
+    def changes(self, count: int) -> np.ndarray:
+        """What nothing is known of, of components with the shape that they share (count, p + s, m)."""
+        own, shared = self.unknown[:count], self.border_unknown[: self.n_shared]
+        rows = [(0, 0), (0, self.n_shared), (0, 0)]
+        return np.concatenate(
+            [
+                np.pad(own, rows),
+                np.broadcast_to(np.pad(shared, [(own.shape[1], 0), (0, 0)]), (count, own.shape[1] + self.n_shared, shared.shape[1])),
+            ],
+            axis=2,
+        )
 
     def together(self, count: int) -> np.ndarray:
         """Axes (count, p + s, p + s) of components with the shape that they share."""
@@ -41,18 +58,23 @@ def held_axes(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near
     held = np.zeros(params.size, bool)
     if problem.box is not None:
         held |= np.asarray(problem.box.held(parts, params, slopes, near))
-    own, border = np.tile(np.eye(size), (count, 1, 1)), np.eye(params.size - count * size)
+    own, border, boxed = np.tile(np.eye(size), (count, 1, 1)), np.eye(params.size - count * size), held.copy()
+    unknown, border_unknown = np.zeros((count, size, 0)), np.zeros((len(border), 0))
     if problem.width_limits is not None:
+        changes = np.asarray(problem.width_limits.unknown(parts, params, slopes, near))
+        changes = changes / np.maximum(np.linalg.norm(changes, axis=1, keepdims=True), 1e-300)
         walls = problem.width_limits.walls(parts, params, slopes, near=near)
         some: np.ndarray
         if parts.covariance.shared:
             (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(np.asarray(walls.border.normals)[:, : parts.n_shared])
             held[count * size : count * size + parts.n_shared] |= some
+            border_unknown = np.pad(changes[0], [(0, len(border) - parts.n_shared), (0, 0)])
         else:
             first = size - parts.shape_size
             own[:, first:, first:], some = _axes(np.asarray(walls.own.normals)[:, first:])
             held[: count * size].reshape(count, size)[:, first:] |= some
-    return HeldAxes(own, border, held, parts.n_shared)
+            unknown = np.pad(changes, [(0, 0), (first, 0), (0, 0)])
+    return HeldAxes(own, border, held, boxed, parts.n_shared, unknown, border_unknown)
 
 
 def _axes(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

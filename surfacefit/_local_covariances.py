@@ -61,12 +61,13 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     unmet = np.logical_not(elements.met())[blocks[:, :1]]
     endless = (np.einsum("kmm->km", found) > ENDLESS) | (unmet & (scale[blocks] > 0))
     gone, gone_there = lost[blocks] | endless, lost[corner] | (np.diag(square) > ENDLESS)
-    unit = misfit / prepared.cost_unit
+    walled, unit = (axes.held & ~axes.boxed)[used][blocks], misfit / prepared.cost_unit
     size = np.einsum("km,kn->kmn", scale[blocks], scale[blocks])
     there = np.outer(scale[corner], scale[corner])
     back = axes.together(count)
     found = unit * np.matmul(back, np.matmul(size * found, back.swapaxes(1, 2)))
-    return ComponentErrors(prepared, params, found, back * gone[:, None], unit * there * square, np.diag(gone_there * 1.0))
+    lost = np.concatenate([back * (gone & ~walled)[:, None], axes.changes(count)], axis=2)
+    return ComponentErrors(prepared, params, found, lost, unit * there * square, np.diag(gone_there * 1.0))
 
 
 def _along(axes: HeldAxes, pieces: Pieces) -> Pieces:

@@ -16,6 +16,19 @@ from scipy import fft
 
 PROBES = 32
 ROUNDS = 6
+OUTLIER = 5.0
+SCALED_MAD = 1.4826
+
+
+def robust_deviation(residuals: np.ndarray) -> float:
+    """1.4826 times the median of |r - median|: the standard deviation of Gaussian noise, whatever else is among it."""
+    return SCALED_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
+
+
+def outlying(residuals: np.ndarray) -> np.ndarray:
+    """Which residuals (N,) are farther than five robust standard deviations from their median."""
+    spread = robust_deviation(residuals)
+    return np.asarray((np.abs(residuals - np.median(residuals)) > OUTLIER * spread) & (spread > 0))
 
 
 @dataclass(frozen=True, eq=False)

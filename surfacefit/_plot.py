@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._flags import flags
+from ._losses import ROBUST
+from ._noise import outlying
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +36,8 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
 
     A grid counted 0, 1, 2, ... along each axis is drawn as an image is, rows downwards; with other coordinates, and
     for scattered points, the first axis points upwards. Data and model share a scale, that of the heights used; the
-    residual's ends at the 99.5 % quantile of its size. Places not used are gray in data and residual.
+    residual's ends at the 99.5 % quantile of its size; for a robust loss without the outliers. Places not used are
+    gray in data and residual.
     """
     n_dim, scattered = result.data.n_dim, result.data.axes is None
     if n_dim > 3:
@@ -257,6 +260,9 @@ def _looks(result: FitResult) -> list[Look]:
     from matplotlib.colors import Normalize
 
     heights, residuals = result.data.used_heights.astype(float), result.residuals[result.data.used]
+    if result.settings.loss in ROBUST:  # colours are for what the fit is about
+        inliers = ~outlying(residuals * result.data.weights)
+        heights, residuals = heights[inliers], residuals[inliers]
     low, high = heights.min(), heights.max()
     pad = 0.0 if high > low else 0.5 * abs(low) or 0.5
     limit = np.quantile(abs(residuals), 0.995) or abs(residuals).max() or 1.0

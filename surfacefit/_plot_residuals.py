@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
+from ._noise import robust_deviation
 from ._plot import empty_figure
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ def plot_residuals(found: ResidualDiagnostics) -> Figure:
     figure = empty_figure()
     figure.set_size_inches(12, 3.6)
     left, middle, right = figure.subplots(1, 3)
-    residuals = found.residuals / (float(np.std(found.residuals)) or 1.0)
+    residuals = found.residuals / (robust_deviation(found.residuals) or float(np.std(found.residuals)) or 1.0)
     grid = np.linspace(-WIDE, WIDE, 201)
     left.hist(np.clip(residuals, -WIDE, WIDE), bins=61, range=(-WIDE, WIDE), density=True, color="0.7")
     left.plot(grid, norm.pdf(grid), "C0", label="Gaussian")
-    left.set(xlabel="residual / its standard deviation", ylabel="density", title=f"{found.outliers} outliers")
+    left.set(xlabel="residual / its robust standard deviation", ylabel="density", title=f"{found.outliers} outliers")
     left.legend(frameon=False)
     ranks = np.unique(np.linspace(0, len(residuals) - 1, min(MOST_DRAWN, len(residuals))).astype(int))
     some, expected = np.sort(residuals)[ranks], norm.ppf((ranks + 0.5) / len(residuals))

@@ -9,6 +9,7 @@ import scipy.linalg
 
 from ._box import at_bound
 from ._covariances import Reduced, reduced
+from ._held_axes import held_axes
 from ._prepare import fixed_parameters, precision, used_parameters
 from ._uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
 from ._usefulness import RIDGE
@@ -28,7 +29,7 @@ def worth(result: FitResult) -> np.ndarray:
         prepared, params = linearized_at(result)
         problem = prepared.fixing(params)
         normal, gradient, _ = (np.asarray(a) for a in normal_matrices(problem, params))
-        bars = barred(problem, params, gradient, at_bound(result.settings.dtype))
+        bars = barred(held_axes(problem, params, gradient, at_bound(result.settings.dtype)))
         parts, count = problem.parameterization, result.n_components
         index = np.arange(count)[:, None] * parts.block_size + np.arange(parts.block_size)
         ours = bars[index[:, 0]].any(axis=0)

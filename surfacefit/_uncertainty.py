@@ -30,7 +30,7 @@ from ._compile import quick_jit
 from ._component_errors import ComponentErrors
 from ._covariances import Root, WholeCovariance, inverse_root
 from ._engines import Dense, EngineChoice
-from ._held_axes import held_axes
+from ._held_axes import HeldAxes, held_axes
 from ._local_covariances import local_errors
 from ._noise import Grid, correlated_noise
 from ._prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
@@ -175,9 +175,9 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         prepared, params = linearized_at(result)
         problem = prepared.fixing(params)
         normal, gradient, square = (np.asarray(a) for a in normal_matrices(problem, params))
-        bars = barred(problem, params, gradient, at_bound(result.settings.dtype))
+        axes = held_axes(problem, params, gradient, at_bound(result.settings.dtype))
         used, unit, reach = used_parameters(prepared), misfit(result) / prepared.cost_unit, 0.0
-        inverse = inverse_root(normal, bars, used)
+        inverse = inverse_root(normal, barred(axes), used, _unknown(axes))
         if not np.isfinite(unit):  # as many parameters as points: nothing is known of the noise
             inverse, unit = Root(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
         if method == "sandwich":
@@ -222,16 +222,26 @@ def misfit(result: FitResult) -> float:
     return 2 * result.cost / free if free > 0 else float("inf")
 
 
-def barred(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near: float) -> np.ndarray:
+def barred(axes: HeldAxes) -> np.ndarray:
     """Orthonormal vectors (P, q) along which limits hold the parameters."""
-    axes = held_axes(problem, params, gradient, near)
     count, size, _ = axes.own.shape
     end, (rows, columns) = count * size, np.nonzero(axes.held[: count * size].reshape(count, size))
-    own, border = np.zeros((params.size, len(rows))), np.zeros((params.size, params.size - end))
+    own, border = np.zeros((len(axes.held), len(rows))), np.zeros((len(axes.held), len(axes.held) - end))
     index = rows * size + np.arange(size)[:, None]
     own[index, np.arange(len(rows))] = axes.own[rows, :, columns].T
     border[end:] = axes.border
     return np.concatenate([own, border[:, axes.held[end:]]], axis=1)
+
+
+def _unknown(axes: HeldAxes) -> np.ndarray:
+    """Changes (P, q) that limits keep the data from telling."""
+    count, size, m = axes.unknown.shape
+    own, border = np.zeros((len(axes.held), count * m)), np.zeros((len(axes.held), axes.border_unknown.shape[1]))
+    index = np.arange(count * size).reshape(count, size, 1)
+    own[index, np.arange(count * m).reshape(count, 1, m)] = axes.unknown
+    border[count * size :] = axes.border_unknown
+    together = np.concatenate([np.eye(len(axes.held))[:, axes.boxed], own, border], axis=1)
+    return together[:, np.linalg.norm(together, axis=0) > 0.5]
 
 
 def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.ndarray:

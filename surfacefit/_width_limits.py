@@ -23,7 +23,7 @@ from ._bounds import Bounds
 from ._parameters import Parameterization
 from ._scaling import Scaling
 from ._walls import Wall, Walls
-from ._width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, with_angles
+from ._width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, unknown, with_angles
 
 NEAR = 1e3  # units of rounding
 
@@ -68,13 +68,25 @@ class WidthLimits:
         covariance = jnp.matmul(root, root.T, precision="highest")
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
+    def unknown(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
+        """Changes of each shape (K, s, m), or (1, s, m) of a shared one, of which a limit that is met keeps the data from telling."""
+
+        def one(shape: Array, slope: Array) -> Array:
+            strain, sides, push = self._met(parts, shape, Push(slope, jnp.full_like(shape, jnp.inf), near))
+            return unknown(facing(sides, push), sides.holds, strain)
+
+        return jax.vmap(one)(parts.shapes(params), parts.shapes(gradient))
+
     def _walls(self, parts: Parameterization, shape: Array, push: Push) -> Wall:
         """Unit vectors (s, m) with their gaps (m,)."""
+        strain, sides, push = self._met(parts, shape, push)
+        return with_angles(facing(sides, push), sides.holds, strain)
+
+    def _met(self, parts: Parameterization, shape: Array, push: Push) -> tuple[Strain, Sides, Push]:
         factor, turn = self.scales[:, None] * parts.covariance.cholesky(shape, parts.floor), self.scales[:, None, None]
         slopes = turn * jax.jacfwd(lambda shape: parts.covariance.cholesky(shape, parts.floor))(shape)
         strain = strained(factor, slopes, push, jnp.minimum(STRAIGHT, (self.aspect - 1) / 4))
-        sides = self._sides(strain)
-        return with_angles(facing(sides, push), sides.holds, strain)
+        return strain, self._sides(strain), push
 
     def _sides(self, strain: Strain) -> Sides:
         widths, slopes = jnp.diag(strain.values), jnp.diagonal(strain.slopes)

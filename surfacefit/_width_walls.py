@@ -32,11 +32,14 @@ class Sides(NamedTuple):
 
 
 class Strain(NamedTuple):
-    """Widths as a symmetric matrix (d, d), with its slopes (d, d, s); and which of them count as equal (d, d)."""
+    """Widths as a symmetric matrix (d, d), with its slopes (d, d, s); which of them count as equal (d, d); and the changes of shape
+    (d, d, s) that change one width alone, or one angle.
+    """
 
     values: Array
     slopes: Array
     alike: Array
+    alone: Array
 
 
 def strained(factor: Array, slopes: Array, push: Push, most: Array) -> Strain:
@@ -59,17 +62,33 @@ def strained(factor: Array, slopes: Array, push: Push, most: Array) -> Strain:
     pulls = jnp.where(alike, jnp.zeros_like(factor).at[rows, columns].set(pull).at[columns, rows].set(pull), 0)
     turn = jnp.linalg.eigh(pulls + jnp.diag(8.0 * len(widths) * group))[1]
     slopes = jnp.einsum("na,mb,nms->abs", turn, turn, moved, precision="highest")
-    return Strain(jnp.matmul(turn.T * widths, turn, precision="highest"), (slopes + slopes.swapaxes(0, 1)) / 2, alike)
+    changes = jnp.linalg.inv((relative + relative.swapaxes(0, 1))[rows, columns]).T
+    each = jnp.zeros_like(moved).at[rows, columns].set(changes).at[columns, rows].set(changes)
+    alone = jnp.einsum("na,mb,nms->abs", turn, turn, each, precision="highest")
+    return Strain(jnp.matmul(turn.T * widths, turn, precision="highest"), (slopes + slopes.swapaxes(0, 1)) / 2, alike, alone)
 
 
 def with_angles(wall: Wall, holds: np.ndarray, strain: Strain) -> Wall:
     """With walls for the angles between equal widths of which one is held: to turn would make one of them pass its limit."""
     rows, columns = np.tril_indices(len(strain.values), -1)
-    held = jnp.any(jnp.any(wall.normals != 0, axis=0)[:, None] & holds, axis=0)
+    held = _held(wall, holds)
     angles = jnp.where((strain.alike & (held | held[:, None]))[rows, columns], strain.slopes[rows, columns].T, 0)
     size = jnp.linalg.norm(angles, axis=0)
     size, gaps = jnp.where(size > 0, size, 1), jnp.where(size > 0, -strain.values[rows, columns], 0)
     return Wall(jnp.concatenate([wall.normals, angles / size], axis=1), jnp.append(wall.gaps, gaps / size))
+
+
+def unknown(wall: Wall, holds: np.ndarray, strain: Strain) -> Array:
+    """Changes of shape (s, d (d + 1) / 2) that limits keep anybody from knowing: of each width that one holds, and of angles with it."""
+    rows, columns = np.tril_indices(len(strain.values))
+    held = _held(wall, holds)
+    some = jnp.where(rows == columns, held[rows], (strain.alike & (held | held[:, None]))[rows, columns])
+    return jnp.where(some, strain.alone[rows, columns].T, 0)
+
+
+def _held(wall: Wall, holds: np.ndarray) -> Array:
+    """Which widths (d,) stand at a wall."""
+    return jnp.any(jnp.any(wall.normals[:, : len(holds)] != 0, axis=0)[:, None] & holds, axis=0)
 
 
 def facing(sides: Sides, push: Push) -> Wall:

@@ -208,3 +208,28 @@ def test_a_vanishing_f_scale_is_refused():
 def test_wrong_settings_of_the_solver_are_refused(wrong, message):
     with pytest.raises((TypeError, ValueError), match=message):
         fitted(solver=sf.LevenbergMarquardt(**wrong))
+
+
+def test_at_a_limit_of_widths_other_widths_and_the_angle_keep_their_errors():
+    at_width, at_ratio = (fitted(bounds=bounds).uncertainty() for bounds in (Bounds(widths=(None, 2.2)), Bounds(aspect=1.4)))
+    np.testing.assert_array_equal(np.isinf(at_width.principal_widths), [[True, False], [True, False]])
+    np.testing.assert_array_equal(np.isinf(at_ratio.principal_widths), np.ones((2, 2), bool))
+    for errors in (at_width, at_ratio):
+        assert np.isfinite(errors.orientation).all()
+        assert (errors.orientation < 0.1).all()
+        assert np.isfinite(errors.amplitudes).all()
+        assert np.isinf(errors.volumes).all()
+
+
+def test_a_function_in_numpy_is_refused():
+    with pytest.raises(TypeError, match=r"`function` must be written with jax.numpy"):
+        fitted().uncertainty().of(lambda surface: np.log(surface.amplitudes))
+
+
+def test_outliers_do_not_set_the_colours_of_a_robust_fit():
+    heights = np.array(HEIGHTS)
+    heights[3, 3] = 1e6
+    panels = sf.fit(heights, 2, init=START, loss="cauchy", f_scale=0.1).plot().axes
+    low, high = panels[0].collections[0].get_clim() if panels[0].collections else panels[0].images[0].get_clim()
+    assert low == pytest.approx(HEIGHTS.min())
+    assert high < 5

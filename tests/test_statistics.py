@@ -17,6 +17,7 @@ import surfacefit as sf
 from surfacefit._bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data import grid_data, point_data
 from surfacefit._flags import flags
+from surfacefit._noise import robust_deviation
 
 TRUTH = surface_of(np.array(LINE), 1, 1)
 UNEVEN = np.random.default_rng(0).uniform(0.05, 0.15, 80)
@@ -295,7 +296,7 @@ def test_diagnostics_are_drawn_in_three_panels(scene):
     assert histogram.get_title() == "0 outliers"
     np.testing.assert_allclose(sum(bar.get_height() * bar.get_width() for bar in histogram.patches), 1)
     drawn, line = quantiles.lines
-    np.testing.assert_allclose(drawn.get_ydata(), np.sort(found.residuals) / found.residuals.std())
+    np.testing.assert_allclose(drawn.get_ydata(), np.sort(found.residuals) / robust_deviation(found.residuals))
     np.testing.assert_allclose(drawn.get_xdata(), norm.ppf((np.arange(len(found.residuals)) + 0.5) / len(found.residuals)))
     np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
     np.testing.assert_array_equal(correlation.lines[0].get_data(), [found.lags, found.autocorrelation])
