@@ -9,7 +9,8 @@ derivatives W), the covariance of the parameters is
 - "correlated": N^+ (J^T R J) N^+ with the noise's covariance R as the residuals show it, see `_noise`.
 
 A number y(p) has the variance y' C y'^T (delta method). Directions that the data do not determine, the null space of N, and those that a
-bound holds are left out of the inverse, and every number that they move has an infinite error; what is fixed has none.
+limit holds are left out of the inverse, and every number that they move has an infinite error; what is fixed has none. A limit of widths
+keeps the widths that meet it from being known, not the other ones, nor the angle between unlike ones.
 """
 
 from __future__ import annotations

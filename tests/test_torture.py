@@ -199,7 +199,7 @@ def configurations(count):
 
 
 EXAMPLES = int(os.environ.get("SURFACEFIT_EXAMPLES", "40"))
-CONFIGURATIONS = configurations(8 if EXAMPLES < 1000 else 40)
+CONFIGURATIONS = configurations(8 if EXAMPLES < 1000 else 16)
 
 
 @st.composite
