@@ -124,10 +124,17 @@ class Prepared:
             parts = components(self.problem.parameterization, params)
         *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
-        internal = GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2), model)
+        internal = GaussianSurface(amplitudes, centers, _definite(factors @ factors.swapaxes(1, 2)), model)
         physical = self.scaling.surface_to_physical(internal)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
+
+
+def _definite(covariances: np.ndarray) -> np.ndarray:
+    """Covariances (K, d, d) with eigenvalues above rounding: a component that runs away may be 1e8 times as long as it is wide."""
+    values = np.linalg.eigvalsh(covariances)
+    least = 8 * values.shape[1] * np.finfo(float).eps * values[:, -1]
+    return np.asarray(covariances + np.maximum(least - values[:, 0], 0)[:, None, None] * np.eye(values.shape[1]))
 
 
 components = quick_jit(Parameterization.components)

@@ -166,6 +166,12 @@ def test_far_too_many_components(init):
     assert result.rmse <= NOISY.std()
 
 
+def test_a_runaway_component_stays_positive_definite():
+    """Found by the search over random maps: one component met all of a constant map, and the other went to infinity."""
+    options = {"background": None, "amplitudes": "signed", "loss": "poisson", "init": "peaks", "seed": 0, "dtype": "float64"}
+    sound(sf.fit(np.full((3, 4, 5), 2.0), 2, solver=sf.LevenbergMarquardt(max_steps=30), **options))
+
+
 def sound(result):
     """Finite numbers in the units of the user, a status that is one, errors that are numbers or infinite."""
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.surface))
