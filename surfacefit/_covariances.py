@@ -22,6 +22,7 @@ from ._scaling import Scaling
 from ._surface import GaussianSurface
 
 PIVOT = 1e-12
+LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
 POINTS = 4096
 
 
@@ -61,7 +62,7 @@ class Reduced:
 def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
     """Of a normal matrix (P, P) of ``used`` parameters (P,), without unit vectors ``bars`` (P, q)."""
     diagonal = np.diag(normal)
-    least = np.finfo(float).eps ** 2 * max(float(diagonal[used].max(initial=0.0)), 1e-280)
+    least = max(np.finfo(float).eps ** 2 * float(diagonal[used].max(initial=0.0)), LEAST)
     scale = np.where(used, 1 / np.sqrt(np.where(diagonal > least, diagonal, 1.0)), 0.0)
     basis = np.diag(scale)[:, used]
     if bars.shape[1]:

@@ -31,6 +31,9 @@ from ._covariance import CovarianceType
 from ._surface import GaussianSurface, inverse_lower
 
 
+FARTHEST = 1e8
+
+
 class Components(NamedTuple):
     """Physical arrays of K components: amplitudes (K,), centers (K, d), Cholesky factors and inverses (K, d, d)."""
 
@@ -104,6 +107,14 @@ class Parameterization:
         """Which of the components (K,) are not idle."""
         count = jnp.asarray(self.n_active)
         return jnp.arange(self.n_components, dtype=count.dtype) < count
+
+    @property
+    def farthest(self) -> Array:
+        """How far from zero parameters (P,) may be: centres and widths that a flat direction carries off end at FARTHEST data's scales."""
+        own = np.full((self.n_components, self.block_size), FARTHEST)
+        own[:, 0] = np.inf
+        border = np.where(np.arange(self.n_parameters - own.size) < self.n_shared, FARTHEST, np.inf)
+        return jnp.asarray(np.concatenate([own.ravel(), border]), self.floor.dtype)
 
     @property
     def n_parameters(self) -> int:

@@ -172,6 +172,18 @@ def test_a_runaway_component_stays_positive_definite():
     sound(sf.fit(np.full((3, 4, 5), 2.0), 2, solver=sf.LevenbergMarquardt(max_steps=30), **options))
 
 
+@pytest.mark.parametrize("seed", [307, 562])
+def test_what_no_component_can_meet_leaves_numbers_that_square(seed):
+    """Nearly all heights below zero, and heights of components above: one width went to 1e56, a slope to 1e-158."""
+    rng = np.random.default_rng(seed)
+    heights, sigma = rng.normal(size=(3, 4, 5)) * 1e6 - 1e6, 10.0 ** rng.uniform(-3, 3, (3, 4, 5))
+    coords = [np.cumsum(10.0 ** rng.uniform(-2, 2, n)) for n in heights.shape]
+    options = {"background": None, "covariance_type": "diag", "init": "random", "seed": seed % 10, "dtype": "float64"}
+    result = sf.fit(heights, 2, sigma=sigma, coords=coords, solver=sf.LevenbergMarquardt(max_steps=30), **options)
+    sound(result)
+    assert result.surface.principal_widths.max() < 1e12
+
+
 def sound(result):
     """Finite numbers in the units of the user, a status that is one, errors that are numbers or infinite."""
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.surface))
