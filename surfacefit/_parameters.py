@@ -30,7 +30,6 @@ from ._background import background_model
 from ._covariance import CovarianceType
 from ._surface import GaussianSurface, inverse_lower
 
-
 FARTHEST = 1e8
 
 
