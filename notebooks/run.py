@@ -1,11 +1,13 @@
 """Runs every notebook beside this file from clean, in a folder of its own, and fails on the first error.
 
-    python notebooks/run.py            # check
-    python notebooks/run.py --write    # and keep the outputs in the notebooks
+    python notebooks/run.py            # check, two at a time
+    python notebooks/run.py --write    # one by one, since they take times, and keep the outputs in the notebooks
 """
 
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import nbformat
@@ -13,13 +15,19 @@ from nbclient import NotebookClient
 
 
 def main() -> None:
-    for path in sorted(Path(__file__).parent.glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
-        with tempfile.TemporaryDirectory() as folder:
-            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}).execute()
-        print(f"{path.name}: {len(notebook.cells)} cells ran")
-        if "--write" in sys.argv:
-            nbformat.write(notebook, path)
+    write = "--write" in sys.argv
+    with ProcessPoolExecutor(1 if write else 2) as pool:
+        for line in pool.map(ran, sorted(Path(__file__).parent.glob("*.ipynb")), repeat(write)):
+            print(line)
+
+
+def ran(path: Path, write: bool) -> str:
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}).execute()
+    if write:
+        nbformat.write(notebook, path)
+    return f"{path.name}: {len(notebook.cells)} cells ran"
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ little helps, a random start is as good.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,8 @@ SPLICED = 0.3
 AT_ONCE = 0.1
 KEPT = 8
 NEAR = 0.06
+
+Kick = Callable[[Workbench, State, np.random.Generator], State]
 
 
 def better(a: State, b: State) -> bool:
@@ -72,31 +75,33 @@ class Minima:
 
 
 def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: int) -> State:
-    """The best that KICKS kicks in turn lead to; each that finds a better state begins them anew from there.
+    """The best that KICKS kicks lead to, a few at once; where they find a better state they begin anew from there.
 
     Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
     have not helped; then kicks lead anywhere, too.
     """
     anywhere = failures > PATIENT and rng.random() < min(0.4, RESTARTS / met.best.size)
-    near = _regrown if bench.whole is None and failures <= PATIENT else _overgrown
+    near = _restarted if anywhere else _regrown if bench.whole is None and failures <= PATIENT else _overgrown
     first, states = met.best, list[State]()
     while len(states) < KICKS:
-        before, partner = met.best, met.partner(rng)
-        if anywhere:
-            state = _restarted(bench, before, rng)
-        elif partner is not None and rng.random() < SPLICED:
-            state = _spliced(bench, before, partner, rng)
-        else:
-            state = near(bench, before, rng)
-        met.add([state])
-        states = [] if better(state, before) else [*states, state]
+        bench.look()
+        before = met.best
+        drawn = rng.spawn(min(bench.at_once, KICKS - len(states)))
+        made = bench.beside([partial(_kick, bench, before, met.partner(rng), near, own) for own in drawn])
+        met.add(made)
+        states = [] if better(met.best, before) else [*states, *(made or [before])]
     fresh = [state for state in states if not met.knows(state)]
     return met.best if better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
 
 
+def _kick(bench: Workbench, best: State, partner: State | None, near: Kick, rng: np.random.Generator) -> State:
+    if near is not _restarted and partner is not None and rng.random() < SPLICED:
+        return _spliced(bench, best, partner, rng)
+    return near(bench, best, rng)
+
+
 def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generator) -> State:
     """The components of one on one side of a line, those of the other on the other side, refitted together."""
-    bench.look()
     mine, theirs = bench.surface(one).centers, bench.surface(other).centers
     extent = np.ptp(mine, axis=0)
     direction = rng.normal(size=mine.shape[1]) / np.where(extent > 0, extent, 1.0)
@@ -113,14 +118,12 @@ def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generato
 
 def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
     """Somewhere else altogether: a random start."""
-    bench.look()
     surface = STARTS["random"](replace(bench.request, rng=rng))
     return bench.refit(bench.blocks(surface), best.border, RESTART_STEPS)
 
 
 def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
     """Some components more at peaks drawn at random, then as many away, the least useful first."""
-    bench.look()
     wide = bench.roomier
     some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
     peaks = bench.peaks(best, 2 * some) if some else []
@@ -137,7 +140,6 @@ def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State
 
 def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
     """Some components away, and as many grown anew."""
-    bench.look()
     lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
     left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
     if left.size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -19,7 +20,7 @@ from ._moves import Move, Neighbourhood, apart, applied
 from ._workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12
-TRIES = 12
+TRIES = 6
 STEPS = 80
 WALK = 0.15
 MANY = 64
@@ -105,15 +106,15 @@ def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience:
 
 
 def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[State]:
-    """What trials have led to, in their turn; they end with the first that is better."""
+    """What trials have led to, a few at once in their turn; they end where one is better, and it stands last."""
     found: list[State] = []
-    for moves in trials(bench, here, rng):
+    queue = trials(bench, here, rng)
+    for first in range(0, len(queue), bench.at_once):
         bench.look()
-        try:
-            found.append(bench.refit(applied(here, moves), here.border, steps_of(here), target=here.cost))
-        except MemoryShort:  # components may have grown too wide for it; the next trial may not
-            continue
-        if better(found[-1], here):
+        starts = [applied(here, moves) for moves in queue[first : first + bench.at_once]]
+        tasks = [partial(bench.refit, blocks, here.border, steps_of(here), here.cost) for blocks in starts]
+        found += sorted(bench.beside(tasks), key=lambda state: -state.cost)
+        if found and better(found[-1], here):
             break
     return found
 

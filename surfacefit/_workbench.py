@@ -5,12 +5,16 @@ A state may have fewer components than the problem has room for, so that growing
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,6 +23,7 @@ from ._compile import quick_jit
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._losses import Linear
+from ._memory import MemoryShort
 from ._parameters import Parameterization
 from ._prepare import Prepared, component_capacity, components, precision, thinned
 from ._problem import SurfaceProblem
@@ -32,6 +37,8 @@ CHUNK = 10
 OUT_OF_REACH = 4.0
 SETTLED = 2e-4
 SAMPLED = 80
+MOST_AT_ONCE, SMALL = 4, 1500
+_COUNTING = Lock()
 SAVED = 1.2
 
 
@@ -101,8 +108,32 @@ class Workbench:
                 settled = (target is None or cost < target) and drop < SETTLED * cost
                 if hopeless or settled or outcome == Status.MAX_TIME:
                     break
-        self.root.steps += lane.steps
+        with _COUNTING:
+            self.root.steps += lane.steps
         return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))
+
+    def beside(self, tasks: Sequence[Callable[[], State]]) -> list[State]:
+        """What several refits come to, with a thread each; those for which memory is short are left out."""
+
+        def attempt(task: Callable[[], State]) -> State | None:
+            try:
+                with precision(self.parameterization.floor.dtype):  # JAX's own is each thread's
+                    return task()
+            except MemoryShort:  # components may have grown too wide for it
+                return None
+
+        if len(tasks) == 1:
+            states = [attempt(tasks[0])]
+        else:
+            with calm_blas(self.parameterization.n_parameters), ThreadPoolExecutor(len(tasks)) as pool:
+                states = list(pool.map(attempt, tasks))
+        return [state for state in states if state is not None]
+
+    @property
+    def at_once(self) -> int:
+        """How many refits to run beside one another: small products do not fill a processor's cores."""
+        small = self.prepared.planner is None and self.parameterization.n_parameters <= SMALL and jax.default_backend() == "cpu"
+        return min(MOST_AT_ONCE, os.cpu_count() or 1) if small else 1
 
     def hold(self, state: State) -> None:
         """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they win."""

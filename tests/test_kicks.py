@@ -1,5 +1,7 @@
 """Kicks: what is good in two minima comes together, and what was met is remembered."""
 
+from functools import partial
+
 import numpy as np
 
 import surfacefit as sf
@@ -7,6 +9,7 @@ from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._kicks import KEPT, Minima, _spliced, better
+from surfacefit._memory import MemoryShort
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._workbench import State, Workbench
 
@@ -79,3 +82,20 @@ def test_a_cost_of_zero_is_a_minimum_too():
     met = Minima(state(0.0))
     met.add([state(np.inf), state(1e-320)])
     assert met.best.cost == 0.0
+
+
+def test_refits_beside_one_another_come_to_what_they_come_to_alone():
+    """In the precision of the fit, which JAX keeps for each thread; a task that memory is short for is left out."""
+    heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
+    with precision(np.dtype(np.float64)):
+        bench = workbench(heights, 4)
+        starts = [bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS + off))) for off in (0.5, 1.0, -1.0)]
+        alone = [bench.refit(blocks, np.zeros(0), 5) for blocks in starts]
+
+        def short():
+            raise MemoryShort("too wide")
+
+        steps = bench.steps
+        together = bench.beside([*(partial(bench.refit, blocks, np.zeros(0), 5) for blocks in starts), short])
+    assert [state.cost for state in together] == [state.cost for state in alone]
+    assert bench.steps == 2 * steps
