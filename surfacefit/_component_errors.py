@@ -20,6 +20,7 @@ from ._scaling import Scaling
 from ._surface import GaussianSurface
 
 LOST = 1e-6
+LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
 
 
 @dataclass(frozen=True, eq=False)

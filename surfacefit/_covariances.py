@@ -14,7 +14,7 @@ import scipy.linalg
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from ._component_errors import LOST, ComponentErrors
+from ._component_errors import LEAST, LOST, ComponentErrors
 from ._jacobian import DenseEngine
 from ._prepare import Prepared, precision
 from ._problem import SurfaceProblem
@@ -22,7 +22,6 @@ from ._scaling import Scaling
 from ._surface import GaussianSurface
 
 PIVOT = 1e-12
-LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
 POINTS = 4096
 
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from ._box import at_bound
 from ._compile import quick_jit
-from ._component_errors import ComponentErrors
+from ._component_errors import LEAST, ComponentErrors
 from ._engines import EngineChoice, Tiled
 from ._held_axes import HeldAxes, held_axes
 from ._jacobian import background_rows
@@ -52,8 +52,8 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     pieces = _along(axes, pieces)
     fixed, held = fixed_parameters(prepared)[used], axes.held[used]
     diagonal = np.append(np.einsum("kpp->kp", pieces.blocks).ravel(), np.diag(pieces.corner))[used]
-    lost = (diagonal <= 0) | (held & ~fixed)
-    scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
+    lost = (diagonal <= LEAST) | (held & ~fixed)
+    scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > LEAST, diagonal, 1.0)))
     normals = _tile_normals(prepared, problem, params, pieces, count)
     blocks, corner = _indices(count, problem, normals.n_shared)
     elements = normals.elements(scale, np.where(scale == 0, 1.0, RIDGE))

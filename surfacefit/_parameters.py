@@ -30,7 +30,7 @@ from ._background import background_model
 from ._covariance import CovarianceType
 from ._surface import GaussianSurface, inverse_lower
 
-FARTHEST = 1e8
+FARTHEST = 1e8  # extents of the data: as wide as that a component is level to rounding
 
 
 class Components(NamedTuple):
@@ -108,14 +108,6 @@ class Parameterization:
         return jnp.arange(self.n_components, dtype=count.dtype) < count
 
     @property
-    def farthest(self) -> Array:
-        """How far from zero parameters (P,) may be: centres and widths that a flat direction carries off end at FARTHEST data's scales."""
-        own = np.full((self.n_components, self.block_size), FARTHEST)
-        own[:, 0] = np.inf
-        border = np.where(np.arange(self.n_parameters - own.size) < self.n_shared, FARTHEST, np.inf)
-        return jnp.asarray(np.concatenate([own.ravel(), border]), self.floor.dtype)
-
-    @property
     def n_parameters(self) -> int:
         return self.n_components * self.block_size + self.n_shared + int(np.size(self.background.vector()))
 
@@ -185,6 +177,15 @@ class Parameterization:
         move = jnp.einsum("kij,kj->ki", inverse, d_blocks[:, 1 : 1 + self.n_dim], precision="highest")
         stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
         return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
+
+    def in_reach(self, params: Array, step: Array, extent: Array) -> Array:
+        """The step (P,) without what takes centres and shapes beyond FARTHEST extents: a flat direction would carry them off."""
+        blocks, shared, _ = self.split(params)
+        d_blocks, d_shared, background = self.split(step)
+        farthest = FARTHEST * jnp.maximum(extent, 1)
+        own = jnp.where(np.arange(self.block_size) == 0, jnp.inf, farthest)
+        own, shape = jnp.clip(d_blocks, -own - blocks, own - blocks), jnp.clip(d_shared, -farthest - shared, farthest - shared)
+        return jnp.concatenate([own.ravel(), shape, background])
 
     def shapes(self, params: Array) -> Array:
         """Shape numbers (K, s), or (1, s) where they are shared."""

@@ -203,21 +203,17 @@ class SurfaceProblem:
         return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
 
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
-        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; inside the box."""
+        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and inside the box."""
         change = self.parameterization.relative_change(params, step)
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
-        farthest = self.parameterization.farthest
         shortened = jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
-        shortened = jnp.clip(shortened, -farthest - params, farthest - params)
+        shortened = self.parameterization.in_reach(params, shortened, jnp.abs(self.points).max(initial=0))
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params
 
     def projected(self, params: Array) -> Array:
-        farthest = self.parameterization.farthest
-        inside = jnp.clip(params, -farthest, farthest)
-        if self.width_limits is not None:
-            inside = self.width_limits.clipped(self.parameterization, inside)
+        inside = params if self.width_limits is None else self.width_limits.clipped(self.parameterization, params)
         return inside if self.box is None else self.box.clipped(self.parameterization, inside)
 
     def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:

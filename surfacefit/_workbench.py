@@ -5,10 +5,11 @@ A state may have fewer components than the problem has room for, so that growing
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
@@ -37,7 +38,7 @@ CHUNK = 10
 OUT_OF_REACH = 4.0
 SETTLED = 2e-4
 SAMPLED = 80
-MOST_AT_ONCE, SMALL = 4, 1500
+AT_ONCE, SMALL = 2, 1200
 _COUNTING = Lock()
 SAVED = 1.2
 
@@ -81,6 +82,7 @@ class Workbench:
     whole: Workbench | None = None
     search_until: float = float("inf")
     steps: int = 0
+    ending: bool = False
     best: State | None = None
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
 
@@ -100,7 +102,7 @@ class Workbench:
         with calm_blas(len(params)):
             lane = Lane(problem, params, self.solver, Limits(ends), self.prepared.planner)
             last = np.inf
-            while lane.status == Status.RUNNING and lane.steps < steps:
+            while lane.status == Status.RUNNING and lane.steps < steps and not self.root.ending:
                 outcome = lane.advance(min(lane.steps + CHUNK, steps))
                 cost = lane.cost()
                 drop, last = last - cost, cost
@@ -114,26 +116,30 @@ class Workbench:
 
     def beside(self, tasks: Sequence[Callable[[], State]]) -> list[State]:
         """What several refits come to, with a thread each; those for which memory is short are left out."""
-
-        def attempt(task: Callable[[], State]) -> State | None:
-            try:
-                with precision(self.parameterization.floor.dtype):  # JAX's own is each thread's
-                    return task()
-            except MemoryShort:  # components may have grown too wide for it
-                return None
-
         if len(tasks) == 1:
-            states = [attempt(tasks[0])]
+            states = [_attempted(tasks[0])]
         else:
             with calm_blas(self.parameterization.n_parameters), ThreadPoolExecutor(len(tasks)) as pool:
-                states = list(pool.map(attempt, tasks))
+                x64 = jnp.result_type(float) == np.float64
+                futures = [pool.submit(copy_context().run, _attempted, task, x64) for task in tasks]
+                try:
+                    states = [future.result() for future in futures]
+                except BaseException:
+                    self.root.ending = True  # the others are waited for: they end after their next few steps
+                    raise
+                finally:
+                    wait(futures)
+                    self.root.ending = False
         return [state for state in states if state is not None]
 
     @property
     def at_once(self) -> int:
-        """How many refits to run beside one another: small products do not fill a processor's cores."""
-        small = self.prepared.planner is None and self.parameterization.n_parameters <= SMALL and jax.default_backend() == "cpu"
-        return min(MOST_AT_ONCE, os.cpu_count() or 1) if small else 1
+        """How many refits to run beside one another: small products do not fill a processor's cores.
+
+        The same on every processor, since what a search finds depends on it.
+        """
+        small = self.prepared.planner is None and self.parameterization.n_parameters <= SMALL
+        return AT_ONCE if small and jax.default_backend() == "cpu" else 1
 
     def hold(self, state: State) -> None:
         """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they win."""
@@ -323,6 +329,15 @@ class Workbench:
         own = parts.n_components * parts.block_size
         blocks = flat[: count * parts.block_size].reshape(count, parts.block_size)
         return State(cost if np.isfinite(cost) else np.inf, blocks, flat[own:])
+
+
+def _attempted(task: Callable[[], State], x64: bool | None = None) -> State | None:
+    """In a thread of its own JAX's precision must be set anew."""
+    with nullcontext() if x64 is None else jax.enable_x64(x64):
+        try:
+            return task()
+        except MemoryShort:  # components may have grown too wide for it
+            return None
 
 
 def joined(peaks: list[Peak]) -> GaussianSurface:

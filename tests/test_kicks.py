@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 
 import surfacefit as sf
 from surfacefit._data import grid_data
@@ -99,3 +100,26 @@ def test_refits_beside_one_another_come_to_what_they_come_to_alone():
         together = bench.beside([*(partial(bench.refit, blocks, np.zeros(0), 5) for blocks in starts), short])
     assert [state.cost for state in together] == [state.cost for state in alone]
     assert bench.steps == 2 * steps
+
+
+def test_ctrl_c_beside_a_long_refit_ends_it():
+    heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
+    with precision(np.dtype(np.float64)):
+        bench = workbench(np.random.default_rng(0).normal(size=heights.shape), 4)
+        blocks = bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS)))
+        bench.solver = sf.LevenbergMarquardt(ftol=0, xtol=0, gtol=0, slack=0)
+
+        def interrupted():
+            raise KeyboardInterrupt
+
+        def long():
+            while not bench.ending:
+                bench.refit(blocks, np.zeros(0), 10)
+            return bench.refit(blocks, np.zeros(0), 1000)
+
+        with pytest.raises(KeyboardInterrupt):
+            bench.beside([interrupted, long])
+        steps = bench.steps
+        assert bench.refit(blocks, np.zeros(0), 10).cost < np.inf
+        assert not bench.ending
+        assert bench.steps == steps + 10

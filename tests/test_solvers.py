@@ -172,3 +172,14 @@ def test_sixteen_maps_at_once_are_sixteen_fits(rng):
     np.testing.assert_allclose(together.cost, [one.cost for one in alone], rtol=1e-6, atol=1e-12)
     np.testing.assert_array_equal(together.status, [one.status for one in alone])
     assert len(set(np.asarray(together.steps).tolist())) > 1
+
+
+def test_centres_far_from_zero_may_still_move():
+    """Points of the pure core are not scaled: what is beyond the reach of a step at its start may come nearer."""
+    with jax.enable_x64(True):
+        x = 1.7e9 + jnp.linspace(-3.0, 3.0, 61)[:, None]
+        heights = jnp.exp(-0.5 * (x[:, 0] - 1.7e9) ** 2)
+        start = sf.GaussianSurface(jnp.array([0.8]), jnp.array([[1.7e9 - 0.3]]), jnp.array([[[0.5]]]))
+        problem, params = sf.SurfaceProblem.from_start(x, heights, start)
+        found = problem.surface(sf.solve(problem, params, sf.LevenbergMarquardt(slack=0, xtol=0)).params)
+        np.testing.assert_allclose(found.centers[0, 0] - 1.7e9, 0, atol=1e-5)
