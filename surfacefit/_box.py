@@ -17,6 +17,7 @@ from jax.tree_util import register_dataclass
 
 from ._background import BackgroundModel
 from ._bounds import Bounds
+from ._compile import concatenated
 from ._parameters import Parameterization
 from ._scaling import Scaling
 
@@ -53,7 +54,7 @@ class Box:
     def _sides(self, parts: Parameterization) -> list[Array]:
         shape = (parts.n_components, parts.block_size)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
-        return [jnp.concatenate([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
+        return [concatenated([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
 
 
 def at_bound(dtype: Any) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import Array
 
 QUICK = {"xla_cpu_use_fusion_emitters": False}
 
@@ -16,6 +18,14 @@ def rounded_up(count: int) -> int:
     octave = 1 << max(5, (count - 1).bit_length())
     unit = octave if octave <= 512 else octave // 16
     return -(-count // unit) * unit
+
+
+def concatenated(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """`jnp.concatenate` of those that are not empty: with only one core to compile on, XLA of JAX 0.10 loses the settings of
+    LAPACK calls in programs that concatenate several empty arrays ("No registered implementation for untyped custom call").
+    """
+    filled = [array for array in arrays if array.size]
+    return jnp.concatenate(filled or list(arrays), axis=axis)
 
 
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,8 @@ from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jax.scipy.sparse.linalg import cg
 
+from ._compile import concatenated
+
 TOLERANCE = 0.05
 MOST_ITERATIONS = 100
 
@@ -68,7 +70,7 @@ def solve_conjugate_gradients(
 
     def precondition(y: Array) -> Array:
         own = jnp.einsum("kpq,kq->kp", inner, y[: count * size].reshape(count, size), precision="highest")
-        return jnp.concatenate([own.ravel(), jnp.matmul(outer, y[count * size :], precision="highest")])
+        return concatenated([own.ravel(), jnp.matmul(outer, y[count * size :], precision="highest")])
 
     y, _ = cg(system, -gradient / root, tol=TOLERANCE, maxiter=iterations, M=precondition)
     return y / root

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from ._background import NoBackground
-from ._compile import quick_jit
+from ._compile import concatenated, quick_jit
 from ._parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, advance, begin
@@ -93,11 +93,11 @@ def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps:
     """One small problem: the fall in cost, and the components."""
     points, residuals, weights, held, start, n_held, n_start = (jnp.asarray(column) for column in problem)
     surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held), n_held))
-    part = surface.residuals(jnp.concatenate([held.ravel(), shared]))
+    part = surface.residuals(concatenated([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)
     mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start))
     solver = LevenbergMarquardt(slack=SLACK, patience=PATIENCE)
-    carry, _ = advance(solver, mine, begin(solver, mine, jnp.concatenate([start.ravel(), shared])), steps, None)
+    carry, _ = advance(solver, mine, begin(solver, mine, concatenated([start.ravel(), shared])), steps, None)
     best = carry.best
     return 0.5 * jnp.sum(residuals**2) - best.cost, best.params[: start.size].reshape(start.shape)
 

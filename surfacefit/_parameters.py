@@ -27,6 +27,7 @@ from jax.tree_util import register_dataclass
 
 from ._amplitudes import AmplitudeType, Positive
 from ._background import background_model
+from ._compile import concatenated
 from ._covariance import CovarianceType
 from ._surface import GaussianSurface, inverse_lower
 
@@ -65,7 +66,7 @@ class ChainRule(NamedTuple):
         """T^T m (P, ...), from moments (K, q, ...) of the monomials and (b, ...) of the background's columns."""
         own = jnp.einsum("kqp,kq...->kp...", self.own, moments, precision="highest")
         shared = jnp.einsum("kqs,kq...->s...", self.shared, moments, precision="highest")
-        return jnp.concatenate([own.reshape(own.shape[0] * own.shape[1], *own.shape[2:]), shared, background])
+        return concatenated([own.reshape(own.shape[0] * own.shape[1], *own.shape[2:]), shared, background])
 
 
 @register_dataclass
@@ -127,7 +128,7 @@ class Parameterization:
             columns.append(jax.vmap(to_shape)(covariances))
         border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
         room = np.zeros((self.n_components - len(alpha), self.block_size), dtype)
-        return jnp.concatenate([jnp.concatenate([jnp.concatenate(columns, axis=1), room]).ravel(), *border])
+        return concatenated([jnp.concatenate([jnp.concatenate(columns, axis=1), room]).ravel(), *border])
 
     def components(self, params: Array) -> Components:
         """The components that the parameters (P,) stand for."""
@@ -185,7 +186,7 @@ class Parameterization:
         farthest = FARTHEST * jnp.maximum(extent, 1)
         own = jnp.where(np.arange(self.block_size) == 0, jnp.inf, farthest)
         own, shape = jnp.clip(d_blocks, -own - blocks, own - blocks), jnp.clip(d_shared, -farthest - shared, farthest - shared)
-        return jnp.concatenate([own.ravel(), shape, background])
+        return concatenated([own.ravel(), shape, background])
 
     def shapes(self, params: Array) -> Array:
         """Shape numbers (K, s), or (1, s) where they are shared."""
@@ -196,9 +197,9 @@ class Parameterization:
         """The parameters (P,) with other shape numbers."""
         blocks, _, background = self.split(params)
         if self.covariance.shared:
-            return jnp.concatenate([blocks.ravel(), shapes[0], background])
+            return concatenated([blocks.ravel(), shapes[0], background])
         moved = jnp.concatenate([blocks[:, : 1 + self.n_dim], shapes], axis=1)
-        return jnp.concatenate([moved.ravel(), params[blocks.size :]])
+        return concatenated([moved.ravel(), params[blocks.size :]])
 
     def _shapes(self, blocks: Array, shared: Array) -> Array:
         """Shape numbers (K, s), repeated where shared."""

@@ -16,6 +16,7 @@ from jax.tree_util import register_dataclass
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
 from ._box import Box
+from ._compile import concatenated
 from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._losses import Linear, Loss
@@ -200,14 +201,14 @@ class SurfaceProblem:
         mean = blocks.sum(axis=0) / jnp.maximum(self.parameterization.n_active, 1).astype(diagonal.dtype)
         floor = jnp.broadcast_to(SCALING_FLOOR * mean, blocks.shape)
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
-        return positive_scaling(diagonal, jnp.concatenate([floor.ravel(), border]))
+        return positive_scaling(diagonal, concatenated([floor.ravel(), border]))
 
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
         """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and inside the box."""
         change = self.parameterization.relative_change(params, step)
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
-        shortened = jnp.concatenate([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+        shortened = concatenated([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
         shortened = self.parameterization.in_reach(params, shortened, jnp.abs(self.points).max(initial=0))
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params

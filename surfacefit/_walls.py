@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._compile import concatenated
+
 
 class Wall(NamedTuple):
     """Of n groups of p parameters: unit vectors (n, p, m), zero where there is no wall, and how far it is along them (n, m)."""
@@ -47,12 +49,12 @@ class Walls(NamedTuple):
     def along(self, vector: Array) -> Array:
         """The part of a vector (P,) that runs along the walls."""
         own, border = self._split(vector)
-        return jnp.concatenate([self.own.along(own).ravel(), self.border.along(border).ravel()])
+        return concatenated([self.own.along(own).ravel(), self.border.along(border).ravel()])
 
     def drawn(self, gradient: Array, scaling: Array) -> Array:
         """The gradient (P,) to solve with when J^T J has the blocks for these scales."""
         (own, border), (scales, border_scales) = self._split(gradient), self._split(scaling)
-        return jnp.concatenate([self.own.drawn(own, scales).ravel(), self.border.drawn(border, border_scales).ravel()])
+        return concatenated([self.own.drawn(own, scales).ravel(), self.border.drawn(border, border_scales).ravel()])
 
     def blocks(self, scaling: Array) -> tuple[Array, Array]:
         """What to add to the blocks (K, p, p) and the corner (s + b, s + b) of J^T J, for its scales (P,)."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._compile import concatenated
 from .._normal import BlockNormal
 from .._overlap_sums import overlap_sums
 from .._overlaps import WIDTH, Rule, rules
@@ -53,7 +54,7 @@ class Curvature:
         own, common = chain.own.astype(self.dtype), chain.shared.astype(self.dtype)
         cross, corner = cross.astype(self.dtype), corner.astype(self.dtype)
         half = jax.ops.segment_sum(shared, self.owner, len(own))
-        columns = jnp.concatenate([half, cross], axis=2)
+        columns = concatenated([half, cross], axis=2)
         inner = jnp.einsum("kqs,kqb->sb", common, columns, precision="highest")
         top, side = inner, inner[:, common.shape[2] :]
         corner = jnp.concatenate([top, jnp.concatenate([side.T, corner], axis=1)])

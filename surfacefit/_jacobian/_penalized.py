@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._compile import concatenated
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class PenalizedJacobian:
         parts, border = self._split(vector)
         own = jnp.einsum("kmp,kp->km", self.own, parts, precision="highest")
         rest = jnp.matmul(self.border, border, precision="highest")
-        return jnp.concatenate([self.data.mv(vector), own.ravel(), rest])
+        return concatenated([self.data.mv(vector), own.ravel(), rest])
 
     def rmv(self, residuals: Array) -> Array:
         of_data, own, border = self._rows(residuals)
@@ -66,4 +68,4 @@ class PenalizedJacobian:
 
     def _transposed(self, own: Array, border: Array) -> Array:
         parts = jnp.einsum("kmp,km->kp", self.own, own, precision="highest")
-        return jnp.concatenate([parts.ravel(), jnp.matmul(border, self.border, precision="highest")])
+        return concatenated([parts.ravel(), jnp.matmul(border, self.border, precision="highest")])

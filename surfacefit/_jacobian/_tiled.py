@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._compile import concatenated
 from .._normal import ProductNormal
 from .._parameters import ChainRule, Components, n_monomials
 from .._surface import monomials
@@ -69,7 +70,7 @@ class TiledJacobian:
         if self.engine.curvature is None:
             return ProductNormal(*self.block_diagonal()), self.rmv(residuals)
         border = self._background()
-        columns = jnp.concatenate([residuals[:, None], border.T], axis=1)
+        columns = concatenated([residuals[:, None], border.T], axis=1)
         moments = self._tiles().moments(self.weights[:, None] * columns)
         outer = jnp.matmul(border, columns, precision="highest")
         gradient = self.chain.transpose(moments[:, :, 0], outer[:, 0])
@@ -82,7 +83,7 @@ class TiledJacobian:
         if n_shared:
             first = own.shape[0] * own.shape[1]
             columns = [self.mv(jnp.zeros(self._size(), border.dtype).at[first + i].set(1)) for i in range(n_shared)]
-            border = jnp.concatenate([jnp.stack(columns), border])
+            border = concatenated([jnp.stack(columns), border])
         return own, jnp.matmul(border, border.T, precision="highest")
 
     def restored(self, normal: Any) -> Any:

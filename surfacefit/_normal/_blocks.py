@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._compile import concatenated
 from .._linear_solve import solve_cholesky, solve_conjugate_gradients
 
 DIRECT = 1024
@@ -57,7 +58,7 @@ class BlockNormal:
         rows = jnp.einsum("rpc,rc->rp", self.blocks, gathered, precision="highest")
         inner = jax.ops.segment_sum(rows, self.owner, n_components) + jnp.einsum("kpb,b->kp", self.cross, border, precision="highest")
         outer = jnp.einsum("kpb,kp->b", self.cross, parts, precision="highest") + jnp.matmul(self.corner, border, precision="highest")
-        return jnp.concatenate([inner.ravel(), outer])
+        return concatenated([inner.ravel(), outer])
 
     def diagonal(self) -> Array:
         return diagonal_of(self.diagonal_blocks(), self.corner)
@@ -88,4 +89,4 @@ class BlockNormal:
 
 def diagonal_of(blocks: Array, border: Array) -> Array:
     """Diagonal (P,) of blocks (K, p, p) and of the border's block."""
-    return jnp.concatenate([jnp.einsum("kpp->kp", blocks).ravel(), jnp.diag(border)])
+    return concatenated([jnp.einsum("kpp->kp", blocks).ravel(), jnp.diag(border)])

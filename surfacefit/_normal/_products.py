@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._compile import concatenated
 from .._linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
 from ._blocks import diagonal_of
 
@@ -49,7 +50,7 @@ class ProductNormal:
         own, corner = self.bars
         parts = vector[: own.shape[0] * own.shape[1]].reshape(own.shape[:2])
         inner = jnp.einsum("kpq,kq->kp", own, parts, precision="highest")
-        return product + jnp.append(inner, jnp.matmul(corner, vector[parts.size :], precision="highest"))
+        return product + concatenated([inner.ravel(), jnp.matmul(corner, vector[parts.size :], precision="highest")])
 
     def diagonal(self) -> Array:
         return diagonal_of(self.blocks, self.border)
