@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,9 @@ from ._growth import grow
 from ._initial import STARTS
 from ._memory import MemoryShort
 from ._moves import warm_up
-from ._search import search
+from ._pruning import without_least
+from ._search import Effort, search
+from ._smaller import smaller
 from ._status import Status
 from ._surface import GaussianSurface
 from ._workbench import Halt, State, Workbench
@@ -69,14 +73,15 @@ def beginning(bench: Workbench, plan: Plan) -> Beginning:
 
 def _improved(bench: Workbench, plan: Plan) -> Status | None:
     aside = ThreadPoolExecutor(1)
+    small = smaller(bench) if plan.searches else None
     try:
-        if plan.searches:  # compiles for the search while components are grown
-            aside.submit(warm_up, bench)
+        ready = [aside.submit(task) for task in _warm_ups(bench, small)] if plan.searches else []
         begun = time.perf_counter()
         state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
         if plan.searches and state is not None and state.size:
             seconds, patience = _effort(plan, state, time.perf_counter() - begun)
-            search(bench, state, np.random.default_rng(plan.seed), patience, time.perf_counter() + seconds)
+            wait(ready[:2])
+            search(bench, small, state, Effort(patience, time.perf_counter() + seconds), np.random.default_rng(plan.seed))
     except Halt as halt:
         return halt.status
     except KeyboardInterrupt:
@@ -88,6 +93,18 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
     finally:
         aside.shutdown(wait=False, cancel_futures=True)
     return None
+
+
+def _warm_ups(bench: Workbench, small: Workbench | None) -> list[Callable[[], object]]:
+    """What compiles for the search while components are grown, in the order in which it is needed."""
+    tasks: list[Callable[[], object]] = [partial(warm_up, small or bench)]
+    if small is not None:
+        tasks = [partial(_one_step, small), *tasks, lambda: without_least(small.roomier, _one_step(small.roomier), 1)]
+    return tasks
+
+
+def _one_step(small: Workbench) -> State:
+    return small.refit(small.blocks(small.even), small.empty().border, 1)
 
 
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:

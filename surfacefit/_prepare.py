@@ -180,20 +180,17 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     return Prepared(data, model, scaling, problem, background, planner)
 
 
-def thinned(prepared: Prepared, kept: np.ndarray, dtype: np.dtype) -> Prepared:
-    """The same fit to some of the points, ``kept`` (N,), for the dense engine and in another precision."""
-    data, scaling, problem = prepared.data, prepared.scaling, prepared.problem
-    used = data.used.copy()
-    used[data.used] = kept
-    some = replace(data, used=used)
+def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
+    """The same fit to other data that stand for a ``share`` of its own, for the dense engine and in single precision."""
+    scaling, problem, dtype = prepared.scaling, prepared.problem, np.dtype(np.float32)
     internal = Internal(
-        scaling.points(some.used_points), scaling.heights(some.used_heights.astype(np.float64)), some.weights / _weight_unit(data)
+        scaling.points(data.used_points), scaling.heights(data.used_heights.astype(np.float64)), data.weights / _weight_unit(prepared.data)
     )
     parameterization, rows = (_on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
     if rows is not None:  # fewer points have less to say against a prior
-        rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(some.n_used / data.n_used)))
+        rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
     objective = Objective(parameterization, rows, *_on_device((problem.loss, problem.box, problem.width_limits), dtype))
-    return replace(prepared, data=some, problem=objective.problem(internal.padded(), dtype), planner=None)
+    return replace(prepared, data=data, problem=objective.problem(internal.padded(), dtype), planner=None)
 
 
 class Internal(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,6 @@ MOST = 256
 AT_ONCE = 0.1
 PAIRS = 24
 USES = 6
-PER_PARAMETER = 20
 
 
 def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[list[Move]]:
@@ -52,14 +52,20 @@ def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[lis
     return (at_once + [[move] for move in moves])[:TRIES]
 
 
-def search(bench: Workbench, state: State, rng: np.random.Generator, patience: int, deadline: float) -> None:
-    """Leaves the best state met in ``bench.best``; ends after ``patience`` rounds without a better one, or at a time.
+class Effort(NamedTuple):
+    """How long to search: ``patience`` rounds without a better state, and a time of the ``perf_counter`` clock."""
 
-    The time is one of the ``perf_counter`` clock. Trials are made on a sample of the points where that saves much; what is better
-    there is refitted on all. Raises Halt where the fit as a whole must end.
+    patience: int
+    deadline: float
+
+
+def search(bench: Workbench, sample: Workbench | None, state: State, effort: Effort, rng: np.random.Generator) -> None:
+    """Leaves the best state met in ``bench.best``.
+
+    Trials are made on a smaller problem ``sample`` where there is one; what is better
+    there is refitted on all points. Raises Halt where the fit as a whole must end.
     """
     bench.keep(state)
-    sample = bench.sampled(PER_PARAMETER)
     small = sample or bench
     met = Minima(small.recosted(state))
     kept = met.best
@@ -73,8 +79,8 @@ def search(bench: Workbench, state: State, rng: np.random.Generator, patience: i
 
     try:
         with suppress(Enough):
-            bench.search_until = deadline
-            _searched(small, met, rng, patience, keep)
+            bench.search_until = effort.deadline
+            _searched(small, met, rng, effort.patience, keep)
         bench.search_until = float("inf")
         keep()
     except (Halt, KeyboardInterrupt, MemoryShort):

@@ -26,7 +26,7 @@ from ._local_refits import WINDOW
 from ._losses import Linear
 from ._memory import MemoryShort
 from ._parameters import Parameterization
-from ._prepare import Prepared, component_capacity, components, precision, thinned
+from ._prepare import Prepared, component_capacity, components, precision
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
 from ._status import Status
@@ -37,10 +37,8 @@ from ._windows import Windows
 CHUNK = 10
 OUT_OF_REACH = 4.0
 SETTLED = 2e-4
-SAMPLED = 80
 AT_ONCE, SMALL = 2, 1200
 _COUNTING = Lock()
-SAVED = 1.2
 
 
 class State(NamedTuple):
@@ -80,6 +78,7 @@ class Workbench:
     deadline: float = float("inf")
     watch: Callable[[float, int, Callable[[], GaussianSurface]], bool] = lambda cost, steps, surface: False
     whole: Workbench | None = None
+    window: int = WINDOW
     search_until: float = float("inf")
     steps: int = 0
     ending: bool = False
@@ -162,20 +161,6 @@ class Workbench:
         if now >= root.search_until:
             raise Enough
 
-    def sampled(self, per_parameter: int) -> Workbench | None:
-        """The same on a sample of the points, so many a parameter, in single precision; None where that saves little."""
-        request, n_points = self.request, len(self.points)
-        size = per_parameter * self.parameterization.n_parameters
-        small = self.parameterization.n_parameters < SAMPLED
-        if self.prepared.planner is not None or small or SAVED * size > n_points:
-            return None
-        kept = np.zeros(n_points, bool)
-        kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
-        some = thinned(self.prepared, kept, np.dtype(np.float32))
-        weights = None if request.weights is None else request.weights[kept]
-        thin = replace(request, points=request.points[kept], heights=request.heights[kept], weights=weights, used=some.data.used)
-        return Workbench(some, thin, whole=self)
-
     def recosted(self, state: State) -> State:
         """A state of another bench, with its cost here."""
         residuals = self._background_residuals(state) if not state.size else self._all_residuals(state)
@@ -187,7 +172,8 @@ class Workbench:
         prepared, count = self.prepared, self.request.n_components + max(1, self.request.n_components // 4)
         parts = replace(self.parameterization, n_components=component_capacity(count))
         model, problem = replace(prepared.model, n_components=count), replace(prepared.problem, parameterization=parts)
-        return Workbench(replace(prepared, model=model, problem=problem), replace(self.request, n_components=count), whole=self.root)
+        request = replace(self.request, n_components=count)
+        return Workbench(replace(prepared, model=model, problem=problem), request, whole=self.root, window=self.window)
 
     def penalty(self, state: State) -> float:
         """What a prior adds to a state's cost."""
@@ -197,7 +183,7 @@ class Workbench:
 
     def empty(self) -> State:
         """No components: the background at its start, a tied shape as on an even lattice."""
-        return self.recosted(self._unpacked(np.inf, _pack(self.parameterization, self._even), 0))
+        return self.recosted(self._unpacked(np.inf, _pack(self.parameterization, self.even), 0))
 
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
@@ -211,7 +197,7 @@ class Workbench:
     def make_room(self) -> None:
         """Lets the tiled engine's plans start at the capacities of as many components as were asked for."""
         if self.prepared.planner is not None:
-            params = _pack(self.parameterization, self._even)
+            params = _pack(self.parameterization, self.even)
             self.prepared.planner(self.problem(self.request.n_components), params, params)
 
     def filled(self, state: State) -> State:
@@ -219,7 +205,7 @@ class Workbench:
         missing = self.request.n_components - state.size
         if missing <= 0:
             return state
-        low = replace(self._even, amplitudes=np.zeros(self.request.n_components))
+        low = replace(self.even, amplitudes=np.zeros(self.request.n_components))
         return state._replace(blocks=np.concatenate([state.blocks, self.blocks(low)[:missing]]))
 
     def residuals(self, state: State) -> np.ndarray:
@@ -269,7 +255,7 @@ class Workbench:
         return self.blocks(joined(peaks)) if peaks else state.blocks[:0]
 
     @cached_property
-    def _even(self) -> GaussianSurface:
+    def even(self) -> GaussianSurface:
         return replace(STARTS["grid"](self.request), background=self.parameterization.background)
 
     @cached_property
@@ -296,7 +282,7 @@ class Workbench:
 
     @cached_property
     def windows(self) -> Windows:
-        return Windows(self.points, min(WINDOW, 1 << max(5, (len(self.points) - 1).bit_length())))
+        return Windows(self.points, min(self.window, 1 << max(5, (len(self.points) - 1).bit_length())))
 
     def problem(self, count: int) -> SurfaceProblem:
         """The problem with so many components in use."""

@@ -1,0 +1,46 @@
+"""Averages over blocks of a grid: a smaller map much like the whole, on which much can be tried in little time.
+
+With weights w^2 the mean over a block stands for its points: the cost of a surface that is even within blocks differs from
+that on all points by a constant, the misfit within the blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._data import SurfaceData
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """The averages as ``data`` on a coarser grid, and which of its used points (n,) each point (N,) of weight w^2 went into."""
+
+    data: SurfaceData
+    block: np.ndarray
+    squares: np.ndarray
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """Weighted means (n,) of values (N,) at the points."""
+        return np.bincount(self.block, self.squares * values) / np.bincount(self.block, self.squares)
+
+
+def block_averages(data: SurfaceData, side: int) -> Blocks:
+    """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be smaller."""
+    assert data.axes is not None
+    index = np.argwhere(data.used) // side
+    shape = tuple(-(-n // side) for n in data.heights.shape)
+    filled, block = np.unique(np.ravel_multi_index(tuple(index.T), shape), return_inverse=True)
+    blocks = Blocks(data, block, data.weights**2)
+    used = np.zeros(shape, bool)
+    heights, sigma = np.full(shape, np.nan), np.full(shape, np.nan)
+    used.flat[filled] = True
+    heights[used] = blocks.averaged(data.used_heights.astype(float))
+    sigma[used] = 1 / np.sqrt(np.bincount(block, blocks.squares))
+    axes = tuple(np.add.reduceat(axis, np.arange(0, len(axis), side)) / _counts(len(axis), side) for axis in data.axes)
+    return replace(blocks, data=replace(data, heights=heights, used=used, axes=axes, sigma=sigma))
+
+
+def _counts(length: int, side: int) -> np.ndarray:
+    return np.bincount(np.arange(length) // side)

@@ -1,0 +1,73 @@
+"""A smaller problem much like a bench's own, in single precision, on which a search makes its trials.
+
+A grid is averaged over blocks. Where these would be too few, where points are scattered, or for a loss other than squares, in
+which a mean does not stand for its points, a fair sample of the points is taken instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ._coarsening import block_averages
+from ._losses import Linear
+from ._prepare import Prepared, resampled
+from ._workbench import Workbench
+
+FEWEST_BLOCKS = 6  # a parameter
+ENOUGH = 20  # points a parameter
+SAMPLED = 80
+SAVED = 1.2
+WINDOW = 1024
+
+
+def smaller(bench: Workbench) -> Workbench | None:
+    """None where little is saved: the tiled engine takes its time elsewhere."""
+    if bench.prepared.planner is not None:
+        return None
+    return _averaged(bench) or _sampled(bench)
+
+
+def _averaged(bench: Workbench) -> Workbench | None:
+    prepared, request = bench.prepared, bench.request
+    data, n_parameters = prepared.data, bench.parameterization.n_parameters
+    if data.axes is None or not isinstance(prepared.problem.loss, Linear):
+        return None
+    n_dim = max(1, sum(n > 1 for n in data.heights.shape))
+    side = max(2, int((data.n_used / (ENOUGH * n_parameters)) ** (1 / n_dim)))
+    if data.n_used < FEWEST_BLOCKS * n_parameters * side**n_dim:
+        return None
+    blocks = block_averages(data, side)
+    some = resampled(prepared, blocks.data, 1.0)
+    return _on(bench, some, blocks.averaged(request.heights))
+
+
+def _sampled(bench: Workbench) -> Workbench | None:
+    prepared, request, n_points = bench.prepared, bench.request, len(bench.points)
+    n_parameters = bench.parameterization.n_parameters
+    size = ENOUGH * n_parameters
+    if n_parameters < SAMPLED or SAVED * size > n_points:
+        return None
+    kept = np.zeros(n_points, bool)
+    kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
+    data = prepared.data
+    used = data.used.copy()
+    used[data.used] = kept
+    some = resampled(prepared, replace(data, used=used), size / n_points)
+    return _on(bench, some, request.heights[kept])
+
+
+def _on(bench: Workbench, some: Prepared, heights: np.ndarray) -> Workbench:
+    """The bench of a smaller problem, whose heights (n,) above the background at its start are given."""
+    data, scaling = some.data, some.scaling
+    request = replace(
+        bench.request,
+        points=scaling.points(data.used_points),
+        heights=heights,
+        weights=some.by_point(some.problem.weights).astype(float),
+        axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
+        used=data.used,
+        spacing=data.spacing / scaling.point_scale,
+    )
+    return Workbench(some, request, whole=bench, window=WINDOW)
