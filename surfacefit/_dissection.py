@@ -7,13 +7,13 @@ go together by the first tile that feels them, so that what a half knows stands 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-SHARES = (0.5, 0.42, 0.58)
+SHARES = tuple(np.linspace(0.4, 0.6, 9).tolist())
 
 
 class Elements(NamedTuple):
@@ -88,18 +88,26 @@ def _felt(elements: Elements, tiles: np.ndarray, waits: np.ndarray) -> np.ndarra
 
 
 def _split(elements: Elements, tiles: np.ndarray, waits: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Two halves, each with the other, along the side and near the middle where the fewest unknowns feel both."""
-    middles, best = elements.middles[tiles], (np.inf, tiles, tiles)
-    nobody = np.zeros_like(waits)
-    for axis in range(middles.shape[1]):
-        order = tiles[np.argsort(middles[:, axis], kind="stable")]
-        for share in SHARES:
-            cut = min(max(1, round(share * len(order))), len(order) - 1)
-            first, second = (_felt(elements, some, nobody) for some in (order[:cut], order[cut:]))
-            both = float(np.count_nonzero(first & second & ~waits))
-            if both < best[0]:
-                best = (both, order[:cut], order[cut:])
+    """Two halves, each with the other, that leave the least work, which goes as cubes of the numbers of unknowns."""
+    best, nobody = (np.inf, tiles, tiles), np.zeros_like(waits)
+    for some, others in _cuts(elements.middles, tiles):
+        first, second = _felt(elements, some, nobody), _felt(elements, others, nobody)
+        shared = first & second & ~waits
+        counts = [np.count_nonzero(mask) for mask in (shared, first & (waits | second), second & (waits | first))]
+        work = float(sum(float(count) ** 3 for count in counts))
+        if work < best[0]:
+            best = (work, some, others)
     return [best[1:], best[:0:-1]]
+
+
+def _cuts(middles: np.ndarray, tiles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Across each axis near the middle; where tiles stand in rows, between these: a step in a cut is felt on both its sides."""
+    for along in middles[tiles].T:
+        ranked = np.argsort(along, kind="stable")
+        ends = np.flatnonzero(np.diff(along[ranked]) > 1e-9 * np.ptp(along)) + 1
+        for share in SHARES if len(ends) else ():
+            cut = ends[np.argmin(np.abs(ends - share * len(tiles)))]
+            yield tiles[ranked[:cut]], tiles[ranked[cut:]]
 
 
 def _first_met(elements: Elements, whole: Part) -> np.ndarray:
