@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas, lapack
 
+from ._threads import calm_blas
+
 
 class Triangle(NamedTuple):
     """Over n unknowns and then w others: ``own`` (n, n) lower, ``across`` (w, n), ``rest`` (w, w) lower."""
@@ -68,7 +70,8 @@ def eliminated(front: Triangle) -> Triangle:
     own, across, rest = front
     if not len(own):
         return front
-    upper, failed = lapack.dpotrf(own.T, lower=0, clean=0, overwrite_a=1)
+    with calm_blas(len(own)):
+        upper, failed = lapack.dpotrf(own.T, lower=0, clean=0, overwrite_a=1)
     if failed:
         raise np.linalg.LinAlgError("the normal matrix is not positive definite")
     if not len(rest):
@@ -82,7 +85,8 @@ def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> Tr
     """Z, from the lower factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; in the memory of the factor."""
     if not len(factor):
         return Triangle(factor, coupling, waiting)
-    own, _ = lapack.dpotri(factor.T, lower=0, overwrite_c=1)
+    with calm_blas(len(factor)):
+        own, _ = lapack.dpotri(factor.T, lower=0, overwrite_c=1)
     if not len(waiting):
         return Triangle(own.T, coupling, waiting)
     across = blas.dsymm(-1.0, waiting.T, coupling.T, side=1, lower=0)
