@@ -30,6 +30,8 @@ RIDGE, ENDLESS = 1e-12, 1e9
 class Pieces(NamedTuple):
     """What the normal matrix is made of, at the data's points and for all components that there is room for."""
 
+    centers: Array
+    factors: Array
     chain: ChainRule
     information: Array
     background: Array
@@ -54,7 +56,7 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     diagonal = np.append(np.einsum("kpp->kp", pieces.blocks).ravel(), np.diag(pieces.corner))[used]
     lost = (diagonal <= LEAST) | (held & ~fixed)
     scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > LEAST, diagonal, 1.0)))
-    normals = _tile_normals(prepared, problem, params, pieces, count)
+    normals = _tile_normals(prepared, problem, pieces, count)
     blocks, corner = _indices(count, problem, normals.n_shared)
     elements = normals.elements(scale, np.where(scale == 0, 1.0, RIDGE))
     found, square = inverse_blocks(elements, blocks, corner)
@@ -82,13 +84,12 @@ def _along(axes: HeldAxes, pieces: Pieces) -> Pieces:
     )
 
 
-def _tile_normals(prepared: Prepared, problem: SurfaceProblem, params: Array, pieces: Pieces, count: int) -> TileNormals:
-    parts = problem.parameterization.components(params)
+def _tile_normals(prepared: Prepared, problem: SurfaceProblem, pieces: Pieces, count: int) -> TileNormals:
     assert prepared.planner is not None
     return TileNormals(
         prepared.planner.tiling,
-        np.asarray(parts.centers)[:count],
-        np.asarray(parts.factors)[:count],
+        np.asarray(pieces.centers)[:count],
+        np.asarray(pieces.factors)[:count],
         prepared.by_point(problem.points),
         prepared.by_point(pieces.information),
         ChainRule(pieces.chain.own[:count], pieces.chain.shared[:count]),
@@ -118,6 +119,8 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
         slopes = problem.penalty.slopes(parts, params)
         own, border = jnp.einsum("kmp,kmq->kpq", slopes.own, slopes.own), slopes.border.T @ slopes.border
     return Pieces(
+        components.centers,
+        components.factors,
         chain,
         problem.loss.information(model, problem.heights, problem.weights),
         background_rows(problem.points, ones, components).T,

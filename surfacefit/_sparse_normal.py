@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import blas
 
+from ._dissection import Elements
 from ._pairs import Ellipsoids, touching
 from ._parameters import ChainRule
-from ._selected_inverse import Elements
 from ._tiles import Tiling
 
-FELT = 4.6
+FELT = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,10 @@ class TileNormals:
             first[lists[t]] = t
 
         def of(t: int) -> np.ndarray:
-            rows = self._rows(t, lists[t])
-            matrix = rows.T @ rows
-            self._add_prior(matrix, lists[t], first[lists[t]] == t, t == 0)
-            return np.asarray(matrix * np.outer(scale[unknowns[t]], scale[unknowns[t]]))
+            rows = self._rows(t, lists[t]) * scale[unknowns[t]][:, None]
+            matrix = blas.dgemm(1.0, rows.T, rows.T, trans_a=1)
+            self._add_prior(matrix, lists[t], first[lists[t]] == t, t == 0, scale)
+            return np.asarray(matrix)
 
         return Elements(unknowns, of, self.tiling.middle, extra)
 
@@ -56,23 +57,26 @@ class TileNormals:
         own = some[:, None] * size + np.arange(size)
         return np.concatenate([own.ravel(), len(self.centers) * size + np.arange(border)])
 
-    def _add_prior(self, matrix: np.ndarray, some: np.ndarray, here: np.ndarray, border: bool) -> None:
+    def _add_prior(self, matrix: np.ndarray, some: np.ndarray, here: np.ndarray, border: bool, scale: np.ndarray) -> None:
         """Of the components that are met ``here`` for the first time, and once that of what all share."""
         size = self.chain.own.shape[2]
-        index = np.flatnonzero(here)[:, None] * size + np.arange(size)
-        matrix[index[:, :, None], index[:, None, :]] += self.prior_own[some[here]]
+        index, own = (which[:, None] * size + np.arange(size) for which in (np.flatnonzero(here), some[here]))
+        matrix[index[:, :, None], index[:, None, :]] += self.prior_own[some[here]] * scale[own][:, :, None] * scale[own][:, None, :]
         if border:
-            matrix[len(some) * size :, len(some) * size :] += self.prior_border
+            last = scale[len(self.centers) * size :]
+            matrix[len(some) * size :, len(some) * size :] += self.prior_border * np.outer(last, last)
 
     def _rows(self, tile: int, some: np.ndarray) -> np.ndarray:
-        """Weighted rows (n, m p + s + b) of the Jacobian at the points of a tile."""
+        """Weighted derivatives (m p + s + b, n) of the model at the points of a tile."""
         index = self.tiling.order[tile][self.tiling.filled[tile]]
-        offsets = self.points[index][None] - self.centers[some][:, None]
-        u = np.einsum("kij,knj->ikn", np.linalg.inv(self.factors[some]), offsets, optimize=True)
+        offsets, weights = (self.points[index] - self.centers[some][:, None]).swapaxes(1, 2), np.sqrt(self.information[index])
+        u = np.matmul(np.linalg.inv(self.factors[some]), offsets).swapaxes(0, 1)
         n_dim = len(u)
-        products = [u[i] * u[j] for i in range(n_dim) for j in range(i + 1)]
-        monomials = np.stack([np.ones_like(u[0]), *u, *products], axis=2) * np.exp(-0.5 * np.sum(u * u, axis=0))[:, :, None]
-        own = np.matmul(monomials, np.asarray(self.chain.own)[some])
-        shared = np.einsum("knq,kqs->ns", monomials, np.asarray(self.chain.shared)[some], optimize=True)
-        rows = np.concatenate([own.swapaxes(0, 1).reshape(len(index), -1), shared, self.background[index]], axis=1)
-        return rows * np.sqrt(self.information[index])[:, None]
+        factors = [*u, *(u[i] * u[j] for i in range(n_dim) for j in range(i + 1))]
+        monomials = np.empty((len(some), len(factors) + 1, len(index)))
+        monomials[:, 0] = np.exp(-0.5 * np.sum(u * u, axis=0)) * weights
+        for place, factor in enumerate(factors, 1):
+            np.multiply(factor, monomials[:, 0], out=monomials[:, place])
+        own = np.matmul(np.asarray(self.chain.own)[some].swapaxes(1, 2), monomials).reshape(-1, len(index))
+        shared = np.einsum("kqn,kqs->sn", monomials, np.asarray(self.chain.shared)[some], optimize=True)
+        return np.concatenate([own, shared, self.background[index].T * weights])

@@ -53,7 +53,8 @@ class Uncertainty:
 
     method : "hessian", "sandwich" or "correlated", as asked for.
     exact : whether the whole normal matrix was inverted. Else, for very many components, its diagonal blocks were, by nested dissection,
-        with every component cut off at 4.6 of its widths, which changes errors by less than four per cent.
+        with every component cut off at 5 of its widths, which changes nearly all errors by less than five per cent (99.9 % of them at
+        10,000 components).
     correlation_length : for "correlated", the lag in samples within which noise was found to be correlated; else 0.
 
     >>> import jax.numpy as jnp, numpy as np, surfacefit as sf
