@@ -25,6 +25,7 @@ KICKS = 4
 PATIENT = 2
 RESTARTS = 4.0
 RESTART_STEPS = 80
+REGROWN = 6.0
 SPLICED = 0.3
 AT_ONCE = 0.1
 KEPT = 8
@@ -80,8 +81,7 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
     Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
     have not helped; then kicks lead anywhere, too.
     """
-    anywhere = failures > PATIENT and rng.random() < min(0.4, RESTARTS / met.best.size)
-    near = _restarted if anywhere else _regrown if bench.whole is None and failures <= PATIENT else _overgrown
+    near = _drawn(bench, met.best.size, failures, rng)
     first, states = met.best, list[State]()
     while len(states) < KICKS:
         bench.look()
@@ -92,6 +92,14 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
         states = [] if better(met.best, before) else [*states, *(made or [before])]
     fresh = [state for state in states if not met.knows(state)]
     return met.best if better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
+
+
+def _drawn(bench: Workbench, size: int, failures: int, rng: np.random.Generator) -> Kick:
+    """A kind of kick; of few components as many as half can be grown anew and end near, of many hardly."""
+    if failures > PATIENT and rng.random() < min(0.4, RESTARTS / size):
+        return _restarted
+    quick = bench.whole is None and failures <= PATIENT
+    return _regrown if quick or rng.random() < REGROWN / size else _overgrown
 
 
 def _kick(bench: Workbench, best: State, partner: State | None, near: Kick, rng: np.random.Generator) -> State:

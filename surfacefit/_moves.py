@@ -1,7 +1,7 @@
-r"""Moves between minima: a component more, one less, or some refitted from elsewhere, each tried on its neighbourhood first.
+r"""Moves between minima: a component more, or one less, tried on its neighbourhood first.
 
-An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component away; a
-shuffle throws a few off their places. In each, the nearest components are refitted (`_local_refits`) on the points around,
+An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component away.
+In each, the nearest components are refitted (`_local_refits`) on the points around,
 which says what the move would win or lose. A relocation is a removal with an addition: their falls add up where they are apart.
 
 After Ueda, Nakano, Ghahramani & Hinton, SMEM algorithm for mixture models, Neural Computation 12 (2000) 2109, who split and merge
@@ -17,14 +17,13 @@ import numpy as np
 
 from ._initial import Peak
 from ._local_refits import MEMBERS, LocalProblems, local_refits
-from ._surface import GaussianSurface
+from ._usefulness import invertible, removal_losses
 from ._workbench import State, Workbench, joined
 
 NEAREST = 48
 STEPS = 20
 FEW_STEPS = 4
 SHARE = 0.3
-SAME_PLACE = 0.3
 
 
 class Candidate(NamedTuple):
@@ -80,9 +79,13 @@ class Neighbourhood:
         """Each of these components taken away, for its neighbours to adapt."""
         return [self._removal(k) for k in which]
 
-    def shuffles(self, which: Sequence[int] | np.ndarray, strength: float, rng: np.random.Generator) -> list[Candidate]:
-        """Each of these components thrown off its place, with some of its neighbours."""
-        return [self._shuffle(k, strength, rng) for k in which]
+    def losses(self, which: np.ndarray) -> list[Move]:
+        """Removals of these components, the least loss first: by the inverse of J^T J, or of large fits by local refits."""
+        removals = self.removals(which)
+        if not invertible(self.bench):
+            return self.raced(removals)
+        loss = removal_losses(self.bench, self.state)
+        return sorted((Move(one, -float(loss[one.removed]), one.start) for one in removals), key=lambda move: -move.fall)
 
     def relocation(self, gain: Move, loss: Move) -> Candidate:
         """An addition and a removal in one, from where the refit of each has led."""
@@ -164,31 +167,6 @@ class Neighbourhood:
     def _removal(self, k: int) -> Candidate:
         members = self._neighbours(k)[:MEMBERS]
         return Candidate(members, self.state.blocks[members], removed=k)
-
-    def came_back(self, move: Move) -> bool:
-        """Whether the components of a shuffle stand about where they stood, maybe in another order."""
-        n_dim = self.surface.centers.shape[1]
-        centers, covariances = self.surface.centers[move.members], self.surface.covariances[move.members]
-        offsets = move.blocks[None, :, 1 : 1 + n_dim] - centers[:, None]
-        squares = np.einsum("mni,mij,mnj->mn", offsets, np.linalg.inv(covariances), offsets)
-        return bool(squares.min(axis=1).max() < SAME_PLACE**2)
-
-    def _shuffle(self, k: int, strength: float, rng: np.random.Generator) -> Candidate:
-        members = np.append(k, self._neighbours(k)[: MEMBERS - 1])
-        start = self.state.blocks[members].copy()
-        some = int(rng.integers(min(2, len(members)), len(members) + 1))
-        start[:some] = self.bench.blocks(self._thrown(members[:some], strength, rng))
-        return Candidate(members, start)
-
-    def _thrown(self, which: np.ndarray, strength: float, rng: np.random.Generator) -> GaussianSurface:
-        factors = np.linalg.cholesky(self.surface.covariances[which])
-        count, n_dim = self.surface.centers[which].shape
-        centers = self.surface.centers[which] + strength * np.einsum("kij,kj->ki", factors, rng.normal(size=(count, n_dim)))
-        bent = factors @ (np.eye(n_dim) + 0.5 * strength * rng.normal(size=(count, n_dim, n_dim)))
-        covariances = bent @ bent.swapaxes(1, 2) + 1e-3 * self.surface.covariances[which]
-        heights = self.surface.amplitudes[which]
-        amplitudes = np.where(np.abs(heights) > 1e-6, heights, 1e-6) * np.exp(0.5 * strength * rng.normal(size=count))
-        return GaussianSurface(amplitudes, centers, covariances)
 
     def _neighbours(self, k: int) -> np.ndarray:
         if k not in self._near:

@@ -6,10 +6,9 @@ import numpy as np
 
 from ._moves import Neighbourhood, apart, applied
 from ._surface import GaussianSurface
-from ._usefulness import losses
+from ._usefulness import invertible, removal_losses
 from ._workbench import State, Workbench
 
-MOST_BY_INVERSE = 1500
 LEAST = 128
 FAR = 3.0
 WIDE = 3.0
@@ -17,9 +16,9 @@ WIDE = 3.0
 
 def without_least(bench: Workbench, state: State, some: int) -> np.ndarray:
     """The blocks without ``some`` of the components, or one at least: by the inverse of J^T J, or of large fits by local refits."""
-    if bench.prepared.planner is None and bench.parameterization.n_parameters <= MOST_BY_INVERSE:
-        worth = np.asarray(losses(bench.problem(state.size), bench.pack(state.blocks, state.border)))[: state.size]
-        return np.delete(state.blocks, far_apart(bench.surface(state), np.argsort(worth), some), axis=0)
+    if invertible(bench):
+        order = np.argsort(removal_losses(bench, state))
+        return np.delete(state.blocks, far_apart(bench.surface(state), order, some), axis=0)
     flat = np.flatnonzero(bench.surface(state).principal_widths[:, -1] > WIDE * np.ptp(bench.points, axis=0).max())
     if len(flat) and len(state.border) > bench.parameterization.n_shared:  # local refits hold the background that takes its place
         return np.delete(state.blocks, flat[:1], axis=0)

@@ -1,4 +1,4 @@
-"""Search around a minimum: relocations and shuffles, accepted only where the joint refit is better.
+"""Search around a minimum: relocations, accepted only where the joint refit is better.
 
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
 relocations. The most promising moves are tried on the whole problem, two trials beside one another, several moves in one trial
@@ -8,6 +8,7 @@ When none helps, the search goes on from a slightly worse minimum that it met an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,7 +19,7 @@ import numpy as np
 
 from ._kicks import SETTLE, Minima, better, kicked
 from ._memory import MemoryShort
-from ._moves import Move, Neighbourhood, apart, applied
+from ._moves import FEW_STEPS, Move, Neighbourhood, apart, applied
 from ._workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12
@@ -28,24 +29,20 @@ WALK = 0.15
 MANY = 64
 SPLITS = 128
 WORSE = 0.04
-SHUFFLES = 16
-STRENGTHS = (0.5, 1.0)
 MOST = 256
 AT_ONCE = 0.1
 PAIRS = 24
+SEARCHED = 0.9
 USES = 6
 
 
-def trials(bench: Workbench, state: State, rng: np.random.Generator) -> list[list[Move]]:
-    """Relocations and shuffles of a state, one by one in the order of what they promise; before that, winners that stand apart at once."""
+def trials(bench: Workbench, state: State) -> list[list[Move]]:
+    """Relocations of a state, one by one in the order of what they promise; before that, winners that stand apart at once."""
     around, count = Neighbourhood(bench, state), state.size
     few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
-    losses = around.raced(around.removals(few))
-    gains = around.raced(around.additions(8 + count // 8, around.by_misfit(few)[:SPLITS]))
-    pairs = [around.relocation(*pair) for pair in pairs_of(gains, losses, max(min(PAIRS, 2 * count), count // 4))]
-    thrown = rng.choice(count, min(count, SHUFFLES), replace=False)
-    shuffles = around.raced(around.shuffles(thrown, float(rng.choice(STRENGTHS)), rng))
-    moves = around.raced(pairs) + [move for move in shuffles if not around.came_back(move)]
+    losses = around.losses(few)
+    gains = around.refitted(around.additions(8 + count // 8, around.by_misfit(few)[: min(SPLITS, max(8, count // 2))]), FEW_STEPS)
+    moves = around.raced([around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))])
     moves.sort(key=lambda move: -move.fall)
     winners = apart([move for move in moves if move.fall > 0], max(1, round(AT_ONCE * count)))
     at_once = [winners[:n] for n in (len(winners), len(winners) // 2) if n > 1]
@@ -68,26 +65,27 @@ def search(bench: Workbench, sample: Workbench | None, state: State, effort: Eff
     bench.keep(state)
     small = sample or bench
     met = Minima(small.recosted(state))
-    kept = met.best
 
     def keep() -> None:
-        """Takes over the best met, of a sample after a refit on all points."""
-        nonlocal kept
-        if met.best is not kept:
-            kept = met.best
-            bench.keep(kept if sample is None else bench.refit(kept.blocks, kept.border, SETTLE))
+        bench.keep(met.best if sample is None else bench.recosted(met.best))
 
     try:
         with suppress(Enough):
-            bench.search_until = effort.deadline
+            bench.search_until = min(effort.deadline, _before(bench.deadline) if sample else bench.deadline)
             _searched(small, met, rng, effort.patience, keep)
         bench.search_until = float("inf")
-        keep()
+        bench.keep(met.best if sample is None else bench.refit(met.best.blocks, met.best.border, SETTLE))
     except (Halt, KeyboardInterrupt, MemoryShort):
         bench.hold(met.best if sample is None else bench.recosted(met.best))
         raise
     finally:
         bench.search_until = float("inf")
+
+
+def _before(deadline: float) -> float:
+    """Leaves time to refit what a sample has led to on all points."""
+    now = time.perf_counter()
+    return now + SEARCHED * max(0.0, deadline - now)
 
 
 def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[], None]) -> None:
@@ -96,7 +94,7 @@ def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience:
     met.go(here)
     failures, exact = 0, EXACT * bench.empty().cost
     while failures < patience and met.best.cost > exact:
-        before, found = met.best, _tried(bench, here, rng)
+        before, found = met.best, _tried(bench, here)
         near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.knows(other)]
         met.add(found)
         failures += 1
@@ -112,10 +110,10 @@ def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience:
             failures = 0
 
 
-def _tried(bench: Workbench, here: State, rng: np.random.Generator) -> list[State]:
+def _tried(bench: Workbench, here: State) -> list[State]:
     """What trials have led to, a few at once in their turn; they end where one is better, and it stands last."""
     found: list[State] = []
-    queue = trials(bench, here, rng)
+    queue = trials(bench, here)
     for first in range(0, len(queue), bench.at_once):
         bench.look()
         starts = [applied(here, moves) for moves in queue[first : first + bench.at_once]]

@@ -13,11 +13,23 @@ from jax import Array
 
 from ._compile import quick_jit
 from ._problem import SurfaceProblem
+from ._workbench import State, Workbench
 
 RIDGE = 1e-10
+MOST_BY_INVERSE = 1500  # parameters
 
 
-def removal_losses(problem: SurfaceProblem, params: Array) -> Array:
+def invertible(bench: Workbench) -> bool:
+    """Whether J^T J is at hand, and small enough to be inverted."""
+    return bench.prepared.planner is None and bench.parameterization.n_parameters <= MOST_BY_INVERSE
+
+
+def removal_losses(bench: Workbench, state: State) -> np.ndarray:
+    """The rise in cost (K,) for the loss of each component of a state, where ``invertible``."""
+    return np.asarray(losses(bench.problem(state.size), bench.pack(state.blocks, state.border)))[: state.size]
+
+
+def losses_of(problem: SurfaceProblem, params: Array) -> Array:
     """The rise in cost (K,) for the loss of each component; inf for idle ones. For the dense engine."""
     parts = problem.parameterization
     residuals, jacobian = problem.linearize(params)
@@ -35,4 +47,4 @@ def removal_losses(problem: SurfaceProblem, params: Array) -> Array:
     return jnp.where(parts.active & jnp.isfinite(loss), loss, jnp.where(parts.active, 0, jnp.inf))
 
 
-losses = quick_jit(removal_losses)
+losses = quick_jit(losses_of)
