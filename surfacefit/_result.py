@@ -256,8 +256,9 @@ class FitResult:
 
     def merged(self) -> FitResult:
         """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same volume, mean and
-        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. The result itself if
-        there is nothing to merge; Ctrl-C gives the last number of components that was done.
+        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. What is fixed of the
+        neighbour stays, and limits and masks of single components go along. The result itself if there is nothing to merge; Ctrl-C gives
+        the last number of components that was done.
         """
         from ._merging import merged
 
