@@ -23,7 +23,7 @@ class Bounds:
     ----------
     amplitudes : numbers or (K,).
     centers : numbers, (d,) or (K, d).
-    widths : two numbers between which all principal widths lie.
+    widths : two numbers between which all principal widths lie; ``min_width`` of `fit` limits widths along the axes only.
     background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and slopes; a function's own.
     aspect : largest ratio of a component's principal widths, above 1 (not a pair).
 

@@ -398,6 +398,20 @@ def test_flags_of_widths_and_aspect_in_two_dimensions(limits):
     np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_BOUND)) > 0, [True, False])
 
 
+@pytest.mark.parametrize("stretch", [1.0, 40.0])
+def test_an_ellipse_aslant_is_at_the_floor_where_its_smaller_width_is(stretch):
+    """Principal widths of 3 and 0.2 or 0.3 samples at 45 degrees: the pivots of both covariances are above `min_width`, 0.25."""
+    turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    covariances = np.array([turn @ np.diag([9.0, width**2]) @ turn.T for width in (0.2, 0.3)])
+    units = np.array([1.0, stretch])
+    surface = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[10.0, 10.0], [20.0, 20.0]]) * units, covariances * np.outer(units, units))
+    assert np.linalg.cholesky(covariances).diagonal(axis1=1, axis2=2).min() > 0.2525
+    axes = [np.arange(30) * unit for unit in units]
+    result = at(surface, grid_data(surface(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)), axes))
+    np.testing.assert_array_equal(result.at_floor, [True, False])
+    np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_FLOOR)) > 0, [True, False])
+
+
 @pytest.mark.slow
 def test_single_precision_meets_a_wall_too():
     turned = sf.GaussianSurface(np.array([3.0]), np.array([[14.0, 16.0]]), np.array([[[9.0, 4.0], [4.0, 12.0]]]))
