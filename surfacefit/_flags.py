@@ -46,7 +46,8 @@ class FlagEntry:
 
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
-        "as narrow as `min_width` allows, or narrower aslant: not resolved by the sampling, or noise", "Take it for one sample's height, or lower `min_width`."
+        "as narrow as `min_width` allows, or narrower aslant: not resolved by the sampling, or noise",
+        "Take it for one sample's height, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
         "held by `bounds`: the fit would be better beyond", "Widen the bounds, or quote it without an error: it has none."
