@@ -9,7 +9,7 @@ import numpy as np
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._component_table import component_table
 from ._criteria import LABELS
-from ._flags import MOST_FLAGGED, described, flags
+from ._flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
 from ._layout import Summary, number
 
 if TYPE_CHECKING:
@@ -41,10 +41,23 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
-        *described(flags(result, quick=result.n_parameters > MOST_FLAGGED), NAMED),
+        *_held_background(result),
+        *described(shown(result), NAMED),
+        *_not_looked_for(result),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
+
+
+def _held_background(result: FitResult) -> list[tuple[str, str]]:
+    which = background_at_bound(result)
+    entry = FLAGS[ComponentFlag.AT_BOUND]
+    return [("", f"its number {listed(which, NAMED)} is {entry.cause}. {entry.advice}")] if len(which) else []
+
+
+def _not_looked_for(result: FitResult) -> list[tuple[str, str]]:
+    names = " and ".join(readable(flag) for flag in left_out(result))
+    return [("flags", f"{names}: not looked for above {MOST_FLAGGED} parameters: see `result.flags`")] if names else []
 
 
 def _path(result: FitResult) -> list[tuple[str, str]]:

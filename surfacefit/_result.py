@@ -213,7 +213,9 @@ class FitResult:
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """`ComponentFlag` values (K,): what to know of a component before using its numbers."""
+        """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000 parameters REDUNDANT is
+        not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED, too, unless this was asked for before.
+        """
         from ._flags import flags
 
         return flags(self)
