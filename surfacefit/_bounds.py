@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Bounds:
     ----------
     amplitudes : numbers or (K,).
     centers : numbers, (d,) or (K, d).
-    widths : two numbers between which all principal widths lie.
+    widths : two numbers between which all principal widths lie; ``min_width`` of `fit` limits widths along the axes only.
     background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and slopes; a function's own.
     aspect : largest ratio of a component's principal widths, above 1 (not a pair).
 
@@ -64,6 +64,20 @@ class Constraints:
         return any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs) or any(
             np.ndim(m) for m in self.fixed.values()
         )
+
+    def without(self, k: int) -> Constraints:
+        """Of the components but ``k``."""
+        limits: dict[str, Any] = {
+            name: tuple(_but(side, k, rank) for side in pair)
+            for name, rank in (("amplitudes", 1), ("centers", 2))
+            if (pair := getattr(self.bounds, name)) is not None
+        }
+        return Constraints(replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()})
+
+
+def _but(values: Any, k: int, rank: int) -> Any:
+    """Without the row of component ``k``, where there is a row for each."""
+    return np.delete(values, k, axis=0) if np.ndim(values) == rank else values
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -88,7 +88,9 @@ def fit(
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 8 s or as long as growth took at most; else 0, none.
-    min_width : smallest width of a component, in units of the sampling distance.
+    min_width : lower limit, in sampling distances, of the pivots of a component's covariance (the diagonal of its Cholesky factor): its
+        width along each axis with the axes after it left open and those before it held. These are the principal widths where those lie
+        along the axes; an ellipse aslant can be narrower across. ``Bounds(widths=(low, None))`` limits principal widths.
     prior : what is known of covariances and amplitudes beforehand, as a `SurfacePrior`; the fit then is MAP. Needs ``absolute_sigma``.
     solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
         ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._background import background_model
 from ._bounds import FIXABLE
 from ._box import at_bound
 
@@ -46,7 +47,8 @@ class FlagEntry:
 
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
-        "as narrow as `min_width` allows: not resolved by the sampling, or noise", "Take it for one sample's height, or lower `min_width`."
+        "as narrow as `min_width` allows, or narrower aslant: not resolved by the sampling, or noise",
+        "Take it for one sample's height, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
         "held by `bounds`: the fit would be better beyond", "Widen the bounds, or quote it without an error: it has none."
@@ -76,6 +78,17 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
     return found
 
 
+def shown(result: FitResult) -> np.ndarray:
+    """`ComponentFlag` values (K,) for summaries, files and pictures: the quick ones where `left_out` names others."""
+    return flags(result, quick=True) if left_out(result) else result.flags
+
+
+def left_out(result: FitResult) -> list[ComponentFlag]:
+    """Flags that are not looked for unasked: of many parameters they take longer than a summary may."""
+    asked = result.n_parameters <= MOST_FLAGGED or "flags" in vars(result)
+    return [] if asked else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]
+
+
 def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     surface, points = result.surface, result.data.used_points
     low, high = points.min(axis=0), points.max(axis=0)
@@ -96,20 +109,36 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
 
 
 def _at_bound(result: FitResult) -> np.ndarray:
-    (bounds, fixed), surface = (result.settings.constraints.bounds, result.settings.constraints.fixed), result.surface
-    free = {name: np.logical_not(np.broadcast_to(fixed.get(name, False), result.n_components)) for name in FIXABLE[:3]}
-    near = max(NEAR, at_bound(result.settings.dtype))
-    found = np.zeros(result.n_components, bool)
+    return np.any(list(_held(result).values()), axis=0)
+
+
+def _held(result: FitResult) -> dict[str, np.ndarray]:
+    """Which components (K,) have amplitudes, centres or covariances at a limit."""
+    bounds, fixed, surface = result.settings.constraints.bounds, result.settings.constraints.fixed, result.surface
+    near = _near(result)
+    found: dict[str, np.ndarray] = dict.fromkeys(FIXABLE[:3], np.zeros(result.n_components, bool))
     if bounds.amplitudes is not None:
-        found |= free["amplitudes"] & _meets(np.asarray(surface.amplitudes), bounds.amplitudes, near)
+        found["amplitudes"] = _meets(np.asarray(surface.amplitudes), bounds.amplitudes, near)
     if bounds.centers is not None:
-        found |= free["centers"] & _meets(np.asarray(surface.centers), bounds.centers, near).any(axis=1)
+        found["centers"] = np.asarray(_meets(np.asarray(surface.centers), bounds.centers, near).any(axis=1))
+    widths = surface.principal_widths
     if bounds.widths is not None:
-        found |= free["covariances"] & _meets(surface.principal_widths, bounds.widths, near).any(axis=1)
+        found["covariances"] = found["covariances"] | _meets(widths, bounds.widths, near).any(axis=1)
     if bounds.aspect is not None:
-        widths = surface.principal_widths
-        found |= free["covariances"] & (widths[:, 0] >= (1 - near) * bounds.aspect * widths[:, -1])
-    return found
+        found["covariances"] = found["covariances"] | (widths[:, 0] >= (1 - near) * bounds.aspect * widths[:, -1])
+    return {name: which & ~np.broadcast_to(fixed.get(name, False), which.shape) for name, which in found.items()}
+
+
+def background_at_bound(result: FitResult) -> np.ndarray:
+    """Places of those of the background's free numbers that stand at a limit."""
+    limits, background = result.settings.constraints.bounds.background, background_model(result.surface.background)
+    if limits is None or np.any(result.settings.constraints.fixed.get("background", False)):
+        return np.zeros(0, int)
+    return np.flatnonzero(_meets(np.asarray(background.vector(), float), limits, _near(result)))
+
+
+def _near(result: FitResult) -> float:
+    return max(NEAR, at_bound(result.settings.dtype))
 
 
 def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray:
@@ -119,19 +148,26 @@ def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray
 
 
 def _undetermined(result: FitResult) -> np.ndarray:
-    errors = result.standard_errors
-    count = result.n_components
-    parts = (np.asarray(errors.amplitudes)[:, None], np.asarray(errors.centers), np.asarray(errors.covariances).reshape(count, -1))
-    return ~np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
+    """Where errors are infinite (K,) of what no limit holds."""
+    errors, held = result.standard_errors, _held(result)
+    unknown = {name: ~np.isfinite(np.asarray(getattr(errors, name)).reshape(result.n_components, -1)).all(axis=1) for name in held}
+    return np.any([unknown[name] & ~which for name, which in held.items()], axis=0)
 
 
 def described(found: np.ndarray, named: int) -> list[tuple[str, str]]:
-    """A line for each flag that is set: its name, and which components with the cause."""
+    """A line for each flag that is set: its name, and which components with the cause and the next step."""
     lines = []
     for flag, entry in FLAGS.items():
         which = np.flatnonzero(found & int(flag))
         if len(which):
-            rest = f" and {len(which) - named} more" if len(which) > named else ""
-            names = ", ".join(str(k) for k in which[:named]) + rest
-            lines.append((str(flag.name).lower().replace("_", " "), f"component{'s' * (len(which) > 1)} {names}: {entry.cause}"))
+            lines.append((readable(flag), f"component{'s' * (len(which) > 1)} {listed(which, named)}: {entry.cause}. {entry.advice}"))
     return lines
+
+
+def readable(flag: ComponentFlag) -> str:
+    return str(flag.name).lower().replace("_", " ")
+
+
+def listed(which: np.ndarray, named: int) -> str:
+    """The first of them by their numbers, and how many more."""
+    return ", ".join(str(k) for k in which[:named]) + (f" and {len(which) - named} more" if len(which) > named else "")

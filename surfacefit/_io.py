@@ -14,7 +14,7 @@ from ._bounds import Bounds, Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._documents import read, write
-from ._flags import MOST_FLAGGED, flags
+from ._flags import left_out, shown
 from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
 from ._status import Status
@@ -59,7 +59,8 @@ def _document(result: FitResult) -> dict[str, Any]:
         "timings": asdict(result.timings),
         "history": dict(result.history),
         "data": {name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
-        "flags": flags(result, quick=result.n_parameters > MOST_FLAGGED),
+        "flags": shown(result),
+        "flags_not_looked_for": [flag.name for flag in left_out(result)],
         "path": None if result.path is None else vars(result.path),
     }
 

@@ -1,12 +1,17 @@
-"""A summary as text and as HTML: facts in two columns, then a table."""
+"""A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from textwrap import wrap
 from typing import NamedTuple
 
+import numpy as np
+
 WIDTH = 78
+MOST_DECIMALS = 8
+COARSE = 1e-2  # of a width: positions are written to a tenth of their unit
 
 
 class Summary(NamedTuple):
@@ -23,9 +28,11 @@ class Summary(NamedTuple):
         lines = [self.title.center(WIDTH).rstrip(), "=" * WIDTH]
         for name, value in self.facts:
             lines += wrap(value, WIDTH, initial_indent=f"{name:<{label}}  ", subsequent_indent=" " * (label + 2), break_on_hyphens=False)
-        widths = [max(len(row[i]) for row in [self.header, *self.rows]) for i in range(len(self.header))]
+        table = [self.header, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        gap = "  " if table_width(table, 2) <= WIDTH else " "
         lines += ["-" * WIDTH]
-        lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [self.header, *self.rows]]
+        lines += [gap.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
         return "\n".join([*lines, *([self.rest] if self.rest else []), "=" * WIDTH])
 
     def html(self) -> str:
@@ -40,6 +47,29 @@ class Summary(NamedTuple):
         return f"<div>{title}<table>{facts}</table><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
 
 
-def number(value: float) -> str:
-    """Five significant digits, without a minus sign on zero."""
-    return f"{value + 0.0:.5g}"
+def table_width(table: list[list[str]], gap: int = 1) -> int:
+    """Characters across a table of cells with so many between its columns."""
+    columns = list(zip(*table, strict=True))
+    return sum(max(map(len, column)) for column in columns) + gap * (len(columns) - 1)
+
+
+def number(value: float, digits: int = 5) -> str:
+    """Five significant digits or so many, without a minus sign on zero."""
+    return f"{value + 0.0:.{digits}g}"
+
+
+def error(value: float) -> str:
+    """Two significant digits of a standard error; a dash where it is infinite or unknown."""
+    if not np.isfinite(value):
+        return "-"
+    size = int(f"{value:.1e}"[4:])
+    return f"{value:.2g}" if value == 0 or abs(size) > 5 else f"{round(value, 1 - size):.{max(1 - size, 0)}f}"
+
+
+def positions(values: Sequence[float] | np.ndarray, units: Sequence[float] | np.ndarray) -> list[str]:
+    """Coordinates with as many decimals, common to all, as tell differences of a tenth of the smallest unit."""
+    known = [unit for unit in units if np.isfinite(unit) and unit > 0]
+    decimals = int(max(1 - np.floor(np.log10(min(known))), 0)) if known else MOST_DECIMALS
+    if decimals > MOST_DECIMALS:
+        return [number(value, 6) for value in values]
+    return [f"{round(float(value), decimals) + 0.0:.{decimals}f}" for value in values]

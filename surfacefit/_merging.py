@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._bounds import FIXABLE
 from ._criteria import Deviance
 from ._engines import engine_choice
 from ._fitting import Running, fitted
@@ -25,8 +26,6 @@ CLOSE = 1.0
 
 def merged(result: FitResult) -> FitResult:
     """See `FitResult.merged`."""
-    if result.settings.constraints.by_component:
-        raise ValueError("`merged` cannot tell which limits and fixed values go with a merged component: fit fewer, with their own")
     while result.n_components > 1 and result.redundant.any():
         fewer = _fewer(result)
         if fewer is None:
@@ -39,7 +38,7 @@ def _fewer(result: FitResult) -> FitResult | None:
     """A fit of one component less and a lower BIC, the least useful ones tried first."""
     order = np.argsort(result.worth)
     for k in order[result.redundant[order]][:CANDIDATES]:
-        fit = _refitted(result, without(result.surface, int(k)))
+        fit = _refitted(result, int(k))
         if fit.status == Status.INTERRUPTED:
             return None
         if _bic(fit) < _bic(result):
@@ -47,30 +46,32 @@ def _fewer(result: FitResult) -> FitResult | None:
     return None
 
 
-def without(surface: GaussianSurface, k: int) -> GaussianSurface:
+def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = None) -> GaussianSurface:
     """Component ``k`` merged with the one that overlaps it most into one of the same volume, mean and covariance.
 
-    Where no other is within a Bhattacharyya distance of CLOSE, or the two differ in sign, it is left out instead.
+    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of CLOSE, or the two differ in sign, ``k`` is
+    left out instead.
     """
     distances = _distances(surface, k)
     other = int(np.argmin(distances))
-    volumes = surface.volumes[[k, other]]
     arrays = [np.array(array, float) for array in (surface.amplitudes, surface.centers, surface.covariances)]
-    if volumes.prod() > 0 and distances[other] < CLOSE:
-        for array, value in zip(arrays, _joined(surface, volumes, [k, other]), strict=True):
+    if surface.volumes[[k, other]].prod() > 0 and distances[other] < CLOSE:
+        held = [np.broadcast_to((fixed or {}).get(name, False), len(distances))[other] for name in FIXABLE[:3]]
+        for array, value in zip(arrays, _joined(surface, [other, k], held), strict=True):
             array[other] = value
     amplitudes, centers, covariances = (np.delete(array, k, axis=0) for array in arrays)
     return GaussianSurface(amplitudes, centers, covariances, surface.background)
 
 
-def _joined(surface: GaussianSurface, volumes: np.ndarray, pair: list[int]) -> tuple[float, np.ndarray, np.ndarray]:
-    """Amplitude, centre and covariance of one component in place of two."""
+def _joined(surface: GaussianSurface, pair: list[int], held: list[np.bool_]) -> tuple[float, np.ndarray, np.ndarray]:
+    """Amplitude, centre and covariance of one component in place of two, those of the first where ``held``."""
+    volumes, centers, covariances = surface.volumes[pair], surface.centers[pair], surface.covariances[pair]
     shares = volumes / volumes.sum()
-    centers, covariances = surface.centers[pair], surface.covariances[pair]
-    center = shares @ centers
+    center = centers[0] if held[1] else shares @ centers
     offsets = centers - center
-    covariance = np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
-    return float(volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))), center, covariance
+    covariance = covariances[0] if held[2] else np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
+    amplitude = surface.amplitudes[pair[0]] if held[0] else volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+    return float(amplitude), center, covariance
 
 
 def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
@@ -83,11 +84,13 @@ def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
     return distances
 
 
-def _refitted(result: FitResult, start: GaussianSurface) -> FitResult:
+def _refitted(result: FitResult, k: int) -> FitResult:
     settings = result.settings
+    start = without(result.surface, k, settings.constraints.fixed)
+    model = replace(Model.of(result, start), constraints=settings.constraints.without(k))
     engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
     running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
-    fit = fitted(result.data, Model.of(result, start), None, running, time.perf_counter())
+    fit = fitted(result.data, model, None, running, time.perf_counter())
     return replace(fit, steps=result.steps + fit.steps)
 
 

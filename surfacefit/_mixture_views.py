@@ -11,7 +11,7 @@ import numpy as np
 from ._checks import finite, real_array
 from ._cloud import packed, to_device
 from ._compile import quick_jit
-from ._layout import Summary, number
+from ._layout import COARSE, Summary, number, positions
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
 from ._surface import with_last_axis
 
@@ -64,8 +64,15 @@ def _components(mixture: MixtureResult, n_rows: int) -> tuple[list[str], list[li
     order = np.argsort(-mixture.weights, kind="stable")[:n_rows]
     axes = range(mixture.n_dim)
     header = ["", "weight", *(f"mean{i}" for i in axes), *(f"width{i}" for i in axes)]
-    table = np.hstack([mixture.weights[:, None], mixture.means, mixture.surface(1.0).principal_widths])[order]
-    return header, [[str(k), *(number(value) for value in row)] for k, row in zip(order, table, strict=True)]
+    surface = mixture.surface(1.0)
+    along = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))[order]
+    columns = [
+        [str(k) for k in order],
+        [number(weight) for weight in mixture.weights[order]],
+        *(positions(mixture.means[order, i], COARSE * along[:, i]) for i in axes),
+        *([number(width) for width in surface.principal_widths[order, i]] for i in axes),
+    ]
+    return header, [list(row) for row in zip(*columns, strict=True)]
 
 
 def plot_mixture(mixture: MixtureResult, points: Any = None) -> Figure:

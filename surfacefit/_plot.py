@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._flags import flags
+from ._flags import listed, shown
 from ._losses import ROBUST
 from ._noise import outlying
 
@@ -27,8 +27,11 @@ MOST_CURVES = 50
 UNUSED = "0.85"
 WIDTH = 12.0
 FLAGGED = "orange"
+MOST_NAMED = 8
 
 Look = dict[str, Any]
+COMPONENT: Look = {"color": "C0", "linewidth": 0.8}
+FLAGGED_COMPONENT: Look = {"color": FLAGGED, "linewidth": 1.2, "zorder": 4}  # a lone one would lie under the model
 
 
 def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
@@ -48,7 +51,7 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     elif n_dim == 2:
         model_panel = _draw_points(figure, result) if scattered else _draw_map(figure, result)
         if result.n_components <= MOST_ELLIPSES if ellipses is None else ellipses:
-            draw_ellipses(model_panel, result.surface, flags(result, quick="flags" not in vars(result)) != 0)
+            draw_ellipses(model_panel, result.surface, shown(result) != 0)
     elif scattered:
         _draw_cloud(figure, result)
     else:
@@ -83,7 +86,7 @@ def _draw_curve(figure: Figure, result: FitResult) -> None:
     upper.plot(x, result.data.used_heights, color="0.6", label="data", **dots)
     upper.plot(fine, result.surface(fine), color="C3", linewidth=1.5, label="model", zorder=3)
     if result.n_components <= MOST_CURVES:
-        _draw_components(upper, result.surface, fine)
+        _draw_components(upper, result.surface, fine, shown(result) != 0)
     upper.legend(frameon=False, fontsize="small")
     upper.set_title(_titles(result)[1], fontsize="medium")
     lower.plot(x, result.residuals[result.data.used], color="0.4", **dots)
@@ -92,14 +95,15 @@ def _draw_curve(figure: Figure, result: FitResult) -> None:
     lower.set_xlabel("index" if _is_image(result) else "axis 0")
 
 
-def _draw_components(panel: Axes, surface: GaussianSurface, x: np.ndarray) -> None:
-    """Each component on the background; where these are far off, the panel keeps to what it shows already."""
+def _draw_components(panel: Axes, surface: GaussianSurface, x: np.ndarray, flagged: np.ndarray) -> None:
+    """Each component on the background, orange where flagged; where these are far off, the panel keeps to what it shows already."""
     low, high = panel.get_ylim()
     offsets = x - np.asarray(surface.centers, float)
     components = np.asarray(surface.amplitudes, float)[:, None] * np.exp(-0.5 * (offsets / surface.principal_widths) ** 2)
     background = surface(x) - components.sum(axis=0)
-    lines = panel.plot(x, (background + components).T, color="C0", linewidth=0.8)
-    lines[0].set_label("components")
+    for which, label, look in ((~flagged, "components", COMPONENT), (flagged, "flagged", FLAGGED_COMPONENT)):
+        for number, line in enumerate(panel.plot(x, (background + components[which]).T, **look)):
+            line.set_label("_" if number else label)
     panel.plot(x, background, color="0.3", linewidth=1, linestyle="--", label="background")
     lowest, highest = panel.get_ylim()
     panel.set_ylim(lowest if lowest > 2 * low - high else low, highest if highest < 2 * high - low else high)
@@ -125,7 +129,7 @@ def _draw_slices(figure: Figure, result: FitResult) -> None:
         ratio += _draw_images(row, result, (j, k), [values.take(middle, axis=i) for values in three])
         _label(row, (f"axis {j}", f"axis {k}"), [f"data, axis {i} at {axis[middle]:.4g}", "model", "residual"])
     _, model, residual = _titles(result)
-    figure.suptitle(f"{model}; {residual}", fontsize="medium")
+    figure.suptitle("; ".join([model, residual, *_flagged(result)]), fontsize="medium")
     _finish(figure, panels, result, ratio)
 
 
@@ -176,6 +180,7 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
         panel.set_box_aspect(None, zoom=0.8)
         panel.locator_params(nbins=5)
     _label(panels[0], ("axis 1", "axis 0"), _titles(result))
+    figure.suptitle("".join(_flagged(result)), fontsize="medium")
     _finish(figure, panels, result, 1.0)
 
 
@@ -237,6 +242,11 @@ def _label(panels: Any, names: tuple[str, str], titles: list[str]) -> None:
 
 def _titles(result: FitResult) -> list[str]:
     return ["data", f"model, K = {result.n_components}", f"residual, RMSE {result.rmse:.3g}"]
+
+
+def _flagged(result: FitResult) -> list[str]:
+    which = np.flatnonzero(shown(result))
+    return [f"flagged: {listed(which, MOST_NAMED)}"] if len(which) else []
 
 
 def _finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._component_table import component_table
 from ._criteria import LABELS
-from ._flags import MOST_FLAGGED, described, flags
+from ._flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
 from ._layout import Summary, number
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def summary(result: FitResult, n_rows: int = 10) -> Summary:
     hidden = result.n_components - n_rows
     rest = f"... and {hidden} smaller components" if hidden > 0 else ""
     return Summary(
-        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D", _facts(result), *_components(result, n_rows), rest
+        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D", _facts(result), *component_table(result, n_rows), rest
     )
 
 
@@ -40,10 +41,23 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("points", points),
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
-        *described(flags(result, quick=result.n_parameters > MOST_FLAGGED), NAMED),
+        *_held_background(result),
+        *described(shown(result), NAMED),
+        *_not_looked_for(result),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
     ]
+
+
+def _held_background(result: FitResult) -> list[tuple[str, str]]:
+    which = background_at_bound(result)
+    entry = FLAGS[ComponentFlag.AT_BOUND]
+    return [("", f"its number {listed(which, NAMED)} is {entry.cause}. {entry.advice}")] if len(which) else []
+
+
+def _not_looked_for(result: FitResult) -> list[tuple[str, str]]:
+    names = " and ".join(readable(flag) for flag in left_out(result))
+    return [("flags", f"{names}: not looked for above {MOST_FLAGGED} parameters: see `result.flags`")] if names else []
 
 
 def _path(result: FitResult) -> list[tuple[str, str]]:
@@ -65,16 +79,3 @@ def _background(result: FitResult) -> str:
         values = ", ".join(number(float(value)) for value in np.atleast_1d(background.parameters))
         return f"{getattr(background.function, '__name__', 'function')}({values})"
     return "none"
-
-
-def _components(result: FitResult, n_rows: int) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the components with the largest volumes."""
-    surface = result.surface
-    d = surface.n_dim
-    header = ["", "volume", "amplitude", *(f"center{i}" for i in range(d)), *(f"width{i}" for i in range(d))]
-    columns = [surface.volumes[:, None], np.asarray(surface.amplitudes)[:, None], surface.centers, surface.principal_widths]
-    if d == 2:
-        header.append("angle/deg")
-        columns.append(np.degrees(surface.orientation)[:, None].round(6) % 180)
-    table = np.hstack(columns)[:n_rows]
-    return header, [[str(k), *(number(value) for value in row)] for k, row in enumerate(table)]

@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 AT_FLOOR = 0.01
 
 
-def pivots(covariances: np.ndarray) -> np.ndarray:
-    """Diagonals (K, d) of the Cholesky factors, also where rounding has left a covariance without one."""
-    minors = np.stack([np.linalg.det(covariances[:, :n, :n]) for n in range(covariances.shape[1] + 1)], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.sqrt(np.maximum(minors[:, 1:] / minors[:, :-1], 0.0)))
-
-
 @dataclass(frozen=True)
 class Timings:
     """Seconds: preparing data and start, compiling, running compiled steps, and all together."""
@@ -220,7 +213,9 @@ class FitResult:
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """`ComponentFlag` values (K,): what to know of a component before using its numbers."""
+        """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000 parameters REDUNDANT is
+        not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED, too, unless this was asked for before.
+        """
         from ._flags import flags
 
         return flags(self)
@@ -248,16 +243,19 @@ class FitResult:
 
     @cached_property
     def at_floor(self) -> np.ndarray:
-        """Which components (K,) ``min_width`` keeps from being narrower: peaks that the sampling does not resolve, or noise."""
-        widths = pivots(np.asarray(self.surface.covariances))
-        floor = self.settings.min_width * self.data.spacing
-        lowest = floor.max() if self.settings.covariance_type == "spherical" else floor
-        return np.asarray((widths < (1 + AT_FLOOR) * lowest).any(axis=1))
+        """Which components (K,) are as narrow as ``min_width`` allows, or narrower aslant: not resolved by the sampling, or noise.
+
+        Their smallest principal width, with every axis in units of its sampling distance, is within a hundredth of ``min_width`` or below.
+        """
+        spacing = self.data.spacing
+        squares = np.linalg.eigvalsh(np.asarray(self.surface.covariances, float) / np.outer(spacing, spacing))
+        return np.asarray(squares[:, 0] < ((1 + AT_FLOOR) * self.settings.min_width) ** 2)
 
     def merged(self) -> FitResult:
         """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same volume, mean and
-        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. The result itself if
-        there is nothing to merge; Ctrl-C gives the last number of components that was done.
+        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. What is fixed of the
+        neighbour stays, and limits and masks of single components go along. The result itself if there is nothing to merge; Ctrl-C gives
+        the last number of components that was done.
         """
         from ._merging import merged
 

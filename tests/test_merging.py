@@ -85,3 +85,50 @@ def test_components_at_the_narrowest_width_are_named(covariance_type):
     wide = sf.fit(noisy(), 3, covariance_type=covariance_type, init="peaks")
     assert not wide.at_floor.any()
     assert "at floor" not in wide.summary()
+
+
+LINE = np.arange(60.0)
+TWINS = sf.GaussianSurface(np.array([1.0, 1.0, 2.0]), np.array([[18.0], [20.0], [44.0]]), np.array([[[9.0]], [[10.0]], [[16.0]]]))
+
+
+def twins(**limits):
+    """One Gaussian at 20 and one at 44, fitted from a start with two near the first."""
+    truth = sf.GaussianSurface(np.array([2.0, 2.0]), np.array([[20.0], [44.0]]), np.array([[[10.0]], [[16.0]]]))
+    heights = truth(LINE) + 0.02 * np.random.default_rng(0).normal(size=60)
+    return sf.fit(heights, 3, init=TWINS, background=None, **limits)
+
+
+@pytest.mark.parametrize("held", ["amplitudes", "centers", "covariances"])
+def test_what_is_fixed_of_a_neighbour_stays_where_it_is_joined(held):
+    names = ["amplitudes", "centers", "covariances"]
+    free, joined = without(TWINS, 0), without(TWINS, 0, {held: np.array([False, True, False])})
+    for name in names:
+        before, moved, kept = (np.asarray(getattr(surface, name)) for surface in (TWINS, free, joined))
+        assert moved[0] != before[1]
+        assert (kept[0] == before[1]) == (name == held)
+    if held != "amplitudes":
+        np.testing.assert_allclose(joined.volumes[0], TWINS.volumes[:2].sum())
+
+
+@pytest.mark.parametrize("name", ["centers", "covariances"])
+def test_a_merged_fit_keeps_what_is_fixed(name):
+    few = twins(fixed=name).merged()
+    assert few.n_components == 2
+    assert np.isin(getattr(few.surface, name).ravel().round(9), getattr(TWINS, name).ravel()).all()
+
+
+def test_masks_and_limits_go_along_with_their_components():
+    low, high = np.array([[10.0], [-5.0], [43.9]]), np.array([[30.0], [70.0], [43.95]])
+    many = twins(
+        fixed={"centers": [True, False, False], "covariances": [False, False, True]},
+        bounds=sf.Bounds(amplitudes=([0, 0, 1.5], [9, 9, 1.9]), centers=(low, high)),
+    )
+    few = many.merged()
+    assert few.n_components == 2
+    gone = 0 if few.settings.constraints.fixed["centers"].tolist() == [False, False] else 1
+    np.testing.assert_array_equal(few.settings.constraints.fixed["covariances"], [False, True])
+    np.testing.assert_array_equal(few.settings.constraints.bounds.amplitudes, np.delete([[0, 0, 1.5], [9, 9, 1.9]], gone, axis=1))
+    np.testing.assert_array_equal(few.settings.constraints.bounds.centers, np.delete([low, high], gone, axis=1))
+    assert few.surface.amplitudes[1] == pytest.approx(1.9)
+    assert few.surface.centers[1, 0] <= 43.95
+    np.testing.assert_allclose(few.surface.covariances[1], [[16.0]])

@@ -18,7 +18,8 @@ RNG = np.random.default_rng(0)
 
 def result_of(surface, data):
     """A result as a fit would give it, without the fit."""
-    settings = Settings("LevenbergMarquardt", "float64", "full", "positive", 0.25, 7, "dense")
+    many = 601  # parameters: no flags that need derivatives
+    settings = Settings("LevenbergMarquardt", "float64", "full", "positive", 0.25, many, "dense")
     return FitResult(surface, data, 0.0, sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
 
 
@@ -190,6 +191,28 @@ def test_curve_shows_data_model_components_and_residuals(scattered):
     used = result.data.used
     np.testing.assert_array_equal(np.transpose(lines["data"].get_data()), np.c_[result.data.used_points, result.data.heights[used]])
     np.testing.assert_array_equal(lower.lines[0].get_ydata(), result.residuals[used])
+
+
+def test_flagged_components_of_a_curve_are_orange():
+    surface = sf.GaussianSurface([2.0, 1.0, 1.5], [[3.0], [-1.0], [7.0]], [[[0.25]], [[1.0]], [[1.0]]], 0.5)
+    x = np.linspace(0, 10, 80)
+    upper = result_of(surface, grid_data(surface(x) + 0.1 * RNG.normal(size=80), x)).plot().axes[0]
+    drawn = [line for line in upper.lines if line.get_color() in ("C0", "orange")]
+    assert [line.get_color() for line in drawn] == ["C0", "C0", "orange"]
+    at, heights = drawn[-1].get_data()
+    np.testing.assert_allclose(heights, 0.5 + np.exp(-0.5 * (at + 1) ** 2))
+    assert [text.get_text() for text in upper.get_legend().get_texts()] == ["data", "model", "components", "flagged", "background"]
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_flagged_components_of_a_volume_are_named(scattered):
+    surface = sf.GaussianSurface([2.0, 1.0, 1.5], [[3.0, 3, 3], [-1.0, 2, 2], [4.0, 4, 9]], np.tile(np.eye(3), (3, 1, 1)), 0.5)
+    grid = np.stack(np.mgrid[:6, :7, :8], axis=-1).astype(float)
+    heights = surface(grid) + 0.1 * RNG.normal(size=(6, 7, 8))
+    figure = result_of(surface, point_data(grid.reshape(-1, 3), heights.ravel()) if scattered else grid_data(heights)).plot()
+    assert figure.get_suptitle().endswith("flagged: 1, 2")
+    inside = sf.GaussianSurface(surface.amplitudes[:1], surface.centers[:1], surface.covariances[:1], 0.5)
+    assert "flagged" not in result_of(inside, grid_data(heights)).plot().get_suptitle()
 
 
 def test_curve_with_many_components_shows_their_sum_only():

@@ -363,10 +363,8 @@ FLAGGED = {
     "a twin": (FLAG.UNDETERMINED, lambda: three(center=20.0, variance=16.0)),
 }
 IMPLIED = {
-    FLAG.AT_BOUND: FLAG.UNDETERMINED,
     FLAG.NEGLIGIBLE: FLAG.REDUNDANT | FLAG.UNDETERMINED,
     FLAG.UNDETERMINED: FLAG.REDUNDANT,
-    FLAG.AT_FLOOR: FLAG.UNDETERMINED,
 }
 
 
@@ -398,6 +396,20 @@ def test_flags_of_widths_and_aspect_in_two_dimensions(limits):
     np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_BOUND)) > 0, [True, False])
 
 
+@pytest.mark.parametrize("stretch", [1.0, 40.0])
+def test_an_ellipse_aslant_is_at_the_floor_where_its_smaller_width_is(stretch):
+    """Principal widths of 3 and 0.2 or 0.3 samples at 45 degrees: the pivots of both covariances are above `min_width`, 0.25."""
+    turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    covariances = np.array([turn @ np.diag([9.0, width**2]) @ turn.T for width in (0.2, 0.3)])
+    units = np.array([1.0, stretch])
+    surface = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[10.0, 10.0], [20.0, 20.0]]) * units, covariances * np.outer(units, units))
+    assert np.linalg.cholesky(covariances).diagonal(axis1=1, axis2=2).min() > 0.2525
+    axes = [np.arange(30) * unit for unit in units]
+    result = at(surface, grid_data(surface(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)), axes))
+    np.testing.assert_array_equal(result.at_floor, [True, False])
+    np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_FLOOR)) > 0, [True, False])
+
+
 @pytest.mark.slow
 def test_single_precision_meets_a_wall_too():
     turned = sf.GaussianSurface(np.array([3.0]), np.array([[14.0, 16.0]]), np.array([[[9.0, 4.0], [4.0, 12.0]]]))
@@ -424,7 +436,9 @@ def test_every_flag_has_its_entry():
 @pytest.mark.parametrize("suffix", ["json", "npz"])
 def test_summaries_and_files_carry_the_flags(suffix, tmp_path, monkeypatch):
     result = three(center=-1.0)
-    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause} solver" in " ".join(result.summary().split())
+    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause}. {sf.FLAGS[FLAG.OUTSIDE].advice} solver" in " ".join(
+        result.summary().split()
+    )
     path = tmp_path / f"fit.{suffix}"
     result.save(path)
     np.testing.assert_array_equal(stored_flags(path), [0, FLAG.OUTSIDE, 0])
@@ -439,14 +453,43 @@ def stored_flags(path):
         return members[json.loads(str(members["header"]))["flags"]["member"]]
 
 
-def test_summaries_and_files_of_many_parameters_carry_the_quick_flags(tmp_path, monkeypatch):
-    for module in ("_report", "_io"):
+def test_summaries_files_and_pictures_of_many_parameters_say_what_was_not_looked_for(tmp_path, monkeypatch):
+    for module in ("_flags", "_report"):
         monkeypatch.setattr(f"surfacefit.{module}.MOST_FLAGGED", 5)
-    result = three(amplitude=0.03)
-    assert result.flags[1] == FLAG.REDUNDANT
-    assert "redundant" not in result.summary()
-    result.save(tmp_path / "fit.json")
-    np.testing.assert_array_equal(stored_flags(tmp_path / "fit.json"), [0, 0, 0])
+    result, path = three(amplitude=0.03), tmp_path / "fit.json"
+    silent = "redundant and undetermined: not looked for above 5 parameters: see `result.flags`"
+    for left_out, found in ((["REDUNDANT", "UNDETERMINED"], [0, 0, 0]), ([], [0, FLAG.REDUNDANT, 0])):
+        assert (silent in " ".join(result.summary().split())) == bool(left_out)
+        labels = [line.get_label() for line in result.plot().axes[0].lines]
+        assert ("flagged" in labels) == (not left_out)
+        result.save(path)
+        np.testing.assert_array_equal(stored_flags(path), found)
+        assert json.loads(path.read_text())["flags_not_looked_for"] == left_out
+        assert result.flags[1] == FLAG.REDUNDANT
+
+
+def test_what_a_limit_holds_and_what_the_data_do_not_tell_are_told_apart():
+    """A twin whose amplitude is at a limit leaves the other's to be known, but not their centres."""
+    held = three((0.8, 1.0), bounds=Bounds(amplitudes=(None, [9, 0.8, 9])))
+    assert held.flags.tolist() == [0, FLAG.AT_BOUND, 0]
+    twin = sf.GaussianSurface(np.array([1.0, 1.0]), np.full((2, 1), 20.0), np.full((2, 1, 1), 16.0), CONSTANT)
+    bounds = Constraints(checked_bounds(Bounds(amplitudes=(None, [9.0, 1.0])), 2, 1, False, "full"))
+    lost = at(twin, grid_data(twin(ROW) + 0.05 * np.random.default_rng(0).normal(size=120)), constraints=bounds)
+    assert (lost.flags & int(FLAG.UNDETERMINED)).all()
+
+
+@pytest.mark.parametrize(("low", "held"), [(0.0, True), (-1.0, False), (0.6, True)])
+def test_a_background_at_a_limit_is_named(low, held):
+    truth = sf.GaussianSurface(np.array([1e3]), np.array([[60.3]]), np.array([[[16.0]]]), sf.ConstantBackground(-0.3))
+    result = sf.fit(truth(ROW) + 0.05 * np.random.default_rng(0).normal(size=120), 1, init=truth, bounds=Bounds(background=(low, None)))
+    assert ("its number 0 is held by `bounds`" in " ".join(result.summary().split())) == held
+
+
+def test_a_centre_at_a_limit_of_zero_is_at_a_bound():
+    truth = sf.GaussianSurface(np.array([1.0]), np.array([[-1.7]]), np.array([[[16.0]]]), CONSTANT)
+    x = ROW / 7 - 5.1
+    result = sf.fit(truth(x), 1, coords=x, init=truth, bounds=Bounds(centers=(0, None)))
+    assert result.flags[0] == FLAG.AT_BOUND
 
 
 def test_a_summary_names_a_few_of_many():
