@@ -41,6 +41,7 @@ def fit(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
+    reset: bool = True,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -88,6 +89,9 @@ def fit(
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 8 s or as long as growth took at most; else 0, none.
+    reset : True (default): components that have collapsed when the fit has ended by itself, worth no more than noise, are put where the
+        residual is highest and all are refitted, as long as that ends lower, three times at most. Not where components are held or
+        have limits of their own. ``result.resets`` says which were. False: the fit stays as it ends.
     min_width : smallest width of a component, in units of the sampling distance.
     prior : what is known of covariances and amplitudes beforehand, as a `SurfacePrior`; the fit then is MAP. Needs ``absolute_sigma``.
     solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
@@ -128,7 +132,7 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior,
+        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)
@@ -152,6 +156,7 @@ def fit_points(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
+    reset: bool = True,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -184,7 +189,7 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior,
+        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import count, names_its_options, not_negative, one_of, positive_number
+from ._checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
 from ._cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
 from ._covariance import COVARIANCE_TYPES
 from ._data import fit_dtype
@@ -131,7 +131,7 @@ def fit_mixture(
         min_width=_min_width(min_width, precision),
         reg_covar=not_negative("reg_covar", reg_covar),
         prior=checked_prior(prior, n_components, covariance_of(data)),
-        reset=_flag("reset", reset),
+        reset=yes_or_no("reset", reset),
         tol=not_negative("tol", tol),
         max_steps=count("max_steps", max_steps, 0),
         dtype=precision,
@@ -240,9 +240,3 @@ def _min_width(value: Any, dtype: np.dtype) -> float:
     if width >= 1:
         raise ValueError(f"`min_width` is a share of the data's width and must be below 1, got {width:g}")
     return max(width, NARROWEST_SINGLE) if dtype == np.float32 and width > 0 else width
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"`{name}` must be True or False, got {value!r}")
-    return bool(value)

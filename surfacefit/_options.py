@@ -10,7 +10,7 @@ import numpy as np
 from ._amplitudes import AMPLITUDE_TYPES
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
-from ._checks import count, first_index, not_negative, one_of, positive_number
+from ._checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
 from ._covariance import COVARIANCE_TYPES
 from ._criteria import AutoComponents, auto_components
 from ._data import SurfaceData, fit_dtype
@@ -47,6 +47,7 @@ class Options:
     fixed: Any
     init: Any
     search: Any
+    reset: Any
     min_width: Any
     prior: Any
     solver: Any
@@ -81,6 +82,7 @@ class Options:
             self.progress,
             _callback(self.callback),
             _limit(self.max_time),
+            yes_or_no("reset", self.reset),
         )
         return Checked(model, auto, running)
 
