@@ -34,6 +34,7 @@ def fit(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    tied: str | None = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -74,6 +75,7 @@ def fit(
         ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
+    tied : None, or "covariances": another name for ``covariance_type="tied"``, beside ``fixed``. Nothing else can be tied.
     amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
     loss : what a misfit u = (f - z) / sigma costs: "linear" (default, u^2 / 2), "huber", "soft_l1" or "cauchy" (C^2 rho(u^2 / C^2) / 2 of
         `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights are counts: half their deviance, the
@@ -132,7 +134,7 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)
@@ -149,6 +151,7 @@ def fit_points(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    tied: str | None = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -189,7 +192,7 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)

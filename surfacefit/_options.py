@@ -40,6 +40,7 @@ class Options:
     n_components: Any
     background: Any
     covariance_type: Any
+    tied: Any
     amplitudes: Any
     loss: Any
     f_scale: Any
@@ -62,15 +63,16 @@ class Options:
     def checked(self, data: SurfaceData) -> Checked:
         """Raises ValueError or TypeError for what cannot be meant."""
         auto, number = _number(self.n_components, self.init)
+        kind = _covariance_type(self.covariance_type, self.tied)
         model = Model(
             number,
             self.background,
-            one_of("covariance_type", self.covariance_type, COVARIANCE_TYPES),
+            kind,
             positive_number("min_width", self.min_width),
             one_of("amplitudes", self.amplitudes, AMPLITUDE_TYPES),
             checked_prior(self.prior, data.n_dim, data.absolute_sigma or self.loss == "poisson"),
             *_loss(self.loss, self.f_scale, data),
-            self._constraints(auto, number, data),
+            self._constraints(auto, number, data, kind),
         )
         running = Running(
             _init(self.init),
@@ -86,10 +88,10 @@ class Options:
         )
         return Checked(model, auto, running)
 
-    def _constraints(self, auto: AutoComponents | None, number: int, data: SurfaceData) -> Constraints:
+    def _constraints(self, auto: AutoComponents | None, number: int, data: SurfaceData, kind: str) -> Constraints:
         given = number if isinstance(self.init, GaussianSurface) else None
         signed = AMPLITUDE_TYPES[self.amplitudes].signed
-        bounds = checked_bounds(self.bounds, given, data.n_dim, signed, self.covariance_type)
+        bounds = checked_bounds(self.bounds, given, data.n_dim, signed, kind)
         floor = float((self.min_width * data.spacing).max())
         if bounds.widths is not None and bounds.widths[1] <= floor:
             raise ValueError(f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}")
@@ -99,7 +101,7 @@ class Options:
         if fixed.get("background") and self.background is None:
             raise ValueError("`fixed` names a background, and background=None has none: leave it out")
         shapes = np.atleast_1d(fixed.get("covariances", False))
-        if self.covariance_type == "tied" and shapes.any() != shapes.all():
+        if kind == "tied" and shapes.any() != shapes.all():
             raise ValueError(f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}")
         if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
             auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
@@ -109,6 +111,17 @@ class Options:
                 f" and no `search`; got init={self.init!r}"
             )
         return Constraints(bounds, fixed)
+
+
+def _covariance_type(covariance_type: Any, tied: Any) -> str:
+    kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
+    if tied is None:
+        return kind
+    if not isinstance(tied, str) or tied != "covariances":
+        raise ValueError(f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}")
+    if kind not in ("full", "tied"):
+        raise ValueError(f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one out")
+    return "tied"
 
 
 def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:

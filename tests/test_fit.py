@@ -17,6 +17,9 @@ POINTS = np.column_stack([Y.ravel(), X.ravel()])
 NAN = np.nan
 
 
+PAIR = sf.GaussianSurface([2.0, 1.0], [[5.0, 8.0], [9.0, 3.0]], [np.diag([4.0, 9.0])] * 2, 1.0)
+
+
 def with_value(array, index, value):
     changed = np.array(array, float)
     changed[index] = value
@@ -57,6 +60,10 @@ REFUSED = {
     "unknown solver": (lambda: sf.fit(HILL, 1, solver="adm"), ValueError, r"`solver` must be one of 'lm', 'adam', 'superimposed', got 'adm'; did you mean 'adam'\?"),
     "solver class": (lambda: sf.fit(HILL, 1, solver=sf.Adam), ValueError, r"`solver` must be one of"),
     "unknown covariance": (lambda: sf.fit(HILL, 1, covariance_type="ful"), ValueError, r"`covariance_type` must be one of .*; did you mean 'full'\?"),
+    "tied centres": (lambda: sf.fit(HILL, 1, tied="centers"), ValueError, r"`tied` must be None or 'covariances' .* nothing else can be tied, got 'centers'"),
+    "tied amplitudes of points": (lambda: sf.fit_points(POINTS, HILL.ravel(), 1, tied=["amplitudes"]), ValueError, r"`tied` must be .* got \['amplitudes'\]"),
+    "tied and diag": (lambda: sf.fit(HILL, 1, tied="covariances", covariance_type="diag"), ValueError, r"`tied`='covariances' means one full covariance for all, got covariance_type='diag'"),
+    "part of a tied shape": (lambda: sf.fit(HILL, 2, tied="covariances", fixed={"covariances": [True, False]}, init=PAIR), ValueError, r"must be the same for all where they share one shape"),
     "unknown init": (lambda: sf.fit(HILL, 1, init="peak"), ValueError, r"`init` must be one of .*; did you mean 'peaks'\?"),
     "unknown background": (lambda: sf.fit(HILL, 1, background="plain"), ValueError, r"`background` must be one of .*; did you mean 'plane'\?"),
     "background without start": (lambda: sf.fit(HILL, 1, background=lambda q, x: x[:, 0]), TypeError, r"give `background=\(function, start\)`"),
@@ -195,6 +202,15 @@ def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
     same_surfaces(result.surface, truth, 1e-5 if solver == "lm" else 0.1)
     shape = {"full": 3, "diag": 2, "spherical": 1, "tied": 0}[covariance_type]
     assert result.n_parameters == 2 * (3 + shape) + (3 if covariance_type == "tied" else 0) + 1
+
+
+def test_tied_covariances_by_either_name():
+    heights = PAIR(np.stack([Y, X], axis=-1))
+    by_type, by_name = (sf.fit(heights, 2, init=PAIR, **options) for options in ({"covariance_type": "tied"}, {"tied": "covariances"}))
+    assert by_name.settings.covariance_type == "tied"
+    assert by_name.n_parameters == by_type.n_parameters == 2 * 3 + 3 + 1
+    np.testing.assert_array_equal(by_name.surface.covariances, by_type.surface.covariances)
+    assert sf.fit(heights, 2, init=PAIR, covariance_type="tied", tied="covariances").settings.covariance_type == "tied"
 
 
 def test_a_background_function_with_its_start():
