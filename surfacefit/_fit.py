@@ -86,8 +86,8 @@ def fit(
         True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
-        "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components (positive
-        amplitudes of 0 begin at 1 % of the heights' spread).
+        "em" (expectation-maximisation from the peaks, heights read as a density), `RandomStarts` (the best of several, the baseline; growth
+        and search are better), or a `GaussianSurface` with K components (positive amplitudes of 0 begin at 1 % of the heights' spread).
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 8 s or as long as growth took at most; else 0, none.

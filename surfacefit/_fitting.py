@@ -17,14 +17,15 @@ from ._compile_clock import compile_clock, seconds
 from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data import SurfaceData
 from ._engines import EngineChoice
-from ._initial import StartRequest
+from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
 from ._progress import Progress, ProgressBar
-from ._resets import Ended, Stepping
+from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver
 from ._status import Status
+from ._stepping import Ended, Stepping
 from ._surface import GaussianSurface, checked_surface
 from ._threads import calm_blas
 from ._workbench import Workbench, penalty_cost
@@ -90,8 +91,9 @@ class Fitting:
             def callback(best: Solution) -> bool:
                 return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
 
-            stepping = Stepping(bench, prepared.fixing(begins.params), self.running.solver, Limits(self.deadline, callback))
-            ended = stepping.ended(begins.params, begins.halted, self.running.reset)
+            stepping = Stepping(bench, self.running.solver, Limits(self.deadline, callback))
+            ended = stepping.ended(begins.starts, begins.halted)
+            ended = with_resets(stepping, ended) if self.running.reset else ended
         ended = ended._replace(solution=ended.solution._replace(steps=ended.solution.steps + before))
         path = None if start is None else start.path
         return _result(ended, prepared, self.running, self._timings(began), path)
@@ -140,7 +142,8 @@ def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running
     with precision(running.dtype), compile_clock() as spans:
         plain = auto is None and not Plan(running.init, running.search, running.seed).takes_steps
         label = f"fit K={model.n_components if auto is None else 'auto'}"
-        bar = ProgressBar(running.progress, int(running.solver.max_steps) if plain else None, label)
+        n_starts = running.init.n if isinstance(running.init, RandomStarts) else 1
+        bar = ProgressBar(running.progress, n_starts * int(running.solver.max_steps) if plain else None, label)
         fitting, chosen = Fitting(data, running, bar, begun, spans), None
         try:
             if auto is not None:
@@ -203,6 +206,11 @@ def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
         return 0.5 * float(jnp.sum(residuals**2))
 
 
+def _starts(ended: Ended, many: RandomStarts) -> np.ndarray:
+    """The costs (n,) at the ends of all starts, NaN for those that were not tried."""
+    return np.array(ended.costs + [np.nan] * (many.n - len(ended.costs)))
+
+
 def _result(ended: Ended, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None) -> FitResult:
     model, data, solution = prepared.model, prepared.data, ended.solution
     history: dict[str, np.ndarray] = ended.history._asdict()
@@ -235,5 +243,6 @@ def _result(ended: Ended, prepared: Prepared, running: Running, timings: Timings
         ),
         penalty=penalty,
         resets=ended.resets[order],
+        starts=_starts(ended, running.init) * prepared.cost_unit if isinstance(running.init, RandomStarts) else None,
         path=path,
     )

@@ -55,6 +55,7 @@ def _document(result: FitResult) -> dict[str, Any]:
             "status": result.status.name,
             "steps": result.steps,
             "resets": result.resets,
+            "starts": result.starts,
         },
         "settings": asdict(result.settings),
         "timings": asdict(result.timings),
@@ -80,6 +81,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
         timings=Timings(**document["timings"]),
         settings=_settings(settings),
         resets=document["fit"]["resets"],
+        starts=document["fit"]["starts"],
         path=None if document["path"] is None else ComponentPath(**document["path"]),
     )
 

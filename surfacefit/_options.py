@@ -16,6 +16,7 @@ from ._criteria import AutoComponents, auto_components
 from ._data import SurfaceData, fit_dtype
 from ._engines import engine_choice
 from ._fitting import Running
+from ._initial import RandomStarts
 from ._losses import LOSSES, ROBUST
 from ._prepare import Model
 from ._prior import checked_prior
@@ -75,7 +76,7 @@ class Options:
             self._constraints(auto, number, data, kind),
         )
         running = Running(
-            _init(self.init),
+            _init(self.init, self.search),
             _search_time(self.search),
             count("seed", self.seed, 0),
             _solver(self.solver),
@@ -156,7 +157,14 @@ def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
     return number, 1
 
 
-def _init(init: Any) -> Any:
+def _init(init: Any, search: Any) -> Any:
+    if isinstance(init, RandomStarts):
+        count("init.n", init.n)
+        if search:
+            raise ValueError(
+                f"`search` looks around one start, got search={search!r} with {init!r}: search from `init=result.surface` then"
+            )
+        return init
     return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
 
 

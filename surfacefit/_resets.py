@@ -9,8 +9,6 @@ width on one sample. That is seen without a compiled program; the search (`searc
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +17,9 @@ from jax import Array
 from ._data import SurfaceData
 from ._memory import MemoryShort
 from ._prepare import Prepared
-from ._problem import SurfaceProblem
-from ._solvers import Adam, Lane, Limits, Record, Solution, Solver, run
+from ._solvers import Adam, Lane, Record, Solution
 from ._status import STATUS, Status
+from ._stepping import Ended, Stepping
 from ._surface import GaussianSurface
 from ._workbench import State, Workbench, penalty_cost
 
@@ -30,80 +28,55 @@ HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`
 MOST_LOOKED_AT = 10**8  # points times components outside
 
 
-class Ended(NamedTuple):
-    """What the stepping came to, the history of the steps that led there, and how often each component (K,) was reset."""
+def with_resets(stepping: Stepping, ended: Ended) -> Ended:
+    """What resets have made of an end, as long as that is lower."""
+    for _ in range(ROUNDS if _may_move(stepping.prepared) else 0):
+        which = collapsed(stepping.prepared, ended.solution) if _goes_on(stepping, ended) else np.zeros(0, int)
+        before, ended = ended, _reset(stepping, ended, which) if len(which) else ended
+        if ended.solution.cost == before.solution.cost:
+            break
+    return ended
 
-    solution: Solution
-    history: Record
-    resets: np.ndarray
+
+def _goes_on(stepping: Stepping, ended: Ended) -> bool:
+    """Whether it has ended by itself, above rounding, before the time is over."""
+    status = Status(int(ended.solution.status))
+    by_itself = STATUS[status].success or (isinstance(stepping.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
+    return by_itself and status != Status.EXACT and _steps_left(stepping, ended) > 0 and time.perf_counter() < stepping.limits.deadline
 
 
-@dataclass(frozen=True, eq=False)
-class Stepping:
-    """How a fit takes its steps: the problem with what is fixed in its place, the solver, and the limits."""
+def _steps_left(stepping: Stepping, ended: Ended) -> int:
+    """Of those a solver may take from one start; Adam's are the length of a schedule, which begins anew."""
+    return int(stepping.solver.max_steps) - (0 if isinstance(stepping.solver, Adam) else len(ended.history.cost))
 
-    bench: Workbench
-    problem: SurfaceProblem
-    solver: Solver
-    limits: Limits
 
-    def ended(self, start: Array, halted: Status | None, reset: bool) -> Ended:
-        """The solver's end from a start, and from what resets have made of it as long as that is lower."""
-        prepared = self.bench.prepared
-        first = run(self.problem, start, self.solver, self.limits, prepared.planner, halted)
-        ended = Ended(*first, np.zeros(prepared.model.n_components, int))
-        for _ in range(ROUNDS if reset and _may_move(prepared) else 0):
-            which = collapsed(prepared, ended.solution) if self._goes_on(ended.solution) else np.zeros(0, int)
-            before, ended = ended, self._reset(ended, which) if len(which) else ended
-            if ended.solution.cost == before.solution.cost:
-                break
-        return ended
+def _reset(stepping: Stepping, ended: Ended, which: np.ndarray) -> Ended:
+    """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
+    lane, placed, outcome = None, which[:0], Status.INTERRUPTED
+    prepared, before = stepping.prepared, Status(int(ended.solution.status))
+    try:
+        start, placed = _replaced(stepping.bench, ended.solution, which)
+        if not len(placed):
+            return ended
+        lane = Lane(prepared.fixing(start), start, stepping.solver, stepping.beside(ended.solution), prepared.planner)
+        outcome = lane.advance(_steps_left(stepping, ended))
+    except KeyboardInterrupt:
+        pass
+    except MemoryShort:
+        outcome = before
+    return _better(ended, lane, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
 
-    def _goes_on(self, solution: Solution) -> bool:
-        """Whether it has ended by itself, above rounding, before the time is over."""
-        status = Status(int(solution.status))
-        by_itself = STATUS[status].success or (self._is_scheduled and status == Status.MAX_STEPS and int(solution.steps) > 0)
-        return by_itself and status != Status.EXACT and self._steps_left(solution) > 0 and time.perf_counter() < self.limits.deadline
 
-    @property
-    def _is_scheduled(self) -> bool:
-        return isinstance(self.solver, Adam)
-
-    def _steps_left(self, solution: Solution) -> int:
-        return int(self.solver.max_steps) - (0 if self._is_scheduled else int(solution.steps))
-
-    def _reset(self, ended: Ended, which: np.ndarray) -> Ended:
-        """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
-        lane, placed, outcome = None, which[:0], Status.INTERRUPTED
-        try:
-            start, placed = self._replaced(ended.solution, which)
-            lane = Lane(self.problem, start, self.solver, self._limits(ended.solution), self.bench.prepared.planner)
-            outcome = lane.advance(self._steps_left(ended.solution)) if len(placed) else Status(int(ended.solution.status))
-        except KeyboardInterrupt:
-            pass
-        except MemoryShort:
-            outcome = Status(int(ended.solution.status))
-        return _better(ended, lane, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
-
-    def _replaced(self, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
-        """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
-        parts, count = self.bench.parameterization, self.bench.prepared.model.n_components
-        flat = np.asarray(solution.params, float)
-        own = parts.n_components * parts.block_size
-        blocks, border = flat[:own].reshape(-1, parts.block_size)[:count].copy(), flat[own:]
-        peaks = self.bench.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
-        placed = which[: len(peaks)]
-        blocks[placed] = peaks
-        return self.bench.pack(blocks, border), placed
-
-    def _limits(self, best: Solution) -> Limits:
-        """The callback goes on to see the best of all, after all the steps."""
-
-        def callback(now: Solution) -> Any:
-            seen = now if float(now.cost) < float(best.cost) else best
-            return self.limits.callback(seen._replace(steps=best.steps + now.steps))
-
-        return Limits(self.limits.deadline, callback)
+def _replaced(bench: Workbench, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
+    """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
+    parts, count = bench.parameterization, bench.prepared.model.n_components
+    flat = np.asarray(solution.params, float)
+    own = parts.n_components * parts.block_size
+    blocks, border = flat[:own].reshape(-1, parts.block_size)[:count].copy(), flat[own:]
+    peaks = bench.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
+    placed = which[: len(peaks)]
+    blocks[placed] = peaks
+    return bench.pack(blocks, border), placed
 
 
 def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
@@ -142,11 +115,11 @@ def _may_move(prepared: Prepared) -> bool:
 
 def _better(ended: Ended, lane: Lane | None, placed: np.ndarray, outcome: Status) -> Ended:
     """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were taken."""
-    before, history, resets = ended
+    before, history, resets, costs = ended
     steps = before.steps + (0 if lane is None else lane.carry.best.steps)
     if lane is None or lane.cost() > (1 - HAIR) * float(before.cost):
         told = outcome in (Status.INTERRUPTED, Status.STOPPED)
         return ended._replace(solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status))
     rows = Record(*(np.concatenate(columns) for columns in zip(history, lane.history(), strict=True)))
     counts = resets + np.isin(np.arange(len(resets)), placed)
-    return Ended(lane.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts)
+    return Ended(lane.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)

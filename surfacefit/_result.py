@@ -81,6 +81,7 @@ class FitResult:
     settings : what was asked for, as `Settings`.
     data : the data as they were fitted.
     resets : integers (K,): how often each component had collapsed and was placed anew (``reset`` of `fit`).
+    starts : of `RandomStarts` the costs (n,), with the penalty, that all ended at, before any reset, NaN where a limit came first; or None.
     path : what was tried where the number of components was chosen, as `ComponentPath`; None where it was given.
 
     Examples
@@ -102,6 +103,7 @@ class FitResult:
     settings: Settings
     path: ComponentPath | None = None
     penalty: float = 0.0
+    starts: np.ndarray | None = None
     resets: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
