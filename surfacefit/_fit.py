@@ -71,7 +71,7 @@ def fit(
     sigma : standard deviation of each height, a number or an array of the shape of ``heights``; where it is NaN the point is ignored.
     absolute_sigma : True: ``sigma`` is in the units of the heights; False (default): only its ratios count, and
         standard errors are scaled by the misfit, as in `scipy.optimize.curve_fit`.
-    background : "constant" (default), "plane", None, or ``(function, start)`` with a JAX function
+    background : "constant" (default), "plane", None, a number (a constant that starts there), or ``(function, start)`` with a JAX function
         ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
@@ -81,9 +81,10 @@ def fit(
         `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights are counts: half their deviance, the
         maximum of the likelihood).
     f_scale : C, the misfit that parts good points from outliers, in units of ``sigma`` (of the heights without it); default 1.
-    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`.
+    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`. A start outside is moved on to them.
     fixed : what keeps the values of its start: "amplitudes", "centers", "covariances", "background", a list of these, or a dict of
-        True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``.
+        True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``;
+        for a background its value, there or as ``background``.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
         "em" (expectation-maximisation from the peaks, heights read as a density), `RandomStarts` (the best of several, the baseline; growth

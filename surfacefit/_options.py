@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
+from ._background import ConstantBackground, PlaneBackground, background_model
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
 from ._checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
@@ -20,7 +21,7 @@ from ._initial import RandomStarts
 from ._losses import LOSSES, ROBUST
 from ._prepare import Model
 from ._prior import checked_prior
-from ._solvers import SOLVERS, LevenbergMarquardt, Solver
+from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 from ._surface import GaussianSurface
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights
@@ -101,6 +102,11 @@ class Options:
         fixed = checked_fixed(self.fixed, given)
         if fixed.get("background") and self.background is None:
             raise ValueError("`fixed` names a background, and background=None has none: leave it out")
+        if fixed.get("background") and not self._gives_background:
+            raise ValueError(
+                f"`fixed` holds a background at the value given for it, got none with background={self.background!r}: give it in the"
+                " start, init=GaussianSurface(..., background=0.5), or as background=0.5"
+            )
         shapes = np.atleast_1d(fixed.get("covariances", False))
         if kind == "tied" and shapes.any() != shapes.all():
             raise ValueError(f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}")
@@ -112,6 +118,14 @@ class Options:
                 f" and no `search`; got init={self.init!r}"
             )
         return Constraints(bounds, fixed)
+
+    @property
+    def _gives_background(self) -> bool:
+        """Whether the background has a value of the user's to start from, its own or that of a start of its kind."""
+        if not isinstance(self.background, str):
+            return True
+        kind = {"constant": ConstantBackground, "plane": PlaneBackground}.get(self.background, object)
+        return isinstance(self.init, GaussianSurface) and isinstance(background_model(self.init.background), kind)
 
 
 def _covariance_type(covariance_type: Any, tied: Any) -> str:
@@ -189,6 +203,11 @@ def _search_time(search: Any) -> float | None:
 def _solver(solver: Any) -> Solver:
     if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
         count("solver.max_steps", solver.max_steps, 0)
+        if isinstance(solver, Adam):
+            positive_number("solver.learning_rate", solver.learning_rate)
+            not_negative("solver.gtol", solver.gtol)
+            _decay("solver.b1", solver.b1)
+            _decay("solver.b2", solver.b2)
         if isinstance(solver, LevenbergMarquardt):
             positive_number("solver.damping", solver.damping)
             count("solver.patience", solver.patience)
@@ -199,4 +218,14 @@ def _solver(solver: Any) -> Solver:
             if not numbers or not 0 < solver.reach[0] <= solver.reach[1]:
                 raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
         return solver
+    if isinstance(solver, str) and solver.lower() == "em":
+        raise ValueError(
+            "`solver` must be one of 'lm', 'adam', 'superimposed', got 'em': expectation-maximisation maximises a likelihood; start"
+            " from it by `init='em'`, or fit heights as a density by `fit_mixture(points, K, weights=heights)`"
+        )
     return SOLVERS[one_of("solver", solver, SOLVERS)]()
+
+
+def _decay(name: str, value: Any) -> None:
+    if not_negative(name, value) >= 1:
+        raise ValueError(f"`{name}` must be below 1, got {value!r}")

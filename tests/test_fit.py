@@ -64,6 +64,14 @@ REFUSED = {
     "tied amplitudes of points": (lambda: sf.fit_points(POINTS, HILL.ravel(), 1, tied=["amplitudes"]), ValueError, r"`tied` must be .* got \['amplitudes'\]"),
     "tied and diag": (lambda: sf.fit(HILL, 1, tied="covariances", covariance_type="diag"), ValueError, r"`tied`='covariances' means one full covariance for all, got covariance_type='diag'"),
     "part of a tied shape": (lambda: sf.fit(HILL, 2, tied="covariances", fixed={"covariances": [True, False]}, init=PAIR), ValueError, r"must be the same for all where they share one shape"),
+    "absolute_sigma of text": (lambda: sf.fit(HILL, 1, sigma=1.0, absolute_sigma="yes"), TypeError, r"`absolute_sigma` must be True or False, got 'yes'"),
+    "learning rate": (lambda: sf.fit(HILL, 1, solver=sf.Adam(learning_rate=-1)), ValueError, r"`solver.learning_rate` must be positive and finite, got -1"),
+    "slope of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(gtol=-1)), ValueError, r"`solver.gtol` must be zero or positive"),
+    "decay of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(b1=1.0)), ValueError, r"`solver.b1` must be below 1, got 1.0"),
+    "second decay of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(b2=-0.1)), ValueError, r"`solver.b2` must be zero or positive"),
+    "infinite background": (lambda: sf.fit(HILL, 1, background=np.inf), ValueError, r"`background` must be finite, got inf"),
+    "true background": (lambda: sf.fit(HILL, 1, background=True), TypeError, r"`background` must be None, 'constant', 'plane', a number"),
+    "em as a solver": (lambda: sf.fit(HILL, 1, solver="em"), ValueError, r"got 'em': .* `init='em'`, .* `fit_mixture\(points, K, weights=heights\)`"),
     "no starts": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(0)), ValueError, r"`init.n` must be at least 1, got 0"),
     "starts class": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts), ValueError, r"`init` must be one of"),
     "search from many": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(3), search=2), ValueError, r"`search` looks around one start, got search=2 with RandomStarts"),
@@ -223,6 +231,15 @@ def test_a_background_function_with_its_start():
     result = sf.fit(heights, 1, background=(lambda q, x: q[0] + q[1] * jnp.exp(-q[2] * x[..., 0]), [0.0, 1.0, 0.1]))
     np.testing.assert_allclose(result.surface.background.parameters, [1, 5, 0.3], rtol=1e-5)
     np.testing.assert_allclose(result.predict(), heights, rtol=1e-7)
+
+
+def test_a_number_as_background_is_where_a_constant_starts():
+    none = sf.LevenbergMarquardt(max_steps=0)
+    for value in (0.25, np.float32(0.25), 2):
+        assert float(sf.fit(HILL, 1, background=value, init="peaks", solver=none).surface.background.value) == pytest.approx(float(value))
+    assert float(sf.fit(HILL, 1, background=0.25).surface.background.value) == pytest.approx(1.0)
+    held = sf.fit(HILL, 1, background=0.9, fixed="background", init="peaks")
+    assert float(held.surface.background.value) == pytest.approx(0.9, abs=1e-12)
 
 
 def test_the_start_of_a_surface_is_kept_exactly_at_no_steps():
