@@ -119,6 +119,16 @@ def fit_mixture(
     >>> mixture = sf.fit_mixture(points, 2)
     >>> mixture.converged, sorted(mixture.weights.round(3))
     (True, [np.float64(0.25), np.float64(0.75)])
+
+    Heights >= 0 on an even grid, read as a density: each point weighs as much as it is high, and the surface's volume is the sum of the
+    heights times the area of a cell, here 0.5 x 0.5. It is no least-squares fit, and has no background:
+
+    >>> y, x = np.meshgrid(0.5 * np.arange(40), 0.5 * np.arange(50), indexing="ij")
+    >>> hill = sf.GaussianSurface([3.0], [[9.0, 12.0]], [[[4.0, 1.0], [1.0, 5.0]]])
+    >>> grid = np.column_stack([y.ravel(), x.ravel()])
+    >>> heights = hill(grid)
+    >>> sf.fit_mixture(grid, 1, weights=heights).surface(total=heights.sum() * 0.25).amplitudes.round(2)
+    array([3.])
     """
     begun = time.perf_counter()
     data = weighted_points(points, weights)
