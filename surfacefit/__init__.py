@@ -10,6 +10,7 @@ from ._background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines import Dense, Tiled
 from ._bounds import Bounds
+from ._initial import RandomStarts
 from ._prior import SurfacePrior
 from ._singularities import MixturePrior
 from ._progress import MixtureProgress, Progress
@@ -44,6 +45,7 @@ __all__ = [
     "Dense",
     "Tiled",
     "Bounds",
+    "RandomStarts",
     "SurfacePrior",
     "MixturePrior",
     "MixtureProgress",

@@ -67,8 +67,12 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
     if callable(option):
         raise TypeError("`background` as a function needs its start too: give `background=(function, start)`")
     origin = (points.min(axis=0) + points.max(axis=0)) / 2
+    if isinstance(option, int | float | np.number) and not isinstance(option, bool):
+        return ConstantBackground(float(finite("background", np.asarray(option, float))))
     if not isinstance(option, str):
-        raise TypeError(f"`background` must be None, 'constant', 'plane', a background object or (function, start), got {option!r}")
+        raise TypeError(
+            f"`background` must be None, 'constant', 'plane', a number, a background object or (function, start), got {option!r}"
+        )
     if one_of("background", option, ["constant", "plane"]) == "constant":
         return ConstantBackground(np.quantile(heights, level))
     columns = np.column_stack([np.ones(len(points)), (points - origin) / np.maximum(np.ptp(points, axis=0), 1e-300)])

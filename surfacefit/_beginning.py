@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from ._growth import grow
-from ._initial import STARTS
+from ._initial import STARTS, RandomStarts
 from ._memory import MemoryShort
 from ._moves import warm_up
 from ._pruning import without_least
@@ -32,9 +32,11 @@ LONG_PATIENCE = 10**9
 
 @dataclass(frozen=True)
 class Plan:
-    """How to begin: ``init`` is one of INITS or a surface in the units of the fit; seconds to search, None for the default."""
+    """How to begin: ``init`` is one of INITS, several random starts, or a surface in the units of the fit; seconds to search, None for
+    the default.
+    """
 
-    init: str | GaussianSurface
+    init: str | GaussianSurface | RandomStarts
     search: float | None
     seed: int
 
@@ -52,23 +54,25 @@ class Plan:
 
 
 class Beginning(NamedTuple):
-    """Parameters (P,) to step from, and a status if a limit was met on the way."""
+    """Parameters (P,) to step from, of one start or several that are made as they are asked for, and a status if a limit was met."""
 
-    params: Array
+    starts: Iterator[Array]
     halted: Status | None
 
 
 def beginning(bench: Workbench, plan: Plan) -> Beginning:
     """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is kept."""
+    if isinstance(plan.init, RandomStarts):
+        return Beginning((bench.params(STARTS["random"](bench.request)) for _ in range(plan.init.n)), None)
     if not plan.is_grown:
         surface = plan.init if isinstance(plan.init, GaussianSurface) else STARTS[plan.init](bench.request)
         params = bench.params(surface)
         if not plan.searches:
-            return Beginning(params, None)
+            return Beginning(iter([params]), None)
         bench.best = bench.state(params)
     halted = _improved(bench, plan)
     best = bench.filled(bench.best or bench.empty())
-    return Beginning(bench.pack(best.blocks, best.border), halted)
+    return Beginning(iter([bench.pack(best.blocks, best.border)]), halted)
 
 
 def _improved(bench: Workbench, plan: Plan) -> Status | None:

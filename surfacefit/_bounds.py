@@ -27,8 +27,8 @@ class Bounds:
     background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and slopes; a function's own.
     aspect : largest ratio of a component's principal widths, above 1 (not a pair).
 
-    A fit reaches an optimum inside from a start on a bound. Limits for each component need a start, ``init=GaussianSurface(...)``, whose
-    order the result then keeps.
+    A start outside is moved on to the nearest bound, without a word; from a start on a bound a fit reaches an optimum inside. Limits for
+    each component need a start, ``init=GaussianSurface(...)``, whose order the result then keeps.
 
     >>> import numpy as np, surfacefit as sf
     >>> x = np.linspace(-4, 4, 81)
@@ -148,13 +148,18 @@ def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
 
 
 def _fixable(name: Any) -> str:
+    if isinstance(name, str) and name in ("widths", "shapes", "angles", "orientation"):
+        raise ValueError(
+            f"`fixed` must be one of {', '.join(map(repr, FIXABLE))}, got {name!r}: widths and angles are held by 'covariances'"
+        )
     return one_of("fixed", name, FIXABLE)
 
 
 def _mask(name: str, mask: Any, n_components: int | None) -> Any:
     array = np.asarray(mask)
     if array.dtype != bool or array.ndim > 1 or (array.ndim and name == "background"):
-        raise ValueError(f"`fixed[{name!r}]` must be True or a boolean array with one entry a component, got {mask!r}")
+        hint = ": for 0 and 1 give `np.asarray(mask, bool)`" if array.ndim == 1 and np.isin(array, (0, 1)).all() else ""
+        raise ValueError(f"`fixed[{name!r}]` must be True or a boolean array with one entry a component, got {mask!r}{hint}")
     if array.ndim and (n_components is None or array.shape != (n_components,)):
         raise ValueError(
             f"`fixed[{name!r}]` must have one entry for each component of a start `init=GaussianSurface(...)`, got {array.shape}"

@@ -42,6 +42,13 @@ def count(name: str, value: Any, at_least: int = 1) -> int:
     return number
 
 
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
 def positive_number(name: str, value: Any) -> float:
     """A finite number above zero."""
     try:

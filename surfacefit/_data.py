@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import finite, first_index, one_of, real_array
+from ._checks import finite, first_index, one_of, real_array, yes_or_no
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +184,10 @@ def _surface_data(
             f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and {masked.sum()} are masked"
         )
     deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
-    if absolute_sigma and sigma is None:
+    known = yes_or_no("absolute_sigma", absolute_sigma)
+    if known and sigma is None:
         raise ValueError("`absolute_sigma` says what `sigma` means, but `sigma` is None: give both or neither")
-    return SurfaceData(heights, used, axes, points, deviations, bool(absolute_sigma), int(nan.sum()), int(masked.sum()))
+    return SurfaceData(heights, used, axes, points, deviations, known, int(nan.sum()), int(masked.sum()))
 
 
 def _nan_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:

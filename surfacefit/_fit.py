@@ -34,6 +34,7 @@ def fit(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    tied: str | None = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -41,6 +42,7 @@ def fit(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
+    reset: bool = True,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -69,25 +71,30 @@ def fit(
     sigma : standard deviation of each height, a number or an array of the shape of ``heights``; where it is NaN the point is ignored.
     absolute_sigma : True: ``sigma`` is in the units of the heights; False (default): only its ratios count, and
         standard errors are scaled by the misfit, as in `scipy.optimize.curve_fit`.
-    background : "constant" (default), "plane", None, or ``(function, start)`` with a JAX function
+    background : "constant" (default), "plane", None, a number (a constant that starts there), or ``(function, start)`` with a JAX function
         ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units, giving (N,).
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
         scikit-learn's GaussianMixture.
+    tied : None, or "covariances": another name for ``covariance_type="tied"``, beside ``fixed``. Nothing else can be tied.
     amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
     loss : what a misfit u = (f - z) / sigma costs: "linear" (default, u^2 / 2), "huber", "soft_l1" or "cauchy" (C^2 rho(u^2 / C^2) / 2 of
         `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights are counts: half their deviance, the
         maximum of the likelihood).
     f_scale : C, the misfit that parts good points from outliers, in units of ``sigma`` (of the heights without it); default 1.
-    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`.
+    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`. A start outside is moved on to them.
     fixed : what keeps the values of its start: "amplitudes", "centers", "covariances", "background", a list of these, or a dict of
-        True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``.
+        True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as ``init``;
+        for a background its value, there or as ``background``.
     init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they win most,
         with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even lattice), "random",
-        "em" (expectation-maximisation from the peaks, heights read as a density), or a `GaussianSurface` with K components (positive
-        amplitudes of 0 begin at 1 % of the heights' spread).
+        "em" (expectation-maximisation from the peaks, heights read as a density), `RandomStarts` (the best of several, the baseline; growth
+        and search are better), or a `GaussianSurface` with K components (positive amplitudes of 0 begin at 1 % of the heights' spread).
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put
         where the residual is, or split, or thrown off their places, and what is better after a joint refit is kept. Default
         with ``init="auto"``: until some rounds in a row have found nothing, 8 s or as long as growth took at most; else 0, none.
+    reset : True (default): components that have collapsed when the fit has ended by itself, worth no more than noise, are put where the
+        residual is highest and all are refitted, as long as that ends lower, three times at most. Not where components are held or
+        have limits of their own. ``result.resets`` says which were. False: the fit stays as it ends.
     min_width : lower limit, in sampling distances, of the pivots of a component's covariance (the diagonal of its Cholesky factor): its
         width along each axis with the axes after it left open and those before it held. These are the principal widths where those lie
         along the axes; an ellipse aslant can be narrower across. ``Bounds(widths=(low, None))`` limits principal widths.
@@ -130,7 +137,7 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)
@@ -147,6 +154,7 @@ def fit_points(
     absolute_sigma: bool = False,
     background: Any = "constant",
     covariance_type: str = "full",
+    tied: str | None = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -154,6 +162,7 @@ def fit_points(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
+    reset: bool = True,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -186,7 +195,7 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, amplitudes, loss, f_scale, bounds, fixed, init, search, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)

@@ -17,13 +17,15 @@ from ._compile_clock import compile_clock, seconds
 from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data import SurfaceData
 from ._engines import EngineChoice
-from ._initial import StartRequest
+from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
 from ._progress import Progress, ProgressBar
+from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
-from ._solvers import Limits, Solution, Solver, run
+from ._solvers import Limits, Solution, Solver
 from ._status import Status
+from ._stepping import Ended, Stepping
 from ._surface import GaussianSurface, checked_surface
 from ._threads import calm_blas
 from ._workbench import Workbench, penalty_cost
@@ -45,6 +47,7 @@ class Running:
     progress: bool | None
     callback: Callable[[Progress], Any] | None
     max_time: float | None
+    reset: bool = False
 
 
 @dataclass(eq=False)
@@ -82,17 +85,18 @@ class Fitting:
         with calm_blas(prepared.problem.parameterization.n_parameters):
             bench = self._bench(prepared)
             begins = self._begin(bench, start)
-            stepping = time.perf_counter()
+            began = time.perf_counter()
             before = self.steps + bench.steps
 
             def callback(best: Solution) -> bool:
                 return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
 
-            limits, solver = Limits(self.deadline, callback), self.running.solver
-            solution, history = run(prepared.fixing(begins.params), begins.params, solver, limits, prepared.planner, begins.halted)
-        solution = solution._replace(steps=solution.steps + before)
+            stepping = Stepping(bench, self.running.solver, Limits(self.deadline, callback))
+            ended = stepping.ended(begins.starts, begins.halted)
+            ended = with_resets(stepping, ended) if self.running.reset else ended
+        ended = ended._replace(solution=ended.solution._replace(steps=ended.solution.steps + before))
         path = None if start is None else start.path
-        return _result(solution, prepared, self.running, history._asdict(), self._timings(stepping), path)
+        return _result(ended, prepared, self.running, self._timings(began), path)
 
     def _begin(self, bench: Workbench, start: Chosen | None) -> Beginning:
         plan = _plan(bench.prepared, self.running)
@@ -138,7 +142,8 @@ def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running
     with precision(running.dtype), compile_clock() as spans:
         plain = auto is None and not Plan(running.init, running.search, running.seed).takes_steps
         label = f"fit K={model.n_components if auto is None else 'auto'}"
-        bar = ProgressBar(running.progress, int(running.solver.max_steps) if plain else None, label)
+        n_starts = running.init.n if isinstance(running.init, RandomStarts) else 1
+        bar = ProgressBar(running.progress, n_starts * int(running.solver.max_steps) if plain else None, label)
         fitting, chosen = Fitting(data, running, bar, begun, spans), None
         try:
             if auto is not None:
@@ -201,11 +206,16 @@ def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
         return 0.5 * float(jnp.sum(residuals**2))
 
 
-def _result(
-    solution: Solution, prepared: Prepared, running: Running, history: dict[str, np.ndarray], timings: Timings, path: ComponentPath | None
-) -> FitResult:
-    model, data = prepared.model, prepared.data
-    surface = _ordered(prepared.surface(solution.params), model)
+def _starts(ended: Ended, many: RandomStarts) -> np.ndarray:
+    """The costs (n,) at the ends of all starts, NaN for those that were not tried."""
+    return np.array(ended.costs + [np.nan] * (many.n - len(ended.costs)))
+
+
+def _result(ended: Ended, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None) -> FitResult:
+    model, data, solution = prepared.model, prepared.data, ended.solution
+    history: dict[str, np.ndarray] = ended.history._asdict()
+    found = prepared.surface(solution.params)
+    surface, order = _ordered(found, model), slice(None) if model.constraints.by_component else found.by_volume
     penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
     cost = float(solution.cost) * prepared.cost_unit
     if model.prior is not None or not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
@@ -232,5 +242,7 @@ def _result(
             constraints=model.constraints,
         ),
         penalty=penalty,
+        resets=ended.resets[order],
+        starts=_starts(ended, running.init) * prepared.cost_unit if isinstance(running.init, RandomStarts) else None,
         path=path,
     )

@@ -35,6 +35,7 @@ class ComponentFlag(IntFlag):
     NEGLIGIBLE = 8
     REDUNDANT = 16
     UNDETERMINED = 32
+    RESET = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
     ),
     ComponentFlag.UNDETERMINED: FlagEntry(
         "some of its numbers are not determined by the data: their errors are infinite", "Fix or bound them, or use fewer components."
+    ),
+    ComponentFlag.RESET: FlagEntry(
+        "had collapsed, and was put anew where the residual was highest",
+        "Take its numbers as any other's; if many were, use fewer components.",
     ),
 }
 
@@ -105,6 +110,7 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
         ComponentFlag.AT_BOUND: _at_bound(result),
         ComponentFlag.OUTSIDE: outside,
         ComponentFlag.NEGLIGIBLE: tallest <= NEGLIGIBLE * result.rmse,
+        ComponentFlag.RESET: result.resets > 0,
     }
 
 

@@ -20,7 +20,7 @@ from ._result import FitResult, Settings, Timings
 from ._status import Status
 from ._surface import GaussianSurface
 
-FORMAT, VERSION = "surfacefit result", 4
+FORMAT, VERSION = "surfacefit result", 5
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
@@ -54,6 +54,8 @@ def _document(result: FitResult) -> dict[str, Any]:
             "penalty": np.asarray(result.penalty, np.float64),
             "status": result.status.name,
             "steps": result.steps,
+            "resets": result.resets,
+            "starts": result.starts,
         },
         "settings": asdict(result.settings),
         "timings": asdict(result.timings),
@@ -79,6 +81,8 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
         history=document["history"],
         timings=Timings(**document["timings"]),
         settings=_settings(settings),
+        resets=document["fit"]["resets"],
+        starts=document["fit"]["starts"],
         path=None if document["path"] is None else ComponentPath(**document["path"]),
     )
 

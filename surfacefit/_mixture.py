@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import count, names_its_options, not_negative, one_of, positive_number
+from ._checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
 from ._cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
 from ._covariance import COVARIANCE_TYPES
 from ._data import fit_dtype
@@ -119,6 +119,16 @@ def fit_mixture(
     >>> mixture = sf.fit_mixture(points, 2)
     >>> mixture.converged, sorted(mixture.weights.round(3))
     (True, [np.float64(0.25), np.float64(0.75)])
+
+    Heights >= 0 on an even grid, read as a density: each point weighs as much as it is high, and the surface's volume is the sum of the
+    heights times the area of a cell, here 0.5 x 0.5. It is no least-squares fit, and has no background:
+
+    >>> y, x = np.meshgrid(0.5 * np.arange(40), 0.5 * np.arange(50), indexing="ij")
+    >>> hill = sf.GaussianSurface([3.0], [[9.0, 12.0]], [[[4.0, 1.0], [1.0, 5.0]]])
+    >>> grid = np.column_stack([y.ravel(), x.ravel()])
+    >>> heights = hill(grid)
+    >>> sf.fit_mixture(grid, 1, weights=heights).surface(total=heights.sum() * 0.25).amplitudes.round(2)
+    array([3.])
     """
     begun = time.perf_counter()
     data = weighted_points(points, weights)
@@ -131,7 +141,7 @@ def fit_mixture(
         min_width=_min_width(min_width, precision),
         reg_covar=not_negative("reg_covar", reg_covar),
         prior=checked_prior(prior, n_components, covariance_of(data)),
-        reset=_flag("reset", reset),
+        reset=yes_or_no("reset", reset),
         tol=not_negative("tol", tol),
         max_steps=count("max_steps", max_steps, 0),
         dtype=precision,
@@ -240,9 +250,3 @@ def _min_width(value: Any, dtype: np.dtype) -> float:
     if width >= 1:
         raise ValueError(f"`min_width` is a share of the data's width and must be below 1, got {width:g}")
     return max(width, NARROWEST_SINGLE) if dtype == np.float32 and width > 0 else width
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"`{name}` must be True or False, got {value!r}")
-    return bool(value)

@@ -8,18 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
+from ._background import ConstantBackground, PlaneBackground, background_model
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
-from ._checks import count, first_index, not_negative, one_of, positive_number
+from ._checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
 from ._covariance import COVARIANCE_TYPES
 from ._criteria import AutoComponents, auto_components
 from ._data import SurfaceData, fit_dtype
 from ._engines import engine_choice
 from ._fitting import Running
+from ._initial import RandomStarts
 from ._losses import LOSSES, ROBUST
 from ._prepare import Model
 from ._prior import checked_prior
-from ._solvers import SOLVERS, LevenbergMarquardt, Solver
+from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 from ._surface import GaussianSurface
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights
@@ -40,6 +42,7 @@ class Options:
     n_components: Any
     background: Any
     covariance_type: Any
+    tied: Any
     amplitudes: Any
     loss: Any
     f_scale: Any
@@ -47,6 +50,7 @@ class Options:
     fixed: Any
     init: Any
     search: Any
+    reset: Any
     min_width: Any
     prior: Any
     solver: Any
@@ -61,18 +65,19 @@ class Options:
     def checked(self, data: SurfaceData) -> Checked:
         """Raises ValueError or TypeError for what cannot be meant."""
         auto, number = _number(self.n_components, self.init)
+        kind = _covariance_type(self.covariance_type, self.tied)
         model = Model(
             number,
             self.background,
-            one_of("covariance_type", self.covariance_type, COVARIANCE_TYPES),
+            kind,
             positive_number("min_width", self.min_width),
             one_of("amplitudes", self.amplitudes, AMPLITUDE_TYPES),
             checked_prior(self.prior, data.n_dim, data.absolute_sigma or self.loss == "poisson"),
             *_loss(self.loss, self.f_scale, data),
-            self._constraints(auto, number, data),
+            self._constraints(auto, number, data, kind),
         )
         running = Running(
-            _init(self.init),
+            _init(self.init, self.search),
             _search_time(self.search),
             count("seed", self.seed, 0),
             _solver(self.solver),
@@ -81,13 +86,14 @@ class Options:
             self.progress,
             _callback(self.callback),
             _limit(self.max_time),
+            yes_or_no("reset", self.reset),
         )
         return Checked(model, auto, running)
 
-    def _constraints(self, auto: AutoComponents | None, number: int, data: SurfaceData) -> Constraints:
+    def _constraints(self, auto: AutoComponents | None, number: int, data: SurfaceData, kind: str) -> Constraints:
         given = number if isinstance(self.init, GaussianSurface) else None
         signed = AMPLITUDE_TYPES[self.amplitudes].signed
-        bounds = checked_bounds(self.bounds, given, data.n_dim, signed, self.covariance_type)
+        bounds = checked_bounds(self.bounds, given, data.n_dim, signed, kind)
         floor = float((self.min_width * data.spacing).max())
         if bounds.widths is not None and bounds.widths[1] <= floor:
             raise ValueError(f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}")
@@ -96,8 +102,13 @@ class Options:
         fixed = checked_fixed(self.fixed, given)
         if fixed.get("background") and self.background is None:
             raise ValueError("`fixed` names a background, and background=None has none: leave it out")
+        if fixed.get("background") and not self._gives_background:
+            raise ValueError(
+                f"`fixed` holds a background at the value given for it, got none with background={self.background!r}: give it in the"
+                " start, init=GaussianSurface(..., background=0.5), or as background=0.5"
+            )
         shapes = np.atleast_1d(fixed.get("covariances", False))
-        if self.covariance_type == "tied" and shapes.any() != shapes.all():
+        if kind == "tied" and shapes.any() != shapes.all():
             raise ValueError(f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}")
         if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
             auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
@@ -107,6 +118,25 @@ class Options:
                 f" and no `search`; got init={self.init!r}"
             )
         return Constraints(bounds, fixed)
+
+    @property
+    def _gives_background(self) -> bool:
+        """Whether the background has a value of the user's to start from, its own or that of a start of its kind."""
+        if not isinstance(self.background, str):
+            return True
+        kind = {"constant": ConstantBackground, "plane": PlaneBackground}.get(self.background, object)
+        return isinstance(self.init, GaussianSurface) and isinstance(background_model(self.init.background), kind)
+
+
+def _covariance_type(covariance_type: Any, tied: Any) -> str:
+    kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
+    if tied is None:
+        return kind
+    if not isinstance(tied, str) or tied != "covariances":
+        raise ValueError(f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}")
+    if kind not in ("full", "tied"):
+        raise ValueError(f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one out")
+    return "tied"
 
 
 def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
@@ -141,7 +171,14 @@ def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
     return number, 1
 
 
-def _init(init: Any) -> Any:
+def _init(init: Any, search: Any) -> Any:
+    if isinstance(init, RandomStarts):
+        count("init.n", init.n)
+        if search:
+            raise ValueError(
+                f"`search` looks around one start, got search={search!r} with {init!r}: search from `init=result.surface` then"
+            )
+        return init
     return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
 
 
@@ -166,6 +203,11 @@ def _search_time(search: Any) -> float | None:
 def _solver(solver: Any) -> Solver:
     if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
         count("solver.max_steps", solver.max_steps, 0)
+        if isinstance(solver, Adam):
+            positive_number("solver.learning_rate", solver.learning_rate)
+            not_negative("solver.gtol", solver.gtol)
+            _decay("solver.b1", solver.b1)
+            _decay("solver.b2", solver.b2)
         if isinstance(solver, LevenbergMarquardt):
             positive_number("solver.damping", solver.damping)
             count("solver.patience", solver.patience)
@@ -176,4 +218,14 @@ def _solver(solver: Any) -> Solver:
             if not numbers or not 0 < solver.reach[0] <= solver.reach[1]:
                 raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
         return solver
+    if isinstance(solver, str) and solver.lower() == "em":
+        raise ValueError(
+            "`solver` must be one of 'lm', 'adam', 'superimposed', got 'em': expectation-maximisation maximises a likelihood; start"
+            " from it by `init='em'`, or fit heights as a density by `fit_mixture(points, K, weights=heights)`"
+        )
     return SOLVERS[one_of("solver", solver, SOLVERS)]()
+
+
+def _decay(name: str, value: Any) -> None:
+    if not_negative(name, value) >= 1:
+        raise ValueError(f"`{name}` must be below 1, got {value!r}")

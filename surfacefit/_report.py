@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._result import FitResult
 
 NAMED = 8
+CLOSE = 1.01
 
 
 def summary(result: FitResult, n_rows: int = 10) -> Summary:
@@ -35,6 +36,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
     return [
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
         *_path(result),
+        *_starts(result),
         ("RMSE", number(result.rmse)),
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
@@ -66,6 +68,15 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
         return []
     tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
     return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
+
+
+def _starts(result: FitResult) -> list[tuple[str, str]]:
+    costs = np.zeros(0) if result.starts is None else result.starts[np.isfinite(result.starts)]
+    if not len(costs):
+        return []
+    low, middle, high = (number(float(cost)) for cost in (costs.min(), np.median(costs), costs.max()))
+    near = np.count_nonzero(costs <= CLOSE * costs.min())
+    return [("starts", f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the lowest")]
 
 
 def _background(result: FitResult) -> str:

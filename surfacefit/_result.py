@@ -67,11 +67,14 @@ class FitResult:
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used, or what another ``loss`` makes of them.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
     penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0 without one.
-    history : dict of arrays, one entry a step after growth and search: "cost" (with the penalty), "optimality" (largest cosine of residuals
-        with a column of the Jacobian; for Adam the largest slope) and "damping" (for Adam the learning rate).
+    history : dict of arrays, one entry a step after growth and search (of a reset, where it was kept): "cost" (with the penalty),
+        "optimality" (largest cosine of residuals with a column of the Jacobian; for Adam the largest slope) and "damping" (for Adam
+        the learning rate).
     timings : seconds as `Timings`, compilation apart from running.
     settings : what was asked for, as `Settings`.
     data : the data as they were fitted.
+    resets : integers (K,): how often each component had collapsed and was placed anew (``reset`` of `fit`).
+    starts : of `RandomStarts` the costs (n,), with the penalty, that all ended at, before any reset, NaN where a limit came first; or None.
     path : what was tried where the number of components was chosen, as `ComponentPath`; None where it was given.
 
     Examples
@@ -93,6 +96,12 @@ class FitResult:
     settings: Settings
     path: ComponentPath | None = None
     penalty: float = 0.0
+    starts: np.ndarray | None = None
+    resets: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.resets is None:
+            object.__setattr__(self, "resets", np.zeros(self.n_components, int))
 
     @property
     def success(self) -> bool:

@@ -164,8 +164,12 @@ class GaussianSurface:
 
     def sorted(self) -> GaussianSurface:
         """The same surface with components in the order of falling volume, whatever its sign."""
-        order = np.argsort(-np.abs(self.volumes), kind="stable")
-        return replace(self.component(order), background=self.background)
+        return replace(self.component(self.by_volume), background=self.background)
+
+    @property
+    def by_volume(self) -> np.ndarray:
+        """Indices (K,) of the components in the order of falling volume, whatever its sign."""
+        return np.argsort(-np.abs(self.volumes), kind="stable")
 
     @property
     def _namespace(self) -> Any:

@@ -427,9 +427,24 @@ WRONG = {
     "aspect of text": ({"bounds": Bounds(aspect="x")}, "`bounds.aspect`"),
     "aspect a pair": ({"bounds": Bounds(aspect=(1, 2))}, "`bounds.aspect`"),
     "unknown": ({"fixed": "amplitude"}, "`fixed` must be one of .*; did you mean 'amplitudes'"),
-    "unknown of some": ({"fixed": {"widths": True}}, "`fixed` must be one of .*, got 'widths'"),
+    "unknown of some": (
+        {"fixed": {"widths": True}},
+        "`fixed` must be one of .*, got 'widths': widths and angles are held by 'covariances'",
+    ),
+    "no value of a background": (
+        {"fixed": "background", "init": "peaks"},
+        "`fixed` holds a background at the value given for it, got none .*init=Gauss",
+    ),
+    "another kind in the start": (
+        {"fixed": "background", "background": "plane"},
+        "`fixed` holds a background at the value given for it, got none",
+    ),
+    "none in the start": (
+        {"fixed": {"background": True}, "init": dataclasses.replace(START, background=None)},
+        "`fixed` holds a background at the value",
+    ),
     "all": ({"fixed": True}, "`fixed`"),
-    "no mask": ({"fixed": {"centers": [0, 1]}}, r"`fixed\['centers'\]` must be True or a boolean array"),
+    "no mask": ({"fixed": {"centers": [0, 1]}}, r"`fixed\['centers'\]` must be True or a boolean array.*got \[0, 1\]: for 0 and 1 give"),
     "too long": ({"fixed": {"centers": [True] * 3}}, r"`fixed\['centers'\]` must have one entry for each component .* got \(3,\)"),
     "background's mask": ({"fixed": {"background": [True]}}, r"`fixed\['background'\]` must be True"),
     "mask without a start": ({"fixed": {"centers": [True, False]}, "init": "peaks"}, r"`fixed\['centers'\]` .*init=GaussianSurface"),

@@ -17,6 +17,9 @@ POINTS = np.column_stack([Y.ravel(), X.ravel()])
 NAN = np.nan
 
 
+PAIR = sf.GaussianSurface([2.0, 1.0], [[5.0, 8.0], [9.0, 3.0]], [np.diag([4.0, 9.0])] * 2, 1.0)
+
+
 def with_value(array, index, value):
     changed = np.array(array, float)
     changed[index] = value
@@ -57,6 +60,23 @@ REFUSED = {
     "unknown solver": (lambda: sf.fit(HILL, 1, solver="adm"), ValueError, r"`solver` must be one of 'lm', 'adam', 'superimposed', got 'adm'; did you mean 'adam'\?"),
     "solver class": (lambda: sf.fit(HILL, 1, solver=sf.Adam), ValueError, r"`solver` must be one of"),
     "unknown covariance": (lambda: sf.fit(HILL, 1, covariance_type="ful"), ValueError, r"`covariance_type` must be one of .*; did you mean 'full'\?"),
+    "tied centres": (lambda: sf.fit(HILL, 1, tied="centers"), ValueError, r"`tied` must be None or 'covariances' .* nothing else can be tied, got 'centers'"),
+    "tied amplitudes of points": (lambda: sf.fit_points(POINTS, HILL.ravel(), 1, tied=["amplitudes"]), ValueError, r"`tied` must be .* got \['amplitudes'\]"),
+    "tied and diag": (lambda: sf.fit(HILL, 1, tied="covariances", covariance_type="diag"), ValueError, r"`tied`='covariances' means one full covariance for all, got covariance_type='diag'"),
+    "part of a tied shape": (lambda: sf.fit(HILL, 2, tied="covariances", fixed={"covariances": [True, False]}, init=PAIR), ValueError, r"must be the same for all where they share one shape"),
+    "absolute_sigma of text": (lambda: sf.fit(HILL, 1, sigma=1.0, absolute_sigma="yes"), TypeError, r"`absolute_sigma` must be True or False, got 'yes'"),
+    "learning rate": (lambda: sf.fit(HILL, 1, solver=sf.Adam(learning_rate=-1)), ValueError, r"`solver.learning_rate` must be positive and finite, got -1"),
+    "slope of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(gtol=-1)), ValueError, r"`solver.gtol` must be zero or positive"),
+    "decay of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(b1=1.0)), ValueError, r"`solver.b1` must be below 1, got 1.0"),
+    "second decay of Adam": (lambda: sf.fit(HILL, 1, solver=sf.Adam(b2=-0.1)), ValueError, r"`solver.b2` must be zero or positive"),
+    "infinite background": (lambda: sf.fit(HILL, 1, background=np.inf), ValueError, r"`background` must be finite, got inf"),
+    "true background": (lambda: sf.fit(HILL, 1, background=True), TypeError, r"`background` must be None, 'constant', 'plane', a number"),
+    "em as a solver": (lambda: sf.fit(HILL, 1, solver="em"), ValueError, r"got 'em': .* `init='em'`, .* `fit_mixture\(points, K, weights=heights\)`"),
+    "no starts": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(0)), ValueError, r"`init.n` must be at least 1, got 0"),
+    "starts class": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts), ValueError, r"`init` must be one of"),
+    "search from many": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(3), search=2), ValueError, r"`search` looks around one start, got search=2 with RandomStarts"),
+    "a number from many": (lambda: sf.fit(HILL, init=sf.RandomStarts(3)), ValueError, r"`n_components` that is to be chosen grows from nothing, got init=RandomStarts"),
+    "reset": (lambda: sf.fit(HILL, 1, reset="no"), TypeError, r"`reset` must be True or False, got 'no'"),
     "unknown init": (lambda: sf.fit(HILL, 1, init="peak"), ValueError, r"`init` must be one of .*; did you mean 'peaks'\?"),
     "unknown background": (lambda: sf.fit(HILL, 1, background="plain"), ValueError, r"`background` must be one of .*; did you mean 'plane'\?"),
     "background without start": (lambda: sf.fit(HILL, 1, background=lambda q, x: x[:, 0]), TypeError, r"give `background=\(function, start\)`"),
@@ -197,11 +217,29 @@ def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
     assert result.n_parameters == 2 * (3 + shape) + (3 if covariance_type == "tied" else 0) + 1
 
 
+def test_tied_covariances_by_either_name():
+    heights = PAIR(np.stack([Y, X], axis=-1))
+    by_type, by_name = (sf.fit(heights, 2, init=PAIR, **options) for options in ({"covariance_type": "tied"}, {"tied": "covariances"}))
+    assert by_name.settings.covariance_type == "tied"
+    assert by_name.n_parameters == by_type.n_parameters == 2 * 3 + 3 + 1
+    np.testing.assert_array_equal(by_name.surface.covariances, by_type.surface.covariances)
+    assert sf.fit(heights, 2, init=PAIR, covariance_type="tied", tied="covariances").settings.covariance_type == "tied"
+
+
 def test_a_background_function_with_its_start():
     heights = HILL + 5 * np.exp(-0.3 * Y)
     result = sf.fit(heights, 1, background=(lambda q, x: q[0] + q[1] * jnp.exp(-q[2] * x[..., 0]), [0.0, 1.0, 0.1]))
     np.testing.assert_allclose(result.surface.background.parameters, [1, 5, 0.3], rtol=1e-5)
     np.testing.assert_allclose(result.predict(), heights, rtol=1e-7)
+
+
+def test_a_number_as_background_is_where_a_constant_starts():
+    none = sf.LevenbergMarquardt(max_steps=0)
+    for value in (0.25, np.float32(0.25), 2):
+        assert float(sf.fit(HILL, 1, background=value, init="peaks", solver=none).surface.background.value) == pytest.approx(float(value))
+    assert float(sf.fit(HILL, 1, background=0.25).surface.background.value) == pytest.approx(1.0)
+    held = sf.fit(HILL, 1, background=0.9, fixed="background", init="peaks")
+    assert float(held.surface.background.value) == pytest.approx(0.9, abs=1e-12)
 
 
 def test_the_start_of_a_surface_is_kept_exactly_at_no_steps():
@@ -255,8 +293,10 @@ def test_timings_add_up_and_tell_compiling_apart():
 
 
 def test_sizes_of_about_the_same_compile_once():
-    sf.fit(np.random.default_rng(0).normal(size=(10, 14)), 1, init="grid")
-    again = sf.fit(np.random.default_rng(0).normal(size=(11, 13)), 1, init="grid", solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77))
+    sf.fit(np.random.default_rng(0).normal(size=(10, 14)), 1, init="grid", reset=False)
+    again = sf.fit(
+        np.random.default_rng(0).normal(size=(11, 13)), 1, init="grid", reset=False, solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77)
+    )
     assert again.timings.compile < 0.2
 
 

@@ -427,7 +427,7 @@ def test_quick_flags_are_those_without_the_inverse():
 
 def test_every_flag_has_its_entry():
     assert list(sf.FLAGS) == list(FLAG)
-    assert len({int(flag) for flag in FLAG}) == 6
+    assert len({int(flag) for flag in FLAG}) == 7
     for entry in sf.FLAGS.values():
         assert len(entry.cause) > 20
         assert entry.advice.endswith(".")

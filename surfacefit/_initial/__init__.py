@@ -10,7 +10,7 @@ from .._surface import GaussianSurface
 from ._expectation_maximization import em_start
 from ._grid import grid_start
 from ._peaks import Peak, find_peaks, peaks_start
-from ._random import random_start
+from ._random import RandomStarts, random_start
 from ._request import Raster, StartRequest
 
 STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
@@ -20,4 +20,4 @@ STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "em": em_start,
 }
 
-__all__ = ["STARTS", "Peak", "Raster", "StartRequest", "find_peaks"]
+__all__ = ["STARTS", "Peak", "RandomStarts", "Raster", "StartRequest", "find_peaks"]

@@ -3,7 +3,7 @@
 from ._adam import Adam
 from ._base import Solver
 from ._levenberg_marquardt import LevenbergMarquardt
-from ._loop import Lane, Limits, Solution, advance, begin, run, solve
+from ._loop import Lane, Limits, Record, Solution, advance, begin, run, solve
 from ._superimposed_signals import SuperimposedSignals
 
 SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
@@ -14,6 +14,7 @@ __all__ = [
     "Lane",
     "LevenbergMarquardt",
     "Limits",
+    "Record",
     "Solution",
     "Solver",
     "SuperimposedSignals",

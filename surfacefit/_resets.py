@@ -1,0 +1,125 @@
+"""Resets: components that a fit has left with nothing to do get the places where its residual is highest, and all are refitted.
+
+At a minimum <r, w g_k> = 0, so the loss of component k would raise the cost by |w a_k g_k|^2 / 2 less what the others make up for: on a
+grid with steps h half of a_k^2 prod_i pi^(1/2) sigma_i / h_i at most. Collapsed is what is worth less than the BIC asks for its p numbers,
+p log(n) / 2 mean squares of the residuals: a height of nothing, a centre from where nothing reaches the data, a spike at the narrowest
+width on one sample. That is seen without a compiled program; the search (`search=`) moves what has not collapsed, too.
+"""
+
+from __future__ import annotations
+
+import time
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._data import SurfaceData
+from ._memory import MemoryShort
+from ._prepare import Prepared
+from ._solvers import Adam, Lane, Record, Solution
+from ._status import STATUS, Status
+from ._stepping import Ended, Stepping
+from ._surface import GaussianSurface
+from ._workbench import State, Workbench, penalty_cost
+
+ROUNDS = 3
+HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`
+MOST_LOOKED_AT = 10**8  # points times components outside
+
+
+def with_resets(stepping: Stepping, ended: Ended) -> Ended:
+    """What resets have made of an end, as long as that is lower."""
+    for _ in range(ROUNDS if _may_move(stepping.prepared) else 0):
+        which = collapsed(stepping.prepared, ended.solution) if _goes_on(stepping, ended) else np.zeros(0, int)
+        before, ended = ended, _reset(stepping, ended, which) if len(which) else ended
+        if ended.solution.cost == before.solution.cost:
+            break
+    return ended
+
+
+def _goes_on(stepping: Stepping, ended: Ended) -> bool:
+    """Whether it has ended by itself, above rounding, before the time is over."""
+    status = Status(int(ended.solution.status))
+    by_itself = STATUS[status].success or (isinstance(stepping.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
+    return by_itself and status != Status.EXACT and _steps_left(stepping, ended) > 0 and time.perf_counter() < stepping.limits.deadline
+
+
+def _steps_left(stepping: Stepping, ended: Ended) -> int:
+    """Of those a solver may take from one start; Adam's are the length of a schedule, which begins anew."""
+    return int(stepping.solver.max_steps) - (0 if isinstance(stepping.solver, Adam) else len(ended.history.cost))
+
+
+def _reset(stepping: Stepping, ended: Ended, which: np.ndarray) -> Ended:
+    """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
+    lane, placed, outcome = None, which[:0], Status.INTERRUPTED
+    prepared, before = stepping.prepared, Status(int(ended.solution.status))
+    try:
+        start, placed = _replaced(stepping.bench, ended.solution, which)
+        if not len(placed):
+            return ended
+        lane = Lane(prepared.fixing(start), start, stepping.solver, stepping.beside(ended.solution), prepared.planner)
+        outcome = lane.advance(_steps_left(stepping, ended))
+    except KeyboardInterrupt:
+        pass
+    except MemoryShort:
+        outcome = before
+    return _better(ended, lane, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
+
+
+def _replaced(bench: Workbench, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
+    """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
+    parts, count = bench.parameterization, bench.prepared.model.n_components
+    flat = np.asarray(solution.params, float)
+    own = parts.n_components * parts.block_size
+    blocks, border = flat[:own].reshape(-1, parts.block_size)[:count].copy(), flat[own:]
+    peaks = bench.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
+    placed = which[: len(peaks)]
+    blocks[placed] = peaks
+    return bench.pack(blocks, border), placed
+
+
+def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
+    """Indices of the components that the data do not call for, the least first."""
+    data, cost = prepared.data, float(solution.cost)
+    if prepared.problem.penalty is not None:
+        cost -= float(penalty_cost(prepared.problem, solution.params))
+    enough = prepared.problem.parameterization.block_size * np.log(data.n_used) / 2 * (2 * cost / data.n_used)
+    worth = most_worth(prepared.surface(solution.params), data) / prepared.scaling.height_scale**2
+    order = np.argsort(worth, kind="stable")
+    return order[worth[order] < enough]
+
+
+def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
+    """What the loss of each component (K,) could cost at most, in squared heights."""
+    points, centers = data.used_points, np.asarray(surface.centers)
+    widths = np.sqrt(np.maximum(np.linalg.eigvalsh(surface.covariances / np.outer(data.spacing, data.spacing)), 0))
+    squares = np.prod(np.maximum(np.sqrt(np.pi) * widths, 1.0), axis=1)
+    outside = np.flatnonzero(((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1))
+    for k in outside:  # only a flank of it counts
+        squares[k] = _square_at(points, centers[k], surface.covariances[k]) if len(points) * len(outside) < MOST_LOOKED_AT else np.inf
+    return np.asarray(0.5 * np.asarray(surface.amplitudes) ** 2 * squares)
+
+
+def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -> float:
+    """Sum of g^2 over points (N, d)."""
+    u = np.linalg.solve(np.linalg.cholesky(covariance), (points - center).T)
+    return float(np.exp(-np.minimum(np.einsum("in,in->n", u, u), 700)).sum())
+
+
+def _may_move(prepared: Prepared) -> bool:
+    """Whether no component is held, and none has limits of its own."""
+    constraints = prepared.model.constraints
+    return not constraints.by_component and not any(mask for name, mask in constraints.fixed.items() if name != "background")
+
+
+def _better(ended: Ended, lane: Lane | None, placed: np.ndarray, outcome: Status) -> Ended:
+    """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were taken."""
+    before, history, resets, costs = ended
+    steps = before.steps + (0 if lane is None else lane.carry.best.steps)
+    if lane is None or lane.cost() > (1 - HAIR) * float(before.cost):
+        told = outcome in (Status.INTERRUPTED, Status.STOPPED)
+        return ended._replace(solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status))
+    rows = Record(*(np.concatenate(columns) for columns in zip(history, lane.history(), strict=True)))
+    counts = resets + np.isin(np.arange(len(resets)), placed)
+    return Ended(lane.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)

@@ -1,0 +1,94 @@
+"""The solver's steps from one start, or from each of several with the same compiled program, the best kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._memory import MemoryShort
+from ._prepare import Prepared
+from ._solvers import Limits, Record, Solution, Solver, run
+from ._status import Status
+from ._workbench import Workbench
+
+TOLD = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
+
+
+class Ended(NamedTuple):
+    """What the stepping came to, the history of the steps that led there, how often each component (K,) was reset, and the costs that
+    all starts ended at, in the units of the fit.
+    """
+
+    solution: Solution
+    history: Record
+    resets: np.ndarray
+    costs: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Stepping:
+    """How a fit takes its steps."""
+
+    bench: Workbench
+    solver: Solver
+    limits: Limits
+
+    @property
+    def prepared(self) -> Prepared:
+        return self.bench.prepared
+
+    def ended(self, starts: Iterable[Array], halted: Status | None) -> Ended:
+        """The best end of all starts; ``halted`` says that none may step. A limit ends them all."""
+        best: Ended | None = None
+        try:
+            for start in starts:
+                if best is not None and self._told(best) is not None:
+                    return _with_status(best, self._told(best))
+                best = self._next(best, start, halted)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            return _with_status(best, Status.INTERRUPTED)
+        assert best is not None
+        return best
+
+    def _told(self, best: Ended) -> Status | None:
+        """What keeps the next start from being tried."""
+        status = Status(int(best.solution.status))
+        if status in TOLD:
+            return status
+        return Status.MAX_TIME if time.perf_counter() >= self.limits.deadline else None
+
+    def _next(self, best: Ended | None, start: Array, halted: Status | None) -> Ended:
+        problem, planner = self.prepared.fixing(start), self.prepared.planner
+        if best is None:
+            solution, history = run(problem, start, self.solver, self.limits, planner, halted)
+            return Ended(solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)])
+        try:
+            solution, history = run(problem, start, self.solver, self.beside(best.solution), planner)
+        except MemoryShort:
+            return best._replace(costs=[*best.costs, np.nan])
+        steps, costs = best.solution.steps + solution.steps, [*best.costs, float(solution.cost)]
+        if np.isfinite(costs[-1]) and not costs[-1] >= float(best.solution.cost):
+            return Ended(solution._replace(steps=steps), history, best.resets, costs)
+        told = Status(int(solution.status)) if int(solution.status) in TOLD else None
+        return _with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
+
+    def beside(self, best: Solution) -> Limits:
+        """Limits under which the callback goes on to see the best of all, after all the steps."""
+
+        def callback(now: Solution) -> Any:
+            seen = now if float(now.cost) < float(best.cost) else best
+            return self.limits.callback(seen._replace(steps=best.steps + now.steps))
+
+        return Limits(self.limits.deadline, callback)
+
+
+def _with_status(ended: Ended, status: Status | None) -> Ended:
+    return ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))
