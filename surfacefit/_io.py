@@ -20,7 +20,7 @@ from ._result import FitResult, Settings, Timings
 from ._status import Status
 from ._surface import GaussianSurface
 
-FORMAT, VERSION = "surfacefit result", 4
+FORMAT, VERSION = "surfacefit result", 5
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:

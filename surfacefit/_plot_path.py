@@ -24,7 +24,8 @@ def plot_path(path: ComponentPath) -> Figure:
     shown = ["rmse"] + [path.criterion] * (path.criterion != "rmse")
     for panel, name in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         values = getattr(path, name)
-        panel.plot(path.n_components, values, ".-", color="tab:blue", markersize=5, linewidth=1)
+        bars = path.held_out_se if name == "held_out" else None
+        panel.errorbar(path.n_components, values, bars, fmt=".-", color="tab:blue", markersize=5, linewidth=1, capsize=2)
         here = path.n_components == path.chosen
         panel.plot(path.n_components[here], values[here], "o", color="tab:red", label=f"chosen: K = {path.chosen}")
         panel.axvline(path.chosen, color="tab:red", linewidth=0.8, alpha=0.4)
