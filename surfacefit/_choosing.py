@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
-from ._cross_validation import held_out_error
+from ._cross_validation import held_out_error, reweighted
 from ._moves import Neighbourhood, apart, applied
 from ._pruning import without_least
 from ._status import Status
@@ -76,10 +76,9 @@ class Choice:
 
     @property
     def best(self) -> Tried | None:
-        if not self._states:
-            return None
-        entry = self.log.best
-        return Tried(self._states[entry.n_components], entry)
+        """Of one component or more: a fit has one at least."""
+        entry = self.log.best(1)
+        return None if entry is None else Tried(self._states[entry.n_components], entry)
 
     def chosen(self) -> Chosen:
         """The walk to its end, or to where a limit ends it."""
@@ -92,7 +91,7 @@ class Choice:
             halted = Status.INTERRUPTED
         steps, best = sum(bench.steps for bench in self._benches.values()), self.best
         surface = None if best is None else self._bench(best.size).physical(best.state)
-        return Chosen(surface, self.log.path(0 if best is None else best.size), steps, halted)
+        return Chosen(surface, self.log.path(), steps, halted)
 
     def _walk(self) -> None:
         self._down(self._grown(), AT_ONCE)
@@ -101,15 +100,18 @@ class Choice:
             if before is None:
                 return
             self._down(before, 0)
-            if self.log.best.n_components < self.most:
-                self._down(self._up(self.best or before), 0)
-            if self.log.best is before.entry:
+            best = self.best or before
+            if best.size < self.most:
+                self._down(self._up(best), 0)
+            if self.log.best(1) is before.entry:
                 return
 
     def _grown(self) -> Tried | None:
         """Growth at the peaks of the residual, until it has not paid for some rounds."""
-        state, tried, failures = self._bench(1).empty(), None, 0
-        while state.size < self.most and failures < (GROWTH_PATIENCE if state.size < FEW else 1) and not self._reached():
+        state, tried, failures = self._level(), None, 0
+        while state.size < self.most and (tried is None or not self._reached()):
+            if failures >= (GROWTH_PATIENCE if state.size < FEW else 1):
+                break
             wanted = min(self.most, max(state.size + 1, round((1 + RATIO) * state.size)))
             bench = self._bench(wanted)
             blocks = bench.blocks_at_peaks(state, wanted - state.size)
@@ -117,8 +119,18 @@ class Choice:
                 break
             state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
             tried = self._noted(state)
-            failures = 0 if tried.entry is self.log.best else failures + 1
+            failures = 0 if tried.entry is self.log.best() else failures + 1
         return tried
+
+    def _level(self) -> State:
+        """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in their middle."""
+        bench = self._bench(1)
+        start = bench.empty()
+        alone = reweighted(bench, bench.prepared.problem.weights)
+        level = bench.recosted(alone.refit(start.blocks, start.border, GROWTH_STEPS))
+        self._states[0] = level
+        self.log.note(self._entry(level))
+        return start
 
     def _down(self, tried: Tried | None, share: float) -> None:
         """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for some rounds."""
@@ -151,16 +163,17 @@ class Choice:
         entry = self._entry(state)
         if self.log.note(entry):
             self._states[state.size] = state
-        best = self._states[self.log.best.n_components]
+        best = self.best or Tried(state, entry)
         bench = self._bench(best.size)  # one with room for it, should it be asked for its surface
-        bench.best = best
+        bench.best = best.state
         bench.look()
         return Tried(state, entry)
 
     def _entry(self, state: State) -> Entry:
         bench = self._bench(state.size)
         square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
-        entry = self.deviance.entry(state.size, state.blocks.size + len(state.border), square, bench.misfit(state))
+        shared = bench.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
+        entry = self.deviance.entry(state.size, state.blocks.size + len(state.border) - shared, square, bench.misfit(state))
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)
@@ -170,4 +183,5 @@ class Choice:
         return entry._replace(held_out=held_out, held_out_se=standard_error)
 
     def _reached(self) -> bool:
-        return self.auto.target is not None and bool(self._states) and self.log.key(self.log.best)[0] == 0
+        best = self.log.best()
+        return self.auto.target is not None and best is not None and self.log.key(best)[0] == 0

@@ -35,7 +35,8 @@ class AutoComponents:
     """Chooses the number of components: ``n_components=sf.AutoComponents(...)``; "auto" is ``AutoComponents()``.
 
     Components are added, some at a time, until the criterion has got worse for a while; then those that matter least are taken
-    away again one by one, and the best number met is kept. All that was tried is in ``result.path``.
+    away again one by one, and the best number met is kept. All that was tried is in ``result.path``, the background alone (K = 0) among
+    it; where that is best the fit still holds one component, and its ``message`` says that none is called for.
 
     Parameters
     ----------
@@ -132,7 +133,8 @@ class ComponentPath:
     n_components, rmse, r2, bic, aicc, held_out, held_out_se : arrays (M,), the best fit met of each number. ``rmse`` is weighted by
     ``sigma`` where there is one; ``held_out`` is the mean error in the blocks left out over the folds, and ``held_out_se`` its standard
     error, NaN unless that was asked for.
-    criterion, chosen : what was asked for, and the number that it led to.
+    criterion, chosen : what was asked for, and the number that it led to; -1 if a limit was met before anything was tried. 0 is the
+        background alone: the fit then holds one component, which is not called for.
     """
 
     n_components: np.ndarray
@@ -144,6 +146,13 @@ class ComponentPath:
     held_out_se: np.ndarray
     criterion: str
     chosen: int
+
+    @property
+    def note(self) -> str:
+        """What to know of the choice before the components are used; empty if there is nothing."""
+        if self.chosen != 0:
+            return ""
+        return f"No component is called for: by {LABELS[self.criterion]} the background alone does as well as any number"
 
     def plot(self) -> Figure:
         """RMSE and the criterion against the number of components, with the chosen one marked."""
@@ -172,20 +181,20 @@ class Log:
         """That of the lowest value of the criterion."""
         return min(self.entries.values(), key=lambda entry: self.auto.key(entry, -math.inf))
 
-    @property
-    def best(self) -> Entry:
-        """That which is chosen."""
-        return min(self.entries.values(), key=self.key)
+    def best(self, least: int = 0) -> Entry | None:
+        """That which is chosen, of ``least`` components or more; None if none was met."""
+        return min((entry for entry in self.entries.values() if entry.n_components >= least), key=self.key, default=None)
 
     def key(self, entry: Entry) -> tuple[float, float]:
         """The lower the better, beside all that was met."""
         lowest = self.lowest
         return self.auto.key(entry, lowest.held_out + lowest.held_out_se)
 
-    def path(self, chosen: int) -> ComponentPath:
+    def path(self) -> ComponentPath:
+        best = self.best()
         entries = [self.entries[n] for n in sorted(self.entries)]
         columns: dict[str, Any] = {name: np.array([getattr(entry, name) for entry in entries]) for name in Entry._fields}
-        return ComponentPath(**columns, criterion=self.auto.criterion, chosen=chosen)
+        return ComponentPath(**columns, criterion=self.auto.criterion, chosen=-1 if best is None else best.n_components)
 
 
 def auto_components(n_components: Any) -> AutoComponents | int:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ._prepare import precision
 from ._workbench import State, Workbench
@@ -40,14 +41,23 @@ def _without(bench: Workbench, out: np.ndarray) -> Workbench:
     prepared, weights = bench.prepared, bench.prepared.problem.weights
     at_place = np.zeros(len(weights), bool)
     at_place[prepared.by_point(np.arange(len(weights)))] = out
-    problem = replace(prepared.problem, weights=jnp.where(at_place, 0, weights))
-    # The closed form of J^T J is for points that weigh the same.
+    return reweighted(bench, jnp.where(at_place, 0, weights))
+
+
+def reweighted(bench: Workbench, weights: Array) -> Workbench:
+    """The same bench with other weights at its places, and without the closed form of J^T J, which is for components on points that
+    weigh the same.
+    """
+    prepared = bench.prepared
+    problem = replace(prepared.problem, weights=weights)
     planner = None if prepared.planner is None else replace(prepared.planner, grid=None)
     return Workbench(replace(prepared, problem=problem, planner=planner), bench.request, whole=bench.root, solver=bench.solver)
 
 
 def _shrunk(bench: Workbench, state: State, share: np.ndarray) -> State:
     """With amplitudes times a share (K,)."""
+    if not state.size:
+        return state
     parts, blocks = bench.parameterization, state.blocks.copy()
     with precision(parts.floor.dtype):
         heights = parts.amplitude.value(jnp.asarray(blocks[:, 0], parts.floor.dtype))

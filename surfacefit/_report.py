@@ -50,8 +50,12 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
     path = result.path
     if path is None:
         return []
-    tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
-    return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
+    if path.chosen < 0:
+        return [("components", f"{result.n_components}: a limit was met before any number was tried")]
+    how = f", chosen by {LABELS[path.criterion]}" if path.chosen else f": none is called for by {LABELS[path.criterion]}, and a fit has one"
+    count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
+    tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
+    return [("components", f"{result.n_components}{how}; tried {tried}")]
 
 
 def _background(result: FitResult) -> str:

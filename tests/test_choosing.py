@@ -170,6 +170,31 @@ def test_what_stands_in_a_block_left_out_is_not_foretold_by_itself(options):
     assert path.held_out[path.n_components == 1] == pytest.approx(unseen / 5, rel=0.01)
 
 
+NOTHING = np.random.default_rng(0).normal(size=(24, 30))
+
+
+@pytest.mark.parametrize("options", [{}, {"engine": "tiled"}, {"background": "plane", "covariance_type": "tied"}], ids=str)
+def test_noise_calls_for_no_component(options):
+    result = sf.fit(NOTHING, **options)
+    background = np.stack([np.ones(NOTHING.shape), *np.mgrid[:24, :30]]).reshape(3, -1)[: 3 if "background" in options else 1]
+    square = np.linalg.lstsq(background.T, NOTHING.ravel())[1][0]
+    n, size = NOTHING.size, len(background)
+    assert result.path.n_components[0] == 0
+    assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + size * np.log(n), rel=1e-6, abs=1e-3)
+    assert (result.path.chosen, result.n_components) == (0, 1)
+    assert "No component is called for" in result.message
+
+
+def test_what_is_said_where_nothing_is_called_for(tmp_path):
+    level = sf.fit(np.full((12, 12), 3.0))
+    assert "none is called for by BIC, and a fit has one; tried 0 alone" in level.summary()
+    level.save(tmp_path / "level.json")
+    assert sf.load(tmp_path / "level.json").message == level.message
+    assert "No component" in level.message
+    assert "No component" not in sf.fit(hills(0), sf.AutoComponents(most=3)).message
+    assert sf.fit(NOTHING, sf.AutoComponents("held_out"), background=None).path.chosen == 0
+
+
 def test_limits_keep_what_was_found():
     heights, _ = scene((44, 50), 6)
     seen = []
