@@ -34,6 +34,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
     return [
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
         *_path(result),
+        *_correlated(result),
         ("RMSE", number(result.rmse)),
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
@@ -56,6 +57,15 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
     count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
     tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
     return [("components", f"{result.n_components}{how}; tried {tried}")]
+
+
+def _correlated(result: FitResult) -> list[tuple[str, str]]:
+    """A warning where a number was chosen by a criterion that takes residuals for independent, and they are not."""
+    path = result.path
+    if path is None or path.criterion not in ("bic", "aicc") or not (reach := result.diagnostics.reach):
+        return []
+    way_out = "see AutoComponents('held_out') or a target"
+    return [("residuals", f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components; {way_out}")]
 
 
 def _background(result: FitResult) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import surfacefit as sf
 from surfacefit._blocks_left_out import folds
@@ -193,6 +194,20 @@ def test_what_is_said_where_nothing_is_called_for(tmp_path):
     assert "No component" in level.message
     assert "No component" not in sf.fit(hills(0), sf.AutoComponents(most=3)).message
     assert sf.fit(NOTHING, sf.AutoComponents("held_out"), background=None).path.chosen == 0
+
+
+def test_correlated_residuals_are_said_to_mislead_bic():
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(44, 48)), 1.3, mode="wrap")
+    heights = hills(0) - np.random.default_rng(0).normal(size=(44, 48)) + noise / noise.std()
+    smooth = sf.fit(heights, sf.AutoComponents(most=4))
+    assert 3 <= smooth.diagnostics.reach <= 8
+    reach = round(smooth.diagnostics.reach)
+    said = " ".join(smooth.summary().split())
+    assert f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a target" in said
+    white = sf.fit(hills(0), sf.AutoComponents(most=4))
+    assert white.diagnostics.reach == 0
+    assert "counts too many" not in white.summary()
+    assert "counts too many" not in sf.fit(heights, 3).summary()
 
 
 def test_limits_keep_what_was_found():
