@@ -155,7 +155,7 @@ class ComponentPath:
         return f"No component is called for: by {LABELS[self.criterion]} the background alone does as well as any number"
 
     def plot(self) -> Figure:
-        """RMSE and the criterion against the number of components, with the chosen one marked."""
+        """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, with the chosen one marked."""
         from ._plot_path import plot_path
 
         return plot_path(self)

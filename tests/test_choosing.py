@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 import surfacefit as sf
 from surfacefit._blocks_left_out import folds
+from surfacefit._criteria import ComponentPath
 from surfacefit._data import grid_data, point_data
 
 NOISE = 0.01
@@ -208,6 +209,22 @@ def test_correlated_residuals_are_said_to_mislead_bic():
     assert white.diagnostics.reach == 0
     assert "counts too many" not in white.summary()
     assert "counts too many" not in sf.fit(heights, 3).summary()
+
+
+def test_a_picture_shows_criteria_side_by_side():
+    counts, values = np.arange(4), np.array([4.0, 2.0, 1.0, 1.1])
+    unknown = np.full(4, np.nan)
+    plain = ComponentPath(counts, values, values, values, values, unknown, unknown, "bic", 2).plot()
+    assert [panel.get_ylabel() for panel in plain.axes] == ["RMSE", "BIC"]
+    target = ComponentPath(counts, values, values, values, values, unknown, unknown, "r2", 2).plot()
+    assert [panel.get_ylabel() for panel in target.axes] == ["RMSE", "BIC", "R2"]
+    assert [panel.get_legend().get_texts()[0].get_text() for panel in plain.axes] == ["chosen: K = 2", "chosen by this: K = 2"]
+    known = ComponentPath(counts, values, values, values, values, 2 * values, 0.25 * values, "held_out", 2).plot()
+    assert [panel.get_ylabel() for panel in known.axes] == ["RMSE", "BIC", "error in blocks left out"]
+    bars = [panel.containers[0][2] for panel in known.axes]
+    assert [len(lines) for lines in bars] == [0, 0, 1]
+    np.testing.assert_allclose([segment[:, 1] for segment in bars[2][0].get_segments()], np.stack([1.75 * values, 2.25 * values], axis=1))
+    assert known.axes[2].get_legend().get_texts()[0].get_text() == "chosen by this: K = 2"
 
 
 def test_limits_keep_what_was_found():
