@@ -1,44 +1,27 @@
-"""Data parted into what is fitted and blocks that are left out, to see how well a fit foretells what it has not seen."""
+"""Data parted into blocks, which are left out in turns to see how well a fit foretells what it has not seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
 
-import jax.numpy as jnp
 import numpy as np
 
 from ._data import SurfaceData
-from ._losses import Loss
-from ._surface import GaussianSurface
 
 
-@dataclass(frozen=True, eq=False)
-class Division:
-    """``fitted`` are the data without the points ``left_out`` (in the shape of the heights), None if there are none."""
+def folds(data: SurfaceData, block: int, count: int) -> np.ndarray:
+    """The fold (N_used,), from 0, in which each point is left out: whole blocks of ``block`` samples a side, in up to ``count`` folds.
 
-    fitted: SurfaceData
-    left_out: np.ndarray | None
-
-    def error(self, surface: GaussianSurface, loss: Loss) -> float:
-        """Weighted root mean square of the misfit, or of what a loss makes of it, at the points left out."""
-        if self.left_out is None:
-            return float("nan")
-        data, out = self.fitted, self.left_out
-        heights = data.heights[out]
-        weights = np.ones(len(heights)) if data.sigma is None else 1 / data.sigma[out]
-        residuals = np.asarray(loss.residuals(*(jnp.asarray(a) for a in (surface(data.all_points[out.ravel()]), heights, weights))))
-        return float(np.sqrt(np.sum(residuals**2) / np.sum(weights**2)))
-
-
-def divided(data: SurfaceData, block: int, share: float, seed: int) -> Division:
-    """Whole blocks of ``block`` samples a side left out at random, about a ``share`` of them, one at least and not all."""
-    cells = np.floor((data.all_points - data.all_points.min(axis=0)) / (block * data.spacing) + 1e-9).astype(int)
-    _, block_of = np.unique(cells, axis=0, return_inverse=True)
-    block_of = block_of.reshape(data.heights.shape)
-    present = np.unique(block_of[data.used])
-    if len(present) < 2:
+    The block at i_0, i_1, ... of the raster of blocks is in fold (i_0 + g i_1 + g^2 i_2 + ...) mod count, with the least g >= 2 that has
+    no divisor in common with ``count``. Each fold is then spread over the whole map, and blocks side by side are in different folds.
+    """
+    points = data.used_points
+    cells = np.floor((points - points.min(axis=0)) / (block * data.spacing) + 1e-9).astype(int)
+    step = next(g for g in range(2, count + 2) if math.gcd(g, count) == 1)
+    lattice = (cells @ np.array([pow(step, axis, count) for axis in range(data.n_dim)])) % count
+    if len(np.unique(lattice)) < min(count, len(np.unique(cells, axis=0))):  # few blocks, or many without points
+        lattice = np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(points)) % count
+    found, of_point = np.unique(lattice, return_inverse=True)
+    if len(found) < 2:
         raise ValueError(f"`n_components.block`={block} makes one block of all data: nothing can be left out; use smaller blocks")
-    count = min(max(1, round(share * len(present))), len(present) - 1)
-    chosen = np.random.default_rng(seed).choice(present, count, replace=False)
-    left_out = data.used & np.isin(block_of, chosen)
-    return Division(replace(data, used=data.used & ~left_out), left_out)
+    return np.asarray(of_point.reshape(len(points)))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from ._criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
+from ._cross_validation import held_out_error, reweighted
 from ._moves import Neighbourhood, apart, applied
 from ._pruning import without_least
 from ._status import Status
@@ -29,6 +31,7 @@ ROUNDS = 3
 AT_ONCE = 0.04
 FEW = 16
 SPLITS = 16
+SAME = 0.1  # of the BIC: the same fit once more
 
 
 class Chosen(NamedTuple):
@@ -42,21 +45,40 @@ class Chosen(NamedTuple):
     halted: Status | None
 
 
+class Tried(NamedTuple):
+    """A state and what is known of it."""
+
+    state: State
+    entry: Entry
+
+    @property
+    def size(self) -> int:
+        return self.state.size
+
+
 @dataclass(eq=False)
 class Choice:
-    """A walk over numbers of components up to ``most``. ``make`` gives a bench with room for some of them, ``held_out`` the error of
-    a surface in the data left out.
+    """A walk over numbers of components up to ``most``. ``make`` gives a bench with room for some of them; ``fold`` (N,) says when each
+    point is left out, None if none is.
     """
 
     auto: AutoComponents
     most: int
     deviance: Deviance
     make: Callable[[int], Workbench]
-    held_out: Callable[[GaussianSurface], float]
-    log: Log = field(default_factory=Log)
-    best: State | None = None
-    _key: tuple[float, float] = (np.inf, np.inf)
+    fold: np.ndarray | None
+    _states: dict[int, State] = field(default_factory=dict)
     _benches: dict[int, Workbench] = field(default_factory=dict)
+
+    @cached_property
+    def log(self) -> Log:
+        return Log(self.auto)
+
+    @property
+    def best(self) -> Tried | None:
+        """Of one component or more: a fit has one at least."""
+        entry = self.log.best(1)
+        return None if entry is None else Tried(self._states[entry.n_components], entry)
 
     def chosen(self) -> Chosen:
         """The walk to its end, or to where a limit ends it."""
@@ -68,53 +90,65 @@ class Choice:
         except KeyboardInterrupt:
             halted = Status.INTERRUPTED
         steps, best = sum(bench.steps for bench in self._benches.values()), self.best
-        surface = None if best is None else self._bench(best.size).physical(best)
-        return Chosen(surface, self.log.path(self.auto, 0 if best is None else best.size), steps, halted)
+        surface = None if best is None else self._bench(best.size).physical(best.state)
+        return Chosen(surface, self.log.path(), steps, halted)
 
     def _walk(self) -> None:
         self._down(self._grown(), AT_ONCE)
         for _ in range(ROUNDS):
-            before, best = self._key, self.best
-            if best is not None:
-                self._down(best, 0)
-            if self.best is not None and self.best.size < self.most:
-                self._down(self._up(self.best), 0)
-            if self._key == before:
+            before = self.best
+            if before is None:
+                return
+            self._down(before, 0)
+            best = self.best or before
+            if best.size < self.most:
+                self._down(self._up(best), 0)
+            if self.log.best(1) is before.entry:
                 return
 
-    def _grown(self) -> State:
+    def _grown(self) -> Tried | None:
         """Growth at the peaks of the residual, until it has not paid for some rounds."""
-        state, failures = self._bench(1).empty(), 0
-        while state.size < self.most and failures < (GROWTH_PATIENCE if state.size < FEW else 1) and not self._reached():
+        state, tried, failures = self._level(), None, 0
+        while state.size < self.most and (tried is None or not self._reached()):
+            if failures >= (GROWTH_PATIENCE if state.size < FEW else 1):
+                break
             wanted = min(self.most, max(state.size + 1, round((1 + RATIO) * state.size)))
             bench = self._bench(wanted)
             blocks = bench.blocks_at_peaks(state, wanted - state.size)
             if not len(blocks):
                 break
             state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
-            failures = 0 if self._note(state, self._entry(state)) else failures + 1
-        return state
+            tried = self._noted(state)
+            failures = 0 if tried.entry is self.log.best() else failures + 1
+        return tried
 
-    def _down(self, state: State, share: float) -> None:
+    def _level(self) -> State:
+        """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in their middle."""
+        bench = self._bench(1)
+        start = bench.empty()
+        alone = reweighted(bench, bench.prepared.problem.weights)
+        level = bench.recosted(alone.refit(start.blocks, start.border, GROWTH_STEPS))
+        self._states[0] = level
+        self.log.note(self._entry(level))
+        return start
+
+    def _down(self, tried: Tried | None, share: float) -> None:
         """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for some rounds."""
-        failures, last = 0, self.auto.key(self._entry(state))
-        while state.size > 1 and failures < DOWN_PATIENCE:
-            bench = self._bench(state.size)
+        failures = 0
+        while tried is not None and tried.size > 1 and failures < DOWN_PATIENCE:
+            (state, before), bench = tried, self._bench(tried.size)
             blocks = without_least(bench, state, max(1, round(share * state.size)))
-            state = bench.refit(blocks, state.border, SETTLE)
-            entry = self._entry(state)
-            before, last = last, self.auto.key(entry)
-            failures = 0 if self._note(state, entry) or last < before else failures + 1
+            tried = self._noted(bench.refit(blocks, state.border, SETTLE))
+            failures = 0 if self.log.key(tried.entry) < self.log.key(before) else failures + 1
 
-    def _up(self, state: State) -> State:
+    def _up(self, tried: Tried) -> Tried:
         """A component more (or some, of many), by what they win at peaks and as halves of those that are there."""
+        state = tried.state
         some = min(self.most - state.size, max(1, round(AT_ONCE * state.size)))
         bench = self._bench(state.size + some)
         around = Neighbourhood(bench, state)
         moves = around.raced(around.additions(4 + some, around.by_misfit(np.arange(state.size))[:SPLITS]))
-        state = bench.refit(applied(state, apart(moves, some)), state.border, SETTLE)
-        self._note(state, self._entry(state))
-        return state
+        return self._noted(bench.refit(applied(state, apart(moves, some)), state.border, SETTLE))
 
     def _bench(self, count: int) -> Workbench:
         """A bench with room for ``count`` components, and some more."""
@@ -124,22 +158,30 @@ class Choice:
             self._benches[room].make_room()
         return self._benches[room]
 
-    def _note(self, state: State, entry: Entry) -> bool:
-        """Whether this state is the best so far. Raises Halt where the fit must end."""
-        bench = self._bench(state.size)
-        self.log.note(entry, self.auto)
-        better = self.auto.key(entry) < self._key
-        if better:
-            self.best, self._key = state, self.auto.key(entry)
-        bench.best = self.best
+    def _noted(self, state: State) -> Tried:
+        """A state with what is known of it, which may be the best so far. Raises Halt where the fit must end."""
+        entry = self._entry(state)
+        if self.log.note(entry):
+            self._states[state.size] = state
+        best = self.best or Tried(state, entry)
+        bench = self._bench(best.size)  # one with room for it, should it be asked for its surface
+        bench.best = best.state
         bench.look()
-        return better
+        return Tried(state, entry)
 
     def _entry(self, state: State) -> Entry:
         bench = self._bench(state.size)
         square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
-        n_parameters, held_out = state.blocks.size + len(state.border), self.held_out(bench.physical(state))
-        return self.deviance.entry(state.size, n_parameters, square, bench.misfit(state), held_out)
+        shared = bench.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
+        entry = self.deviance.entry(state.size, state.blocks.size + len(state.border) - shared, square, bench.misfit(state))
+        if self.fold is None:
+            return entry
+        before = self.log.entries.get(state.size)
+        if before is not None and entry.bic > before.bic - SAME:
+            return entry._replace(held_out=before.held_out, held_out_se=before.held_out_se)
+        held_out, standard_error = held_out_error(bench, state, self.fold)
+        return entry._replace(held_out=held_out, held_out_se=standard_error)
 
     def _reached(self) -> bool:
-        return self.auto.target is not None and self._key[0] == 0
+        best = self.log.best()
+        return self.auto.target is not None and best is not None and self.log.key(best)[0] == 0

@@ -20,6 +20,7 @@ MOST_LAGS = 40
 NEIGHBOURS = 8
 LEAST_RATE = 1e-6  # of the mean count
 CHANCE = 1.96  # standard deviations that hold 95 % of what chance makes
+CLEAR, FELT = 2.0, 0.1  # times chance, and correlation of neighbours, from which residuals are called correlated
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,15 @@ class ResidualDiagnostics:
     expected_runs: float
     runs_z: float
     outliers: int
+
+    @property
+    def reach(self) -> float:
+        """The distance, in samples, up to which residuals are correlated beyond chance; 0 where neighbours are not, or hardly."""
+        correlation, chance = self.autocorrelation, self.chance
+        if not len(correlation) or correlation[0] < max(CLEAR * chance[0], FELT):
+            return 0.0
+        below = np.flatnonzero(correlation < chance)
+        return float(self.lags[below[0] - 1 if len(below) else -1])
 
     def plot(self) -> Figure:
         """Residuals' distribution beside a Gaussian, their quantiles, and their autocorrelation; a Figure."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._beginning import Beginning, Plan, beginning
-from ._blocks_left_out import Division, divided
+from ._blocks_left_out import folds
 from ._choosing import Choice, Chosen
 from ._compile_clock import compile_clock, seconds
 from ._criteria import AutoComponents, ComponentPath, Deviance
@@ -67,15 +67,12 @@ class Fitting:
 
     def chosen(self, model: Model, auto: AutoComponents) -> Chosen:
         """A number of components between 1 and ``model.n_components``, and the surface that was met with it."""
-        blocks = auto.criterion == "held_out"
-        division = divided(self.data, auto.block, auto.share, self.running.seed) if blocks else Division(self.data, None)
-        fitted = division.fitted
-        parts = self._prepared(fitted, model).problem.parameterization
-        enough = (fitted.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)) // parts.block_size
+        fold = folds(self.data, auto.block, auto.folds) if auto.criterion == "held_out" else None
+        parts = self._prepared(self.data, model).problem.parameterization
+        enough = (self.data.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)) // parts.block_size
         most = max(1, min(auto.most, enough))
-        loss = model.plain_loss(self.data)
-        deviance = Deviance.of(fitted, loss.known_errors)
-        choice = Choice(auto, most, deviance, lambda room: self._room(fitted, model, room), lambda at: division.error(at, loss))
+        deviance = Deviance.of(self.data, model.plain_loss(self.data).known_errors)
+        choice = Choice(auto, most, deviance, lambda room: self._room(self.data, model, room), fold)
         with calm_blas(1):
             return choice.chosen()
 

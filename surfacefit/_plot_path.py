@@ -10,34 +10,50 @@ from ._criteria import LABELS
 from ._plot import empty_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ._criteria import ComponentPath
 
+MANY = 30
+
 
 def plot_path(path: ComponentPath) -> Figure:
-    """RMSE and the criterion against the number of components; the chosen one is marked."""
+    """RMSE, BIC, the error in blocks left out if it is known, and the criterion against K; the chosen one is marked."""
     figure = empty_figure()
-    from matplotlib.ticker import LogLocator, MaxNLocator
-
-    figure.set_size_inches(9, 3.4)
-    shown = ["rmse"] + [path.criterion] * (path.criterion != "rmse")
+    shown = ["rmse", "bic"] + ["held_out"] * bool(np.isfinite(path.held_out).any())
+    shown += [path.criterion] * (path.criterion not in shown)
+    figure.set_size_inches(4.5 * len(shown), 3.4)
     for panel, name in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
-        values = getattr(path, name)
-        panel.plot(path.n_components, values, ".-", color="tab:blue", markersize=5, linewidth=1)
-        here = path.n_components == path.chosen
-        panel.plot(path.n_components[here], values[here], "o", color="tab:red", label=f"chosen: K = {path.chosen}")
-        panel.axvline(path.chosen, color="tab:red", linewidth=0.8, alpha=0.4)
-        panel.set_xlabel("number of components K")
-        panel.set_ylabel(LABELS[name])
-        if name in ("rmse", "held_out") and (values > 0).all() and values.max() > 5 * values.min():
-            panel.set_yscale("log")
-        if path.n_components.max() > 30:
-            panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter("{x:.0f}")
-            panel.xaxis.set_minor_formatter("")
-        else:
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.legend(frameon=False)
+        _draw(panel, path, name)
     return figure
+
+
+def _draw(panel: Axes, path: ComponentPath, name: str) -> None:
+    values, errors = getattr(path, name), path.held_out_se if name == "held_out" else None
+    panel.errorbar(path.n_components, values, errors, fmt=".-", color="tab:blue", markersize=5, linewidth=1, capsize=2)
+    here = path.n_components == path.chosen
+    by = " by this" if name == path.criterion else ""
+    panel.plot(path.n_components[here], values[here], "o", color="tab:red", label=f"chosen{by}: K = {path.chosen}")
+    panel.axvline(path.chosen, color="tab:red", linewidth=0.8, alpha=0.4)
+    panel.set_xlabel("number of components K")
+    panel.set_ylabel(LABELS[name])
+    _scale(panel, path, name)
+    panel.legend(frameon=False)
+
+
+def _scale(panel: Axes, path: ComponentPath, name: str) -> None:
+    """Logarithms where values or numbers span much."""
+    from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
+
+    values = getattr(path, name)
+    if name in ("rmse", "held_out") and (values > 0).all() and values.max() > 5 * values.min():
+        panel.set_yscale("log")
+    if path.n_components.max() > MANY:
+        panel.set_xscale("symlog", linthresh=1)  # K = 0 is among them
+        panel.set_xlim(-0.2, 1.2 * path.n_components.max())
+        panel.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:.0f}")
+        panel.xaxis.set_minor_formatter("")
+    else:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -37,6 +37,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
         *_path(result),
         *_starts(result),
+        *_correlated(result),
         ("RMSE", number(result.rmse)),
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
@@ -66,8 +67,21 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
     path = result.path
     if path is None:
         return []
-    tried = f"{len(path.n_components)} numbers from {path.n_components.min()} to {path.n_components.max()}" if path.chosen else "none"
-    return [("components", f"{result.n_components}, chosen by {LABELS[path.criterion]}; tried {tried}")]
+    if path.chosen < 0:
+        return [("components", f"{result.n_components}: a limit was met before any number was tried")]
+    how = f", chosen by {LABELS[path.criterion]}" if path.chosen else f": none is called for by {LABELS[path.criterion]}, and a fit has one"
+    count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
+    tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
+    return [("components", f"{result.n_components}{how}; tried {tried}")]
+
+
+def _correlated(result: FitResult) -> list[tuple[str, str]]:
+    """A warning where a number was chosen by a criterion that takes residuals for independent, and they are not."""
+    path = result.path
+    if path is None or path.criterion not in ("bic", "aicc") or not (reach := result.diagnostics.reach):
+        return []
+    way_out = "see AutoComponents('held_out') or a target"
+    return [("residuals", f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components; {way_out}")]
 
 
 def _starts(result: FitResult) -> list[tuple[str, str]]:

@@ -110,9 +110,11 @@ class FitResult:
 
     @property
     def message(self) -> str:
-        """Why the fit ended, and what to do next where it did not converge."""
+        """Why the fit ended, what to do next where it did not converge, and what to know of a number of components that was chosen."""
         entry = STATUS[self.status]
-        return f"{entry.message}. {entry.advice}" if entry.advice else entry.message
+        ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
+        note = "" if self.path is None else self.path.note
+        return f"{ended.rstrip('.')}. {note}" if note else ended
 
     @property
     def n_components(self) -> int:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import surfacefit as sf
-from surfacefit._blocks_left_out import divided
-from surfacefit._criteria import Deviance
-from surfacefit._data import grid_data
+from surfacefit._blocks_left_out import folds
+from surfacefit._criteria import ComponentPath
+from surfacefit._data import grid_data, point_data
 
 NOISE = 0.01
 
@@ -58,14 +59,16 @@ def test_scattered_and_masked_points():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("criterion", ["bic", "aicc", pytest.param("held_out", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("criterion", ["bic", "aicc", "held_out"])
 def test_criteria_agree_where_the_number_is_plain(criterion):
     heights, _ = scene((44, 50), 4)
     result = sf.fit(heights, sf.AutoComponents(criterion, block=3), background=None)
-    assert 4 <= result.n_components <= (4 if criterion == "bic" else 12)
-    values = getattr(result.path, criterion)
-    assert values[result.path.n_components == result.n_components] == values.min()
+    assert 4 <= result.n_components <= (12 if criterion == "aicc" else 4)
+    if criterion != "held_out":
+        values = getattr(result.path, criterion)
+        assert values[result.path.n_components == result.n_components] == values.min()
     assert np.isfinite(result.path.held_out).all() == (criterion == "held_out")
+    assert np.isfinite(result.path.held_out_se).all() == (criterion == "held_out")
 
 
 @pytest.mark.slow
@@ -104,14 +107,124 @@ def test_most_is_not_passed():
     assert sf.fit(np.random.default_rng(0).normal(size=(5, 5)), background=None).n_components <= 2
 
 
-def test_blocks_are_left_out_whole():
-    data = grid_data(np.arange(400.0).reshape(20, 20))
-    division = divided(data, 5, 0.25, 0)
-    assert np.count_nonzero(division.left_out) == 100
-    for block in division.left_out.reshape(4, 5, 4, 5).swapaxes(1, 2).reshape(16, 25):
-        assert block.all() or not block.any()
-    assert not (division.fitted.used & division.left_out).any()
-    assert Deviance.of(division.fitted).n_points == 300
+@pytest.mark.parametrize(("count", "shape"), [(5, (20, 35)), (4, (20, 35)), (3, (40,)), (5, (15, 15, 15))])
+def test_each_block_is_left_out_once_and_each_fold_is_everywhere(count, shape):
+    fold = folds(grid_data(np.zeros(shape)), 5, count).reshape(shape)
+    blocks = fold[tuple(slice(None, None, 5) for _ in shape)]
+    assert (np.kron(blocks, np.ones((5,) * len(shape), int)) == fold).all()
+    for axis in range(len(shape)):
+        assert (np.diff(blocks, axis=axis) != 0).all()
+    assert np.ptp(np.bincount(blocks.ravel())) <= max(1, blocks.size // 10)
+    assert len(np.unique(fold)) == count
+    used = np.random.default_rng(0).random(shape) < 0.6
+    used.flat[0] = True
+    some = folds(point_data(np.argwhere(used) * 3.0, np.zeros(used.sum())), 5, count)
+    assert len(np.unique(some)) == count
+    masked = grid_data(np.where(used, 0.0, np.nan))
+    np.testing.assert_array_equal(folds(masked, 5, count), fold[used])
+
+
+def test_few_blocks_make_few_folds():
+    ends = np.full(50, np.nan)
+    ends[:5], ends[25:30] = 0, 0  # blocks 0 and 5, of one fold in the raster
+    np.testing.assert_array_equal(folds(grid_data(ends), 5, 5), np.repeat([0, 1], 5))
+
+
+def hills(seed):
+    """Three hills of 8, 12 and 20 standard deviations of white noise."""
+    rows, columns = np.mgrid[:44, :48]
+    scenery = ((8, 12, 12, 3), (12, 30, 18, 4), (20, 20, 36, 5))
+    heights = sum(a * np.exp(-0.5 * ((rows - r) ** 2 + (columns - c) ** 2) / w**2) for a, r, c, w in scenery)
+    return heights + np.random.default_rng(seed).normal(size=rows.shape)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+def test_blocks_left_out_call_for_the_hills_and_not_for_the_noise(seed):
+    path = sf.fit(hills(seed), sf.AutoComponents("held_out")).path
+    assert path.chosen == 3
+    assert path.n_components.max() > 4
+    lowest = path.held_out.argmin()
+    within = path.held_out <= path.held_out[lowest] + path.held_out_se[lowest]
+    assert path.chosen == path.n_components[within].min()
+
+
+def test_the_error_in_blocks_left_out_is_that_of_fits_without_them():
+    heights = hills(0)[:, 24:]
+    sigma = np.random.default_rng(1).uniform(0.5, 2, heights.shape)
+    fold = folds(grid_data(heights), 6, 3).reshape(heights.shape)
+    errors = []
+    for n in range(3):
+        fit = sf.fit(heights, 1, sigma=sigma, mask=fold == n, seed=1)
+        misfit, weights = (heights - fit.predict())[fold == n], 1 / sigma[fold == n]
+        errors.append(np.sqrt(np.sum((weights * misfit) ** 2) / np.sum(weights**2)))
+    path = sf.fit(heights, sf.AutoComponents("held_out", most=1, block=6, folds=3), sigma=sigma).path
+    assert path.held_out[path.n_components == 1] == pytest.approx(np.mean(errors), rel=2e-3)
+    assert path.held_out_se[path.n_components == 1] == pytest.approx(np.std(errors, ddof=1) / np.sqrt(3), rel=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"amplitudes": "signed"}, {"engine": "tiled"}], ids=str)
+def test_what_stands_in_a_block_left_out_is_not_foretold_by_itself(options):
+    offsets = np.mgrid[:25, :25] - 12
+    heights = np.exp(-0.5 * np.sum(offsets**2, axis=0) / 0.6**2)  # all of it in one block
+    path = sf.fit(heights, sf.AutoComponents("held_out", most=1, block=5), background=None, **options).path
+    n_out = np.count_nonzero(folds(grid_data(heights), 5, 5) == folds(grid_data(heights), 5, 5).reshape(25, 25)[12, 12])
+    unseen = np.sqrt(np.sum(heights**2) / n_out)
+    assert path.held_out[path.n_components == 1] == pytest.approx(unseen / 5, rel=0.01)
+
+
+NOTHING = np.random.default_rng(0).normal(size=(24, 30))
+
+
+@pytest.mark.parametrize("options", [{}, {"engine": "tiled"}, {"background": "plane", "covariance_type": "tied"}], ids=str)
+def test_noise_calls_for_no_component(options):
+    result = sf.fit(NOTHING, **options)
+    background = np.stack([np.ones(NOTHING.shape), *np.mgrid[:24, :30]]).reshape(3, -1)[: 3 if "background" in options else 1]
+    square = np.linalg.lstsq(background.T, NOTHING.ravel())[1][0]
+    n, size = NOTHING.size, len(background)
+    assert result.path.n_components[0] == 0
+    assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + size * np.log(n), rel=1e-6, abs=1e-3)
+    assert (result.path.chosen, result.n_components) == (0, 1)
+    assert "No component is called for" in result.message
+
+
+def test_what_is_said_where_nothing_is_called_for(tmp_path):
+    level = sf.fit(np.full((12, 12), 3.0))
+    assert "none is called for by BIC, and a fit has one; tried 0 alone" in level.summary()
+    level.save(tmp_path / "level.json")
+    assert sf.load(tmp_path / "level.json").message == level.message
+    assert "No component" in level.message
+    assert "No component" not in sf.fit(hills(0), sf.AutoComponents(most=3)).message
+    assert sf.fit(NOTHING, sf.AutoComponents("held_out"), background=None).path.chosen == 0
+
+
+def test_correlated_residuals_are_said_to_mislead_bic():
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(44, 48)), 1.3, mode="wrap")
+    heights = hills(0) - np.random.default_rng(0).normal(size=(44, 48)) + noise / noise.std()
+    smooth = sf.fit(heights, sf.AutoComponents(most=4))
+    assert 3 <= smooth.diagnostics.reach <= 8
+    reach = round(smooth.diagnostics.reach)
+    said = " ".join(smooth.summary().split())
+    assert f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a target" in said
+    white = sf.fit(hills(0), sf.AutoComponents(most=4))
+    assert white.diagnostics.reach == 0
+    assert "counts too many" not in white.summary()
+    assert "counts too many" not in sf.fit(heights, 3).summary()
+
+
+def test_a_picture_shows_criteria_side_by_side():
+    counts, values = np.arange(4), np.array([4.0, 2.0, 1.0, 1.1])
+    unknown = np.full(4, np.nan)
+    plain = ComponentPath(counts, values, values, values, values, unknown, unknown, "bic", 2).plot()
+    assert [panel.get_ylabel() for panel in plain.axes] == ["RMSE", "BIC"]
+    target = ComponentPath(counts, values, values, values, values, unknown, unknown, "r2", 2).plot()
+    assert [panel.get_ylabel() for panel in target.axes] == ["RMSE", "BIC", "R2"]
+    assert [panel.get_legend().get_texts()[0].get_text() for panel in plain.axes] == ["chosen: K = 2", "chosen by this: K = 2"]
+    known = ComponentPath(counts, values, values, values, values, 2 * values, 0.25 * values, "held_out", 2).plot()
+    assert [panel.get_ylabel() for panel in known.axes] == ["RMSE", "BIC", "error in blocks left out"]
+    bars = [panel.containers[0][2] for panel in known.axes]
+    assert [len(lines) for lines in bars] == [0, 0, 1]
+    np.testing.assert_allclose([segment[:, 1] for segment in bars[2][0].get_segments()], np.stack([1.75 * values, 2.25 * values], axis=1))
+    assert known.axes[2].get_legend().get_texts()[0].get_text() == "chosen by this: K = 2"
 
 
 def test_limits_keep_what_was_found():
@@ -166,7 +279,7 @@ def test_a_path_is_drawn_and_saved(tmp_path):
         (sf.AutoComponents("r2", target=1.5), {}, "must be below 1"),
         (sf.AutoComponents(most=0), {}, "`n_components.most` must be at least 1"),
         (sf.AutoComponents("held_out", block=99), {}, "makes one block of all data"),
-        (sf.AutoComponents(share=1.5), {}, "`n_components.share` must be between 0 and 1"),
+        (sf.AutoComponents(folds=1), {}, "`n_components.folds` must be at least 2"),
         ("auto", {"init": "grid"}, "leave `init` out, or give a number"),
     ],
 )
