@@ -25,8 +25,8 @@ from ._workbench import Halt, State, Workbench
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
-SHORT_SECONDS = 8.0
-MOST_ROUNDS, FEW = 12, 8
+SHORT_SECONDS = 8.5
+MOST_ROUNDS, FEW = 40, 8
 LONG_PATIENCE = 10**9
 
 
@@ -114,5 +114,5 @@ def _one_step(small: Workbench) -> State:
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:
     """Seconds to search, and rounds without a better state after which it ends."""
     if plan.search is None:
-        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, 2 * (state.size - FEW)))
+        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, 3 * (state.size - FEW)))
     return plan.search, LONG_PATIENCE

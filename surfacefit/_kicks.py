@@ -22,6 +22,7 @@ from ._workbench import State, Workbench, joined
 BETTER = 1e-3
 SETTLE = 40
 KICKS = 4
+FLIGHTS = 768.0
 PATIENT = 2
 RESTARTS = 4.0
 RESTART_STEPS = 80
@@ -76,17 +77,17 @@ class Minima:
 
 
 def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: int) -> State:
-    """The best that KICKS kicks lead to, a few at once; where they find a better state they begin anew from there.
+    """The best that kicks lead to, more of them where components are few; where they find a better state they begin anew from there.
 
     Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
     have not helped; then kicks lead anywhere, too.
     """
     near = _drawn(bench, met.best.size, failures, rng)
-    first, states = met.best, list[State]()
-    while len(states) < KICKS:
+    first, states, wanted = met.best, list[State](), max(KICKS, round(FLIGHTS / met.best.size**2))
+    while len(states) < wanted:
         bench.look()
         before = met.best
-        drawn = rng.spawn(min(bench.at_once, KICKS - len(states)))
+        drawn = rng.spawn(min(bench.at_once, wanted - len(states)))
         made = bench.beside([partial(_kick, bench, before, met.partner(rng), near, own) for own in drawn])
         met.add(made)
         states = [] if better(met.best, before) else [*states, *(made or [before])]

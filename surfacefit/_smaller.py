@@ -19,7 +19,7 @@ FEWEST_BLOCKS = 6  # a parameter
 ENOUGH = 20  # points a parameter
 SAMPLED = 80
 SAVED = 1.2
-WINDOW = 1024
+WINDOW = 512
 
 
 def smaller(bench: Workbench) -> Workbench | None:
