@@ -26,21 +26,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("components", type=int)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--search", type=float, help="seconds of surfacefit's search; its own choice without")
     parser.add_argument("--random", type=int, default=RANDOM, help="random starts besides the even grid")
     options = parser.parse_args()
     heights = maps.volcano().heights
-    for line in own(heights, options.components):
+    for line in own(heights, options.components, options.search):
         print(line, flush=True)
     for name in options.peers:
         for line in peer(name, heights, options.components, options.random):
             print(line, flush=True)
 
 
-def own(heights: np.ndarray, count: int) -> Iterator[str]:
+def own(heights: np.ndarray, count: int, search: float | None) -> Iterator[str]:
     """surfacefit without a start, warm, three seeds."""
-    fits = [sf.fit(heights, count, background=None, progress=False, seed=seed) for seed in (SEEDS[0], *SEEDS)][1:]
-    each = ", ".join(f"{fit.rmse:.4f} m in {fit.timings.total:.2f} s" for fit in fits)
-    yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.4f} m"
+    fits = [sf.fit(heights, count, background=None, progress=False, seed=seed, search=search) for seed in (SEEDS[0], *SEEDS)][1:]
+    each = ", ".join(f"{fit.rmse:.6f} m in {fit.timings.total:.2f} s" for fit in fits)
+    yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.6f} m"
 
 
 def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[str]:
@@ -59,10 +60,10 @@ def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[
             continue
         rmse = float(np.sqrt(np.mean((fit.heights - heights.ravel()) ** 2)))
         ends.append((rmse, fit.seconds, label))
-        yield f"  {name} K = {count} {label}: {rmse:.4f} m in {fit.seconds:.1f} s {fit.remark}"
+        yield f"  {name} K = {count} {label}: {rmse:.6f} m in {fit.seconds:.1f} s {fit.remark}"
     if ends:
         (rmse, seconds, label), total = min(ends), sum(end[1] for end in ends)
-        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.4f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
+        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.6f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
 
 
 def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str, sf.GaussianSurface]]:
