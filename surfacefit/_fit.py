@@ -42,7 +42,7 @@ def fit(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
-    reset: bool = True,
+    reset: bool | None = None,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -93,9 +93,10 @@ def fit(
         where the residual is, or split, minima are spliced, or parts of them grown anew, and what is better after a joint refit is
         kept. Default with ``init="auto"``: until some rounds in a row have found nothing, 8.5 s or as long as growth took at most;
         else 0, none.
-    reset : True (default): components that have collapsed when the fit has ended by itself, worth no more than noise, are put where the
+    reset : True: components that have collapsed when the fit has ended by itself, worth no more than noise, are put where the
         residual is highest and all are refitted, as long as that ends lower, three times at most. Not where components are held or
-        have limits of their own. ``result.resets`` says which were. False: the fit stays as it ends.
+        have limits of their own. ``result.resets`` says which were. False: the fit stays as it ends. Default: True, unless ``init``
+        is a surface, whose components may be meant however faint they are.
     min_width : lower limit, in sampling distances, of the pivots of a component's covariance (the diagonal of its Cholesky factor): its
         width along each axis with the axes after it left open and those before it held. These are the principal widths where those lie
         along the axes; an ellipse aslant can be narrower across. ``Bounds(widths=(low, None))`` limits principal widths.
@@ -163,7 +164,7 @@ def fit_points(
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
-    reset: bool = True,
+    reset: bool | None = None,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",

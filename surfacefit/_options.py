@@ -86,7 +86,7 @@ class Options:
             self.progress,
             _callback(self.callback),
             _limit(self.max_time),
-            yes_or_no("reset", self.reset),
+            not isinstance(self.init, GaussianSurface) if self.reset is None else yes_or_no("reset", self.reset),
         )
         return Checked(model, auto, running)
 

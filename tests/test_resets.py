@@ -28,7 +28,7 @@ COLLAPSED = {
 
 
 def fitted(start=COLLAPSED["far outside"], **options):
-    return sf.fit(HEIGHTS, 2, init=start, **options)
+    return sf.fit(HEIGHTS, 2, init=start, **{"reset": True, **options})
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,14 @@ def test_what_has_collapsed_goes_where_the_residual_is(case, options):
     assert len(result.history["cost"]) == result.steps > left.steps
 
 
+def test_a_start_of_the_users_own_is_let_be_unless_asked():
+    assert sf.fit(HEIGHTS, 2, init=COLLAPSED["nothing"]).resets.sum() == 0
+
+
 def test_the_order_is_that_of_the_result():
     start = COLLAPSED["nothing"]
     turned = GaussianSurface(*(np.asarray(a)[::-1] for a in (start.amplitudes, start.centers, start.covariances)), 0.5)
-    low = sf.fit(HEIGHTS - 2 * GaussianSurface([1.0], [[7.0, 8.0]], [np.diag([9.0, 6.0])])(PLACES), 2, init=turned)
+    low = sf.fit(HEIGHTS - 2 * GaussianSurface([1.0], [[7.0, 8.0]], [np.diag([9.0, 6.0])])(PLACES), 2, init=turned, reset=True)
     assert low.surface.centers[0] == pytest.approx([16, 21], abs=0.3)
     assert low.resets.tolist() == [1, 0]
 
