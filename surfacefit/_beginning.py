@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -18,16 +19,17 @@ from ._memory import MemoryShort
 from ._moves import warm_up
 from ._pruning import without_least
 from ._search import Effort, search
-from ._smaller import smaller
+from ._smaller import fitting, smaller
 from ._status import Status
 from ._surface import GaussianSurface
-from ._workbench import Halt, State, Workbench
+from ._workbench import Halt, State, Workbench, attempted
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 SHORT_SECONDS = 8.5
 MOST_ROUNDS, FEW = 40, 8
 LONG_PATIENCE = 10**9
+PATIENCE = 30.0  # seconds to wait for what compiles beside
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,15 @@ def _improved(bench: Workbench, plan: Plan) -> Status | None:
     aside = ThreadPoolExecutor(1)
     small = smaller(bench) if plan.searches else None
     try:
-        ready = [aside.submit(task) for task in _warm_ups(bench, small)] if plan.searches else []
+        x64 = jnp.result_type(float) == np.float64
+        ready = [aside.submit(attempted, task, x64) for task in _warm_ups(bench, small)] if plan.searches else []
         begun = time.perf_counter()
         state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
         if plan.searches and state is not None and state.size:
             seconds, patience = _effort(plan, state, time.perf_counter() - begun)
-            wait(ready[:2])
-            search(bench, small, state, Effort(patience, time.perf_counter() + seconds), np.random.default_rng(plan.seed))
+            wait(ready[:2], timeout=max(0.0, min(bench.deadline - time.perf_counter(), PATIENCE)))
+            effort = Effort(patience, time.perf_counter() + seconds)
+            search(bench, fitting(bench, small, state), state, effort, np.random.default_rng(plan.seed))
     except Halt as halt:
         return halt.status
     except KeyboardInterrupt:
@@ -103,12 +107,13 @@ def _warm_ups(bench: Workbench, small: Workbench | None) -> list[Callable[[], ob
     """What compiles for the search while components are grown, in the order in which it is needed."""
     tasks: list[Callable[[], object]] = [partial(warm_up, small or bench)]
     if small is not None:
-        tasks = [partial(_one_step, small), *tasks, lambda: without_least(small.roomier, _one_step(small.roomier), 1)]
+        alone = replace(small, whole=None)  # counts no steps of the fit
+        tasks = [partial(_pruned, alone), *tasks, lambda: _pruned(alone.roomier)]
     return tasks
 
 
-def _one_step(small: Workbench) -> State:
-    return small.refit(small.blocks(small.even), small.empty().border, 1)
+def _pruned(small: Workbench) -> object:
+    return without_least(small, small.refit(small.blocks(small.even), small.empty().border, 1), 1)
 
 
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:

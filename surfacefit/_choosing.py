@@ -7,7 +7,7 @@ depend on how many components there is room for, so room is made in powers of tw
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -91,7 +91,10 @@ class Choice:
             halted = Status.INTERRUPTED
         steps, best = sum(bench.steps for bench in self._benches.values()), self.best
         surface = None if best is None else self._bench(best.size).physical(best.state)
-        return Chosen(surface, self.log.path(), steps, halted)
+        path = self.log.path()
+        if halted is not None and best is None:  # no component has been tried: none has been found not to be called for
+            path = replace(path, chosen=-1)
+        return Chosen(surface, path, steps, halted)
 
     def _walk(self) -> None:
         self._down(self._grown(), AT_ONCE)
@@ -119,7 +122,7 @@ class Choice:
                 break
             state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
             tried = self._noted(state)
-            failures = 0 if tried.entry is self.log.best() else failures + 1
+            failures = 0 if tried.entry is self.log.lowest else failures + 1
         return tried
 
     def _level(self) -> State:

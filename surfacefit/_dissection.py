@@ -89,7 +89,8 @@ def _felt(elements: Elements, tiles: np.ndarray, waits: np.ndarray) -> np.ndarra
 
 def _split(elements: Elements, tiles: np.ndarray, waits: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Two halves, each with the other, that leave the least work, which goes as cubes of the numbers of unknowns."""
-    best, nobody = (np.inf, tiles, tiles), np.zeros_like(waits)
+    half, nobody = len(tiles) // 2, np.zeros_like(waits)
+    best = (np.inf, tiles[:half], tiles[half:])  # where all tiles have one middle there is no cut
     for some, others in _cuts(elements.middles, tiles):
         first, second = _felt(elements, some, nobody), _felt(elements, others, nobody)
         shared = first & second & ~waits

@@ -85,11 +85,13 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
 
 def shown(result: FitResult) -> np.ndarray:
     """`ComponentFlag` values (K,) for summaries, files and pictures: the quick ones where `left_out` names others."""
-    return flags(result, quick=True) if left_out(result) else result.flags
+    return flags(result, quick=True) if ComponentFlag.UNDETERMINED in left_out(result) else result.flags
 
 
 def left_out(result: FitResult) -> list[ComponentFlag]:
     """Flags that are not looked for unasked: of many parameters they take longer than a summary may."""
+    if result.n_parameters > MOST_REDUNDANT and "flags" in vars(result):
+        return [ComponentFlag.REDUNDANT]
     asked = result.n_parameters <= MOST_FLAGGED or "flags" in vars(result)
     return [] if asked else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]
 

@@ -19,22 +19,25 @@ from ._memory import MemoryShort
 from ._prepare import Prepared
 from ._solvers import Adam, Lane, Record, Solution
 from ._status import STATUS, Status
-from ._stepping import Ended, Stepping
+from ._stepping import Ended, Stepping, with_status
 from ._surface import GaussianSurface
 from ._workbench import State, Workbench, penalty_cost
 
 ROUNDS = 3
 HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`
-MOST_LOOKED_AT = 10**8  # points times components outside
+MOST_LOOKED_AT = 10**7  # points times components outside
 
 
 def with_resets(stepping: Stepping, ended: Ended) -> Ended:
     """What resets have made of an end, as long as that is lower."""
-    for _ in range(ROUNDS if _may_move(stepping.prepared) else 0):
-        which = collapsed(stepping.prepared, ended.solution) if _goes_on(stepping, ended) else np.zeros(0, int)
-        before, ended = ended, _reset(stepping, ended, which) if len(which) else ended
-        if ended.solution.cost == before.solution.cost:
-            break
+    try:
+        for _ in range(ROUNDS if _may_move(stepping.prepared) else 0):
+            which = collapsed(stepping.prepared, ended.solution) if _goes_on(stepping, ended) else np.zeros(0, int)
+            before, ended = ended, _reset(stepping, ended, which) if len(which) else ended
+            if ended.solution.cost == before.solution.cost:
+                break
+    except KeyboardInterrupt:
+        return with_status(ended, Status.INTERRUPTED)
     return ended
 
 
@@ -91,14 +94,15 @@ def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
 
 
 def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
-    """What the loss of each component (K,) could cost at most, in squared heights."""
+    """What the loss of each component (K,) could cost at most, in squared heights of mean weight."""
     points, centers = data.used_points, np.asarray(surface.centers)
     widths = np.sqrt(np.maximum(np.linalg.eigvalsh(surface.covariances / np.outer(data.spacing, data.spacing)), 0))
     squares = np.prod(np.maximum(np.sqrt(np.pi) * widths, 1.0), axis=1)
     outside = np.flatnonzero(((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1))
     for k in outside:  # only a flank of it counts
         squares[k] = _square_at(points, centers[k], surface.covariances[k]) if len(points) * len(outside) < MOST_LOOKED_AT else np.inf
-    return np.asarray(0.5 * np.asarray(surface.amplitudes) ** 2 * squares)
+    heaviest = (data.weights**2).max() / np.mean(data.weights**2)
+    return np.asarray(0.5 * heaviest * np.asarray(surface.amplitudes) ** 2 * squares)
 
 
 def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -> float:
@@ -108,9 +112,13 @@ def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -
 
 
 def _may_move(prepared: Prepared) -> bool:
-    """Whether no component is held, and none has limits of its own."""
+    """Whether no component is held, none has limits of its own, and squares of heights say what one is worth."""
     constraints = prepared.model.constraints
-    return not constraints.by_component and not any(mask for name, mask in constraints.fixed.items() if name != "background")
+    return (
+        prepared.model.loss != "poisson"
+        and not constraints.by_component
+        and not any(mask for name, mask in constraints.fixed.items() if name != "background")
+    )
 
 
 def _better(ended: Ended, lane: Lane | None, placed: np.ndarray, outcome: Status) -> Ended:

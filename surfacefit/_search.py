@@ -1,8 +1,8 @@
 """Search around a minimum: relocations, accepted only where the joint refit is better.
 
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
-relocations. The most promising moves are tried on the whole problem, two trials beside one another, several moves in one trial
-where they stand apart and promise to win.
+relocations. The most promising moves are tried on the problem, or on a smaller one like it: two trials beside one another, several
+moves in one trial where they stand apart and promise to win.
 When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that `_kicks` leads to.
 """
 

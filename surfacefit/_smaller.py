@@ -13,12 +13,13 @@ import numpy as np
 from ._coarsening import block_averages
 from ._losses import Linear
 from ._prepare import Prepared, resampled
-from ._workbench import Workbench
+from ._workbench import State, Workbench
 
 FEWEST_BLOCKS = 6  # a parameter
 ENOUGH = 20  # points a parameter
 SAMPLED = 80
 SAVED = 1.2
+ALIASED = 0.1
 WINDOW = 512
 
 
@@ -27,6 +28,22 @@ def smaller(bench: Workbench) -> Workbench | None:
     if bench.prepared.planner is not None:
         return None
     return _averaged(bench) or _sampled(bench)
+
+
+def fitting(bench: Workbench, small: Workbench | None, state: State) -> Workbench | None:
+    """The smaller problem for a search around a state: the averages unless it has components too narrow for their blocks, else a sample."""
+    if small is None or small.block is None or _stand(small, small.block, state):
+        return small
+    return _sampled(bench)
+
+
+def _stand(small: Workbench, block: np.ndarray, state: State) -> bool:
+    """Whether misfits at the blocks' middles are about the means of those at their points."""
+    whole = small.root
+    sums, squares = (np.bincount(block, whole.weights * values) for values in (whole.residuals(state), whole.weights))
+    means = sums / np.sqrt(squares)
+    off = small.residuals(state) - means
+    return bool(off @ off <= ALIASED * (means @ means))
 
 
 def _averaged(bench: Workbench) -> Workbench | None:
@@ -40,7 +57,7 @@ def _averaged(bench: Workbench) -> Workbench | None:
         return None
     blocks = block_averages(data, side)
     some = resampled(prepared, blocks.data, 1.0)
-    return _on(bench, some, blocks.averaged(request.heights))
+    return replace(_on(bench, some, blocks.averaged(request.heights)), block=blocks.block)
 
 
 def _sampled(bench: Workbench) -> Workbench | None:

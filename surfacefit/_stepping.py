@@ -48,13 +48,14 @@ class Stepping:
         best: Ended | None = None
         try:
             for start in starts:
-                if best is not None and self._told(best) is not None:
-                    return _with_status(best, self._told(best))
+                told = None if best is None else self._told(best)
+                if best is not None and told is not None:
+                    return with_status(best, told)
                 best = self._next(best, start, halted)
         except KeyboardInterrupt:
             if best is None:
                 raise
-            return _with_status(best, Status.INTERRUPTED)
+            return with_status(best, Status.INTERRUPTED)
         assert best is not None
         return best
 
@@ -78,7 +79,7 @@ class Stepping:
         if np.isfinite(costs[-1]) and not costs[-1] >= float(best.solution.cost):
             return Ended(solution._replace(steps=steps), history, best.resets, costs)
         told = Status(int(solution.status)) if int(solution.status) in TOLD else None
-        return _with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
+        return with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
 
     def beside(self, best: Solution) -> Limits:
         """Limits under which the callback goes on to see the best of all, after all the steps."""
@@ -90,5 +91,5 @@ class Stepping:
         return Limits(self.limits.deadline, callback)
 
 
-def _with_status(ended: Ended, status: Status | None) -> Ended:
+def with_status(ended: Ended, status: Status | None) -> Ended:
     return ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import scipy.linalg.cython_lapack  # noqa: F401  loads the library that JAX factorises by, so that the controller sees it
 from threadpoolctl import ThreadpoolController
 
 SMALL = 2000
+_LOCK = Lock()
+_limits: list[Any] = []
 
 
 def calm_blas(size: int) -> AbstractContextManager[Any]:
@@ -18,7 +22,24 @@ def calm_blas(size: int) -> AbstractContextManager[Any]:
     On a CPU, JAX factorises by SciPy's OpenBLAS, whose waiting threads spin: where another process wants a core too,
     a Cholesky factorisation of size 200 was measured at 250 ms with two threads against 1 ms with one.
     """
-    return _controller().limit(limits=1, user_api="blas") if size < SMALL else nullcontext()
+    return _one_thread() if size < SMALL else nullcontext()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The first to come limits, the last to go restores: threads of a fit, and those that outlive it, may overlap."""
+    with _LOCK:
+        if not _limits:
+            _limits.append(_controller().limit(limits=1, user_api="blas"))
+        else:
+            _limits.append(None)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            last = _limits.pop()
+            if last is not None:
+                last.restore_original_limits()
 
 
 @lru_cache(maxsize=1)

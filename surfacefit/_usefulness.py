@@ -37,7 +37,8 @@ def losses_of(problem: SurfaceProblem, params: Array) -> Array:
     diagonal = jnp.diag(normal)
     root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
     scaled = normal / (root[:, None] * root[None, :])
-    inverse = jnp.linalg.inv(scaled + RIDGE * jnp.eye(len(root), dtype=root.dtype))
+    ridge = max(RIDGE, 8 * float(np.finfo(root.dtype).eps)) if root.dtype == np.float32 else RIDGE
+    inverse = jnp.linalg.inv(scaled + ridge * jnp.eye(len(root), dtype=root.dtype))
     count, size = parts.n_components, parts.block_size
     index = np.arange(count)[:, None] * size + np.arange(size)
     own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, 0, 0]

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,9 @@ OUT_OF_REACH = 4.0
 SETTLED = 2e-4
 AT_ONCE, SMALL = 2, 1200
 _COUNTING = Lock()
+
+
+Made = TypeVar("Made")
 
 
 class State(NamedTuple):
@@ -70,7 +73,8 @@ class Workbench:
     """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all.
 
     ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop.
-    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``.
+    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``; each of whose points went
+    into ``block`` (N,), the number of a point here, if these are averages.
     """
 
     prepared: Prepared
@@ -78,6 +82,7 @@ class Workbench:
     deadline: float = float("inf")
     watch: Callable[[float, int, Callable[[], GaussianSurface]], bool] = lambda cost, steps, surface: False
     whole: Workbench | None = None
+    block: np.ndarray | None = None
     window: int = WINDOW
     search_until: float = float("inf")
     steps: int = 0
@@ -116,11 +121,11 @@ class Workbench:
     def beside(self, tasks: Sequence[Callable[[], State]]) -> list[State]:
         """What several refits come to, with a thread each; those for which memory is short are left out."""
         if len(tasks) == 1:
-            states = [_attempted(tasks[0])]
+            states = [attempted(tasks[0])]
         else:
             with calm_blas(self.parameterization.n_parameters), ThreadPoolExecutor(len(tasks)) as pool:
                 x64 = jnp.result_type(float) == np.float64
-                futures = [pool.submit(copy_context().run, _attempted, task, x64) for task in tasks]
+                futures = [pool.submit(copy_context().run, attempted, task, x64) for task in tasks]
                 try:
                     states = [future.result() for future in futures]
                 except BaseException:
@@ -317,8 +322,8 @@ class Workbench:
         return State(cost if np.isfinite(cost) else np.inf, blocks, flat[own:])
 
 
-def _attempted(task: Callable[[], State], x64: bool | None = None) -> State | None:
-    """In a thread of its own JAX's precision must be set anew."""
+def attempted(task: Callable[[], Made], x64: bool | None = None) -> Made | None:
+    """What a task makes, None where memory is short; in a thread of its own JAX's precision must be set anew."""
     with nullcontext() if x64 is None else jax.enable_x64(x64):
         try:
             return task()

@@ -14,6 +14,7 @@ from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._initial import STARTS
 from surfacefit._prepare import Model, precision, prepare
+from surfacefit._smaller import _sampled
 from surfacefit._workbench import Workbench
 
 KINDS = ("full", "diag", "spherical", "tied")
@@ -188,7 +189,7 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
         whole = prepare(data, model, np.dtype(np.float64), engine)
         running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None)
         bench = Workbench(whole, _request(whole, running))
-        sample = bench.sampled(20)
+        sample = _sampled(bench)
         state = bench.state(bench.params(STARTS["grid"](bench.request)))
         share = sample.prepared.data.n_used / data.n_used
         assert 0.1 < share < 0.9
