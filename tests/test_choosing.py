@@ -303,3 +303,15 @@ def test_worth_is_what_the_loss_of_a_component_costs():
     doubled = sf.fit(heights, 4, init=halved, background=None, solver=sf.LevenbergMarquardt(max_steps=0))
     twins = np.linalg.norm(doubled.surface.centers - twin.centers[2], axis=1) < 1e-6
     np.testing.assert_array_equal(doubled.redundant, twins)
+
+
+@pytest.mark.slow
+def test_many_equal_hills_are_all_found_by_blocks_left_out():
+    """Each lowers the error by less than its standard error, which must not end the growth."""
+    y, x = np.mgrid[:48, :48]
+    heights = 0.05 * np.random.default_rng(0).normal(size=x.shape)
+    for i in range(3):
+        for j in range(3):
+            heights += np.exp(-0.5 * ((y - 8 - 16 * i) ** 2 + (x - 8 - 16 * j) ** 2) / 16)
+    result = sf.fit(heights, sf.AutoComponents("held_out"), covariance_type="spherical", search=0, progress=False)
+    assert result.n_components == 9

@@ -164,3 +164,20 @@ def test_worth_at_most_is_what_a_sum_over_the_points_says():
     result = sf.fit(HEIGHTS, 3, init=surface, solver=sf.LevenbergMarquardt(max_steps=0))
     by_hand = [0.5 * np.sum(surface.component(k)(PLACES) ** 2) for k in range(3)]
     np.testing.assert_allclose(most_worth(surface, result.data), by_hand, rtol=1e-6)
+
+
+def test_ctrl_c_while_worth_is_asked_for(monkeypatch):
+    monkeypatch.setattr("surfacefit._resets.most_worth", lambda *a: ctrl_c(None))
+    result = fitted()
+    assert result.status == Status.INTERRUPTED
+    monkeypatch.undo()
+    assert result.cost == pytest.approx(fitted(reset=False).cost)
+
+
+def test_what_lies_under_heavy_points_is_worth_more():
+    sigma = np.where(X > 15, 0.1, 1.0)
+    data = sf.fit(HEIGHTS, 1, sigma=sigma, init="peaks", solver=sf.LevenbergMarquardt(max_steps=0)).data
+    surface = GaussianSurface([1.0], [[12.0, 22.0]], [4 * np.eye(2)])
+    points, unit = data.used_points, np.mean(data.weights**2)
+    exact = 0.5 * np.sum(data.weights**2 / unit * surface(points) ** 2)
+    assert most_worth(surface, data)[0] >= exact

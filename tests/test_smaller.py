@@ -1,0 +1,87 @@
+"""The smaller problem of a search: averages over blocks stand for their points, or are not used."""
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit import _beginning
+from surfacefit._coarsening import block_averages
+from surfacefit._data import grid_data
+from surfacefit._engines import EngineChoice
+from surfacefit._fitting import Running, _request
+from surfacefit._prepare import Model, precision, prepare
+from surfacefit._smaller import fitting, smaller
+from surfacefit._threads import calm_blas
+from surfacefit._workbench import Workbench
+
+SHAPE = (61, 50)
+PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)
+DOUBLE = np.dtype(np.float64)
+
+
+def hills(width, count=4):
+    rng = np.random.default_rng(1)
+    centers = rng.uniform(8, 42, (count, 2))
+    return sf.GaussianSurface(rng.uniform(1, 2, count), centers, np.repeat([width**2 * np.eye(2)], count, axis=0))
+
+
+def bench_of(heights, count, **options):
+    data = grid_data(heights, **options)
+    whole = prepare(data, Model(count, None, "full", 0.25), DOUBLE, EngineChoice(sf.Dense(), float("inf")))
+    running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), DOUBLE, False, None, None)
+    return Workbench(whole, _request(whole, running))
+
+
+@pytest.mark.parametrize("side", [2, 3])
+def test_averages_are_weighted_means(side):
+    rng = np.random.default_rng(0)
+    heights, sigma, mask = rng.normal(size=(7, 5)), rng.uniform(0.5, 2, (7, 5)), rng.random((7, 5)) < 0.3
+    blocks = block_averages(grid_data(heights, None, mask, sigma), side)
+    for i in range(-(-7 // side)):
+        for j in range(-(-5 // side)):
+            part = (slice(i * side, (i + 1) * side), slice(j * side, (j + 1) * side))
+            w = np.where(mask[part], 0, 1 / sigma[part] ** 2)
+            assert blocks.data.used[i, j] == (w.sum() > 0)
+            if w.sum():
+                assert blocks.data.heights[i, j] == pytest.approx((w * heights[part]).sum() / w.sum())
+                assert blocks.data.sigma[i, j] == pytest.approx(w.sum() ** -0.5)
+    assert blocks.data.axes[0][0] == pytest.approx((side - 1) / 2)
+    assert blocks.data.axes[0][-1] == pytest.approx(np.arange(7)[(6 // side) * side :].mean())
+
+
+@pytest.mark.parametrize(("width", "stands"), [(4.0, True), (0.6, False)])
+def test_averages_are_used_where_components_span_their_blocks(width, stands):
+    truth = hills(width)
+    with precision(DOUBLE):
+        bench = bench_of(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
+        small = smaller(bench)
+        state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(truth)))
+        assert small.block is not None
+        assert (fitting(bench, small, state) is small) == stands
+        inside = 0.5 * np.sum(bench.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
+        if stands:  # the cost differs by the misfit within blocks: three of four parts of white noise
+            assert inside == pytest.approx(0.75 * state.cost, rel=0.1)
+
+
+def test_what_compiles_aside_is_no_step_of_the_fit():
+    with precision(DOUBLE):
+        bench = bench_of(hills(4.0)(PLACES), 4)
+        for task in _beginning._warm_ups(bench, smaller(bench)):
+            task()
+        assert bench.steps == 0
+
+
+def test_blas_has_its_threads_again_whoever_leaves_first():
+    from threadpoolctl import threadpool_info
+
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before, first, second = threads(), calm_blas(1), calm_blas(1)
+    first.__enter__()
+    second.__enter__()
+    assert set(threads()) == {1}
+    first.__exit__(None, None, None)
+    assert set(threads()) == {1}
+    second.__exit__(None, None, None)
+    assert threads() == before
