@@ -114,7 +114,7 @@ def test_auto_beats_the_plain_starts_and_growth_alone(rough):
 def test_search_on_a_sample_helps_on_all_points():
     """With 120 parameters and more, trials are made on some of the points."""
     heights, _ = bumps((110, 120), 24, noise=0.05)
-    start = sf.fit(heights, 24, background=None, init="grid")
+    start = sf.fit(heights, 24, background=None, init="grid", reset=False)
     sf.fit(heights, 24, background=None, init=start.surface, search=0.5)  # compiles
     searched = sf.fit(heights, 24, background=None, init=start.surface, search=6.0)
     assert searched.rmse < 0.9 * start.rmse

@@ -105,7 +105,7 @@ CASES = {
         NOISY,
         {"init": THREE, "sigma": 1e6, "absolute_sigma": True, "prior": sf.SurfacePrior(scale=1e-3)},
     ),
-    "everything fixed": (NOISY, {"init": THREE, "fixed": ["amplitudes", "centers", "covariances", "background"]}),
+    "everything fixed": (NOISY, {"init": THREE, "background": 0.1, "fixed": ["amplitudes", "centers", "covariances", "background"]}),
     "bounds of no width": (NOISY, {"init": THREE, "bounds": sf.Bounds(centers=(7, 7 + 1e-12))}),
 }  # fmt: skip
 
