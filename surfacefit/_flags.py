@@ -22,7 +22,10 @@ MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse 
 
 
 class ComponentFlag(IntFlag):
-    """Flags of a component; several may be set. What each means, and what to do next, is in ``FLAGS``.
+    """Flags of a component, as `FitResult.flags` holds them for each of K; several may be set, 0 is none.
+
+    A flag says that a number is not to be taken at its face value: it sits at a limit, lies beside the data, is not called for or not
+    determined by them, or belongs to a component that was put elsewhere. The cause of each, and what to do next, is in ``FLAGS``.
 
     >>> import surfacefit as sf
     >>> sf.ComponentFlag.AT_FLOOR in sf.ComponentFlag(3)
