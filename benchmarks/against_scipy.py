@@ -35,7 +35,11 @@ def lines(count: int) -> Iterator[str]:
     for loss, found in worst.items():
         if found:
             p, c, e = np.array(found).max(axis=0)
-            what = "minimize and root of the gradient, covariance from its information matrix" if loss == "poisson" else "curve_fit and least_squares"
+            what = (
+                "minimize and root of the gradient, covariance from its information matrix"
+                if loss == "poisson"
+                else "curve_fit and least_squares"
+            )
             differences = f"parameters within {p:.1e}, covariance {c:.1e}, cost {e:.1e}"
             yield f"{len(found)} random problems, loss {loss}, beside scipy's {what}: {differences}"
 

@@ -27,7 +27,7 @@ from ._workbench import Halt, State, Workbench, attempted
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 SHORT_SECONDS = 9.0
-MOST_ROUNDS, FEW = 40, 8
+MOST_ROUNDS, FEW = 40, 4
 LONG_PATIENCE = 10**9
 PATIENCE = 30.0  # seconds to wait for what compiles beside
 

@@ -1,8 +1,8 @@
 """Kicks: ways out of a minimum from which no single move leads, each to another minimum not too far away.
 
 Two minima may be spliced along a line, which keeps what is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995) 288);
-components may be taken away and as many grown anew, or added first and then as many of the least useful taken away; and where
-little helps, a random start is as good.
+components may be taken away and as many grown anew, or added first and then as many of the least useful taken away; and for few
+components, or where little helps, a random start is as good, most of which can be given up after some steps.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ._workbench import State, Workbench, joined
 BETTER = 1e-3
 SETTLE = 40
 KICKS = 4
-FLIGHTS = 768.0
+FLIGHTS = 12288.0
 PATIENT = 2
-RESTARTS = 4.0
-RESTART_STEPS = 80
-REGROWN = 6.0
+RESTARTS, MOST_RESTARTS = 4.0, 0.5
+RESTART_STEPS = 160
+REGROWN = 8.0
 SPLICED = 0.3
 AT_ONCE = 0.1
 KEPT = 8
@@ -82,31 +82,32 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
     Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
     have not helped; then kicks lead anywhere, too.
     """
-    near = _drawn(bench, met.best.size, failures, rng)
-    first, states, wanted = met.best, list[State](), max(KICKS, round(FLIGHTS / met.best.size**2))
+    first, states, wanted = met.best, list[State](), max(KICKS, round(FLIGHTS / met.best.size**3))
     while len(states) < wanted:
         bench.look()
         before = met.best
         drawn = rng.spawn(min(bench.at_once, wanted - len(states)))
-        made = bench.beside([partial(_kick, bench, before, met.partner(rng), near, own) for own in drawn])
+        made = bench.beside([partial(_kick, bench, before, met.partner(rng), failures, own) for own in drawn])
         met.add(made)
         states = [] if better(met.best, before) else [*states, *(made or [before])]
     fresh = [state for state in states if not met.knows(state)]
     return met.best if better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
 
 
+def _kick(bench: Workbench, best: State, partner: State | None, failures: int, rng: np.random.Generator) -> State:
+    kind = _drawn(bench, best.size, failures, rng)
+    if kind is not _restarted and partner is not None and rng.random() < SPLICED:
+        return _spliced(bench, best, partner, rng)
+    return kind(bench, best, rng)
+
+
 def _drawn(bench: Workbench, size: int, failures: int, rng: np.random.Generator) -> Kick:
     """A kind of kick; of few components as many as half can be grown anew and end near, of many hardly."""
-    if failures > PATIENT and rng.random() < min(0.4, RESTARTS / size):
+    anywhere = min(MOST_RESTARTS, RESTARTS / size)
+    if (failures > PATIENT or anywhere == MOST_RESTARTS) and rng.random() < anywhere:
         return _restarted
     quick = bench.whole is None and failures <= PATIENT
     return _regrown if quick or rng.random() < REGROWN / size else _overgrown
-
-
-def _kick(bench: Workbench, best: State, partner: State | None, near: Kick, rng: np.random.Generator) -> State:
-    if near is not _restarted and partner is not None and rng.random() < SPLICED:
-        return _spliced(bench, best, partner, rng)
-    return near(bench, best, rng)
 
 
 def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generator) -> State:
@@ -128,7 +129,7 @@ def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generato
 def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
     """Somewhere else altogether: a random start."""
     surface = STARTS["random"](replace(bench.request, rng=rng))
-    return bench.refit(bench.blocks(surface), best.border, RESTART_STEPS)
+    return bench.refit(bench.blocks(surface), best.border, RESTART_STEPS, best.cost)
 
 
 def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:

@@ -7,10 +7,14 @@ which a mean does not stand for its points, a fair sample of the points is taken
 from __future__ import annotations
 
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 
 from ._coarsening import block_averages
+from ._data import SurfaceData
+from ._engines import DENSE_PRODUCTS
+from ._jacobian import DenseEngine
 from ._losses import Linear
 from ._prepare import Prepared, resampled
 from ._workbench import State, Workbench
@@ -21,11 +25,13 @@ SAMPLED = 80
 SAVED = 1.2
 ALIASED = 0.1
 WINDOW = 512
+FEWEST_POINTS, THINNEST = 3.5, 3  # points a parameter for J^T J, and one point in at most so many
 
 
 def smaller(bench: Workbench) -> Workbench | None:
-    """None where little is saved: the tiled engine takes its time elsewhere."""
-    if bench.prepared.planner is not None:
+    """None where little is saved: where the smaller problem would still be one for the tiled engine."""
+    n_parameters = bench.parameterization.n_parameters
+    if ENOUGH * n_parameters**3 > DENSE_PRODUCTS:
         return None
     return _averaged(bench) or _sampled(bench)
 
@@ -57,7 +63,15 @@ def _averaged(bench: Workbench) -> Workbench | None:
         return None
     blocks = block_averages(data, side)
     some = resampled(prepared, blocks.data, 1.0)
+    thin = DenseEngine(_thinning(blocks.data, n_parameters))
+    some = replace(some, problem=replace(some.problem, engine=thin))
     return replace(_on(bench, some, blocks.averaged(request.heights)), block=blocks.block)
+
+
+def _thinning(data: SurfaceData, n_parameters: int) -> int:
+    """One point in how many for J^T J; no divisor of the grid's rows, so that all columns are met."""
+    most = min(THINNEST, int(data.n_used / (FEWEST_POINTS * n_parameters)))
+    return max((n for n in range(1, most + 1) if gcd(n, data.heights.shape[-1]) == 1), default=1)
 
 
 def _sampled(bench: Workbench) -> Workbench | None:

@@ -72,7 +72,8 @@ class Enough(Exception):
 class Workbench:
     """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all.
 
-    ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop.
+    ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop. ``pace`` is how many steps
+    a refit may take between two looks at the clock.
     The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``; each of whose points went
     into ``block`` (N,), the number of a point here, if these are averages.
     """
@@ -86,6 +87,7 @@ class Workbench:
     window: int = WINDOW
     search_until: float = float("inf")
     steps: int = 0
+    pace: int = 1
     ending: bool = False
     best: State | None = None
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
@@ -105,7 +107,7 @@ class Workbench:
         ends = min(self.root.deadline, self.root.search_until)
         with calm_blas(len(params)):
             lane = Lane(problem, params, self.solver, Limits(ends), self.prepared.planner)
-            last = np.inf
+            last, lane.n_next = np.inf, self.pace
             while lane.status == Status.RUNNING and lane.steps < steps and not self.root.ending:
                 outcome = lane.advance(min(lane.steps + CHUNK, steps))
                 cost = lane.cost()
@@ -114,6 +116,7 @@ class Workbench:
                 settled = (target is None or cost < target) and drop < SETTLED * cost
                 if hopeless or settled or outcome == Status.MAX_TIME:
                     break
+        self.pace = lane.n_next
         with _COUNTING:
             self.root.steps += lane.steps
         return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))

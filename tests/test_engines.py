@@ -1,5 +1,7 @@
 """Every Jacobian engine against loops and differences, for each dimension, covariance type and background."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +98,17 @@ def test_chunks_change_nothing(rng, monkeypatch, n_points):
         assert n_points <= 256 or jacobian.points.shape[0] > 1
         found = jacobian.normal(residuals)[0].matrix, jacobian.as_matrix(), jacobian.mv(params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), found, expected)
+
+
+def test_thinned_products_leave_the_gradient_exact(rng):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, 2)
+        residuals, jacobian = replace(problem, engine=dense.DenseEngine(3)).linearize(params)
+        matrix = np.asarray(problem.linearize(params)[1].as_matrix())
+        normal, gradient = jacobian.normal(residuals)
+        np.testing.assert_allclose(gradient, matrix.T @ residuals, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(normal.matrix, 3 * matrix[::3].T @ matrix[::3], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(jacobian.mv(params), matrix @ params, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3])

@@ -1,7 +1,11 @@
 """The smaller problem of a search: averages over blocks stand for their points, or are not used."""
 
+from dataclasses import replace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import eigh
 
 import surfacefit as sf
 from surfacefit import _beginning
@@ -9,6 +13,7 @@ from surfacefit._coarsening import block_averages
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
+from surfacefit._jacobian import DenseEngine
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._smaller import fitting, smaller
 from surfacefit._threads import calm_blas
@@ -25,9 +30,9 @@ def hills(width, count=4):
     return sf.GaussianSurface(rng.uniform(1, 2, count), centers, np.repeat([width**2 * np.eye(2)], count, axis=0))
 
 
-def bench_of(heights, count, **options):
+def bench_of(heights, count, engine=None, **options):
     data = grid_data(heights, **options)
-    whole = prepare(data, Model(count, None, "full", 0.25), DOUBLE, EngineChoice(sf.Dense(), float("inf")))
+    whole = prepare(data, Model(count, None, "full", 0.25), DOUBLE, EngineChoice(engine or sf.Dense(), float("inf")))
     running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), DOUBLE, False, None, None)
     return Workbench(whole, _request(whole, running))
 
@@ -61,6 +66,39 @@ def test_averages_are_used_where_components_span_their_blocks(width, stands):
         inside = 0.5 * np.sum(bench.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
         if stands:  # the cost differs by the misfit within blocks: three of four parts of white noise
             assert inside == pytest.approx(0.75 * state.cost, rel=0.1)
+
+
+def test_the_tiled_engine_s_averages_are_those_of_the_dense_one():
+    truth = hills(4.0)
+    heights = truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE)
+    with precision(DOUBLE):
+        costs = []
+        for engine in (sf.Dense(), sf.Tiled(cutoff=0.0)):
+            bench = bench_of(heights, 4, engine)
+            small = smaller(bench)
+            state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(truth)))
+            assert fitting(bench, small, state) is small
+            costs.append(small.recosted(state).cost)
+    assert costs[0] == pytest.approx(costs[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("row", [60, 61, 62])
+def test_thinned_products_resemble_the_whole_in_every_direction(row):
+    """Generalised eigenvalues of the thinned J^T J and the whole, along rows that the thinning would divide, too."""
+    places = np.stack(np.mgrid[:80, :row].astype(float), axis=-1)
+    truth = hills(6.0)
+    with precision(DOUBLE):
+        bench = bench_of(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
+        small = smaller(bench)
+        problem, params = small.problem(4), small.params(small.prepared.scaling.surface_to_internal(truth))
+        residuals = jnp.zeros(len(problem.points), problem.points.dtype)
+        thinned, whole = (
+            np.asarray(replace(problem, engine=engine).linearize(params)[1].normal(residuals)[0].matrix, float)
+            for engine in (problem.engine, DenseEngine())
+        )
+    assert problem.engine.thinned > 1
+    ratios = eigh(thinned, whole, eigvals_only=True)
+    assert 0.8 < ratios.min() <= ratios.max() < 1.25
 
 
 def test_what_compiles_aside_is_no_step_of_the_fit():

@@ -19,11 +19,10 @@ from scipy import ndimage
 from .._surface import GaussianSurface
 from ._grid import grid_start
 from ._request import Raster, StartRequest
+from ._scales import REACH, SCALES, Norms, correlated, pyramid
 
-SCALES = (1.0, 2**0.5)
 ROUNDS = 24
 APART = 2.0
-REACH = 4.0
 
 
 class Peak(NamedTuple):
@@ -45,10 +44,10 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
 
     They are taken ``at_once`` a round.
     """
-    residual = sums.copy()
+    residual, norms = sums.copy(), raster.norms
     peaks: list[Peak] = []
     while len(peaks) < count:
-        found = _strongest(residual, raster.weights, min(count - len(peaks), at_once), signed)
+        found = _strongest(residual, norms, min(count - len(peaks), at_once), signed)
         if not found:
             break
         for index, scale, sign in found:
@@ -59,12 +58,12 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
     return peaks
 
 
-def _strongest(residual: np.ndarray, weights: np.ndarray, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
+def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
     """Up to ``count`` places (index, scale, sign) that lower the cost most, none within reach of a stronger one."""
     gains, places, scales, signs = [], [], [], []
-    for level, (sums, counts) in enumerate(_pyramid(residual, weights)):
-        for scale in SCALES:
-            gain, sign = _gain(sums, counts, scale, signed)
+    for level, (sums, of_level) in enumerate(zip(pyramid(residual), norms, strict=True)):
+        for scale, norm in zip(SCALES, of_level, strict=True):
+            gain, sign = _gain(sums, norm, scale, signed)
             peak = (gain == ndimage.maximum_filter(gain, size=3)) & (gain > 0)
             index = np.argwhere(peak)
             gains.append(gain[peak])
@@ -82,42 +81,11 @@ def _strongest(residual: np.ndarray, weights: np.ndarray, count: int, signed: bo
     return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
 
 
-def _pyramid(residual: np.ndarray, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Block sums of (w r, w) with cells doubled at each level, down to a cell or two an axis."""
-    levels = [(residual, weights)]
-    while max(levels[-1][0].shape) > 3:
-        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
-    return levels
-
-
-def _halved(array: np.ndarray) -> np.ndarray:
-    for axis, length in enumerate(array.shape):
-        if length > 1:
-            array = np.add.reduceat(array, np.arange(0, length, 2), axis=axis)
-    return array
-
-
-def _gain(sums: np.ndarray, counts: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     """(sum w r g)^2 / (2 sum w g^2) at every cell where the amplitude may have that sign, zero elsewhere; and the signs."""
-    overlap = _correlated(sums, scale)
+    overlap = correlated(sums, scale)
     sign = np.where(overlap < 0, -1.0, 1.0) if signed else np.ones_like(overlap)
-    norm = _correlated(counts, scale / np.sqrt(2))
-    gain = np.maximum(sign * overlap, 0) ** 2 / (2 * np.maximum(norm, 0.05 * norm.max() + np.finfo(float).tiny))
-    return gain, sign
-
-
-def _correlated(array: np.ndarray, scale: float) -> np.ndarray:
-    """Sum over cells of array * exp(-|x|^2 / (2 scale^2))."""
-    scales = [scale if length > 1 else 0.0 for length in array.shape]
-    norm = np.prod([_kernel_sum(s) for s in scales])
-    return ndimage.gaussian_filter(array, scales, mode="constant", truncate=REACH) * norm
-
-
-def _kernel_sum(scale: float) -> float:
-    if scale == 0:
-        return 1.0
-    reach = int(REACH * scale + 0.5)
-    return float(np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2).sum())
+    return np.maximum(sign * overlap, 0) ** 2 / norm, sign
 
 
 def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float) -> Peak:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ._scales import Norms, norms_of
+
 POINTS_PER_CELL = 2
 
 
@@ -60,6 +62,10 @@ class Raster:
     weights: np.ndarray
     axes: tuple[np.ndarray, ...]
     cells: np.ndarray
+
+    @cached_property
+    def norms(self) -> Norms:
+        return norms_of(self.weights)
 
     def gathered(self, values: np.ndarray) -> np.ndarray:
         """Sums over cells of values (N,) at the points."""
