@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._compile import quick_jit
+from ._parameters import Parameterization
 from ._problem import SurfaceProblem
+from ._walls import Walls
+from ._width_limits import WidthLimits
 
 WALL = 1e-8
 
@@ -61,9 +67,9 @@ def held_axes(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near
     own, border, boxed = np.tile(np.eye(size), (count, 1, 1)), np.eye(params.size - count * size), held.copy()
     unknown, border_unknown = np.zeros((count, size, 0)), np.zeros((len(border), 0))
     if problem.width_limits is not None:
-        changes = np.asarray(problem.width_limits.unknown(parts, params, slopes, near))
+        found, walls = _at_limits(near)(problem.width_limits, parts, params, slopes)
+        changes = np.asarray(found)
         changes = changes / np.maximum(np.linalg.norm(changes, axis=1, keepdims=True), 1e-300)
-        walls = problem.width_limits.walls(parts, params, slopes, near=near)
         some: np.ndarray
         if parts.covariance.shared:
             (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(np.asarray(walls.border.normals)[:, : parts.n_shared])
@@ -75,6 +81,16 @@ def held_axes(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near
             held[: count * size].reshape(count, size)[:, first:] |= some
             unknown = np.pad(changes, [(0, 0), (first, 0), (0, 0)])
     return HeldAxes(own, border, held, boxed, parts.n_shared, unknown, border_unknown)
+
+
+@lru_cache
+def _at_limits(near: float) -> Callable[..., Any]:
+    """Compiled, since its loops outside of a compiled function would be compiled anew at each call."""
+
+    def both(limits: WidthLimits, parts: Parameterization, params: Array, slopes: Array) -> tuple[Array, Walls]:
+        return limits.unknown(parts, params, slopes, near), limits.walls(parts, params, slopes, near=near)
+
+    return quick_jit(both)
 
 
 def _axes(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
