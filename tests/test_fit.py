@@ -211,7 +211,7 @@ def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
     truth = sf.GaussianSurface(np.array([3.0, 2.0]), np.array([[7.0, 6.0], [12.0, 17.0]]), np.array(covariances, float), 1.0)
     y, x = np.mgrid[:20, :24]
     heights = truth(np.stack([y, x], axis=-1))
-    result = sf.fit(heights, 2, covariance_type=covariance_type, solver=solver)
+    result = sf.fit(heights, 2, covariance_type=covariance_type, solver=solver, init="growth")
     same_surfaces(result.surface, truth, 1e-5 if solver == "lm" else 0.1)
     shape = {"full": 3, "diag": 2, "spherical": 1, "tied": 0}[covariance_type]
     assert result.n_parameters == 2 * (3 + shape) + (3 if covariance_type == "tied" else 0) + 1

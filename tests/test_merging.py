@@ -27,7 +27,7 @@ def noisy(signs=(1, 1, 1)):
 )
 def test_too_many_components_are_merged(amplitudes, signs, options):
     heights = noisy(signs)
-    many = sf.fit(heights, 6, amplitudes=amplitudes, **options)
+    many = sf.fit(heights, 6, amplitudes=amplitudes, init="growth", **options)
     few = many.merged()
     assert many.redundant.any()
     assert few.n_components == 3
@@ -42,7 +42,7 @@ def test_too_many_components_are_merged(amplitudes, signs, options):
 
 @pytest.mark.slow
 def test_a_fit_without_redundant_components_is_left_alone():
-    result = sf.fit(noisy(), 3)
+    result = sf.fit(noisy(), 3, init="growth")
     assert result.merged() is result
 
 

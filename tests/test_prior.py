@@ -134,8 +134,10 @@ def test_the_optimum_is_that_of_scipy(engine, method):
 
     best = minimize(objective, np.array([0.6, 0.0, 12, 27, 2.0, 1.5]), method="BFGS", options={"gtol": 1e-9}).x
     prior = sf.SurfacePrior(scale=psi, degrees_of_freedom=3.0, amplitude=tau)
-    solver = sf.LevenbergMarquardt(slack=0.0, method=method)
-    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "engine": engine, "solver": solver, "min_width": 1e-3}
+    solver = sf.LevenbergMarquardt(slack=0.0, ftol=1e-14, xtol=1e-12, gtol=1e-13, method=method)
+    start = sf.GaussianSurface([1.8, 1.0], [[12.0], [27.0]], [[[8.0]], [[4.0]]])
+    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "engine": engine, "solver": solver}
+    options |= {"min_width": 1e-3, "init": start}
     surface = sf.fit(z, 2, prior=prior, **options).surface
     order = np.argsort(surface.centers[:, 0])
     np.testing.assert_allclose(surface.centers[order, 0], best[2:4], rtol=1e-5)
@@ -149,7 +151,7 @@ def test_the_optimum_is_that_of_scipy(engine, method):
 def test_a_spike_does_not_take_a_component_with_it():
     heights = np.zeros((30, 30))
     heights[15, 15] = 1.0
-    options = {"background": None, "sigma": 0.2, "absolute_sigma": True}
+    options = {"background": None, "sigma": 0.2, "absolute_sigma": True, "init": "peaks"}
     assert sf.fit(heights, 1, **options).at_floor.all()
     kept = sf.fit(heights, 1, prior=sf.SurfacePrior(scale=70.0), **options)
     assert not kept.at_floor.any()
@@ -162,7 +164,7 @@ def test_cost_penalty_and_errors_of_a_result(tmp_path):
     y, x = np.mgrid[:30, :40]
     heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + SIGMA * rng.normal(size=y.shape)
     prior = sf.SurfacePrior(scale=np.diag([80.0, 120.0]), amplitude=np.float32(1.0))
-    options = {"sigma": SIGMA, "absolute_sigma": True}
+    options = {"sigma": SIGMA, "absolute_sigma": True, "init": "peaks"}
     plain, result = sf.fit(heights, 1, **options), sf.fit(heights, 1, prior=prior, **options)
     np.testing.assert_allclose(result.cost, 0.5 * np.sum((result.residuals / SIGMA) ** 2), rtol=1e-9)
     assert result.cost > plain.cost
@@ -205,7 +207,7 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
 def test_every_solver_heeds_a_prior(solver, dtype):
     y, x = np.mgrid[:20, :24]
     heights = (np.exp(-0.5 * ((y - 9) ** 2 + (x - 12) ** 2) / 4)).astype(dtype)
-    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "solver": solver}
+    options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "solver": solver, "init": "peaks"}
     amplitudes = [sf.fit(heights, 1, prior=p, **options).surface.amplitudes[0] for p in (None, sf.SurfacePrior(amplitude=0.3))]
     assert amplitudes[1] < 0.95 * amplitudes[0]
     exact = sf.fit(heights, 1, prior=sf.SurfacePrior(amplitude=1e3), **{**options, "sigma": 1e-3})

@@ -25,11 +25,12 @@ RESULTS = {
         sigma=0.1 + 0.01 * X,
         absolute_sigma=True,
         coords=(np.arange(14) / 3, np.arange(16) * 7.0),
+        init="peaks",
     ),
-    "points, plane": lambda: sf.fit_points(np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane"),
-    "single precision, no background": lambda: sf.fit(HEIGHTS.astype(np.float32), 1, background=None),
-    "function": lambda: sf.fit(HEIGHTS, 1, background=(wave, [1.0, 0.1])),
-    "one dimension": lambda: sf.fit(HEIGHTS[5], 1),
+    "points, plane": lambda: sf.fit_points(np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane", init="peaks"),
+    "single precision, no background": lambda: sf.fit(HEIGHTS.astype(np.float32), 1, background=None, init="peaks"),
+    "function": lambda: sf.fit(HEIGHTS, 1, background=(wave, [1.0, 0.1]), init="peaks"),
+    "one dimension": lambda: sf.fit(HEIGHTS[5], 1, init="peaks"),
 }
 
 

@@ -415,7 +415,7 @@ def test_single_precision_meets_a_wall_too():
     turned = sf.GaussianSurface(np.array([3.0]), np.array([[14.0, 16.0]]), np.array([[[9.0, 4.0], [4.0, 12.0]]]))
     points = np.stack(np.mgrid[:30, :34], axis=-1).astype(float)
     heights = (turned(points) + 0.1 * np.random.default_rng(0).normal(size=(30, 34))).astype(np.float32)
-    result = sf.fit(heights, 1, bounds=Bounds(widths=(1, 3.5)))
+    result = sf.fit(heights, 1, bounds=Bounds(widths=(1, 3.5)), init="peaks")
     assert result.flags[0] & FLAG.AT_BOUND
 
 
