@@ -16,8 +16,9 @@ from nbclient import NotebookClient
 
 def main() -> None:
     write = "--write" in sys.argv
+    longest_first = sorted(Path(__file__).parent.glob("*.ipynb"), key=lambda path: -path.stat().st_size)
     with ProcessPoolExecutor(1 if write else 2) as pool:
-        for line in pool.map(ran, sorted(Path(__file__).parent.glob("*.ipynb")), repeat(write)):
+        for line in pool.map(ran, longest_first, repeat(write)):
             print(line)
 
 
