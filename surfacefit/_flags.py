@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 1e-3
 NEAR = 3e-5
 MOST_REDUNDANT = 5000
+MOST_NAMED = 8
 MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse of the normal matrix
 
 
@@ -165,13 +166,13 @@ def _undetermined(result: FitResult) -> np.ndarray:
     return np.any([unknown[name] & ~which for name, which in held.items()], axis=0)
 
 
-def described(found: np.ndarray, named: int) -> list[tuple[str, str]]:
+def described(found: np.ndarray) -> list[tuple[str, str]]:
     """A line for each flag that is set: its name, and which components with the cause and the next step."""
     lines = []
     for flag, entry in FLAGS.items():
         which = np.flatnonzero(found & int(flag))
         if len(which):
-            lines.append((readable(flag), f"component{'s' * (len(which) > 1)} {listed(which, named)}: {entry.cause}. {entry.advice}"))
+            lines.append((readable(flag), f"component{'s' * (len(which) > 1)} {listed(which)}: {entry.cause}. {entry.advice}"))
     return lines
 
 
@@ -179,6 +180,6 @@ def readable(flag: ComponentFlag) -> str:
     return str(flag.name).lower().replace("_", " ")
 
 
-def listed(which: np.ndarray, named: int) -> str:
+def listed(which: np.ndarray) -> str:
     """The first of them by their numbers, and how many more."""
-    return ", ".join(str(k) for k in which[:named]) + (f" and {len(which) - named} more" if len(which) > named else "")
+    return ", ".join(str(k) for k in which[:MOST_NAMED]) + (f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else "")

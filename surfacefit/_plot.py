@@ -27,7 +27,6 @@ MOST_CURVES = 50
 UNUSED = "0.85"
 WIDTH = 12.0
 FLAGGED = "orange"
-MOST_NAMED = 8
 
 Look = dict[str, Any]
 COMPONENT: Look = {"color": "C0", "linewidth": 0.8}
@@ -246,7 +245,7 @@ def _titles(result: FitResult) -> list[str]:
 
 def _flagged(result: FitResult) -> list[str]:
     which = np.flatnonzero(shown(result))
-    return [f"flagged: {listed(which, MOST_NAMED)}"] if len(which) else []
+    return [f"flagged: {listed(which)}"] if len(which) else []
 
 
 def _finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None:

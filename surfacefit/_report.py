@@ -15,7 +15,6 @@ from ._layout import Summary, number
 if TYPE_CHECKING:
     from ._result import FitResult
 
-NAMED = 8
 CLOSE = 1.01
 
 
@@ -45,7 +44,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
         ("background", _background(result)),
         *_held_background(result),
-        *described(shown(result), NAMED),
+        *described(shown(result)),
         *_not_looked_for(result),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
         ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
@@ -55,7 +54,7 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
 def _held_background(result: FitResult) -> list[tuple[str, str]]:
     which = background_at_bound(result)
     entry = FLAGS[ComponentFlag.AT_BOUND]
-    return [("", f"its number {listed(which, NAMED)} is {entry.cause}. {entry.advice}")] if len(which) else []
+    return [("", f"its number {listed(which)} is {entry.cause}. {entry.advice}")] if len(which) else []
 
 
 def _not_looked_for(result: FitResult) -> list[tuple[str, str]]:

@@ -69,7 +69,10 @@ class Stepping:
     def _next(self, best: Ended | None, start: Array, halted: Status | None) -> Ended:
         problem, planner = self.prepared.fixing(start), self.prepared.planner
         if best is None:
-            solution, history = run(problem, start, self.solver, self.limits, planner, halted)
+            try:
+                solution, history = run(problem, start, self.solver, self.limits, planner, halted)
+            except KeyboardInterrupt:  # while the first program was compiled: the start may be what a search has led to
+                solution, history = run(problem, start, self.solver, self.limits, planner, Status.INTERRUPTED)
             return Ended(solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)])
         try:
             solution, history = run(problem, start, self.solver, self.beside(best.solution), planner)

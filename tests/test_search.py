@@ -8,6 +8,7 @@ import pytest
 
 import surfacefit as sf
 import surfacefit._search
+from surfacefit import _stepping
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
@@ -227,6 +228,21 @@ def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
     result = sf.fit(rough, 12, background=None, callback=interrupt)
     assert result.status == sf.Status.INTERRUPTED
     np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
+
+
+def test_ctrl_c_while_the_solver_compiles_keeps_what_has_grown(rough, monkeypatch):
+    calls, run = [], _stepping.run
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return run(*arguments)
+
+    monkeypatch.setattr(_stepping, "run", interrupted)
+    result = sf.fit(rough, 12, background=None, init="growth")
+    assert result.status == sf.Status.INTERRUPTED
+    assert result.rmse < 0.5 * np.std(rough)
 
 
 @pytest.mark.slow
