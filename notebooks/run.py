@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 
 def main() -> None:
     write = "--write" in sys.argv
+    # by their size on disk, for want of better
     longest_first = sorted(Path(__file__).parent.glob("*.ipynb"), key=lambda path: -path.stat().st_size)
     with ProcessPoolExecutor(1 if write else 2) as pool:
         for line in pool.map(ran, longest_first, repeat(write)):

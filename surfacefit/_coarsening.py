@@ -29,9 +29,14 @@ class Blocks:
 def block_averages(data: SurfaceData, side: int) -> Blocks:
     """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be smaller."""
     assert data.axes is not None
-    index = np.argwhere(data.used) // side
     shape = tuple(-(-n // side) for n in data.heights.shape)
-    filled, block = np.unique(np.ravel_multi_index(tuple(index.T), shape), return_inverse=True)
+    number = sum(
+        (np.arange(n) // side * int(np.prod(shape[a + 1 :]))).reshape(-1, *(1,) * (len(shape) - a - 1))
+        for a, n in enumerate(data.heights.shape)
+    )
+    number = np.broadcast_to(number, data.heights.shape)[data.used]
+    counts = np.bincount(number, minlength=int(np.prod(shape)))
+    filled, block = np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[number]
     blocks = Blocks(data, block, data.weights**2)
     used = np.zeros(shape, bool)
     heights, sigma = np.full(shape, np.nan), np.full(shape, np.nan)

@@ -21,7 +21,7 @@ from ._workbench import State, Workbench, joined
 
 BETTER = 1e-3
 SETTLE = 40
-KICKS = 4
+KICKS, MOST_KICKS = 4, 100
 FLIGHTS = 12288.0
 PATIENT = 2
 RESTARTS, MOST_RESTARTS = 4.0, 0.5
@@ -43,10 +43,11 @@ def better(a: State, b: State) -> bool:
 class Minima:
     """The best state met, some others nearly as good, and where the search has been.
 
-    States of nearly the same cost are taken for the same.
+    States of nearly the same cost are taken for the same; one of no more than ``nothing`` leaves nothing to look for.
     """
 
     best: State
+    nothing: float = 0.0
     others: dict[int, State] = field(default_factory=dict)
     _been: set[int] = field(default_factory=set)
 
@@ -67,6 +68,10 @@ class Minima:
         self.add([state])
         self._been.add(_level(state))
 
+    @property
+    def exact(self) -> bool:
+        return self.best.cost <= self.nothing
+
     def knows(self, state: State) -> bool:
         return _level(state) in self._been
 
@@ -80,10 +85,10 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
     """The best that kicks lead to, more of them where components are few; where they find a better state they begin anew from there.
 
     Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
-    have not helped; then kicks lead anywhere, too.
+    have not helped; then, and of few components from the first, kicks lead anywhere, too.
     """
-    first, states, wanted = met.best, list[State](), max(KICKS, round(FLIGHTS / met.best.size**3))
-    while len(states) < wanted:
+    first, states, wanted = met.best, list[State](), min(MOST_KICKS, max(KICKS, round(FLIGHTS / met.best.size**3)))
+    while len(states) < wanted and not met.exact:
         bench.look()
         before = met.best
         drawn = rng.spawn(min(bench.at_once, wanted - len(states)))
@@ -91,7 +96,7 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
         met.add(made)
         states = [] if better(met.best, before) else [*states, *(made or [before])]
     fresh = [state for state in states if not met.knows(state)]
-    return met.best if better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
+    return met.best if met.exact or better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
 
 
 def _kick(bench: Workbench, best: State, partner: State | None, failures: int, rng: np.random.Generator) -> State:
@@ -104,7 +109,8 @@ def _kick(bench: Workbench, best: State, partner: State | None, failures: int, r
 def _drawn(bench: Workbench, size: int, failures: int, rng: np.random.Generator) -> Kick:
     """A kind of kick; of few components as many as half can be grown anew and end near, of many hardly."""
     anywhere = min(MOST_RESTARTS, RESTARTS / size)
-    if (failures > PATIENT or anywhere == MOST_RESTARTS) and rng.random() < anywhere:
+    few = size <= RESTARTS / MOST_RESTARTS
+    if (few or failures > PATIENT) and rng.random() < anywhere:
         return _restarted
     quick = bench.whole is None and failures <= PATIENT
     return _regrown if quick or rng.random() < REGROWN / size else _overgrown

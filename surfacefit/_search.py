@@ -64,19 +64,26 @@ def search(bench: Workbench, sample: Workbench | None, state: State, effort: Eff
     """
     bench.keep(state)
     small = sample or bench
-    met = Minima(small.recosted(state))
+    met = Minima(small.recosted(state), EXACT * small.empty().cost)
+
+    def hold() -> None:
+        with suppress(MemoryShort):  # for components that have grown too wide on the smaller problem
+            bench.hold(met.best if sample is None else bench.recosted(met.best))
 
     def keep() -> None:
-        bench.keep(met.best if sample is None else bench.recosted(met.best))
+        hold()
+        bench.look()
 
     try:
         with suppress(Enough):
             bench.search_until = min(effort.deadline, _before(bench.deadline) if sample else bench.deadline)
             _searched(small, met, rng, effort.patience, keep)
         bench.search_until = float("inf")
-        bench.keep(met.best if sample is None else bench.refit(met.best.blocks, met.best.border, SETTLE))
+        with suppress(MemoryShort):
+            bench.hold(met.best if sample is None else bench.refit(met.best.blocks, met.best.border, SETTLE))
+        bench.look()
     except (Halt, KeyboardInterrupt, MemoryShort):
-        bench.hold(met.best if sample is None else bench.recosted(met.best))
+        hold()
         raise
     finally:
         bench.search_until = float("inf")
@@ -92,8 +99,8 @@ def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience:
     """Asks to ``keep`` the best where a climb has ended, or on all points as soon as there is one."""
     here = bench.refit(met.best.blocks, met.best.border, SETTLE)
     met.go(here)
-    failures, exact = 0, EXACT * bench.empty().cost
-    while failures < patience and met.best.cost > exact:
+    failures = 0
+    while failures < patience and not met.exact:
         before, found = met.best, _tried(bench, here)
         near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.knows(other)]
         met.add(found)

@@ -21,8 +21,9 @@ from ._workbench import State, Workbench
 
 FEWEST_BLOCKS = 6  # a parameter
 ENOUGH = 20  # points a parameter
-SAMPLED = 80
+SAMPLED = 80  # parameters, for fewer of which samples are as large
 SAVED = 1.2
+EVEN = 0.9
 ALIASED = 0.1
 WINDOW = 512
 FEWEST_POINTS, THINNEST = 3.5, 3  # points a parameter for J^T J, and one point in at most so many
@@ -30,8 +31,7 @@ FEWEST_POINTS, THINNEST = 3.5, 3  # points a parameter for J^T J, and one point 
 
 def smaller(bench: Workbench) -> Workbench | None:
     """None where little is saved: where the smaller problem would still be one for the tiled engine."""
-    n_parameters = bench.parameterization.n_parameters
-    if ENOUGH * n_parameters**3 > DENSE_PRODUCTS:
+    if bench.prepared.planner is not None and ENOUGH * bench.parameterization.n_parameters**3 > DENSE_PRODUCTS:
         return None
     return _averaged(bench) or _sampled(bench)
 
@@ -69,16 +69,20 @@ def _averaged(bench: Workbench) -> Workbench | None:
 
 
 def _thinning(data: SurfaceData, n_parameters: int) -> int:
-    """One point in how many for J^T J; no divisor of the grid's rows, so that all columns are met."""
+    """One point in how many for J^T J: where all weigh about the same; no divisor of the grid's rows, so that all columns are met."""
+    squares = data.weights**2
+    if not data.used.all() or squares.sum() ** 2 < EVEN * squares.size * (squares @ squares):
+        return 1
     most = min(THINNEST, int(data.n_used / (FEWEST_POINTS * n_parameters)))
-    return max((n for n in range(1, most + 1) if gcd(n, data.heights.shape[-1]) == 1), default=1)
+    rows = data.heights.shape[-1] if data.heights.ndim > 1 else 1
+    return max((n for n in range(1, most + 1) if gcd(n, rows) == 1), default=1)
 
 
 def _sampled(bench: Workbench) -> Workbench | None:
     prepared, request, n_points = bench.prepared, bench.request, len(bench.points)
     n_parameters = bench.parameterization.n_parameters
-    size = ENOUGH * n_parameters
-    if n_parameters < SAMPLED or SAVED * size > n_points:
+    size = ENOUGH * max(n_parameters, SAMPLED)
+    if SAVED * size > n_points:
         return None
     kept = np.zeros(n_points, bool)
     kept[np.random.default_rng(0).permutation(n_points)[:size]] = True

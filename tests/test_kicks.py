@@ -9,10 +9,12 @@ import surfacefit as sf
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
-from surfacefit._kicks import KEPT, Minima, _spliced, better
+from surfacefit._kicks import KEPT, Minima, _spliced, better, kicked
 from surfacefit._memory import MemoryShort
 from surfacefit._prepare import Model, precision, prepare
-from surfacefit._workbench import State, Workbench
+from surfacefit._search import Effort, search
+from surfacefit._smaller import smaller
+from surfacefit._workbench import Halt, State, Workbench
 
 CENTERS = np.array([[8.0, 8.0], [8.0, 40.0], [24.0, 8.0], [24.0, 40.0]])
 
@@ -100,6 +102,41 @@ def test_refits_beside_one_another_come_to_what_they_come_to_alone():
         together = bench.beside([*(partial(bench.refit, blocks, np.zeros(0), 5) for blocks in starts), short])
     assert [state.cost for state in together] == [state.cost for state in alone]
     assert bench.steps == 2 * steps
+
+
+def test_a_search_on_averages_ends_with_what_memory_allows(monkeypatch):
+    """The smaller problem knows no tiles, so that its components may be too wide for the whole one's."""
+    truth = surface(CENTERS)
+    heights = truth(np.argwhere(np.ones((64, 96), bool)).astype(float)).reshape(64, 96)
+    with precision(np.dtype(np.float64)):
+        bench = workbench(heights + 0.1 * np.random.default_rng(0).normal(size=heights.shape), 4)
+        state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS + 1.0))))
+        small = smaller(bench)
+        whole, refit = Workbench.recosted, Workbench.refit
+
+        def short(self, state):
+            if self is bench:
+                raise MemoryShort("too wide")
+            return whole(self, state)
+
+        monkeypatch.setattr(Workbench, "recosted", short)
+        monkeypatch.setattr(Workbench, "refit", lambda self, *a: short(self, a) if self is bench else refit(self, *a))
+        search(bench, small, state, Effort(2, np.inf), np.random.default_rng(0))
+        assert bench.best is state
+        bench.watch = lambda *shown: True
+        with pytest.raises(Halt):
+            search(bench, small, state, Effort(2, np.inf), np.random.default_rng(0))
+
+
+def test_an_exact_fit_is_not_kicked():
+    heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
+    with precision(np.dtype(np.float64)):
+        bench = workbench(heights, 4)
+        best = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS))))
+        met = Minima(best, 1e-12 * bench.empty().cost)
+        assert met.exact
+        assert kicked(bench, met, np.random.default_rng(0), 0) is best
+        assert bench.steps == 0
 
 
 def test_ctrl_c_beside_a_long_refit_ends_it():

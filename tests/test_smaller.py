@@ -82,7 +82,7 @@ def test_the_tiled_engine_s_averages_are_those_of_the_dense_one():
     assert costs[0] == pytest.approx(costs[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("row", [60, 61, 62])
+@pytest.mark.parametrize("row", [60, 61, 64])
 def test_thinned_products_resemble_the_whole_in_every_direction(row):
     """Generalised eigenvalues of the thinned J^T J and the whole, along rows that the thinning would divide, too."""
     places = np.stack(np.mgrid[:80, :row].astype(float), axis=-1)
@@ -99,6 +99,26 @@ def test_thinned_products_resemble_the_whole_in_every_direction(row):
     assert problem.engine.thinned > 1
     ratios = eigh(thinned, whole, eigvals_only=True)
     assert 0.8 < ratios.min() <= ratios.max() < 1.25
+
+
+def test_uneven_weights_are_not_thinned():
+    """A few points that outweigh all others must not be missing from J^T J."""
+    truth, sigma = hills(6.0), np.ones((80, 64))
+    sigma[::7, ::13] = 0.01
+    places = np.stack(np.mgrid[:80, :64].astype(float), axis=-1)
+    heights = truth(places) + 0.1 * np.random.default_rng(0).normal(size=sigma.shape)
+    with precision(DOUBLE):
+        thinned = [smaller(bench_of(heights, 4, **options)).prepared.problem.engine.thinned for options in ({}, {"sigma": sigma})]
+        gaps = smaller(bench_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)).prepared.problem.engine.thinned
+    assert thinned[0] > 1
+    assert (thinned[1], gaps) == (1, thinned[0])
+
+
+@pytest.mark.parametrize(("count", "engine", "there"), [(40, sf.Dense(), True), (60, sf.Dense(), True), (60, sf.Tiled(), False)])
+def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, there):
+    places = np.stack(np.mgrid[:300, :300].astype(float), axis=-1)
+    with precision(DOUBLE):
+        assert (smaller(bench_of(hills(6.0)(places), count, engine)) is not None) == there
 
 
 def test_what_compiles_aside_is_no_step_of_the_fit():

@@ -31,8 +31,8 @@ HALVED = 128  # rows from which a product less pays for putting blocks together
 class DenseEngine:
     """All components at all points. J^T J may be ``thinned``: taken from one point in so many, while costs and gradients are exact.
 
-    Where points resolve components, sums over fewer are within some percent of the whole in nearly every direction of the parameters,
-    along level valleys too, as combinations of the columns of J that nearly vanish also do so at the points that are left.
+    For components some points wide, on even weights, sums over fewer are within some percent of the whole in nearly every direction of
+    the parameters, along level valleys too, as combinations of the columns of J that nearly vanish also do so at the points left.
     """
 
     thinned: int = field(default=1, metadata={"static": True})
