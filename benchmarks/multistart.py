@@ -40,8 +40,8 @@ def main() -> None:
 def own(heights: np.ndarray, count: int, search: float | None) -> Iterator[str]:
     """surfacefit without a start, warm, three seeds."""
     fits = [sf.fit(heights, count, background=None, progress=False, seed=seed, search=search) for seed in (SEEDS[0], *SEEDS)][1:]
-    each = ", ".join(f"{fit.rmse:.6f} m in {fit.timings.total:.2f} s" for fit in fits)
-    yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.6f} m"
+    each = ", ".join(f"{fit.rmse:.9f} m in {fit.timings.total:.2f} s" for fit in fits)
+    yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.9f} m"
 
 
 def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[str]:
@@ -60,10 +60,10 @@ def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[
             continue
         rmse = float(np.sqrt(np.mean((fit.heights - heights.ravel()) ** 2)))
         ends.append((rmse, fit.seconds, label))
-        yield f"  {name} K = {count} {label}: {rmse:.6f} m in {fit.seconds:.1f} s {fit.remark}"
+        yield f"  {name} K = {count} {label}: {rmse:.9f} m in {fit.seconds:.1f} s {fit.remark}"
     if ends:
         (rmse, seconds, label), total = min(ends), sum(end[1] for end in ends)
-        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.6f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
+        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.9f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
 
 
 def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str, sf.GaussianSurface]]:
