@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ._search import Effort, search
 from ._smaller import fitting, smaller
 from ._status import Status
 from ._surface import GaussianSurface
+from ._threads import cores
 from ._workbench import Halt, State, Workbench, attempted
 
 GROWN = ("auto", "growth")
@@ -80,13 +81,18 @@ def beginning(bench: Workbench, plan: Plan) -> Beginning:
 def _improved(bench: Workbench, plan: Plan) -> Status | None:
     aside = ThreadPoolExecutor(1)
     small = smaller(bench) if plan.searches else None
+    x64 = jnp.result_type(float) == np.float64
+
+    def compiling() -> list[Future[object]]:
+        return [aside.submit(attempted, task, x64) for task in _warm_ups(bench, small)] if plan.searches else []
+
     try:
-        x64 = jnp.result_type(float) == np.float64
-        ready = [aside.submit(attempted, task, x64) for task in _warm_ups(bench, small)] if plan.searches else []
+        ready = compiling() if cores() > 1 else []
         begun = time.perf_counter()
         state = grow(bench, bench.request.n_components) if plan.is_grown else bench.best
         if plan.searches and state is not None and state.size:
             seconds, patience = _effort(plan, state, time.perf_counter() - begun)
+            ready = ready or compiling()
             wait(ready[:2], timeout=max(0.0, min(bench.deadline - time.perf_counter(), PATIENCE)))
             effort = Effort(patience, time.perf_counter() + seconds)
             search(bench, fitting(bench, small, state), state, effort, np.random.default_rng(plan.seed))

@@ -7,7 +7,6 @@ program serves all fits of a dimension. They run in batches, one by one with a t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +22,7 @@ from ._compile import concatenated, quick_jit
 from ._parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, advance, begin
-from ._threads import calm_blas
+from ._threads import calm_blas, cores
 
 MEMBERS = 8
 WINDOW = 2048
@@ -122,4 +121,4 @@ def _batches(problems: LocalProblems, size: int) -> Iterator[LocalProblems]:
 
 
 def _threads() -> int:
-    return max(1, os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    return cores() if jax.default_backend() == "cpu" else 1

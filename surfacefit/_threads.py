@@ -1,7 +1,8 @@
-"""Keeping LAPACK's threads from spinning."""
+"""The cores that there are, and keeping LAPACK's threads from spinning on them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -14,6 +15,12 @@ from threadpoolctl import ThreadpoolController
 SMALL = 2000
 _LOCK = Lock()
 _limits: list[Any] = []
+
+
+def cores() -> int:
+    """How many this process may use, which containers and job queues limit."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def calm_blas(size: int) -> AbstractContextManager[Any]:
