@@ -30,11 +30,8 @@ def block_averages(data: SurfaceData, side: int) -> Blocks:
     """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be smaller."""
     assert data.axes is not None
     shape = tuple(-(-n // side) for n in data.heights.shape)
-    number = sum(
-        (np.arange(n) // side * int(np.prod(shape[a + 1 :]))).reshape(-1, *(1,) * (len(shape) - a - 1))
-        for a, n in enumerate(data.heights.shape)
-    )
-    number = np.broadcast_to(number, data.heights.shape)[data.used]
+    index = np.ix_(*(np.arange(n) // side for n in data.heights.shape))
+    number = np.ravel_multi_index(index, shape)[data.used]
     counts = np.bincount(number, minlength=int(np.prod(shape)))
     filled, block = np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[number]
     blocks = Blocks(data, block, data.weights**2)
