@@ -200,7 +200,7 @@ def test_limits_hold_during_growth_and_search(rough):
     begun = time.perf_counter()
     result = sf.fit(rough, 12, background=None, search=60.0, max_time=1.5)
     assert time.perf_counter() - begun < 6
-    assert result.status in (sf.Status.MAX_TIME, sf.Status.CONVERGED_SLOWLY)  # the search leaves time for the steps at the end
+    assert result.success or result.status == sf.Status.MAX_TIME  # the search leaves time for the steps at the end
     assert result.surface.n_components == 12
     assert np.isfinite(result.rmse)
 
