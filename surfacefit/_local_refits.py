@@ -26,7 +26,7 @@ from ._threads import calm_blas, cores
 
 MEMBERS = 8
 WINDOW = 2048
-BATCH = 8
+BATCH, SMALL_BATCH = 8, 4
 SLACK, PATIENCE = 0.01, 8  # a small refit that creeps has shown what it wins
 LARGEST = 1e30  # of what may be cast to single precision
 
@@ -57,7 +57,7 @@ def local_refits(parameterization: Parameterization, shared: np.ndarray, problem
     local = jax.tree.map(_single, replace(parameterization, background=NoBackground(), shape_held=True))
     # Coordinates from the middle of each window: far from there single precision would lose narrow components.
     middle = problems.points.mean(axis=1, keepdims=True)
-    batches = list(_batches(_moved(problems, -middle), BATCH))
+    batches = list(_batches(_moved(problems, -middle), _batch_size()))
     with calm_blas(1), ThreadPoolExecutor(_threads()) as pool:
         fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
     fall, blocks = (np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True))
@@ -118,6 +118,11 @@ def _batches(problems: LocalProblems, size: int) -> Iterator[LocalProblems]:
     for first in range(0, count, size):
         index = np.minimum(np.arange(first, first + size), count - 1)
         yield LocalProblems(*(_single(column[index]) for column in problems))
+
+
+def _batch_size() -> int:
+    """Small where threads share the batches, of which the last to end keeps the others waiting."""
+    return SMALL_BATCH if jax.default_backend() == "cpu" else BATCH
 
 
 def _threads() -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from ._kicks import SETTLE, Minima, better, kicked
 from ._memory import MemoryShort
 from ._moves import FEW_STEPS, Move, Neighbourhood, apart, applied
+from ._threads import calm_blas
 from ._workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12
@@ -75,7 +76,7 @@ def search(bench: Workbench, sample: Workbench | None, state: State, effort: Eff
         bench.look()
 
     try:
-        with suppress(Enough):
+        with suppress(Enough), calm_blas(bench.parameterization.n_parameters):
             bench.search_until = min(effort.deadline, _before(bench.deadline) if sample else bench.deadline)
             _searched(small, met, rng, effort.patience, keep)
         bench.search_until = float("inf")

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from .._surface import GaussianSurface
 from ._grid import grid_start
@@ -64,7 +63,7 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
     for level, (sums, of_level) in enumerate(zip(pyramid(residual), norms, strict=True)):
         for scale, norm in zip(SCALES, of_level, strict=True):
             gain, sign = _gain(sums, norm, scale, signed)
-            peak = (gain == ndimage.maximum_filter(gain, size=3)) & (gain > 0)
+            peak = (gain == _greatest_around(gain)) & (gain > 0)
             index = np.argwhere(peak)
             gains.append(gain[peak])
             places.append((index + 0.5) * 2**level - 0.5)
@@ -79,6 +78,17 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
         if len(chosen) == count:
             break
     return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
+
+
+def _greatest_around(gain: np.ndarray) -> np.ndarray:
+    """The greatest value in the 3^d cells around each."""
+    for axis in range(gain.ndim):
+        before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        greatest = gain.copy()
+        np.maximum(greatest[after], gain[before], out=greatest[after])
+        np.maximum(greatest[before], gain[after], out=greatest[before])
+        gain = greatest
+    return gain
 
 
 def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +131,7 @@ def _amplitude(offsets: np.ndarray, r: np.ndarray, w: np.ndarray, shift: np.ndar
 
 
 def _gaussian(offsets: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * np.sum(offsets * np.linalg.solve(shape, offsets.T).T, axis=1))
+    return np.exp(-0.5 * np.einsum("ni,ni->n", offsets @ np.linalg.inv(shape), offsets))
 
 
 def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:

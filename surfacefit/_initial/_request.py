@@ -88,8 +88,11 @@ class Raster:
 
     def steps(self, index: np.ndarray) -> np.ndarray:
         """Cell sizes (d,) at an index (d,)."""
-        sizes = [np.gradient(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
-        return np.array([size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, sizes, strict=True)])
+        return np.array([size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, self._sizes, strict=True)])
+
+    @cached_property
+    def _sizes(self) -> list[np.ndarray]:
+        return [np.gradient(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
 
 
 def _bins(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

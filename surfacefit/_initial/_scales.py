@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
 SCALES = (1.0, 2**0.5)
 REACH = 4.0
 LEAST = 0.05
+SHORT = 128  # cells, up to which one product by a matrix beats a filter
 Norms = list[list[np.ndarray]]
 
 
@@ -33,14 +36,24 @@ def norms_of(weights: np.ndarray) -> Norms:
 
 
 def correlated(array: np.ndarray, scale: float) -> np.ndarray:
-    """Sum over cells of array * exp(-|x|^2 / (2 scale^2))."""
-    scales = [scale if length > 1 else 0.0 for length in array.shape]
-    norm = np.prod([_kernel_sum(s) for s in scales])
-    return ndimage.gaussian_filter(array, scales, mode="constant", truncate=REACH) * norm
+    """Sum over cells of array * exp(-|x|^2 / (2 scale^2)), as far as REACH scales."""
+    for axis, length in enumerate(array.shape):
+        if 1 < length <= SHORT:
+            array = (array.swapaxes(axis, -1) @ _kernel_matrix(length, scale)).swapaxes(axis, -1)
+        elif length > SHORT:
+            array = ndimage.correlate1d(array, _kernel(scale), axis, mode="constant")
+    return array
 
 
-def _kernel_sum(scale: float) -> float:
-    if scale == 0:
-        return 1.0
+@lru_cache(64)
+def _kernel_matrix(length: int, scale: float) -> np.ndarray:
+    cells = np.arange(length)
+    lags = np.abs(cells[:, None] - cells)
+    kernel = _kernel(scale)
+    middle = len(kernel) // 2
+    return np.where(lags <= middle, kernel[np.minimum(middle + lags, len(kernel) - 1)], 0.0)
+
+
+def _kernel(scale: float) -> np.ndarray:
     reach = int(REACH * scale + 0.5)
-    return float(np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2).sum())
+    return np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
