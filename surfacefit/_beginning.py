@@ -28,6 +28,7 @@ from ._workbench import Halt, State, Workbench, attempted
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 SHORT_SECONDS = 9.0
+AS_GROWTH = 2.0
 MOST_ROUNDS, FEW = 40, 4
 LONG_PATIENCE = 10**9
 PATIENCE = 30.0  # seconds to wait for what compiles beside
@@ -125,5 +126,5 @@ def _pruned(small: Workbench) -> object:
 def _effort(plan: Plan, state: State, growing: float) -> tuple[float, int]:
     """Seconds to search, and rounds without a better state after which it ends."""
     if plan.search is None:
-        return max(SHORT_SECONDS, growing), min(MOST_ROUNDS, max(1, 3 * (state.size - FEW)))
+        return max(SHORT_SECONDS, AS_GROWTH * growing), min(MOST_ROUNDS, max(1, 3 * (state.size - FEW)))
     return plan.search, LONG_PATIENCE
