@@ -91,8 +91,8 @@ def fit(
         and search are better), or a `GaussianSurface` with K components (positive amplitudes of 0 begin at 1 % of the heights' spread).
     search : seconds in which to look for a better minimum: components are taken from where they are of little use and put where the
         residual is, or split, minima are spliced, parts of them grown anew, few components begin anywhere, and what is better after a
-        joint refit is kept. Default with ``init="auto"``: until some rounds in a row have found nothing, 9 s or twice as long as growth took
-        at most; else 0, none.
+        joint refit is kept. Default with ``init="auto"``: until some rounds in a row have found nothing, 9 s or twice as long as growth
+        took at most; else 0, none.
     reset : True: components that have collapsed when the fit has ended by itself, worth no more than noise, are put where the
         residual is highest and all are refitted, as long as that ends lower, three times at most. Not where components are held or
         have limits of their own. ``result.resets`` says which were. False: the fit stays as it ends. Default: True, unless ``init``
