@@ -8,7 +8,7 @@ import pytest
 
 import surfacefit as sf
 import surfacefit._search
-from surfacefit import _beginning, _stepping
+from surfacefit import _beginning, _stepping, _windows
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
@@ -268,6 +268,15 @@ def test_windows_of_long_ridges_are_full(rng):
     index, scale = windows.sample(level, [windows.ranks(level, np.zeros(2), covariance)])
     assert len(index) > 1800
     assert abs(len(index) * scale - 9600) < 960
+
+
+def test_few_points_are_found_without_a_tree(rng, monkeypatch):
+    points = rng.uniform(-1, 1, size=(3000, 2))
+    for center, covariance in [(np.zeros(2), np.array([[0.02, 0.01], [0.01, 0.03]])), (np.full(2, 5.0), np.eye(2) * 0.1)]:
+        at_once = Windows(points, 500).ranks(1, center, covariance)
+        monkeypatch.setattr(_windows, "FEW", 0)
+        np.testing.assert_array_equal(at_once, np.sort(Windows(points, 500).ranks(1, center, covariance)))
+        monkeypatch.undo()
 
 
 def test_windows_are_fair_samples(rng):

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import surfacefit as sf
 from surfacefit._initial import STARTS, StartRequest
 from surfacefit._initial._grid import even_lattice
+from surfacefit._initial._peaks import _greatest_around
+from surfacefit._initial._scales import SHORT, correlated
 
 
 def request_of(heights, count, seed=0):
@@ -106,3 +109,16 @@ def test_auto_is_no_worse_than_each_of_its_starts_early_on():
     forty = sf.LevenbergMarquardt(max_steps=40)
     best = min(sf.fit(heights, 3, init=name, solver=forty).cost for name in STARTS)
     assert sf.fit(heights, 3, solver=forty).cost <= best * (1 + 1e-6) + 1e-12
+
+
+@pytest.mark.parametrize("shape", [(1,), (40,), (1, 12), (SHORT + 3, 20), (7, 9, 11)])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
+def test_sums_under_windows_are_those_of_a_filter(rng, shape, scale):
+    cells = rng.normal(size=shape)
+    reach = int(4 * scale + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
+    expected = cells
+    for axis in (axis for axis, length in enumerate(shape) if length > 1):
+        expected = ndimage.convolve1d(expected, kernel, axis, mode="constant")
+    np.testing.assert_allclose(correlated(cells, scale), expected, atol=1e-12)
+    np.testing.assert_array_equal(_greatest_around(cells), ndimage.maximum_filter(cells, size=3))
