@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 REACH = 3.0
 SPARE = 4
-FEW = 4096
+FEW = 4096  # points, which need no tree
 
 
 @dataclass(eq=False)
