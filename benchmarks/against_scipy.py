@@ -177,7 +177,7 @@ def _poisson(case: Case) -> tuple[float, float, float]:
     )
     # The rounding of a sum of logarithms ends minimize up to 2e-6 from where the gradient vanishes.
     ended = root(lambda q: gradient(q * scale) * scale, found.x, jac=lambda q: information(q * scale) * np.outer(scale, scale), tol=1e-14)
-    assert ended.success, ended.message
+    assert np.abs(ended.fun).max() < 1e-9, ended.message  # steps left, in standard errors; root may ask for more than rounding allows
     numbers = ended.x * scale
     cost = value(numbers) - float(np.sum(z[z > 0] - z[z > 0] * np.log(z[z > 0])))
     return _differences(case, numbers, np.linalg.inv(information(numbers)), cost)
