@@ -126,7 +126,7 @@ class Workbench:
         if len(tasks) == 1:
             states = [attempted(tasks[0])]
         else:
-            with calm_blas(self.parameterization.n_parameters), ThreadPoolExecutor(len(tasks)) as pool:
+            with ThreadPoolExecutor(len(tasks)) as pool:
                 x64 = jnp.result_type(float) == np.float64
                 futures = [pool.submit(copy_context().run, attempted, task, x64) for task in tasks]
                 try:
