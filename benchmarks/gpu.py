@@ -31,7 +31,7 @@ def numbers(dtype: str) -> dict[str, Any]:
     import jax.numpy as jnp
 
     import surfacefit as sf
-    from surfacefit._compile import quick_jit
+    from surfacefit._base.compile import quick_jit
     from surfacefit._data import grid_data
     from surfacefit._engines import EngineChoice
     from surfacefit._prepare import Model, precision, prepare

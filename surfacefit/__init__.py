@@ -13,12 +13,12 @@ from ._bounds import Bounds
 from ._initial import RandomStarts
 from ._prior import SurfacePrior
 from ._singularities import MixturePrior
-from ._progress import MixtureProgress, Progress
+from ._base.progress import MixtureProgress, Progress
 from ._surface import GaussianSurface
 from ._result import FitResult
 from ._criteria import ComponentPath
 from ._mixture_result import MixtureResult
-from ._status import Status
+from ._base.status import Status
 from ._flags import FLAGS, ComponentFlag
 from ._uncertainty import Uncertainty
 from ._statistics import FitStatistics

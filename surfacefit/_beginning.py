@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._base.memory import MemoryShort
+from ._base.status import Status
+from ._base.threads import cores
 from ._growth import grow
 from ._initial import STARTS, RandomStarts
-from ._memory import MemoryShort
 from ._moves import warm_up
 from ._pruning import without_least
 from ._search import Effort, search
 from ._smaller import fitting, smaller
-from ._status import Status
 from ._surface import GaussianSurface
-from ._threads import cores
 from ._workbench import Halt, State, Workbench, attempted
 
 GROWN = ("auto", "growth")

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
+from ._base.compile import quick_jit
+from ._base.status import STATUS, Status
 from ._prepare import Prepared, precision
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, solve
-from ._status import STATUS, Status
 from ._surface import GaussianSurface
 from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
 

@@ -16,8 +16,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ._background import BackgroundModel
+from ._base.compile import concatenated
 from ._bounds import Bounds
-from ._compile import concatenated
 from ._parameters import Parameterization
 from ._scaling import Scaling
 

@@ -168,7 +168,7 @@ def _above_minimum(heights: np.ndarray) -> np.ndarray:
     """Heights less the lowest one that is finite."""
     import numpy as np
 
-    from ._checks import real_array
+    from ._base.checks import real_array
 
     heights = real_array("heights", heights)
     finite = heights[np.isfinite(heights)]

@@ -13,8 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import finite, first_index, real_array
-from ._compile import rounded_up
+from ._base.checks import finite, first_index, real_array
+from ._base.compile import rounded_up
 from ._expectation_maximization import Cloud, Mixture
 from ._singularities import n_distinct
 

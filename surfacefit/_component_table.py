@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ._base.layout import COARSE, WIDTH, error, number, positions, table_width
 from ._bounds import FIXABLE
 from ._flags import MOST_FLAGGED
-from ._layout import COARSE, WIDTH, error, number, positions, table_width
 
 if TYPE_CHECKING:
     from ._result import FitResult

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._checks import count, one_of, positive_number
+from ._base.checks import count, one_of, positive_number
 from ._data import SurfaceData
 
 if TYPE_CHECKING:

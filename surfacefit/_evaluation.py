@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._background import NoBackground
-from ._compile import quick_jit
+from ._base.compile import quick_jit
 from ._jacobian import TiledEngine
 from ._pairs import Ellipsoids, cutoff_radii, tile_lists
 from ._parameters import Components

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._base.status import Status
 from ._singularities import Remedies, lifted, log_prior, shaped
-from ._status import Status
 from ._surface import inverse_lower, monomials, whitened
 
 UNROLLED = 4

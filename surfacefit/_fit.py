@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ._base.checks import names_its_options
+from ._base.progress import Progress
 from ._bounds import Bounds
-from ._checks import names_its_options
 from ._criteria import AutoComponents
 from ._data import grid_data, point_data
 from ._fitting import fitted
 from ._options import Options
 from ._prior import SurfacePrior
-from ._progress import Progress
 from ._result import FitResult
 
 

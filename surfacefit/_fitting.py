@@ -10,24 +10,24 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ._base.compile_clock import compile_clock, seconds
+from ._base.progress import Progress, ProgressBar
+from ._base.status import Status
+from ._base.threads import calm_blas
 from ._beginning import Beginning, Plan, beginning
 from ._blocks_left_out import folds
 from ._choosing import Choice, Chosen
-from ._compile_clock import compile_clock, seconds
 from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data import SurfaceData
 from ._engines import EngineChoice
 from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._prepare import Model, Prepared, precision, prepare
-from ._progress import Progress, ProgressBar
 from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver
-from ._status import Status
 from ._stepping import Ended, Stepping
 from ._surface import GaussianSurface, checked_surface
-from ._threads import calm_blas
 from ._workbench import Workbench, penalty_cost
 
 POINTS_PER_PARAMETER = 2

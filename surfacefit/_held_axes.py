@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
+from ._base.compile import quick_jit
 from ._parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._walls import Walls

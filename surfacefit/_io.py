@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._base.documents import read, write
+from ._base.status import Status
 from ._bounds import Bounds, Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
-from ._documents import read, write
 from ._flags import left_out, shown
 from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
-from ._status import Status
 from ._surface import GaussianSurface
 
 FORMAT, VERSION = "surfacefit result", 5

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._base.compile import quick_jit
 from ._box import at_bound
-from ._compile import quick_jit
 from ._component_errors import LEAST, ComponentErrors
 from ._engines import EngineChoice, Tiled
 from ._held_axes import HeldAxes, held_axes

@@ -18,11 +18,11 @@ import numpy as np
 from jax import Array
 
 from ._background import NoBackground
-from ._compile import concatenated, quick_jit
+from ._base.compile import concatenated, quick_jit
+from ._base.threads import calm_blas, cores
 from ._parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, advance, begin
-from ._threads import calm_blas, cores
 
 MEMBERS = 8
 WINDOW = 2048

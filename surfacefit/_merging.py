@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._base.status import Status
 from ._bounds import FIXABLE
 from ._criteria import Deviance
 from ._engines import engine_choice
 from ._fitting import Running, fitted
 from ._prepare import Model
 from ._solvers import LevenbergMarquardt
-from ._status import Status
 from ._surface import GaussianSurface
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
+from ._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
+from ._base.progress import MixtureProgress, ProgressBar
+from ._base.status import Status
 from ._cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
 from ._covariance import COVARIANCE_TYPES
 from ._data import fit_dtype
@@ -23,9 +25,7 @@ from ._expectation_maximization import State
 from ._mixture_result import MixtureResult
 from ._mixture_run import Limits, MixtureRun, Task
 from ._mixture_starts import Start, checked_init, drawn, restricted
-from ._progress import MixtureProgress, ProgressBar
 from ._singularities import Prior, Remedies, checked_prior, lifted, points_needed
-from ._status import Status
 
 NARROWEST_SINGLE = 3e-4
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._documents import read, write
+from ._base.documents import read, write
+from ._base.status import Status
 from ._mixture_result import MixtureResult
-from ._status import Status
 
 FORMAT, VERSION = "surfacefit mixture", 1
 NUMBERS = ("log_likelihood", "total_weight")
@@ -26,7 +26,7 @@ def load(path: str | PathLike[str]) -> MixtureResult:
     """Read a mixture that `save` wrote: weights (K,), means (K, d), covariances (K, d, d) and all else exact, in the user's units.
 
     Raises `ValueError` for a file that is no mixture or of another version, naming the file and what is wrong with it, and
-    `FileNotFoundError` where there is none. The format is `_documents`'; the points (N, d) come back if the mixture had them.
+    `FileNotFoundError` where there is none. The format is `_base/documents`'; the points (N, d) come back if the mixture had them.
     """
     result: MixtureResult = read(path, FORMAT, VERSION, _result)
     return result

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import count, positive_number
+from ._base.checks import count, positive_number
+from ._base.status import MIXTURE_STATUS, Status
 from ._expectation_maximization import log_density, log_responsibilities
-from ._status import MIXTURE_STATUS, Status
 from ._surface import GaussianSurface
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ._base.compile import quick_jit
+from ._base.status import Status
 from ._cloud import to_device
-from ._compile import quick_jit
 from ._expectation_maximization import (
     ROWS,
     Cloud,
@@ -25,7 +26,6 @@ from ._expectation_maximization import (
 )
 from ._mixture_starts import Start, restricted
 from ._singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
-from ._status import Status
 
 CHUNK_SECONDS = 0.2
 

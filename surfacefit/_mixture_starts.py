@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._checks import finite, one_of, real_array
+from ._base.checks import finite, one_of, real_array
 from ._mixture_result import MixtureResult
 from ._surface import GaussianSurface
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ._checks import finite, real_array
+from ._base.checks import finite, real_array
+from ._base.compile import quick_jit
+from ._base.layout import COARSE, Summary, number, positions
 from ._cloud import packed, to_device
-from ._compile import quick_jit
-from ._layout import COARSE, Summary, number, positions
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
 from ._surface import with_last_axis
 

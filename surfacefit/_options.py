@@ -9,9 +9,9 @@ import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import ConstantBackground, PlaneBackground, background_model
+from ._base.checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
-from ._checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
 from ._covariance import COVARIANCE_TYPES
 from ._criteria import AutoComponents, auto_components
 from ._data import SurfaceData, fit_dtype

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ._memory import MemoryShort, gigabytes
+from ._base.memory import MemoryShort, gigabytes
 from ._tiles import Tiling
 
 MEMBERS = 8

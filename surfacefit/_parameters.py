@@ -27,7 +27,7 @@ from jax.tree_util import register_dataclass
 
 from ._amplitudes import AmplitudeType, Positive
 from ._background import background_model
-from ._compile import concatenated
+from ._base.compile import concatenated
 from ._covariance import CovarianceType
 from ._surface import GaussianSurface, inverse_lower
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
+from ._base.compile import quick_jit
+from ._base.memory import MemoryShort, gigabytes, tiled_need
 from ._jacobian import Curvature, TiledEngine, TilePlan
-from ._memory import MemoryShort, gigabytes, tiled_need
 from ._normal import DIRECT
 from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
 from ._pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists

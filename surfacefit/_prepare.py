@@ -13,14 +13,14 @@ import numpy as np
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
+from ._base.compile import quick_jit, rounded_up
+from ._base.memory import check_dense, memory_limit
 from ._bounds import Constraints
 from ._box import Box, box, fixed_masks, n_fixed
-from ._compile import quick_jit, rounded_up
 from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._engines import Dense, EngineChoice
 from ._losses import ROBUST, Linear, Loss, loss_of
-from ._memory import check_dense, memory_limit
 from ._overlaps import EvenGrid
 from ._parameters import Parameterization
 from ._planning import TilePlanner

@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._checks import positive_number
+from ._base.checks import positive_number
 from ._parameters import Parameterization
 from ._scaling import Scaling
 from ._singularities import prior_scale

@@ -15,8 +15,8 @@ from jax.tree_util import register_dataclass
 
 from ._amplitudes import AMPLITUDE_TYPES
 from ._background import background_model
+from ._base.compile import concatenated
 from ._box import Box
-from ._compile import concatenated
 from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._losses import Linear, Loss

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import nearest
+from ._base.checks import nearest
 from ._examples import EXAMPLES, example_map
 
 ARRAYS = (".npy", ".npz")

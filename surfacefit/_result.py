@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._base.status import STATUS, Status
 from ._bounds import Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._prior import SurfacePrior
-from ._status import STATUS, Status
 from ._surface import GaussianSurface
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class FitResult:
         With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data set to data set.
         Above 5000 parameters only what is quoted of single components is computed, by nested dissection ("hessian" only).
         """
-        from ._checks import one_of
+        from ._base.checks import one_of
         from ._uncertainty import METHODS, uncertainty
 
         one_of("method", method, METHODS)
@@ -203,8 +203,8 @@ class FitResult:
         residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that of the estimate, narrower than the
         posterior. Raises ValueError above 5000 parameters, and where there are no more points than parameters.
         """
+        from ._base.checks import count
         from ._bootstrap import bootstrap
-        from ._checks import count
 
         return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._base.memory import MemoryShort
+from ._base.threads import calm_blas
 from ._kicks import SETTLE, Minima, better, kicked
-from ._memory import MemoryShort
 from ._moves import FEW_STEPS, Move, Neighbourhood, apart, applied
-from ._threads import calm_blas
 from ._workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12

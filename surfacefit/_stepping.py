@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._memory import MemoryShort
+from ._base.memory import MemoryShort
+from ._base.status import Status
 from ._prepare import Prepared
 from ._solvers import Limits, Record, Solution, Solver, run
-from ._status import Status
 from ._workbench import Workbench
 
 TOLD = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)

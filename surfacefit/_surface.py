@@ -13,7 +13,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ._background import background_model
-from ._checks import finite, real_array
+from ._base.checks import finite, real_array
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
 ROUND = 1e-12

@@ -26,8 +26,8 @@ import numpy as np
 from jax import Array
 
 from ._background import background_model
+from ._base.compile import quick_jit
 from ._box import at_bound
-from ._compile import quick_jit
 from ._component_errors import ComponentErrors
 from ._covariances import Root, WholeCovariance, inverse_root
 from ._engines import Dense, EngineChoice

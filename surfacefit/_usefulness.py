@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
+from ._base.compile import quick_jit
 from ._problem import SurfaceProblem
 from ._workbench import State, Workbench
 

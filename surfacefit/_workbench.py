@@ -20,18 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._compile import quick_jit
+from ._base.compile import quick_jit
+from ._base.memory import MemoryShort
+from ._base.status import Status
+from ._base.threads import calm_blas
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._losses import Linear
-from ._memory import MemoryShort
 from ._parameters import Parameterization
 from ._prepare import Prepared, component_capacity, components, precision
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
-from ._status import Status
 from ._surface import GaussianSurface
-from ._threads import calm_blas
 from ._windows import Windows
 
 CHUNK = 10

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._base.memory import MemoryShort
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._kicks import KEPT, Minima, _spliced, better, kicked
-from surfacefit._memory import MemoryShort
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._search import Effort, search
 from surfacefit._smaller import smaller

@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 
 import surfacefit as sf
 from surfacefit import _beginning
+from surfacefit._base.threads import calm_blas
 from surfacefit._coarsening import block_averages
 from surfacefit._data import grid_data
 from surfacefit._engines import EngineChoice
@@ -16,7 +17,6 @@ from surfacefit._fitting import Running, _request
 from surfacefit._jacobian import DenseEngine
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._smaller import fitting, smaller
-from surfacefit._threads import calm_blas
 from surfacefit._workbench import Workbench
 
 SHAPE = (61, 50)

@@ -5,8 +5,8 @@ import pytest
 from test_uncertainty import at
 
 import surfacefit as sf
+from surfacefit._base.layout import WIDTH, error, positions
 from surfacefit._data import grid_data
-from surfacefit._layout import WIDTH, error, positions
 
 
 def fitted(n_dim, shift=0.0, step=1.0, **options):

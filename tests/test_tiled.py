@@ -11,7 +11,7 @@ from test_engines import background
 
 import surfacefit as sf
 from surfacefit import _planning as planning
-from surfacefit._compile import quick_jit
+from surfacefit._base.compile import quick_jit
 from surfacefit._overlap_sums import overlap_sums
 from surfacefit._overlaps import EvenGrid, Rule, rules
 from surfacefit._pairs import Ellipsoids, cutoff_radii, tile_lists

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._base.compile import quick_jit
 from .._cloud import packed, to_device
-from .._compile import quick_jit
 from .._expectation_maximization import Watch, begin, expectation_maximization
 from .._singularities import Remedies
 from .._surface import GaussianSurface

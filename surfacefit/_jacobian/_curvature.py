@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._compile import concatenated
+from .._base.compile import concatenated
 from .._normal import BlockNormal
 from .._overlap_sums import overlap_sums
 from .._overlaps import WIDTH, Rule, rules

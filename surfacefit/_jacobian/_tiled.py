@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._compile import concatenated
+from .._base.compile import concatenated
 from .._normal import ProductNormal
 from .._parameters import ChainRule, Components, n_monomials
 from .._surface import monomials

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._compile import concatenated
+from .._base.compile import concatenated
 from .._linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
 from ._blocks import diagonal_of
 

@@ -16,8 +16,8 @@ import optax
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._base.status import Status
 from .._problem import Problem, half_square
-from .._status import Status
 
 
 class AdamState(NamedTuple):

@@ -24,11 +24,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._base.status import Status
 from .._jacobian import Jacobian
 from .._linear_solve import solve_qr
 from .._normal import DenseNormal
 from .._problem import Problem, half_square
-from .._status import Status
 from .._walls import Walls
 from ._base import cosine_optimality
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._compile import quick_jit
-from .._memory import MemoryShort
+from .._base.compile import quick_jit
+from .._base.memory import MemoryShort
+from .._base.status import Status
 from .._problem import Problem
-from .._status import Status
 from ._base import Solver
 
 CHUNK = 64
