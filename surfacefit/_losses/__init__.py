@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._base import Loss
-from ._cauchy import cauchy
-from ._huber import huber
-from ._linear import Linear
-from ._poisson import LEAST_RATE, Poisson
-from ._soft_l1 import soft_l1
+from .base import Loss
+from .cauchy import cauchy
+from .huber import huber
+from .linear import Linear
+from .poisson import LEAST_RATE, Poisson
+from .soft_l1 import soft_l1
 
 ROBUST: dict[str, Callable[[float], Loss]] = {"huber": huber, "soft_l1": soft_l1, "cauchy": cauchy}
 LOSSES = ("linear", *ROBUST, "poisson")

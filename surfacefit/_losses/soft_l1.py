@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from ._robust import Robust, Shape
+from .robust import Robust, Shape
 
 
 def _ratio(s: Array) -> Array:

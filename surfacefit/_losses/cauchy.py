@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._robust import Robust, Shape
+from .robust import Robust, Shape
 
 
 def _ratio(s: Array) -> Array:
