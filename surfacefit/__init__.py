@@ -6,7 +6,7 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 from ._fit import fit, fit_points
 from ._criteria import AutoComponents
 from ._mixture import fit_mixture
-from ._background import ConstantBackground, FunctionBackground, PlaneBackground
+from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines import Dense, Tiled
 from ._bounds import Bounds
@@ -14,7 +14,7 @@ from ._initial import RandomStarts
 from ._prior import SurfacePrior
 from ._singularities import MixturePrior
 from ._base.progress import MixtureProgress, Progress
-from ._surface import GaussianSurface
+from ._model.surface import GaussianSurface
 from ._result import FitResult
 from ._criteria import ComponentPath
 from ._mixture_result import MixtureResult

@@ -13,10 +13,10 @@ from jax import Array
 
 from ._base.compile import quick_jit
 from ._base.status import STATUS, Status
+from ._model.surface import GaussianSurface
 from ._prepare import Prepared, precision
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, solve
-from ._surface import GaussianSurface
 from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._background import BackgroundModel
 from ._base.compile import concatenated
 from ._bounds import Bounds
-from ._parameters import Parameterization
-from ._scaling import Scaling
+from ._model.background import BackgroundModel
+from ._model.parameters import Parameterization
+from ._model.scaling import Scaling
 
 
 @register_dataclass

@@ -16,10 +16,10 @@ from jax.flatten_util import ravel_pytree
 
 from ._component_errors import LEAST, LOST, ComponentErrors
 from ._jacobian import DenseEngine
+from ._model.scaling import Scaling
+from ._model.surface import GaussianSurface
 from ._prepare import Prepared, precision
 from ._problem import SurfaceProblem
-from ._scaling import Scaling
-from ._surface import GaussianSurface
 
 PIVOT = 1e-12
 POINTS = 4096

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._background import NoBackground
 from ._base.compile import quick_jit
 from ._jacobian import TiledEngine
+from ._model.background import NoBackground
+from ._model.parameters import Components
+from ._model.surface import GaussianSurface
 from ._pairs import Ellipsoids, cutoff_radii, tile_lists
-from ._parameters import Components
 from ._planning import tile_plan, tiles_at_once
-from ._surface import GaussianSurface
 from ._tiles import scattered_tiles
 
 ROUNDING = 1e-15

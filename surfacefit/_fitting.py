@@ -22,12 +22,12 @@ from ._data import SurfaceData
 from ._engines import EngineChoice
 from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
+from ._model.surface import GaussianSurface, checked_surface
 from ._prepare import Model, Prepared, precision, prepare
 from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver
 from ._stepping import Ended, Stepping
-from ._surface import GaussianSurface, checked_surface
 from ._workbench import Workbench, penalty_cost
 
 POINTS_PER_PARAMETER = 2

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._background import background_model
 from ._bounds import FIXABLE
 from ._box import at_bound
+from ._model.background import background_model
 
 if TYPE_CHECKING:
     from ._result import FitResult

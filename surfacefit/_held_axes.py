@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ._base.compile import quick_jit
-from ._parameters import Parameterization
+from ._model.parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._walls import Walls
 from ._width_limits import WidthLimits

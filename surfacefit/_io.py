@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._base.documents import read, write
 from ._base.status import Status
 from ._bounds import Bounds, Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
 from ._flags import left_out, shown
+from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from ._model.surface import GaussianSurface
 from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
-from ._surface import GaussianSurface
 
 FORMAT, VERSION = "surfacefit result", 5
 

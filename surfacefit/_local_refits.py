@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._background import NoBackground
 from ._base.compile import concatenated, quick_jit
 from ._base.threads import calm_blas, cores
-from ._parameters import Parameterization
+from ._model.background import NoBackground
+from ._model.parameters import Parameterization
 from ._problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, advance, begin
 

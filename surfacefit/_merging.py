@@ -13,9 +13,9 @@ from ._bounds import FIXABLE
 from ._criteria import Deviance
 from ._engines import engine_choice
 from ._fitting import Running, fitted
+from ._model.surface import GaussianSurface
 from ._prepare import Model
 from ._solvers import LevenbergMarquardt
-from ._surface import GaussianSurface
 
 if TYPE_CHECKING:
     from ._result import FitResult

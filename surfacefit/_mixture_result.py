@@ -10,7 +10,7 @@ import numpy as np
 from ._base.checks import count, positive_number
 from ._base.status import MIXTURE_STATUS, Status
 from ._expectation_maximization import log_density, log_responsibilities
-from ._surface import GaussianSurface
+from ._model.surface import GaussianSurface
 
 if TYPE_CHECKING:
     from os import PathLike

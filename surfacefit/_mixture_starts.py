@@ -11,7 +11,7 @@ import numpy as np
 
 from ._base.checks import finite, one_of, real_array
 from ._mixture_result import MixtureResult
-from ._surface import GaussianSurface
+from ._model.surface import GaussianSurface
 
 NAMES = ("kmeans++", "random")
 

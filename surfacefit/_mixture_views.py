@@ -12,8 +12,8 @@ from ._base.checks import finite, real_array
 from ._base.compile import quick_jit
 from ._base.layout import COARSE, Summary, number, positions
 from ._cloud import packed, to_device
+from ._model.surface import with_last_axis
 from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
-from ._surface import with_last_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

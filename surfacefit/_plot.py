@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ._model.surface import GaussianSurface
     from ._result import FitResult
-    from ._surface import GaussianSurface
 
 MOST_ELLIPSES = 300
 MOST_CURVES = 50

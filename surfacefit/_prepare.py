@@ -11,23 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._amplitudes import AMPLITUDE_TYPES
-from ._background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
 from ._base.compile import quick_jit, rounded_up
 from ._base.memory import check_dense, memory_limit
 from ._bounds import Constraints
 from ._box import Box, box, fixed_masks, n_fixed
-from ._covariance import COVARIANCE_TYPES
 from ._data import SurfaceData
 from ._engines import Dense, EngineChoice
 from ._losses import ROBUST, Linear, Loss, loss_of
+from ._model.amplitudes import AMPLITUDE_TYPES
+from ._model.background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
+from ._model.covariance import COVARIANCE_TYPES
+from ._model.parameters import Parameterization
+from ._model.scaling import Scaling, scaling_of, without_outliers
+from ._model.surface import GaussianSurface
 from ._overlaps import EvenGrid
-from ._parameters import Parameterization
 from ._planning import TilePlanner
 from ._prior import Penalty, SurfacePrior, penalty
 from ._problem import SurfaceProblem
-from ._scaling import Scaling, scaling_of, without_outliers
-from ._surface import GaussianSurface
 from ._tiles import Tiling, grid_tiles, scattered_tiles
 from ._width_limits import WidthLimits, width_limits
 

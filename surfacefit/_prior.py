@@ -21,10 +21,10 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ._base.checks import positive_number
-from ._parameters import Parameterization
-from ._scaling import Scaling
+from ._model.parameters import Parameterization
+from ._model.scaling import Scaling
+from ._model.surface import inverse_lower
 from ._singularities import prior_scale
-from ._surface import inverse_lower
 
 NEARBY = 1e-2
 

@@ -13,16 +13,16 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._amplitudes import AMPLITUDE_TYPES
-from ._background import background_model
 from ._base.compile import concatenated
 from ._box import Box
-from ._covariance import COVARIANCE_TYPES
 from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._losses import Linear, Loss
-from ._parameters import Components, Parameterization
+from ._model.amplitudes import AMPLITUDE_TYPES
+from ._model.background import background_model
+from ._model.covariance import COVARIANCE_TYPES
+from ._model.parameters import Components, Parameterization
+from ._model.surface import GaussianSurface
 from ._prior import Penalty
-from ._surface import GaussianSurface
 from ._walls import Walls
 from ._width_limits import WidthLimits
 

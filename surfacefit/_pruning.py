@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._model.surface import GaussianSurface
 from ._moves import Neighbourhood, apart, applied
-from ._surface import GaussianSurface
 from ._usefulness import invertible, removal_losses
 from ._workbench import State, Workbench
 

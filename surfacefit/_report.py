@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._base.layout import Summary, number
 from ._component_table import component_table
 from ._criteria import LABELS
 from ._flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
+from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 
 if TYPE_CHECKING:
     from ._result import FitResult

@@ -12,8 +12,8 @@ from ._base.status import STATUS, Status
 from ._bounds import Constraints
 from ._criteria import ComponentPath
 from ._data import SurfaceData
+from ._model.surface import GaussianSurface
 from ._prior import SurfacePrior
-from ._surface import GaussianSurface
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import blas
 
 from ._dissection import Elements
+from ._model.parameters import ChainRule
 from ._pairs import Ellipsoids, touching
-from ._parameters import ChainRule
 from ._tiles import Tiling
 
 FELT = 5.0

@@ -25,7 +25,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._background import background_model
 from ._base.compile import quick_jit
 from ._box import at_bound
 from ._component_errors import ComponentErrors
@@ -33,10 +32,11 @@ from ._covariances import Root, WholeCovariance, inverse_root
 from ._engines import Dense, EngineChoice
 from ._held_axes import HeldAxes, held_axes
 from ._local_covariances import local_errors
+from ._model.background import background_model
+from ._model.surface import GaussianSurface, with_last_axis
 from ._noise import Grid, correlated_noise
 from ._prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
 from ._problem import SurfaceProblem
-from ._surface import GaussianSurface, with_last_axis
 
 if TYPE_CHECKING:
     from ._result import FitResult

@@ -20,8 +20,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ._bounds import Bounds
-from ._parameters import Parameterization
-from ._scaling import Scaling
+from ._model.parameters import Parameterization
+from ._model.scaling import Scaling
 from ._walls import Wall, Walls
 from ._width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, unknown, with_angles
 

@@ -27,11 +27,11 @@ from ._base.threads import calm_blas
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._losses import Linear
-from ._parameters import Parameterization
+from ._model.parameters import Parameterization
+from ._model.surface import GaussianSurface
 from ._prepare import Prepared, component_capacity, components, precision
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
-from ._surface import GaussianSurface
 from ._windows import Windows
 
 CHUNK = 10

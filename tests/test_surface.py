@@ -34,7 +34,7 @@ def test_many_points_in_blocks_are_the_same(rng, monkeypatch):
     arrays = random_surface(rng, 3, 2)
     points = rng.uniform(-1, 1, (103, 2))
     whole = sf.GaussianSurface(*arrays)(points)
-    monkeypatch.setattr("surfacefit._surface.BLOCK_ELEMENTS", 60)
+    monkeypatch.setattr("surfacefit._model.surface.BLOCK_ELEMENTS", 60)
     np.testing.assert_allclose(sf.GaussianSurface(*arrays)(points), whole, rtol=1e-14)
 
 

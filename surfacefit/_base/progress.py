@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._surface import GaussianSurface
+from .._model.surface import GaussianSurface
 
 SHOWN_AFTER = 1.0
 

@@ -6,7 +6,7 @@ fit. A new one is one new file and one line here.
 
 from collections.abc import Callable
 
-from .._surface import GaussianSurface
+from .._model.surface import GaussianSurface
 from ._expectation_maximization import em_start
 from ._grid import grid_start
 from ._peaks import Peak, find_peaks, peaks_start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._surface import GaussianSurface
+from .._model.surface import GaussianSurface
 from ._request import StartRequest
 
 WIDTH_PER_CELL = 0.5

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._surface import GaussianSurface
+from .._model.surface import GaussianSurface
 from ._grid import grid_start
 from ._request import Raster, StartRequest
 from ._scales import REACH, SCALES, Norms, correlated, pyramid

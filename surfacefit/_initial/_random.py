@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._surface import GaussianSurface
+from .._model.surface import GaussianSurface
 from ._grid import WIDTH_PER_CELL, heights_around
 from ._request import StartRequest
 

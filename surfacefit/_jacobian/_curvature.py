@@ -11,10 +11,10 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
+from .._model.parameters import ChainRule, Components
 from .._normal import BlockNormal
 from .._overlap_sums import overlap_sums
 from .._overlaps import WIDTH, Rule, rules
-from .._parameters import ChainRule, Components
 
 AT_ONCE = 512
 

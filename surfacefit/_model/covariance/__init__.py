@@ -6,11 +6,11 @@ whether all components use the same numbers. The derivative of ``cholesky`` is t
 one new file and one line here.
 """
 
-from ._base import CovarianceType
-from ._diag import Diag
-from ._full import Full
-from ._spherical import Spherical
-from ._tied import Tied
+from .base import CovarianceType
+from .diag import Diag
+from .full import Full
+from .spherical import Spherical
+from .tied import Tied
 
 COVARIANCE_TYPES: dict[str, CovarianceType] = {
     "full": Full(),

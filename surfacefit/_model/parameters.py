@@ -25,11 +25,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._amplitudes import AmplitudeType, Positive
-from ._background import background_model
-from ._base.compile import concatenated
-from ._covariance import CovarianceType
-from ._surface import GaussianSurface, inverse_lower
+from .._base.compile import concatenated
+from .amplitudes import AmplitudeType, Positive
+from .background import background_model
+from .covariance import CovarianceType
+from .surface import GaussianSurface, inverse_lower
 
 FARTHEST = 1e8  # extents of the data: as wide as that a component is level to rounding
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ._covariance._base import positive, positive_inverse
+from .covariance.base import positive, positive_inverse
 
 SMALLEST = 1e-9
 

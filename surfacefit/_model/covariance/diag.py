@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from ._base import above_floor, positive
+from .base import above_floor, positive
 
 
 @dataclass(frozen=True)

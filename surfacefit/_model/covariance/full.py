@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base import above_floor, positive
+from .base import above_floor, positive
 
 
 @dataclass(frozen=True)

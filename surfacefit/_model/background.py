@@ -21,10 +21,10 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._base.checks import finite, one_of, real_array
+from .._base.checks import finite, one_of, real_array
 
 if TYPE_CHECKING:
-    from ._scaling import Scaling
+    from .scaling import Scaling
 
 LOW, MIDDLE = 0.1, 0.5
 

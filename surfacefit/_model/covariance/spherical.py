@@ -1,4 +1,4 @@
-"""Balls: one width for all axes (`_scaling` scales all axes alike for this type)."""
+"""Balls: one width for all axes (`_model/scaling` scales all axes alike for this type)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from ._base import above_floor, positive
+from .base import above_floor, positive
 
 
 @dataclass(frozen=True)

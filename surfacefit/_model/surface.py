@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._background import background_model
-from ._base.checks import finite, real_array
+from .._base.checks import finite, real_array
+from .background import background_model
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
 ROUND = 1e-12
@@ -230,7 +230,7 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 
 def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:
-    from ._evaluation import tiled_heights
+    from .._evaluation import tiled_heights
 
     heights = tiled_heights(surface, flat)
     background = background_model(surface.background)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._full import Full
+from .full import Full
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from ._background import background_model
-from ._surface import GaussianSurface
+from .background import background_model
+from .surface import GaussianSurface
 
 RARE, FAR = 0.01, 100.0
 
