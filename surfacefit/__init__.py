@@ -25,7 +25,7 @@ from ._statistics import FitStatistics
 from ._diagnostics import ResidualDiagnostics
 from ._bootstrap import Bootstrap
 from ._io import load
-from ._examples import example_map
+from ._data.examples import example_map
 from ._problem import SurfaceProblem
 from ._solvers import Solution, solve
 

@@ -15,7 +15,7 @@ from . import __version__
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._read import Heights
+    from ._data.read import Heights
     from ._result import FitResult
 
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
@@ -104,7 +104,7 @@ def _fit(options: argparse.Namespace) -> None:
     """Check the outputs, read, fit, save, and tell."""
     _check_output("-o", options.output, FITS, options.file)
     _check_plot(options.plot, options.file)
-    from ._read import read_heights
+    from ._data.read import read_heights
 
     data = read_heights(options.file, options.key, options.layout)
     print(f"{options.file}: {data.how}", flush=True)
@@ -193,7 +193,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _check_output("-o", options.output, POINTS, options.file, options.points)
     import surfacefit as sf
 
-    from ._read import read_points
+    from ._data.read import read_points
 
     surface = sf.load(options.file).surface
     points = read_points(options.points, surface.n_dim)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ._base.checks import count, one_of, positive_number
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._data import SurfaceData
-from ._noise import Grid, outlying
+from ._data.data import SurfaceData
+from ._data.noise import Grid, outlying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

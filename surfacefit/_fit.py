@@ -16,7 +16,7 @@ from ._base.checks import names_its_options
 from ._base.progress import Progress
 from ._bounds import Bounds
 from ._criteria import AutoComponents
-from ._data import grid_data, point_data
+from ._data.data import grid_data, point_data
 from ._fitting import fitted
 from ._options import Options
 from ._prior import SurfacePrior

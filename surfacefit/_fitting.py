@@ -15,10 +15,10 @@ from ._base.progress import Progress, ProgressBar
 from ._base.status import Status
 from ._base.threads import calm_blas
 from ._beginning import Beginning, Plan, beginning
-from ._blocks_left_out import folds
 from ._choosing import Choice, Chosen
 from ._criteria import AutoComponents, ComponentPath, Deviance
-from ._data import SurfaceData
+from ._data.blocks_left_out import folds
+from ._data.data import SurfaceData
 from ._engines import EngineChoice
 from ._initial import RandomStarts, StartRequest
 from ._losses import Loss

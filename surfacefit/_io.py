@@ -13,7 +13,7 @@ from ._base.documents import read, write
 from ._base.status import Status
 from ._bounds import Bounds, Constraints
 from ._criteria import ComponentPath
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 from ._flags import left_out, shown
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._model.surface import GaussianSurface

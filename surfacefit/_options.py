@@ -11,7 +11,7 @@ from ._base.checks import count, first_index, not_negative, one_of, positive_num
 from ._beginning import GROWN, INITS
 from ._bounds import Constraints, checked_bounds, checked_fixed
 from ._criteria import AutoComponents, auto_components
-from ._data import SurfaceData, fit_dtype
+from ._data.data import SurfaceData, fit_dtype
 from ._engines import engine_choice
 from ._fitting import Running
 from ._initial import RandomStarts

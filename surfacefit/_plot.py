@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._data.noise import outlying
 from ._flags import listed, shown
 from ._losses import ROBUST
-from ._noise import outlying
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
-from ._noise import robust_deviation
+from ._data.noise import robust_deviation
 from ._plot import empty_figure
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ._base.compile import quick_jit, rounded_up
 from ._base.memory import check_dense, memory_limit
 from ._bounds import Constraints
 from ._box import Box, box, fixed_masks, n_fixed
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 from ._engines import Dense, EngineChoice
 from ._losses import ROBUST, Linear, Loss, loss_of
 from ._model.amplitudes import AMPLITUDE_TYPES

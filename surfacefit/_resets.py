@@ -16,7 +16,7 @@ from jax import Array
 
 from ._base.memory import MemoryShort
 from ._base.status import STATUS, Status
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 from ._model.surface import GaussianSurface
 from ._prepare import Prepared
 from ._solvers import Adam, Lane, Record, Solution

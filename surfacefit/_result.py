@@ -11,7 +11,7 @@ import numpy as np
 from ._base.status import STATUS, Status
 from ._bounds import Constraints
 from ._criteria import ComponentPath
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 from ._model.surface import GaussianSurface
 from ._prior import SurfacePrior
 

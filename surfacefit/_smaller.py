@@ -11,8 +11,8 @@ from math import gcd
 
 import numpy as np
 
-from ._coarsening import block_averages
-from ._data import SurfaceData
+from ._data.coarsening import block_averages
+from ._data.data import SurfaceData
 from ._engines import DENSE_PRODUCTS
 from ._jacobian import DenseEngine
 from ._losses import Linear

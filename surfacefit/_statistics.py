@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from ._data import SurfaceData
+from ._data.data import SurfaceData
 from ._diagnostics import LEAST_RATE, weighted_residuals
 
 if TYPE_CHECKING:

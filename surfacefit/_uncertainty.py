@@ -6,7 +6,7 @@ derivatives W), the covariance of the parameters is
 - "hessian": s^2 N^+, with s^2 = 1 for known errors (absolute sigmas, counts) and 2 cost / (n - P) otherwise, as `scipy.optimize.curve_fit`;
 - "sandwich": N^+ (sum_j psi_j^2 J_j^T J_j) N^+ n / (n - P), with psi_j the derivative of the cost of a point: for errors that differ in an
   unknown way (White, Econometrica 48 (1980) 817; MacKinnon & White's HC1), and for robust losses (Huber 1967);
-- "correlated": N^+ (J^T R J) N^+ with the noise's covariance R as the residuals show it, see `_noise`.
+- "correlated": N^+ (J^T R J) N^+ with the noise's covariance R as the residuals show it, see `_data/noise`.
 
 A number y(p) has the variance y' C y'^T (delta method). Directions that the data do not determine, the null space of N, and those that a
 limit holds are left out of the inverse, and every number that they move has an infinite error; what is fixed has none. A limit of widths
@@ -29,12 +29,12 @@ from ._base.compile import quick_jit
 from ._box import at_bound
 from ._component_errors import ComponentErrors
 from ._covariances import Root, WholeCovariance, inverse_root
+from ._data.noise import Grid, correlated_noise
 from ._engines import Dense, EngineChoice
 from ._held_axes import HeldAxes, held_axes
 from ._local_covariances import local_errors
 from ._model.background import background_model
 from ._model.surface import GaussianSurface, with_last_axis
-from ._noise import Grid, correlated_noise
 from ._prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
 from ._problem import SurfaceProblem
 

@@ -24,6 +24,7 @@ from ._base.compile import quick_jit
 from ._base.memory import MemoryShort
 from ._base.status import Status
 from ._base.threads import calm_blas
+from ._data.windows import Windows
 from ._initial import STARTS, Peak, StartRequest, find_peaks
 from ._local_refits import WINDOW
 from ._losses import Linear
@@ -32,7 +33,6 @@ from ._model.surface import GaussianSurface
 from ._prepare import Prepared, component_capacity, components, precision
 from ._problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
-from ._windows import Windows
 
 CHUNK = 10
 OUT_OF_REACH = 4.0

@@ -9,7 +9,7 @@ from test_uncertainty import at
 
 import surfacefit as sf
 from surfacefit._bounds import Constraints, checked_bounds
-from surfacefit._data import grid_data
+from surfacefit._data.data import grid_data
 
 X = np.arange(160.0)
 PAIR = sf.GaussianSurface(

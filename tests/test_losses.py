@@ -9,7 +9,7 @@ from scipy.special import xlogy
 from scipy.stats import poisson
 
 import surfacefit as sf
-from surfacefit._data import grid_data
+from surfacefit._data.data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
 from surfacefit._prepare import Model, prepare

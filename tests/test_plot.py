@@ -9,7 +9,7 @@ from matplotlib.collections import EllipseCollection, QuadMesh
 from matplotlib.colors import to_rgba
 
 import surfacefit as sf
-from surfacefit._data import grid_data, point_data
+from surfacefit._data.data import grid_data, point_data
 from surfacefit._result import FitResult, Settings, Timings
 
 PNG = b"\x89PNG\r\n\x1a\n"

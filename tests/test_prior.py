@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import halfnorm, invwishart
 
 import surfacefit as sf
-from surfacefit._data import grid_data
+from surfacefit._data.data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._initial import STARTS

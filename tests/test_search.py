@@ -8,13 +8,14 @@ import pytest
 
 import surfacefit as sf
 import surfacefit._search
-from surfacefit import _beginning, _stepping, _windows
-from surfacefit._data import grid_data
+from surfacefit import _beginning, _stepping
+from surfacefit._data.data import grid_data
+from surfacefit._data.data import windows as _windows
+from surfacefit._data.windows import Windows
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._moves import Neighbourhood, applied
 from surfacefit._prepare import Model, precision, prepare
-from surfacefit._windows import Windows
 from surfacefit._workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)

@@ -10,8 +10,8 @@ from scipy.linalg import eigh
 import surfacefit as sf
 from surfacefit import _beginning
 from surfacefit._base.threads import calm_blas
-from surfacefit._coarsening import block_averages
-from surfacefit._data import grid_data
+from surfacefit._data.coarsening import block_averages
+from surfacefit._data.data import grid_data
 from surfacefit._engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._jacobian import DenseEngine

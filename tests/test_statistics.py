@@ -15,9 +15,9 @@ from test_uncertainty import LINE, X, at, numbers_of, surface_of
 
 import surfacefit as sf
 from surfacefit._bounds import Bounds, Constraints, checked_bounds
-from surfacefit._data import grid_data, point_data
+from surfacefit._data.data import grid_data, point_data
+from surfacefit._data.noise import robust_deviation
 from surfacefit._flags import flags
-from surfacefit._noise import robust_deviation
 
 TRUTH = surface_of(np.array(LINE), 1, 1)
 UNEVEN = np.random.default_rng(0).uniform(0.05, 0.15, 80)

@@ -6,7 +6,7 @@ from test_uncertainty import at
 
 import surfacefit as sf
 from surfacefit._base.layout import WIDTH, error, positions
-from surfacefit._data import grid_data
+from surfacefit._data.data import grid_data
 
 
 def fitted(n_dim, shift=0.0, step=1.0, **options):

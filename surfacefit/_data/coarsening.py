@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._data import SurfaceData
+from .data import SurfaceData
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._data import SurfaceData
+from .data import SurfaceData
 
 
 def folds(data: SurfaceData, block: int, count: int) -> np.ndarray:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ._base.checks import nearest
-from ._examples import EXAMPLES, example_map
+from .._base.checks import nearest
+from .examples import EXAMPLES, example_map
 
 ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".txt", ".dat", ".tsv", ".xyz")

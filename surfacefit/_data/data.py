@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base.checks import finite, first_index, one_of, real_array, yes_or_no
+from .._base.checks import finite, first_index, one_of, real_array, yes_or_no
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from ._base.checks import one_of
+from .._base.checks import one_of
 
 EXAMPLES = ("jacksboro",)
 
