@@ -15,10 +15,10 @@ from ._component_errors import LEAST, ComponentErrors
 from ._engines import EngineChoice, Tiled
 from ._held_axes import HeldAxes, held_axes
 from ._jacobian import background_rows
+from ._linear.selected_inverse import inverse_blocks
 from ._model.parameters import ChainRule
 from ._prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
 from ._problem import SurfaceProblem
-from ._selected_inverse import inverse_blocks
 from ._sparse_normal import TileNormals
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from jax import Array
 from ._base.compile import quick_jit
 from ._base.memory import MemoryShort, gigabytes, tiled_need
 from ._jacobian import Curvature, TiledEngine, TilePlan
+from ._linear.normal import DIRECT
 from ._model.parameters import Parameterization
-from ._normal import DIRECT
 from ._overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
 from ._pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
 from ._problem import SurfaceProblem

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas
 
-from ._dissection import Elements
+from ._linear.dissection import Elements
 from ._model.parameters import ChainRule
 from ._pairs import Ellipsoids, touching
 from ._tiles import Tiling

@@ -11,7 +11,7 @@ from test_uncertainty import at
 import surfacefit as sf
 from surfacefit._bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
-from surfacefit._selected_inverse import Elements, inverse_blocks
+from surfacefit._linear.selected_inverse import Elements, inverse_blocks
 from surfacefit._uncertainty import uncertainty
 
 
@@ -42,7 +42,7 @@ def lattice(shape, size, border, seed=0, empty=()):
 @pytest.mark.parametrize("leaf", [1, 8])
 @pytest.mark.parametrize(("shape", "size", "border"), [((40,), 3, 0), ((40,), 1, 2), ((7, 9), 4, 3), ((7, 9), 6, 0), ((4, 4, 5), 3, 1)])
 def test_blocks_of_the_inverse_are_numpys(shape, size, border, leaf, monkeypatch):
-    monkeypatch.setattr("surfacefit._selected_inverse.LEAF", leaf)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", leaf)
     elements, whole, blocks, shared = lattice(shape, size, border)
     found, corner = inverse_blocks(elements, blocks, shared)
     expected = np.linalg.inv(whole)
@@ -52,7 +52,7 @@ def test_blocks_of_the_inverse_are_numpys(shape, size, border, leaf, monkeypatch
 
 def test_blocks_may_reach_into_the_border(monkeypatch):
     """As those of components of one shape do; in any order within a block."""
-    monkeypatch.setattr("surfacefit._selected_inverse.LEAF", 2)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", 2)
     elements, whole, blocks, shared = lattice((6, 6), 3, 3)
     blocks = np.concatenate([blocks, np.broadcast_to(shared[[2, 0]], (36, 2))], axis=1)
     found, corner = inverse_blocks(elements, blocks, shared[[1]])
@@ -238,7 +238,7 @@ def test_a_component_that_no_tile_feels_is_not_known_exactly(prior, monkeypatch)
 
 def dissected(result, monkeypatch):
     monkeypatch.setattr("surfacefit._uncertainty.MOST_PARAMETERS", 5)
-    monkeypatch.setattr("surfacefit._selected_inverse.LEAF", 1)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", 1)
     return uncertainty(result, "hessian")
 
 

@@ -12,7 +12,7 @@ from problems import KNOWN, FunctionProblem
 
 import surfacefit as sf
 from surfacefit import Status
-from surfacefit._linear_solve import solve_cholesky, solve_qr
+from surfacefit._linear.linear_solve import solve_cholesky, solve_qr
 from surfacefit._solvers import Limits, run
 
 SOLVERS = {

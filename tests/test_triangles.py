@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from surfacefit._dissection import Elements, dissected
-from surfacefit._triangles import Triangle, eliminated, inverse
+from surfacefit._linear.dissection import Elements, dissected
+from surfacefit._linear.triangles import Triangle, eliminated, inverse
 
 SIZES = [(0, 0), (3, 0), (0, 4), (5, 7)]
 

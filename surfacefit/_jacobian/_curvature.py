@@ -11,8 +11,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
+from .._linear.normal import BlockNormal
 from .._model.parameters import ChainRule, Components
-from .._normal import BlockNormal
 from .._overlap_sums import overlap_sums
 from .._overlaps import WIDTH, Rule, rules
 

@@ -26,8 +26,8 @@ from jax.tree_util import register_dataclass
 
 from .._base.status import Status
 from .._jacobian import Jacobian
-from .._linear_solve import solve_qr
-from .._normal import DenseNormal
+from .._linear.linear_solve import solve_qr
+from .._linear.normal import DenseNormal
 from .._problem import Problem, half_square
 from .._walls import Walls
 from ._base import cosine_optimality

@@ -20,7 +20,7 @@ from typing import Any
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._normal import ProductNormal
+from .._linear.normal import ProductNormal
 from .._problem import Problem
 from ._levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 

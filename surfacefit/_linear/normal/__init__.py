@@ -5,9 +5,9 @@ whole matrix and factorises it, `BlockNormal` the blocks of overlapping componen
 diagonal; the latter two solve by conjugate gradients.
 """
 
-from ._base import Normal
-from ._blocks import DIRECT, BlockNormal
-from ._dense import DenseNormal
-from ._products import ProductNormal
+from .base import Normal
+from .blocks import DIRECT, BlockNormal
+from .dense import DenseNormal
+from .products import ProductNormal
 
 __all__ = ["DIRECT", "BlockNormal", "DenseNormal", "Normal", "ProductNormal"]

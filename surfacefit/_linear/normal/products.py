@@ -11,9 +11,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.compile import concatenated
-from .._linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
-from ._blocks import diagonal_of
+from ..._base.compile import concatenated
+from ..linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
+from .blocks import diagonal_of
 
 
 @register_dataclass

@@ -1,7 +1,7 @@
 r"""Diagonal blocks of the inverse of a large normal matrix, exactly, by nested dissection.
 
 The matrix is a sum over tiles of small dense ones, each over the components that the tile feels. It is factorised without ever being put
-together (multifrontal method: Duff & Reid, ACM Trans. Math. Software 9 (1983) 302), in the order of `_dissection`. On the way back the
+together (multifrontal method: Duff & Reid, ACM Trans. Math. Software 9 (1983) 302), in the order of `_linear/dissection`. On the way back the
 entries of the inverse that a half needs are taken from those of the whole (Erisman & Tinney, Comm. ACM 18 (1975) 177). With V eliminated
 and B waiting,
 
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._dissection import Elements, Order, Part, dissected
-from ._triangles import Triangle, eliminated, inverse
+from .dissection import Elements, Order, Part, dissected
+from .triangles import Triangle, eliminated, inverse
 
 LEAF = 8
 

@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.compile import concatenated
-from .._linear_solve import solve_cholesky, solve_conjugate_gradients
+from ..._base.compile import concatenated
+from ..linear_solve import solve_cholesky, solve_conjugate_gradients
 
 DIRECT = 1024
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._linear_solve import solve_cholesky
+from ..linear_solve import solve_cholesky
 
 
 @register_dataclass

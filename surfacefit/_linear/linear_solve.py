@@ -17,7 +17,7 @@ from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jax.scipy.sparse.linalg import cg
 
-from ._base.compile import concatenated
+from .._base.compile import concatenated
 
 TOLERANCE = 0.05
 MOST_ITERATIONS = 100

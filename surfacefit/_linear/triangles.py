@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from ._base.threads import calm_blas
+from .._base.threads import calm_blas
 
 
 class Triangle(NamedTuple):
