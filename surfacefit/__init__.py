@@ -9,10 +9,10 @@ from ._mixture import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines import Dense, Tiled
-from ._bounds import Bounds
+from ._constraints.bounds import Bounds
 from ._initial import RandomStarts
-from ._prior import SurfacePrior
-from ._singularities import MixturePrior
+from ._constraints.prior import SurfacePrior
+from ._constraints.singularities import MixturePrior
 from ._base.progress import MixtureProgress, Progress
 from ._model.surface import GaussianSurface
 from ._result import FitResult

@@ -15,8 +15,8 @@ import numpy as np
 
 from ._base.checks import finite, first_index, real_array
 from ._base.compile import rounded_up
+from ._constraints.singularities import n_distinct
 from ._expectation_maximization import Cloud, Mixture
-from ._singularities import n_distinct
 
 CHUNK_ELEMENTS = 2**19
 FLATTEST = 1e-5

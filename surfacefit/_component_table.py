@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ._base.layout import COARSE, WIDTH, error, number, positions, table_width
-from ._bounds import FIXABLE
+from ._constraints.bounds import FIXABLE
 from ._flags import MOST_FLAGGED
 
 if TYPE_CHECKING:

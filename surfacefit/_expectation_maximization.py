@@ -22,8 +22,8 @@ import numpy as np
 from jax import Array
 
 from ._base.status import Status
+from ._constraints.singularities import Remedies, lifted, log_prior, shaped
 from ._model.surface import inverse_lower, monomials, whitened
-from ._singularities import Remedies, lifted, log_prior, shaped
 
 UNROLLED = 4
 ROWS = 32

@@ -14,12 +14,12 @@ from typing import Any
 
 from ._base.checks import names_its_options
 from ._base.progress import Progress
-from ._bounds import Bounds
+from ._constraints.bounds import Bounds
+from ._constraints.prior import SurfacePrior
 from ._criteria import AutoComponents
 from ._data.data import grid_data, point_data
 from ._fitting import fitted
 from ._options import Options
-from ._prior import SurfacePrior
 from ._result import FitResult
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._bounds import FIXABLE
-from ._box import at_bound
+from ._constraints.bounds import FIXABLE
+from ._constraints.box import at_bound
 from ._model.background import background_model
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 
 from ._base.compile import quick_jit
+from ._constraints.walls import Walls
+from ._constraints.width_limits import WidthLimits
 from ._model.parameters import Parameterization
 from ._problem import SurfaceProblem
-from ._walls import Walls
-from ._width_limits import WidthLimits
 
 WALL = 1e-8
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from ._base.documents import read, write
 from ._base.status import Status
-from ._bounds import Bounds, Constraints
+from ._constraints.bounds import Bounds, Constraints
+from ._constraints.prior import SurfacePrior
 from ._criteria import ComponentPath
 from ._data.data import SurfaceData
 from ._flags import left_out, shown
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from ._model.surface import GaussianSurface
-from ._prior import SurfacePrior
 from ._result import FitResult, Settings, Timings
 
 FORMAT, VERSION = "surfacefit result", 5

@@ -10,8 +10,8 @@ import numpy as np
 from jax import Array
 
 from ._base.compile import quick_jit
-from ._box import at_bound
 from ._component_errors import LEAST, ComponentErrors
+from ._constraints.box import at_bound
 from ._engines import EngineChoice, Tiled
 from ._held_axes import HeldAxes, held_axes
 from ._jacobian import background_rows

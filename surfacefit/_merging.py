@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._base.status import Status
-from ._bounds import FIXABLE
+from ._constraints.bounds import FIXABLE
 from ._criteria import Deviance
 from ._engines import engine_choice
 from ._fitting import Running, fitted

@@ -13,6 +13,7 @@ import numpy as np
 from ._base.compile import quick_jit
 from ._base.status import Status
 from ._cloud import to_device
+from ._constraints.singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
 from ._expectation_maximization import (
     ROWS,
     Cloud,
@@ -25,7 +26,6 @@ from ._expectation_maximization import (
     log_responsibilities,
 )
 from ._mixture_starts import Start, restricted
-from ._singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
 
 CHUNK_SECONDS = 0.2
 

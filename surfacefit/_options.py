@@ -9,7 +9,8 @@ import numpy as np
 
 from ._base.checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
 from ._beginning import GROWN, INITS
-from ._bounds import Constraints, checked_bounds, checked_fixed
+from ._constraints.bounds import Constraints, checked_bounds, checked_fixed
+from ._constraints.prior import checked_prior
 from ._criteria import AutoComponents, auto_components
 from ._data.data import SurfaceData, fit_dtype
 from ._engines import engine_choice
@@ -21,7 +22,6 @@ from ._model.background import ConstantBackground, PlaneBackground, background_m
 from ._model.covariance import COVARIANCE_TYPES
 from ._model.surface import GaussianSurface
 from ._prepare import Model
-from ._prior import checked_prior
 from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights

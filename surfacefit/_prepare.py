@@ -13,8 +13,10 @@ import numpy as np
 
 from ._base.compile import quick_jit, rounded_up
 from ._base.memory import check_dense, memory_limit
-from ._bounds import Constraints
-from ._box import Box, box, fixed_masks, n_fixed
+from ._constraints.bounds import Constraints
+from ._constraints.box import Box, box, fixed_masks, n_fixed
+from ._constraints.prior import Penalty, SurfacePrior, penalty
+from ._constraints.width_limits import WidthLimits, width_limits
 from ._data.data import SurfaceData
 from ._engines import Dense, EngineChoice
 from ._losses import ROBUST, Linear, Loss, loss_of
@@ -26,10 +28,8 @@ from ._model.scaling import Scaling, scaling_of, without_outliers
 from ._model.surface import GaussianSurface
 from ._overlaps import EvenGrid
 from ._planning import TilePlanner
-from ._prior import Penalty, SurfacePrior, penalty
 from ._problem import SurfaceProblem
 from ._tiles import Tiling, grid_tiles, scattered_tiles
-from ._width_limits import WidthLimits, width_limits
 
 if TYPE_CHECKING:
     from ._result import FitResult

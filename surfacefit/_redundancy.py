@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.linalg
 
-from ._box import at_bound
+from ._constraints.box import at_bound
 from ._covariances import Reduced, reduced
 from ._held_axes import held_axes
 from ._prepare import fixed_parameters, precision, used_parameters

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._base.status import STATUS, Status
-from ._bounds import Constraints
+from ._constraints.bounds import Constraints
+from ._constraints.prior import SurfacePrior
 from ._criteria import ComponentPath
 from ._data.data import SurfaceData
 from ._model.surface import GaussianSurface
-from ._prior import SurfacePrior
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -26,8 +26,8 @@ import numpy as np
 from jax import Array
 
 from ._base.compile import quick_jit
-from ._box import at_bound
 from ._component_errors import ComponentErrors
+from ._constraints.box import at_bound
 from ._covariances import Root, WholeCovariance, inverse_root
 from ._data.noise import Grid, correlated_noise
 from ._engines import Dense, EngineChoice

@@ -8,7 +8,7 @@ import pytest
 from test_uncertainty import at
 
 import surfacefit as sf
-from surfacefit._bounds import Constraints, checked_bounds
+from surfacefit._constraints.bounds import Constraints, checked_bounds
 from surfacefit._data.data import grid_data
 
 X = np.arange(160.0)

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 import surfacefit as sf
 from surfacefit import _cloud
 from surfacefit import _expectation_maximization as em
-from surfacefit._singularities import Remedies, collapsed, n_distinct
+from surfacefit._constraints.singularities import Remedies, collapsed, n_distinct
 
 TYPES = ("full", "diag", "spherical", "tied")
 NAN = np.nan

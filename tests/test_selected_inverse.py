@@ -9,7 +9,7 @@ import pytest
 from test_uncertainty import at
 
 import surfacefit as sf
-from surfacefit._bounds import Bounds, Constraints, checked_bounds
+from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._linear.selected_inverse import Elements, inverse_blocks
 from surfacefit._uncertainty import uncertainty

@@ -14,7 +14,7 @@ from scipy.stats import norm, poisson
 from test_uncertainty import LINE, X, at, numbers_of, surface_of
 
 import surfacefit as sf
-from surfacefit._bounds import Bounds, Constraints, checked_bounds
+from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._data.noise import robust_deviation
 from surfacefit._flags import flags

@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter
 from scipy.optimize import curve_fit
 
 import surfacefit as sf
-from surfacefit._bounds import Bounds, Constraints, checked_bounds
+from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._prepare import precision
 from surfacefit._result import FitResult, Settings, Timings

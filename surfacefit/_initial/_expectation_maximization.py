@@ -16,9 +16,9 @@ import numpy as np
 
 from .._base.compile import quick_jit
 from .._cloud import packed, to_device
+from .._constraints.singularities import Remedies
 from .._expectation_maximization import Watch, begin, expectation_maximization
 from .._model.surface import GaussianSurface
-from .._singularities import Remedies
 from ._peaks import peaks_start
 from ._request import StartRequest
 

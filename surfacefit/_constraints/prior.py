@@ -20,11 +20,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._base.checks import positive_number
-from ._model.parameters import Parameterization
-from ._model.scaling import Scaling
-from ._model.surface import inverse_lower
-from ._singularities import prior_scale
+from .._base.checks import positive_number
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling
+from .._model.surface import inverse_lower
+from .singularities import prior_scale
 
 NEARBY = 1e-2
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import concatenated
+from .._base.compile import concatenated
 
 
 class Wall(NamedTuple):

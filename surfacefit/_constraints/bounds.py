@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base.checks import one_of, positive_number, real_array
+from .._base.checks import one_of, positive_number, real_array
 
 FIXABLE = ("amplitudes", "centers", "covariances", "background")
 

@@ -19,11 +19,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._bounds import Bounds
-from ._model.parameters import Parameterization
-from ._model.scaling import Scaling
-from ._walls import Wall, Walls
-from ._width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, unknown, with_angles
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling
+from .bounds import Bounds
+from .walls import Wall, Walls
+from .width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, unknown, with_angles
 
 NEAR = 1e3  # units of rounding
 

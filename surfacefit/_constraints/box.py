@@ -15,11 +15,11 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._base.compile import concatenated
-from ._bounds import Bounds
-from ._model.background import BackgroundModel
-from ._model.parameters import Parameterization
-from ._model.scaling import Scaling
+from .._base.compile import concatenated
+from .._model.background import BackgroundModel
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling
+from .bounds import Bounds
 
 
 @register_dataclass

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._walls import Wall
+from .walls import Wall
 
 SWEEPS = 20
 STRAIGHT = 0.03  # of a width: farther limits are not straight enough to be walls

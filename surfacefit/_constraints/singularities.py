@@ -22,7 +22,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._base.checks import finite, positive_number, real_array
+from .._base.checks import finite, positive_number, real_array
 
 MOST_RESETS = 5
 LOW_SHARE = 0.05
