@@ -8,7 +8,7 @@ from ._criteria import AutoComponents
 from ._mixture import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
-from ._engines import Dense, Tiled
+from ._engines.engines import Dense, Tiled
 from ._constraints.bounds import Bounds
 from ._initial import RandomStarts
 from ._constraints.prior import SurfacePrior

@@ -15,7 +15,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ._component_errors import LEAST, LOST, ComponentErrors
-from ._jacobian import DenseEngine
+from ._engines.jacobian import DenseEngine
 from ._model.scaling import Scaling
 from ._model.surface import GaussianSurface
 from ._prepare import Prepared, precision

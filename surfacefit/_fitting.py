@@ -19,7 +19,7 @@ from ._choosing import Choice, Chosen
 from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data.blocks_left_out import folds
 from ._data.data import SurfaceData
-from ._engines import EngineChoice
+from ._engines.engines import EngineChoice
 from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._model.surface import GaussianSurface, checked_surface

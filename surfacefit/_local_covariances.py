@@ -12,9 +12,9 @@ from jax import Array
 from ._base.compile import quick_jit
 from ._component_errors import LEAST, ComponentErrors
 from ._constraints.box import at_bound
-from ._engines import EngineChoice, Tiled
+from ._engines.engines import EngineChoice, Tiled
+from ._engines.jacobian import background_rows
 from ._held_axes import HeldAxes, held_axes
-from ._jacobian import background_rows
 from ._linear.selected_inverse import inverse_blocks
 from ._model.parameters import ChainRule
 from ._prepare import Model, Prepared, fixed_parameters, prepare, used_parameters

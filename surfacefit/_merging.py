@@ -11,7 +11,7 @@ import numpy as np
 from ._base.status import Status
 from ._constraints.bounds import FIXABLE
 from ._criteria import Deviance
-from ._engines import engine_choice
+from ._engines.engines import engine_choice
 from ._fitting import Running, fitted
 from ._model.surface import GaussianSurface
 from ._prepare import Model

@@ -13,7 +13,7 @@ from ._constraints.bounds import Constraints, checked_bounds, checked_fixed
 from ._constraints.prior import checked_prior
 from ._criteria import AutoComponents, auto_components
 from ._data.data import SurfaceData, fit_dtype
-from ._engines import engine_choice
+from ._engines.engines import engine_choice
 from ._fitting import Running
 from ._initial import RandomStarts
 from ._losses import LOSSES, ROBUST

@@ -18,7 +18,7 @@ from ._constraints.box import Box
 from ._constraints.prior import Penalty
 from ._constraints.walls import Walls
 from ._constraints.width_limits import WidthLimits
-from ._jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
+from ._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from ._losses import Linear, Loss
 from ._model.amplitudes import AMPLITUDE_TYPES
 from ._model.background import background_model

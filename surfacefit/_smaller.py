@@ -13,8 +13,8 @@ import numpy as np
 
 from ._data.coarsening import block_averages
 from ._data.data import SurfaceData
-from ._engines import DENSE_PRODUCTS
-from ._jacobian import DenseEngine
+from ._engines.engines import DENSE_PRODUCTS
+from ._engines.jacobian import DenseEngine
 from ._losses import Linear
 from ._prepare import Prepared, resampled
 from ._workbench import State, Workbench

@@ -30,7 +30,7 @@ from ._component_errors import ComponentErrors
 from ._constraints.box import at_bound
 from ._covariances import Root, WholeCovariance, inverse_root
 from ._data.noise import Grid, correlated_noise
-from ._engines import Dense, EngineChoice
+from ._engines.engines import Dense, EngineChoice
 from ._held_axes import HeldAxes, held_axes
 from ._local_covariances import local_errors
 from ._model.background import background_model

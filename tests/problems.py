@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_static
 
-from surfacefit._jacobian import MatrixJacobian
+from surfacefit._engines.jacobian import MatrixJacobian
 
 
 @register_static

@@ -8,7 +8,7 @@ import pytest
 import surfacefit as sf
 from surfacefit._base.memory import MemoryShort
 from surfacefit._data.data import grid_data
-from surfacefit._engines import EngineChoice
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._kicks import KEPT, Minima, _spliced, better, kicked
 from surfacefit._prepare import Model, precision, prepare

@@ -10,7 +10,7 @@ from scipy.stats import poisson
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data
-from surfacefit._engines import EngineChoice
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
 from surfacefit._prepare import Model, prepare
 

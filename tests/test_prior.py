@@ -10,7 +10,7 @@ from scipy.stats import halfnorm, invwishart
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data
-from surfacefit._engines import EngineChoice
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._initial import STARTS
 from surfacefit._prepare import Model, precision, prepare

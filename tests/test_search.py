@@ -12,7 +12,7 @@ from surfacefit import _beginning, _stepping
 from surfacefit._data.data import grid_data
 from surfacefit._data.data import windows as _windows
 from surfacefit._data.windows import Windows
-from surfacefit._engines import EngineChoice
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._moves import Neighbourhood, applied
 from surfacefit._prepare import Model, precision, prepare

@@ -12,9 +12,9 @@ from surfacefit import _beginning
 from surfacefit._base.threads import calm_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
-from surfacefit._engines import EngineChoice
+from surfacefit._engines.engines import EngineChoice
+from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._fitting import Running, _request
-from surfacefit._jacobian import DenseEngine
 from surfacefit._prepare import Model, precision, prepare
 from surfacefit._smaller import fitting, smaller
 from surfacefit._workbench import Workbench

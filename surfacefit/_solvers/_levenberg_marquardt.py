@@ -26,7 +26,7 @@ from jax.tree_util import register_dataclass
 
 from .._base.status import Status
 from .._constraints.walls import Walls
-from .._jacobian import Jacobian
+from .._engines.jacobian import Jacobian
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal
 from .._problem import Problem, half_square

@@ -4,12 +4,12 @@ An engine is a record with ``model(points, components)`` and ``jacobian(points, 
 what the latter returns is a `Jacobian` operator. All engines are tested against the dense one through one table.
 """
 
-from ._curvature import Curvature
-from ._dense import DenseEngine, MatrixJacobian, background_rows
-from ._operator import Engine, Jacobian
-from ._penalized import PenalizedJacobian
-from ._tile_plan import TilePlan
-from ._tiled import TiledEngine
+from .curvature import Curvature
+from .dense import DenseEngine, MatrixJacobian, background_rows
+from .operator import Engine, Jacobian
+from .penalized import PenalizedJacobian
+from .tile_plan import TilePlan
+from .tiled import TiledEngine
 
 __all__ = [
     "Curvature",

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._model.surface import monomials
-from ._overlaps import Rule
+from .._model.surface import monomials
+from .overlaps import Rule
 
 WINDOW = 5.0
 LONGEST = 256

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jax import Array
 
 if TYPE_CHECKING:
-    from .._linear.normal import Normal
-    from .._model.parameters import ChainRule, Components
+    from ..._linear.normal import Normal
+    from ..._model.parameters import ChainRule, Components
 
 
 class Jacobian(Protocol):

@@ -17,13 +17,13 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.compile import concatenated
-from .._linear.normal import ProductNormal
-from .._model.parameters import ChainRule, Components, n_monomials
-from .._model.surface import monomials
-from ._curvature import Curvature
-from ._dense import background_rows
-from ._tile_plan import TilePlan
+from ..._base.compile import concatenated
+from ..._linear.normal import ProductNormal
+from ..._model.parameters import ChainRule, Components, n_monomials
+from ..._model.surface import monomials
+from .curvature import Curvature
+from .dense import background_rows
+from .tile_plan import TilePlan
 
 
 @register_dataclass

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._pairs import ragged
+from .pairs import ragged
 
 WIDTH = 8
 JOINT_WIDTHS = 5.5

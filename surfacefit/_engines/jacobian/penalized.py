@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.compile import concatenated
+from ..._base.compile import concatenated
 
 
 @register_dataclass

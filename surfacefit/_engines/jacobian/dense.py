@@ -17,9 +17,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._linear.normal import DenseNormal
-from .._model.parameters import ChainRule, Components
-from .._model.surface import monomials, whitened
+from ..._linear.normal import DenseNormal
+from ..._model.parameters import ChainRule, Components
+from ..._model.surface import monomials, whitened
 
 CHUNK_ELEMENTS = 2**22
 SINGLE = 1e-6

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.compile import concatenated
-from .._linear.normal import BlockNormal
-from .._model.parameters import ChainRule, Components
-from .._overlap_sums import overlap_sums
-from .._overlaps import WIDTH, Rule, rules
+from ..._base.compile import concatenated
+from ..._linear.normal import BlockNormal
+from ..._model.parameters import ChainRule, Components
+from ..overlap_sums import overlap_sums
+from ..overlaps import WIDTH, Rule, rules
 
 AT_ONCE = 512
 

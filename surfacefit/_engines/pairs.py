@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ._base.memory import MemoryShort, gigabytes
-from ._tiles import Tiling
+from .._base.memory import MemoryShort, gigabytes
+from .tiles import Tiling
 
 MEMBERS = 8
 MARGIN = 0.5

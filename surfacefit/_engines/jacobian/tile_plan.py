@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._model.parameters import Components
-from .._pairs import SMALLEST_RADIUS, UNDERFLOW
+from ..._model.parameters import Components
+from ..pairs import SMALLEST_RADIUS, UNDERFLOW
 
 FAR = 1.0
 SHRUNK = 1.5

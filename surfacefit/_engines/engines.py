@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base.checks import count, one_of, positive_number
+from .._base.checks import count, one_of, positive_number
 
 DENSE_PRODUCTS = 5e8
 
