@@ -34,7 +34,7 @@ def numbers(dtype: str) -> dict[str, Any]:
     from surfacefit._base.compile import quick_jit
     from surfacefit._data.data import grid_data
     from surfacefit._engines.engines import EngineChoice
-    from surfacefit._prepare import Model, precision, prepare
+    from surfacefit._problem.prepare import Model, precision, prepare
 
     from . import surfaces
 

@@ -26,7 +26,7 @@ from ._diagnostics import ResidualDiagnostics
 from ._bootstrap import Bootstrap
 from ._io import load
 from ._data.examples import example_map
-from ._problem import SurfaceProblem
+from ._problem.problem import SurfaceProblem
 from ._solvers import Solution, solve
 
 __version__ = "0.1.0"

@@ -14,8 +14,8 @@ from jax import Array
 from ._base.compile import quick_jit
 from ._base.status import STATUS, Status
 from ._model.surface import GaussianSurface
-from ._prepare import Prepared, precision
-from ._problem import SurfaceProblem
+from ._problem.prepare import Prepared, precision
+from ._problem.problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, solve
 from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
 

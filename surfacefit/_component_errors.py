@@ -17,7 +17,7 @@ from ._model.background import NoBackground
 from ._model.parameters import Parameterization
 from ._model.scaling import Scaling
 from ._model.surface import GaussianSurface
-from ._prepare import Prepared, precision
+from ._problem.prepare import Prepared, precision
 
 LOST = 1e-6
 LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow

@@ -18,8 +18,8 @@ from ._component_errors import LEAST, LOST, ComponentErrors
 from ._engines.jacobian import DenseEngine
 from ._model.scaling import Scaling
 from ._model.surface import GaussianSurface
-from ._prepare import Prepared, precision
-from ._problem import SurfaceProblem
+from ._problem.prepare import Prepared, precision
+from ._problem.problem import SurfaceProblem
 
 PIVOT = 1e-12
 POINTS = 4096

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._prepare import precision
+from ._problem.prepare import precision
 from ._workbench import State, Workbench
 
 STEPS = 10

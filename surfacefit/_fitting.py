@@ -23,7 +23,7 @@ from ._engines.engines import EngineChoice
 from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._model.surface import GaussianSurface, checked_surface
-from ._prepare import Model, Prepared, precision, prepare
+from ._problem.prepare import Model, Prepared, precision, prepare
 from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver

@@ -14,7 +14,7 @@ from ._base.compile import quick_jit
 from ._constraints.walls import Walls
 from ._constraints.width_limits import WidthLimits
 from ._model.parameters import Parameterization
-from ._problem import SurfaceProblem
+from ._problem.problem import SurfaceProblem
 
 WALL = 1e-8
 

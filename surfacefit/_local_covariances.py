@@ -17,8 +17,8 @@ from ._engines.jacobian import background_rows
 from ._held_axes import HeldAxes, held_axes
 from ._linear.selected_inverse import inverse_blocks
 from ._model.parameters import ChainRule
-from ._prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
-from ._problem import SurfaceProblem
+from ._problem.prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
+from ._problem.problem import SurfaceProblem
 from ._sparse_normal import TileNormals
 
 if TYPE_CHECKING:

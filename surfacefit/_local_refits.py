@@ -21,7 +21,7 @@ from ._base.compile import concatenated, quick_jit
 from ._base.threads import calm_blas, cores
 from ._model.background import NoBackground
 from ._model.parameters import Parameterization
-from ._problem import SurfaceProblem
+from ._problem.problem import SurfaceProblem
 from ._solvers import LevenbergMarquardt, advance, begin
 
 MEMBERS = 8

@@ -14,7 +14,7 @@ from ._criteria import Deviance
 from ._engines.engines import engine_choice
 from ._fitting import Running, fitted
 from ._model.surface import GaussianSurface
-from ._prepare import Model
+from ._problem.prepare import Model
 from ._solvers import LevenbergMarquardt
 
 if TYPE_CHECKING:

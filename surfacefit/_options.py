@@ -21,7 +21,7 @@ from ._model.amplitudes import AMPLITUDE_TYPES
 from ._model.background import ConstantBackground, PlaneBackground, background_model
 from ._model.covariance import COVARIANCE_TYPES
 from ._model.surface import GaussianSurface
-from ._prepare import Model
+from ._problem.prepare import Model
 from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights

@@ -10,7 +10,7 @@ import scipy.linalg
 from ._constraints.box import at_bound
 from ._covariances import Reduced, reduced
 from ._held_axes import held_axes
-from ._prepare import fixed_parameters, precision, used_parameters
+from ._problem.prepare import fixed_parameters, precision, used_parameters
 from ._uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
 from ._usefulness import RIDGE
 

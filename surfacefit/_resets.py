@@ -18,7 +18,7 @@ from ._base.memory import MemoryShort
 from ._base.status import STATUS, Status
 from ._data.data import SurfaceData
 from ._model.surface import GaussianSurface
-from ._prepare import Prepared
+from ._problem.prepare import Prepared
 from ._solvers import Adam, Lane, Record, Solution
 from ._stepping import Ended, Stepping, with_status
 from ._workbench import State, Workbench, penalty_cost

@@ -16,7 +16,7 @@ from ._data.data import SurfaceData
 from ._engines.engines import DENSE_PRODUCTS
 from ._engines.jacobian import DenseEngine
 from ._losses import Linear
-from ._prepare import Prepared, resampled
+from ._problem.prepare import Prepared, resampled
 from ._workbench import State, Workbench
 
 FEWEST_BLOCKS = 6  # a parameter

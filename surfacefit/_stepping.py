@@ -13,7 +13,7 @@ from jax import Array
 
 from ._base.memory import MemoryShort
 from ._base.status import Status
-from ._prepare import Prepared
+from ._problem.prepare import Prepared
 from ._solvers import Limits, Record, Solution, Solver, run
 from ._workbench import Workbench
 

@@ -35,8 +35,8 @@ from ._held_axes import HeldAxes, held_axes
 from ._local_covariances import local_errors
 from ._model.background import background_model
 from ._model.surface import GaussianSurface, with_last_axis
-from ._prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
-from ._problem import SurfaceProblem
+from ._problem.prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
+from ._problem.problem import SurfaceProblem
 
 if TYPE_CHECKING:
     from ._result import FitResult

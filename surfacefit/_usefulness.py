@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from ._base.compile import quick_jit
-from ._problem import SurfaceProblem
+from ._problem.problem import SurfaceProblem
 from ._workbench import State, Workbench
 
 RIDGE = 1e-10

@@ -30,8 +30,8 @@ from ._local_refits import WINDOW
 from ._losses import Linear
 from ._model.parameters import Parameterization
 from ._model.surface import GaussianSurface
-from ._prepare import Prepared, component_capacity, components, precision
-from ._problem import SurfaceProblem
+from ._problem.prepare import Prepared, component_capacity, components, precision
+from ._problem.problem import SurfaceProblem
 from ._solvers import Lane, LevenbergMarquardt, Limits
 
 CHUNK = 10

@@ -11,7 +11,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._kicks import KEPT, Minima, _spliced, better, kicked
-from surfacefit._prepare import Model, precision, prepare
+from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search import Effort, search
 from surfacefit._smaller import smaller
 from surfacefit._workbench import Halt, State, Workbench

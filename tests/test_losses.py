@@ -12,7 +12,7 @@ import surfacefit as sf
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
-from surfacefit._prepare import Model, prepare
+from surfacefit._problem.prepare import Model, prepare
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-15, xtol=1e-12, gtol=1e-14)
 POINTWISE = ("residuals", "slopes", "secants", "information")

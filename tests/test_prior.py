@@ -13,7 +13,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._initial import STARTS
-from surfacefit._prepare import Model, precision, prepare
+from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._smaller import _sampled
 from surfacefit._workbench import Workbench
 

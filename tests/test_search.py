@@ -15,7 +15,7 @@ from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._moves import Neighbourhood, applied
-from surfacefit._prepare import Model, precision, prepare
+from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)

@@ -230,7 +230,7 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 
 def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:
-    from .._evaluation import tiled_heights
+    from .._problem.evaluation import tiled_heights
 
     heights = tiled_heights(surface, flat)
     background = background_model(surface.background)

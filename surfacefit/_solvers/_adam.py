@@ -17,7 +17,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.status import Status
-from .._problem import Problem, half_square
+from .._problem.problem import Problem, half_square
 
 
 class AdamState(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from .._problem import Problem
+from .._problem.problem import Problem
 
 
 class SolverState(Protocol):

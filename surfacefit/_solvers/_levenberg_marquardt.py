@@ -29,7 +29,7 @@ from .._constraints.walls import Walls
 from .._engines.jacobian import Jacobian
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal
-from .._problem import Problem, half_square
+from .._problem.problem import Problem, half_square
 from ._base import cosine_optimality
 
 ACCEPTED_GAIN = 1e-4

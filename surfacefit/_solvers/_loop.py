@@ -19,7 +19,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._problem import Problem
+from .._problem.problem import Problem
 from ._base import Solver
 
 CHUNK = 64

@@ -21,7 +21,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._linear.normal import ProductNormal
-from .._problem import Problem
+from .._problem.problem import Problem
 from ._levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 
 

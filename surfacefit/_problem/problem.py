@@ -13,18 +13,18 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ._base.compile import concatenated
-from ._constraints.box import Box
-from ._constraints.prior import Penalty
-from ._constraints.walls import Walls
-from ._constraints.width_limits import WidthLimits
-from ._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
-from ._losses import Linear, Loss
-from ._model.amplitudes import AMPLITUDE_TYPES
-from ._model.background import background_model
-from ._model.covariance import COVARIANCE_TYPES
-from ._model.parameters import Components, Parameterization
-from ._model.surface import GaussianSurface
+from .._base.compile import concatenated
+from .._constraints.box import Box
+from .._constraints.prior import Penalty
+from .._constraints.walls import Walls
+from .._constraints.width_limits import WidthLimits
+from .._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
+from .._losses import Linear, Loss
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import background_model
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Components, Parameterization
+from .._model.surface import GaussianSurface
 
 SCALING_FLOOR = 1e-3
 

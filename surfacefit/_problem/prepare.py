@@ -11,28 +11,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.compile import quick_jit, rounded_up
-from ._base.memory import check_dense, memory_limit
-from ._constraints.bounds import Constraints
-from ._constraints.box import Box, box, fixed_masks, n_fixed
-from ._constraints.prior import Penalty, SurfacePrior, penalty
-from ._constraints.width_limits import WidthLimits, width_limits
-from ._data.data import SurfaceData
-from ._engines.engines import Dense, EngineChoice
-from ._engines.overlaps import EvenGrid
-from ._engines.tiles import Tiling, grid_tiles, scattered_tiles
-from ._losses import ROBUST, Linear, Loss, loss_of
-from ._model.amplitudes import AMPLITUDE_TYPES
-from ._model.background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
-from ._model.covariance import COVARIANCE_TYPES
-from ._model.parameters import Parameterization
-from ._model.scaling import Scaling, scaling_of, without_outliers
-from ._model.surface import GaussianSurface
-from ._planning import TilePlanner
-from ._problem import SurfaceProblem
+from .._base.compile import quick_jit, rounded_up
+from .._base.memory import check_dense, memory_limit
+from .._constraints.bounds import Constraints
+from .._constraints.box import Box, box, fixed_masks, n_fixed
+from .._constraints.prior import Penalty, SurfacePrior, penalty
+from .._constraints.width_limits import WidthLimits, width_limits
+from .._data.data import SurfaceData
+from .._engines.engines import Dense, EngineChoice
+from .._engines.overlaps import EvenGrid
+from .._engines.tiles import Tiling, grid_tiles, scattered_tiles
+from .._losses import ROBUST, Linear, Loss, loss_of
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling, scaling_of, without_outliers
+from .._model.surface import GaussianSurface
+from .planning import TilePlanner
+from .problem import SurfaceProblem
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from .._result import FitResult
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.compile import quick_jit
-from ._engines.jacobian import TiledEngine
-from ._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
-from ._engines.tiles import scattered_tiles
-from ._model.background import NoBackground
-from ._model.parameters import Components
-from ._model.surface import GaussianSurface
-from ._planning import tile_plan, tiles_at_once
+from .._base.compile import quick_jit
+from .._engines.jacobian import TiledEngine
+from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
+from .._engines.tiles import scattered_tiles
+from .._model.background import NoBackground
+from .._model.parameters import Components
+from .._model.surface import GaussianSurface
+from .planning import tile_plan, tiles_at_once
 
 ROUNDING = 1e-15
 TILE = 256

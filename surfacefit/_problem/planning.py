@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._base.memory import MemoryShort, gigabytes, tiled_need
-from ._engines.jacobian import Curvature, TiledEngine, TilePlan
-from ._engines.overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
-from ._engines.pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
-from ._engines.tiles import Tiling
-from ._linear.normal import DIRECT
-from ._model.parameters import Parameterization
-from ._problem import SurfaceProblem
+from .._base.compile import quick_jit
+from .._base.memory import MemoryShort, gigabytes, tiled_need
+from .._engines.jacobian import Curvature, TiledEngine, TilePlan
+from .._engines.overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
+from .._engines.pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
+from .._engines.tiles import Tiling
+from .._linear.normal import DIRECT
+from .._model.parameters import Parameterization
+from .problem import SurfaceProblem
 
 ROWS = 64
 FIRST_HEADROOM = 1.5
