@@ -128,7 +128,7 @@ def test_an_interrupt_before_the_first_step_loses_nothing(monkeypatch, tmp_path)
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("surfacefit._solvers._loop._advance", interrupt)
+    monkeypatch.setattr("surfacefit._solvers.loop._advance", interrupt)
     result = sf.fit(HEIGHTS, 2)
     assert (result.status, result.steps) == (sf.Status.INTERRUPTED, 0)
     np.testing.assert_allclose(result.cost, 0.5 * np.nansum(result.residuals**2), rtol=1e-9)

@@ -1,10 +1,10 @@
 """Solvers: pick one of these, by name or as an object with settings. ``_loop`` runs whichever is picked."""
 
-from ._adam import Adam
-from ._base import Solver
-from ._levenberg_marquardt import LevenbergMarquardt
-from ._loop import Lane, Limits, Record, Solution, advance, begin, run, solve
-from ._superimposed_signals import SuperimposedSignals
+from .adam import Adam
+from .base import Solver
+from .levenberg_marquardt import LevenbergMarquardt
+from .loop import Lane, Limits, Record, Solution, advance, begin, run, solve
+from .superimposed_signals import SuperimposedSignals
 
 SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
 

@@ -20,7 +20,7 @@ from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._problem.problem import Problem
-from ._base import Solver
+from .base import Solver
 
 CHUNK = 64
 CHUNK_SECONDS = 0.2

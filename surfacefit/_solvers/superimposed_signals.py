@@ -22,7 +22,7 @@ from jax.tree_util import register_dataclass
 
 from .._linear.normal import ProductNormal
 from .._problem.problem import Problem
-from ._levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
+from .levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 
 
 @register_dataclass

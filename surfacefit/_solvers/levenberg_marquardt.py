@@ -30,7 +30,7 @@ from .._engines.jacobian import Jacobian
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal
 from .._problem.problem import Problem, half_square
-from ._base import cosine_optimality
+from .base import cosine_optimality
 
 ACCEPTED_GAIN = 1e-4
 WATCHES = 4  # times that `slack` is looked at in `patience` steps
