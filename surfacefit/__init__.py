@@ -10,7 +10,7 @@ from ._model.background import ConstantBackground, FunctionBackground, PlaneBack
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines.engines import Dense, Tiled
 from ._constraints.bounds import Bounds
-from ._initial import RandomStarts
+from ._starts import RandomStarts
 from ._constraints.prior import SurfacePrior
 from ._constraints.singularities import MixturePrior
 from ._base.progress import MixtureProgress, Progress

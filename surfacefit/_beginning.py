@@ -17,12 +17,12 @@ from ._base.memory import MemoryShort
 from ._base.status import Status
 from ._base.threads import cores
 from ._growth import grow
-from ._initial import STARTS, RandomStarts
 from ._model.surface import GaussianSurface
 from ._moves import warm_up
 from ._pruning import without_least
 from ._search import Effort, search
 from ._smaller import fitting, smaller
+from ._starts import STARTS, RandomStarts
 from ._workbench import Halt, State, Workbench, attempted
 
 GROWN = ("auto", "growth")

@@ -20,13 +20,13 @@ from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data.blocks_left_out import folds
 from ._data.data import SurfaceData
 from ._engines.engines import EngineChoice
-from ._initial import RandomStarts, StartRequest
 from ._losses import Loss
 from ._model.surface import GaussianSurface, checked_surface
 from ._problem.prepare import Model, Prepared, precision, prepare
 from ._resets import with_resets
 from ._result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver
+from ._starts import RandomStarts, StartRequest
 from ._stepping import Ended, Stepping
 from ._workbench import Workbench, penalty_cost
 

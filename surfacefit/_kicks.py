@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from ._growth import grown
-from ._initial import STARTS
 from ._pruning import without_least
+from ._starts import STARTS
 from ._workbench import State, Workbench, joined
 
 BETTER = 1e-3

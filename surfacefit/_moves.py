@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._initial import Peak
 from ._local_refits import MEMBERS, LocalProblems, local_refits
+from ._starts import Peak
 from ._usefulness import invertible, removal_losses
 from ._workbench import State, Workbench, joined
 

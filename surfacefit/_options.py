@@ -15,7 +15,6 @@ from ._criteria import AutoComponents, auto_components
 from ._data.data import SurfaceData, fit_dtype
 from ._engines.engines import engine_choice
 from ._fitting import Running
-from ._initial import RandomStarts
 from ._losses import LOSSES, ROBUST
 from ._model.amplitudes import AMPLITUDE_TYPES
 from ._model.background import ConstantBackground, PlaneBackground, background_model
@@ -23,6 +22,7 @@ from ._model.covariance import COVARIANCE_TYPES
 from ._model.surface import GaussianSurface
 from ._problem.prepare import Model
 from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
+from ._starts import RandomStarts
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights
 

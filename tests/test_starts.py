@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 
 import surfacefit as sf
-from surfacefit._initial import STARTS, StartRequest
-from surfacefit._initial._grid import even_lattice
-from surfacefit._initial._peaks import _greatest_around
-from surfacefit._initial._scales import SHORT, correlated
+from surfacefit._starts import STARTS, StartRequest
+from surfacefit._starts.grid import even_lattice
+from surfacefit._starts.peaks import _greatest_around
+from surfacefit._starts.scales import SHORT, correlated
 
 
 def request_of(heights, count, seed=0):

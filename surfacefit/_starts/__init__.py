@@ -7,11 +7,11 @@ fit. A new one is one new file and one line here.
 from collections.abc import Callable
 
 from .._model.surface import GaussianSurface
-from ._expectation_maximization import em_start
-from ._grid import grid_start
-from ._peaks import Peak, find_peaks, peaks_start
-from ._random import RandomStarts, random_start
-from ._request import Raster, StartRequest
+from .expectation_maximization import em_start
+from .grid import grid_start
+from .peaks import Peak, find_peaks, peaks_start
+from .random import RandomStarts, random_start
+from .request import Raster, StartRequest
 
 STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "grid": grid_start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._model.surface import GaussianSurface
-from ._request import StartRequest
+from .request import StartRequest
 
 WIDTH_PER_CELL = 0.5
 

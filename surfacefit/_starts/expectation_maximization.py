@@ -19,8 +19,8 @@ from .._cloud import packed, to_device
 from .._constraints.singularities import Remedies
 from .._expectation_maximization import Watch, begin, expectation_maximization
 from .._model.surface import GaussianSurface
-from ._peaks import peaks_start
-from ._request import StartRequest
+from .peaks import peaks_start
+from .request import StartRequest
 
 STEPS = 30
 TOL = 1e-4

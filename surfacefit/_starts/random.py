@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._model.surface import GaussianSurface
-from ._grid import WIDTH_PER_CELL, heights_around
-from ._request import StartRequest
+from .grid import WIDTH_PER_CELL, heights_around
+from .request import StartRequest
 
 
 @dataclass(frozen=True)

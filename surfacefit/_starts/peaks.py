@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._model.surface import GaussianSurface
-from ._grid import grid_start
-from ._request import Raster, StartRequest
-from ._scales import REACH, SCALES, Norms, correlated, pyramid
+from .grid import grid_start
+from .request import Raster, StartRequest
+from .scales import REACH, SCALES, Norms, correlated, pyramid
 
 ROUNDS = 24
 APART = 2.0

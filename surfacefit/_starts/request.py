@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._scales import Norms, norms_of
+from .scales import Norms, norms_of
 
 POINTS_PER_CELL = 2
 
