@@ -5,7 +5,7 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 
 from ._fit import fit, fit_points
 from ._criteria import AutoComponents
-from ._mixture import fit_mixture
+from ._mixture.fit import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
 from ._engines.engines import Dense, Tiled
@@ -17,7 +17,7 @@ from ._base.progress import MixtureProgress, Progress
 from ._model.surface import GaussianSurface
 from ._result import FitResult
 from ._criteria import ComponentPath
-from ._mixture_result import MixtureResult
+from ._mixture.result import MixtureResult
 from ._base.status import Status
 from ._flags import FLAGS, ComponentFlag
 from ._uncertainty import Uncertainty

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
-from .._cloud import packed, to_device
 from .._constraints.singularities import Remedies
-from .._expectation_maximization import Watch, begin, expectation_maximization
+from .._mixture.cloud import packed, to_device
+from .._mixture.expectation_maximization import Watch, begin, expectation_maximization
 from .._model.surface import GaussianSurface
 from .peaks import peaks_start
 from .request import StartRequest

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._base.documents import read, write
-from ._base.status import Status
-from ._mixture_result import MixtureResult
+from .._base.documents import read, write
+from .._base.status import Status
+from .result import MixtureResult
 
 FORMAT, VERSION = "surfacefit mixture", 1
 NUMBERS = ("log_likelihood", "total_weight")

@@ -13,10 +13,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.checks import finite, first_index, real_array
-from ._base.compile import rounded_up
-from ._constraints.singularities import n_distinct
-from ._expectation_maximization import Cloud, Mixture
+from .._base.checks import finite, first_index, real_array
+from .._base.compile import rounded_up
+from .._constraints.singularities import n_distinct
+from .expectation_maximization import Cloud, Mixture
 
 CHUNK_ELEMENTS = 2**19
 FLATTEST = 1e-5

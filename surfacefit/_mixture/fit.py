@@ -15,17 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
-from ._base.progress import MixtureProgress, ProgressBar
-from ._base.status import Status
-from ._cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
-from ._constraints.singularities import Prior, Remedies, checked_prior, lifted, points_needed
-from ._data.data import fit_dtype
-from ._expectation_maximization import State
-from ._mixture_result import MixtureResult
-from ._mixture_run import Limits, MixtureRun, Task
-from ._mixture_starts import Start, checked_init, drawn, restricted
-from ._model.covariance import COVARIANCE_TYPES
+from .._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
+from .._base.progress import MixtureProgress, ProgressBar
+from .._base.status import Status
+from .._constraints.singularities import Prior, Remedies, checked_prior, lifted, points_needed
+from .._data.data import fit_dtype
+from .._model.covariance import COVARIANCE_TYPES
+from .cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
+from .expectation_maximization import State
+from .result import MixtureResult
+from .run import Limits, MixtureRun, Task
+from .starts import Start, checked_init, drawn, restricted
 
 NARROWEST_SINGLE = 3e-4
 

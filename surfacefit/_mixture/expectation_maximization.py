@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.status import Status
-from ._constraints.singularities import Remedies, lifted, log_prior, shaped
-from ._model.surface import inverse_lower, monomials, whitened
+from .._base.status import Status
+from .._constraints.singularities import Remedies, lifted, log_prior, shaped
+from .._model.surface import inverse_lower, monomials, whitened
 
 UNROLLED = 4
 ROWS = 32

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._base.checks import finite, one_of, real_array
-from ._mixture_result import MixtureResult
-from ._model.surface import GaussianSurface
+from .._base.checks import finite, one_of, real_array
+from .._model.surface import GaussianSurface
+from .result import MixtureResult
 
 NAMES = ("kmeans++", "random")
 

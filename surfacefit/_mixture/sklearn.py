@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ._base.status import Status
-from ._cloud import weighted_points
-from ._mixture_result import MixtureResult
-from ._mixture_starts import expanded
+from .._base.status import Status
+from .cloud import weighted_points
+from .result import MixtureResult
+from .starts import expanded
 
 
 def to_sklearn(result: MixtureResult) -> Any:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.compile import quick_jit
-from ._base.status import Status
-from ._cloud import to_device
-from ._constraints.singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
-from ._expectation_maximization import (
+from .._base.compile import quick_jit
+from .._base.status import Status
+from .._constraints.singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
+from .cloud import to_device
+from .expectation_maximization import (
     ROWS,
     Cloud,
     Mixture,
@@ -25,7 +25,7 @@ from ._expectation_maximization import (
     log_density,
     log_responsibilities,
 )
-from ._mixture_starts import Start, restricted
+from .starts import Start, restricted
 
 CHUNK_SECONDS = 0.2
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._base.checks import count, positive_number
-from ._base.status import MIXTURE_STATUS, Status
-from ._expectation_maximization import log_density, log_responsibilities
-from ._model.surface import GaussianSurface
+from .._base.checks import count, positive_number
+from .._base.status import MIXTURE_STATUS, Status
+from .._model.surface import GaussianSurface
+from .expectation_maximization import log_density, log_responsibilities
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -128,7 +128,7 @@ class MixtureResult:
 
     def summary(self, n_rows: int = 10) -> str:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest weight."""
-        from ._mixture_views import summary
+        from .._mixture_views import summary
 
         return summary(self, n_rows).text()
 
@@ -140,7 +140,7 @@ class MixtureResult:
         return f"<MixtureResult: K={self.n_components}, log_likelihood={self.log_likelihood:.6g}, {how}>"
 
     def _repr_html_(self) -> str:
-        from ._mixture_views import summary
+        from .._mixture_views import summary
 
         return summary(self).html()
 
@@ -149,20 +149,20 @@ class MixtureResult:
 
         ``points`` are those fitted unless given. Needs matplotlib: ``pip install surfacefit[plot]``.
         """
-        from ._mixture_views import plot_mixture
+        from .._mixture_views import plot_mixture
 
         return plot_mixture(self, points)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything, points included, to a versioned ``.json`` or, smaller and faster for many points, ``.npz``; no pickle."""
-        from ._mixture_io import save
+        from .io import save
 
         save(self, path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> MixtureResult:
         """Read a mixture that `save` wrote, every number exact. Raises `ValueError` for a file that is none."""
-        from ._mixture_io import load
+        from .io import load
 
         return load(path)
 
@@ -171,7 +171,7 @@ class MixtureResult:
 
         Needs scikit-learn: ``pip install surfacefit[sklearn]``.
         """
-        from ._sklearn import to_sklearn
+        from .sklearn import to_sklearn
 
         return to_sklearn(self)
 
@@ -181,12 +181,12 @@ class MixtureResult:
 
         Likelihood and total weight are those of ``points``; without them NaN and 1, since scikit-learn keeps neither.
         """
-        from ._sklearn import from_sklearn
+        from .sklearn import from_sklearn
 
         return from_sklearn(mixture, points, weights)
 
     def _at(self, function: Any, points: Any) -> np.ndarray:
-        from ._mixture_views import evaluated
+        from .._mixture_views import evaluated
 
         return evaluated(self, function, points)
 
