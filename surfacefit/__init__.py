@@ -4,7 +4,7 @@ In the order of the data's way: what to call, what to choose from, what comes ba
 """
 
 from ._fit import fit, fit_points
-from ._criteria import AutoComponents
+from ._results.criteria import AutoComponents
 from ._mixture.fit import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
 from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
@@ -15,16 +15,16 @@ from ._constraints.prior import SurfacePrior
 from ._constraints.singularities import MixturePrior
 from ._base.progress import MixtureProgress, Progress
 from ._model.surface import GaussianSurface
-from ._result import FitResult
-from ._criteria import ComponentPath
+from ._results.result import FitResult
+from ._results.criteria import ComponentPath
 from ._mixture.result import MixtureResult
 from ._base.status import Status
-from ._flags import FLAGS, ComponentFlag
+from ._results.flags import FLAGS, ComponentFlag
 from ._uncertainty import Uncertainty
 from ._statistics import FitStatistics
 from ._diagnostics import ResidualDiagnostics
 from ._bootstrap import Bootstrap
-from ._io import load
+from ._results.io import load
 from ._data.examples import example_map
 from ._problem.problem import SurfaceProblem
 from ._solvers import Solution, solve

@@ -20,7 +20,7 @@ from ._solvers import LevenbergMarquardt, solve
 from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 LANES = 16
 

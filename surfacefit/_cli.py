@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ._data.read import Heights
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
 BACKGROUNDS = ("constant", "plane", "none")

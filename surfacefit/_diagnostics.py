@@ -14,7 +14,7 @@ from ._data.noise import Grid, outlying
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 MOST_LAGS = 40
 NEIGHBOURS = 8

@@ -16,11 +16,11 @@ from ._base.checks import names_its_options
 from ._base.progress import Progress
 from ._constraints.bounds import Bounds
 from ._constraints.prior import SurfacePrior
-from ._criteria import AutoComponents
 from ._data.data import grid_data, point_data
 from ._fitting import fitted
 from ._options import Options
-from ._result import FitResult
+from ._results.criteria import AutoComponents
+from ._results.result import FitResult
 
 
 @names_its_options

@@ -16,7 +16,6 @@ from ._base.status import Status
 from ._base.threads import calm_blas
 from ._beginning import Beginning, Plan, beginning
 from ._choosing import Choice, Chosen
-from ._criteria import AutoComponents, ComponentPath, Deviance
 from ._data.blocks_left_out import folds
 from ._data.data import SurfaceData
 from ._engines.engines import EngineChoice
@@ -24,7 +23,8 @@ from ._losses import Loss
 from ._model.surface import GaussianSurface, checked_surface
 from ._problem.prepare import Model, Prepared, precision, prepare
 from ._resets import with_resets
-from ._result import FitResult, Settings, Timings
+from ._results.criteria import AutoComponents, ComponentPath, Deviance
+from ._results.result import FitResult, Settings, Timings
 from ._solvers import Limits, Solution, Solver
 from ._starts import RandomStarts, StartRequest
 from ._stepping import Ended, Stepping

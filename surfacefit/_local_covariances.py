@@ -22,7 +22,7 @@ from ._problem.problem import SurfaceProblem
 from ._sparse_normal import TileNormals
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 RIDGE, ENDLESS = 1e-12, 1e9
 

@@ -10,15 +10,15 @@ import numpy as np
 
 from ._base.status import Status
 from ._constraints.bounds import FIXABLE
-from ._criteria import Deviance
 from ._engines.engines import engine_choice
 from ._fitting import Running, fitted
 from ._model.surface import GaussianSurface
 from ._problem.prepare import Model
+from ._results.criteria import Deviance
 from ._solvers import LevenbergMarquardt
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 CANDIDATES = 4
 CLOSE = 1.0

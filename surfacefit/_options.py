@@ -11,7 +11,6 @@ from ._base.checks import count, first_index, not_negative, one_of, positive_num
 from ._beginning import GROWN, INITS
 from ._constraints.bounds import Constraints, checked_bounds, checked_fixed
 from ._constraints.prior import checked_prior
-from ._criteria import AutoComponents, auto_components
 from ._data.data import SurfaceData, fit_dtype
 from ._engines.engines import engine_choice
 from ._fitting import Running
@@ -21,6 +20,7 @@ from ._model.background import ConstantBackground, PlaneBackground, background_m
 from ._model.covariance import COVARIANCE_TYPES
 from ._model.surface import GaussianSurface
 from ._problem.prepare import Model
+from ._results.criteria import AutoComponents, auto_components
 from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 from ._starts import RandomStarts
 

@@ -15,7 +15,7 @@ from ._uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal
 from ._usefulness import RIDGE
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 
 def worth(result: FitResult) -> np.ndarray:

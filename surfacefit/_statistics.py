@@ -22,7 +22,7 @@ from ._data.data import SurfaceData
 from ._diagnostics import LEAST_RATE, weighted_residuals
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 
 @dataclass(frozen=True)

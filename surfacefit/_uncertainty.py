@@ -39,7 +39,7 @@ from ._problem.prepare import Model, Prepared, fixed_parameters, precision, prep
 from ._problem.problem import SurfaceProblem
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from ._results.result import FitResult
 
 METHODS = ("hessian", "sandwich", "correlated")
 MOST_PARAMETERS = 5000

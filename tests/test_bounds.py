@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
-from surfacefit._flags import flags
+from surfacefit._results.flags import flags
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-14, xtol=1e-12, gtol=1e-13)
 Y, X = np.mgrid[:16, :20].astype(float)

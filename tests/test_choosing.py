@@ -5,9 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import surfacefit as sf
-from surfacefit._criteria import ComponentPath
 from surfacefit._data.blocks_left_out import folds
 from surfacefit._data.data import grid_data, point_data
+from surfacefit._results.criteria import ComponentPath
 
 NOISE = 0.01
 

@@ -14,12 +14,12 @@ import surfacefit as sf
 from surfacefit import _cli
 from surfacefit._beginning import INITS
 from surfacefit._cli import main
-from surfacefit._criteria import CRITERIA
 from surfacefit._data.read import CannotRead, read_heights, read_points
 from surfacefit._engines.engines import ENGINES as ALL_ENGINES
 from surfacefit._losses import LOSSES
 from surfacefit._model.amplitudes import AMPLITUDE_TYPES
 from surfacefit._model.covariance import COVARIANCE_TYPES
+from surfacefit._results.criteria import CRITERIA
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
 
 ROWS, COLUMNS = 20, 25

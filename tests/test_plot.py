@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data, point_data
-from surfacefit._result import FitResult, Settings, Timings
+from surfacefit._results.result import FitResult, Settings, Timings
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)

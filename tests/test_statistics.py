@@ -17,7 +17,7 @@ import surfacefit as sf
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._data.noise import robust_deviation
-from surfacefit._flags import flags
+from surfacefit._results.flags import flags
 
 TRUTH = surface_of(np.array(LINE), 1, 1)
 UNEVEN = np.random.default_rng(0).uniform(0.05, 0.15, 80)

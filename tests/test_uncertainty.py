@@ -13,7 +13,7 @@ import surfacefit as sf
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._problem.prepare import precision
-from surfacefit._result import FitResult, Settings, Timings
+from surfacefit._results.result import FitResult, Settings, Timings
 from surfacefit._uncertainty import linearized_at
 
 X = np.linspace(-3, 12, 80)

@@ -128,7 +128,7 @@ class MixtureResult:
 
     def summary(self, n_rows: int = 10) -> str:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest weight."""
-        from .._mixture_views import summary
+        from .._results.plot_mixture import summary
 
         return summary(self, n_rows).text()
 
@@ -140,7 +140,7 @@ class MixtureResult:
         return f"<MixtureResult: K={self.n_components}, log_likelihood={self.log_likelihood:.6g}, {how}>"
 
     def _repr_html_(self) -> str:
-        from .._mixture_views import summary
+        from .._results.plot_mixture import summary
 
         return summary(self).html()
 
@@ -149,7 +149,7 @@ class MixtureResult:
 
         ``points`` are those fitted unless given. Needs matplotlib: ``pip install surfacefit[plot]``.
         """
-        from .._mixture_views import plot_mixture
+        from .._results.plot_mixture import plot_mixture
 
         return plot_mixture(self, points)
 
@@ -186,7 +186,7 @@ class MixtureResult:
         return from_sklearn(mixture, points, weights)
 
     def _at(self, function: Any, points: Any) -> np.ndarray:
-        from .._mixture_views import evaluated
+        from .._results.plot_mixture import evaluated
 
         return evaluated(self, function, points)
 

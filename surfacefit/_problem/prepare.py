@@ -32,7 +32,7 @@ from .planning import TilePlanner
 from .problem import SurfaceProblem
 
 if TYPE_CHECKING:
-    from .._result import FitResult
+    from .._results.result import FitResult
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._base.checks import count, one_of, positive_number
-from ._data.data import SurfaceData
+from .._base.checks import count, one_of, positive_number
+from .._data.data import SurfaceData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +156,7 @@ class ComponentPath:
 
     def plot(self) -> Figure:
         """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, with the chosen one marked."""
-        from ._plot_path import plot_path
+        from .plot_path import plot_path
 
         return plot_path(self)
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ._base.documents import read, write
-from ._base.status import Status
-from ._constraints.bounds import Bounds, Constraints
-from ._constraints.prior import SurfacePrior
-from ._criteria import ComponentPath
-from ._data.data import SurfaceData
-from ._flags import left_out, shown
-from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
-from ._model.surface import GaussianSurface
-from ._result import FitResult, Settings, Timings
+from .._base.documents import read, write
+from .._base.status import Status
+from .._constraints.bounds import Bounds, Constraints
+from .._constraints.prior import SurfacePrior
+from .._data.data import SurfaceData
+from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .._model.surface import GaussianSurface
+from .criteria import ComponentPath
+from .flags import left_out, shown
+from .result import FitResult, Settings, Timings
 
 FORMAT, VERSION = "surfacefit result", 5
 

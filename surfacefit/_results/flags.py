@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._constraints.bounds import FIXABLE
-from ._constraints.box import at_bound
-from ._model.background import background_model
+from .._constraints.bounds import FIXABLE
+from .._constraints.box import at_bound
+from .._model.background import background_model
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from .result import FitResult
 
 NEGLIGIBLE = 1e-3
 NEAR = 3e-5

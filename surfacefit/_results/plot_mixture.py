@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ._base.checks import finite, real_array
-from ._base.compile import quick_jit
-from ._base.layout import COARSE, Summary, number, positions
-from ._mixture.cloud import packed, to_device
-from ._model.surface import with_last_axis
-from ._plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
+from .._base.checks import finite, real_array
+from .._base.compile import quick_jit
+from .._base.layout import COARSE, Summary, number, positions
+from .._mixture.cloud import packed, to_device
+from .._model.surface import with_last_axis
+from .plot import MOST_CURVES, MOST_ELLIPSES, WIDTH, draw_ellipses, empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._mixture.result import MixtureResult
+    from .._mixture.result import MixtureResult
 
 
 def evaluated(mixture: MixtureResult, function: Callable[..., Any], points: Any) -> np.ndarray:

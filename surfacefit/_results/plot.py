@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._data.noise import outlying
-from ._flags import listed, shown
-from ._losses import ROBUST
+from .._data.noise import outlying
+from .._losses import ROBUST
+from .flags import listed, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._model.surface import GaussianSurface
-    from ._result import FitResult
+    from .._model.surface import GaussianSurface
+    from .result import FitResult
 
 MOST_ELLIPSES = 300
 MOST_CURVES = 50

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._base.layout import Summary, number
-from ._component_table import component_table
-from ._criteria import LABELS
-from ._flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
-from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .._base.layout import Summary, number
+from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .component_table import component_table
+from .criteria import LABELS
+from .flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from .result import FitResult
 
 CLOSE = 1.01
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._criteria import LABELS
-from ._plot import empty_figure
+from .criteria import LABELS
+from .plot import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._criteria import ComponentPath
+    from .criteria import ComponentPath
 
 MANY = 30
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ._base.layout import COARSE, WIDTH, error, number, positions, table_width
-from ._constraints.bounds import FIXABLE
-from ._flags import MOST_FLAGGED
+from .._base.layout import COARSE, WIDTH, error, number, positions, table_width
+from .._constraints.bounds import FIXABLE
+from .flags import MOST_FLAGGED
 
 if TYPE_CHECKING:
-    from ._result import FitResult
+    from .result import FitResult
 
 FINEST = 1e-5
 DIGITS = (5, 4, 3)

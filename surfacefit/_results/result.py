@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._base.status import STATUS, Status
-from ._constraints.bounds import Constraints
-from ._constraints.prior import SurfacePrior
-from ._criteria import ComponentPath
-from ._data.data import SurfaceData
-from ._model.surface import GaussianSurface
+from .._base.status import STATUS, Status
+from .._constraints.bounds import Constraints
+from .._constraints.prior import SurfacePrior
+from .._data.data import SurfaceData
+from .._model.surface import GaussianSurface
+from .criteria import ComponentPath
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from matplotlib.figure import Figure
 
-    from ._bootstrap import Bootstrap
-    from ._diagnostics import ResidualDiagnostics
-    from ._statistics import FitStatistics
-    from ._uncertainty import Uncertainty
+    from .._bootstrap import Bootstrap
+    from .._diagnostics import ResidualDiagnostics
+    from .._statistics import FitStatistics
+    from .._uncertainty import Uncertainty
 
 
 AT_FLOOR = 0.01
@@ -184,8 +184,8 @@ class FitResult:
         With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data set to data set.
         Above 5000 parameters only what is quoted of single components is computed, by nested dissection ("hessian" only).
         """
-        from ._base.checks import one_of
-        from ._uncertainty import METHODS, uncertainty
+        from .._base.checks import one_of
+        from .._uncertainty import METHODS, uncertainty
 
         one_of("method", method, METHODS)
         if method not in self._uncertainties:
@@ -203,22 +203,22 @@ class FitResult:
         residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that of the estimate, narrower than the
         posterior. Raises ValueError above 5000 parameters, and where there are no more points than parameters.
         """
-        from ._base.checks import count
-        from ._bootstrap import bootstrap
+        from .._base.checks import count
+        from .._bootstrap import bootstrap
 
         return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
 
     @cached_property
     def statistics(self) -> FitStatistics:
         """Chi-squared, degrees of freedom, likelihood, AIC, AICc, BIC and more, as `FitStatistics`."""
-        from ._statistics import statistics
+        from .._statistics import statistics
 
         return statistics(self)
 
     @cached_property
     def diagnostics(self) -> ResidualDiagnostics:
         """Whether the residuals look like noise, as `ResidualDiagnostics`, with a picture."""
-        from ._diagnostics import diagnostics
+        from .._diagnostics import diagnostics
 
         return diagnostics(self)
 
@@ -227,7 +227,7 @@ class FitResult:
         """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000 parameters REDUNDANT is
         not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED, too, unless this was asked for before.
         """
-        from ._flags import flags
+        from .flags import flags
 
         return flags(self)
 
@@ -238,7 +238,7 @@ class FitResult:
         Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
         that can stand in for each other either is worth next to nothing. With a prior the cost holds its penalty.
         """
-        from ._redundancy import worth
+        from .._redundancy import worth
 
         return worth(self)
 
@@ -248,7 +248,7 @@ class FitResult:
 
         More than one may be so only because of each other: `merged` takes one away, fits again, and looks again.
         """
-        from ._redundancy import redundant
+        from .._redundancy import redundant
 
         return redundant(self)
 
@@ -268,7 +268,7 @@ class FitResult:
         neighbour stays, and limits and masks of single components go along. The result itself if there is nothing to merge; Ctrl-C gives
         the last number of components that was done.
         """
-        from ._merging import merged
+        from .._merging import merged
 
         return merged(self)
 
@@ -278,7 +278,7 @@ class FitResult:
 
     def summary(self, n_rows: int = 10) -> str:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
-        from ._report import summary
+        from .report import summary
 
         return summary(self, n_rows).text()
 
@@ -289,7 +289,7 @@ class FitResult:
         return f"<FitResult: K={self.n_components}, rmse={self.rmse:.4g}, {self.status.name.lower()}, {self.steps} steps>"
 
     def _repr_html_(self) -> str:
-        from ._report import summary
+        from .report import summary
 
         return summary(self).html()
 
@@ -299,7 +299,7 @@ class FitResult:
         ``ellipses`` draws the 1-sigma ellipse of each component in 2-D; None (default) does so up to 300. Needs
         matplotlib: ``pip install surfacefit[plot]``.
         """
-        from ._plot import plot_result
+        from .plot import plot_result
 
         return plot_result(self, ellipses)
 
@@ -308,6 +308,6 @@ class FitResult:
 
         No pickle; `load` gives back every number exactly. Of a background function only the name is kept.
         """
-        from ._io import save
+        from .io import save
 
         save(self, path)
