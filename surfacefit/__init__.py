@@ -20,10 +20,10 @@ from ._results.criteria import ComponentPath
 from ._mixture.result import MixtureResult
 from ._base.status import Status
 from ._results.flags import FLAGS, ComponentFlag
-from ._uncertainty import Uncertainty
-from ._statistics import FitStatistics
-from ._diagnostics import ResidualDiagnostics
-from ._bootstrap import Bootstrap
+from ._statistics.uncertainty import Uncertainty
+from ._statistics.statistics import FitStatistics
+from ._statistics.diagnostics import ResidualDiagnostics
+from ._statistics.bootstrap import Bootstrap
 from ._results.io import load
 from ._data.examples import example_map
 from ._problem.problem import SurfaceProblem

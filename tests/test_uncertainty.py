@@ -14,7 +14,7 @@ from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._problem.prepare import precision
 from surfacefit._results.result import FitResult, Settings, Timings
-from surfacefit._uncertainty import linearized_at
+from surfacefit._statistics.uncertainty import linearized_at
 
 X = np.linspace(-3, 12, 80)
 LINE = [2.0, 1.0, 4.5, 0.5]
@@ -416,7 +416,7 @@ def test_methods_that_do_not_apply_are_refused(case):
 
 
 def test_the_whole_jacobian_of_much_data_is_refused(pair, monkeypatch):
-    monkeypatch.setattr("surfacefit._uncertainty.MOST_ENTRIES", 1000)
+    monkeypatch.setattr("surfacefit._statistics.uncertainty.MOST_ENTRIES", 1000)
     with pytest.raises(ValueError, match=r"'correlated' takes the whole Jacobian, 572 x 13: fit an excerpt"):
         at(pair.surface, pair.data).uncertainty("correlated")
 

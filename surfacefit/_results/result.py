@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from .._bootstrap import Bootstrap
-    from .._diagnostics import ResidualDiagnostics
-    from .._statistics import FitStatistics
-    from .._uncertainty import Uncertainty
+    from .._statistics.bootstrap import Bootstrap
+    from .._statistics.diagnostics import ResidualDiagnostics
+    from .._statistics.statistics import FitStatistics
+    from .._statistics.uncertainty import Uncertainty
 
 
 AT_FLOOR = 0.01
@@ -185,7 +185,7 @@ class FitResult:
         Above 5000 parameters only what is quoted of single components is computed, by nested dissection ("hessian" only).
         """
         from .._base.checks import one_of
-        from .._uncertainty import METHODS, uncertainty
+        from .._statistics.uncertainty import METHODS, uncertainty
 
         one_of("method", method, METHODS)
         if method not in self._uncertainties:
@@ -204,21 +204,21 @@ class FitResult:
         posterior. Raises ValueError above 5000 parameters, and where there are no more points than parameters.
         """
         from .._base.checks import count
-        from .._bootstrap import bootstrap
+        from .._statistics.bootstrap import bootstrap
 
         return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
 
     @cached_property
     def statistics(self) -> FitStatistics:
         """Chi-squared, degrees of freedom, likelihood, AIC, AICc, BIC and more, as `FitStatistics`."""
-        from .._statistics import statistics
+        from .._statistics.statistics import statistics
 
         return statistics(self)
 
     @cached_property
     def diagnostics(self) -> ResidualDiagnostics:
         """Whether the residuals look like noise, as `ResidualDiagnostics`, with a picture."""
-        from .._diagnostics import diagnostics
+        from .._statistics.diagnostics import diagnostics
 
         return diagnostics(self)
 
@@ -238,7 +238,7 @@ class FitResult:
         Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
         that can stand in for each other either is worth next to nothing. With a prior the cost holds its penalty.
         """
-        from .._redundancy import worth
+        from .._statistics.redundancy import worth
 
         return worth(self)
 
@@ -248,7 +248,7 @@ class FitResult:
 
         More than one may be so only because of each other: `merged` takes one away, fits again, and looks again.
         """
-        from .._redundancy import redundant
+        from .._statistics.redundancy import redundant
 
         return redundant(self)
 

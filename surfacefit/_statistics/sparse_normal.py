@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas
 
-from ._engines.pairs import Ellipsoids, touching
-from ._engines.tiles import Tiling
-from ._linear.dissection import Elements
-from ._model.parameters import ChainRule
+from .._engines.pairs import Ellipsoids, touching
+from .._engines.tiles import Tiling
+from .._linear.dissection import Elements
+from .._model.parameters import ChainRule
 
 FELT = 5.0
 

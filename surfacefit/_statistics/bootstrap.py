@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._base.status import STATUS, Status
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Prepared, precision
-from ._problem.problem import SurfaceProblem
-from ._solvers import LevenbergMarquardt, solve
-from ._uncertainty import MOST_PARAMETERS, linearized_at, misfit
+from .._base.compile import quick_jit
+from .._base.status import STATUS, Status
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Prepared, precision
+from .._problem.problem import SurfaceProblem
+from .._solvers import LevenbergMarquardt, solve
+from .uncertainty import MOST_PARAMETERS, linearized_at, misfit
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 LANES = 16
 

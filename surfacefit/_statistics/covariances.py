@@ -14,12 +14,12 @@ import scipy.linalg
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from ._component_errors import LEAST, LOST, ComponentErrors
-from ._engines.jacobian import DenseEngine
-from ._model.scaling import Scaling
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Prepared, precision
-from ._problem.problem import SurfaceProblem
+from .._engines.jacobian import DenseEngine
+from .._model.scaling import Scaling
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Prepared, precision
+from .._problem.problem import SurfaceProblem
+from .component_errors import LEAST, LOST, ComponentErrors
 
 PIVOT = 1e-12
 POINTS = 4096

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
-from ._data.noise import robust_deviation
-from ._results.plot import empty_figure
+from .._data.noise import robust_deviation
+from .._results.plot import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._diagnostics import ResidualDiagnostics
+    from .diagnostics import ResidualDiagnostics
 
 MOST_DRAWN = 5000
 WIDE = 5.0

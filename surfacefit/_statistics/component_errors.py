@@ -13,11 +13,11 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from ._model.background import NoBackground
-from ._model.parameters import Parameterization
-from ._model.scaling import Scaling
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Prepared, precision
+from .._model.background import NoBackground
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Prepared, precision
 
 LOST = 1e-6
 LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._constraints.walls import Walls
-from ._constraints.width_limits import WidthLimits
-from ._model.parameters import Parameterization
-from ._problem.problem import SurfaceProblem
+from .._base.compile import quick_jit
+from .._constraints.walls import Walls
+from .._constraints.width_limits import WidthLimits
+from .._model.parameters import Parameterization
+from .._problem.problem import SurfaceProblem
 
 WALL = 1e-8
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._data.data import SurfaceData
-from ._data.noise import Grid, outlying
+from .._data.data import SurfaceData
+from .._data.noise import Grid, outlying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 MOST_LAGS = 40
 NEIGHBOURS = 8
@@ -56,7 +56,7 @@ class ResidualDiagnostics:
 
     def plot(self) -> Figure:
         """Residuals' distribution beside a Gaussian, their quantiles, and their autocorrelation; a Figure."""
-        from ._plot_residuals import plot_residuals
+        from .plot_residuals import plot_residuals
 
         return plot_residuals(self)
 

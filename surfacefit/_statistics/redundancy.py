@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.linalg
 
-from ._constraints.box import at_bound
-from ._covariances import Reduced, reduced
-from ._held_axes import held_axes
-from ._problem.prepare import fixed_parameters, precision, used_parameters
-from ._uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
-from ._usefulness import RIDGE
+from .._constraints.box import at_bound
+from .._problem.prepare import fixed_parameters, precision, used_parameters
+from .._usefulness import RIDGE
+from .covariances import Reduced, reduced
+from .held_axes import held_axes
+from .uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 
 def worth(result: FitResult) -> np.ndarray:

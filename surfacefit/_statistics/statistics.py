@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from ._data.data import SurfaceData
-from ._diagnostics import LEAST_RATE, weighted_residuals
+from .._data.data import SurfaceData
+from .diagnostics import LEAST_RATE, weighted_residuals
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def statistics(result: FitResult) -> FitStatistics:
 
 
 def _effective(result: FitResult) -> float:
-    from ._uncertainty import MOST_PARAMETERS, effective_parameters
+    from .uncertainty import MOST_PARAMETERS, effective_parameters
 
     if result.settings.prior is None or result.n_parameters > MOST_PARAMETERS:
         return float(result.n_parameters)

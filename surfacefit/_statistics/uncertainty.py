@@ -25,21 +25,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._component_errors import ComponentErrors
-from ._constraints.box import at_bound
-from ._covariances import Root, WholeCovariance, inverse_root
-from ._data.noise import Grid, correlated_noise
-from ._engines.engines import Dense, EngineChoice
-from ._held_axes import HeldAxes, held_axes
-from ._local_covariances import local_errors
-from ._model.background import background_model
-from ._model.surface import GaussianSurface, with_last_axis
-from ._problem.prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
-from ._problem.problem import SurfaceProblem
+from .._base.compile import quick_jit
+from .._constraints.box import at_bound
+from .._data.noise import Grid, correlated_noise
+from .._engines.engines import Dense, EngineChoice
+from .._model.background import background_model
+from .._model.surface import GaussianSurface, with_last_axis
+from .._problem.prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
+from .._problem.problem import SurfaceProblem
+from .component_errors import ComponentErrors
+from .covariances import Root, WholeCovariance, inverse_root
+from .held_axes import HeldAxes, held_axes
+from .local_covariances import local_errors
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 METHODS = ("hessian", "sandwich", "correlated")
 MOST_PARAMETERS = 5000

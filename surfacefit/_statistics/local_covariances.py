@@ -9,20 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._component_errors import LEAST, ComponentErrors
-from ._constraints.box import at_bound
-from ._engines.engines import EngineChoice, Tiled
-from ._engines.jacobian import background_rows
-from ._held_axes import HeldAxes, held_axes
-from ._linear.selected_inverse import inverse_blocks
-from ._model.parameters import ChainRule
-from ._problem.prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
-from ._problem.problem import SurfaceProblem
-from ._sparse_normal import TileNormals
+from .._base.compile import quick_jit
+from .._constraints.box import at_bound
+from .._engines.engines import EngineChoice, Tiled
+from .._engines.jacobian import background_rows
+from .._linear.selected_inverse import inverse_blocks
+from .._model.parameters import ChainRule
+from .._problem.prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
+from .._problem.problem import SurfaceProblem
+from .component_errors import LEAST, ComponentErrors
+from .held_axes import HeldAxes, held_axes
+from .sparse_normal import TileNormals
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 RIDGE, ENDLESS = 1e-12, 1e9
 
