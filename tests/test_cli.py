@@ -12,7 +12,6 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import surfacefit as sf
 from surfacefit import _cli
-from surfacefit._beginning import INITS
 from surfacefit._cli import main
 from surfacefit._data.read import CannotRead, read_heights, read_points
 from surfacefit._engines.engines import ENGINES as ALL_ENGINES
@@ -20,6 +19,7 @@ from surfacefit._losses import LOSSES
 from surfacefit._model.amplitudes import AMPLITUDE_TYPES
 from surfacefit._model.covariance import COVARIANCE_TYPES
 from surfacefit._results.criteria import CRITERIA
+from surfacefit._search.beginning import INITS
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
 
 ROWS, COLUMNS = 20, 25

@@ -10,11 +10,11 @@ from surfacefit._base.memory import MemoryShort
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
-from surfacefit._kicks import KEPT, Minima, _spliced, better, kicked
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search import Effort, search
-from surfacefit._smaller import smaller
-from surfacefit._workbench import Halt, State, Workbench
+from surfacefit._search.kicks import KEPT, Minima, _spliced, better, kicked
+from surfacefit._search.search import Effort, search
+from surfacefit._search.smaller import smaller
+from surfacefit._search.workbench import Halt, State, Workbench
 
 CENTERS = np.array([[8.0, 8.0], [8.0, 40.0], [24.0, 8.0], [24.0, 40.0]])
 

@@ -13,9 +13,9 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._smaller import _sampled
+from surfacefit._search.smaller import _sampled
+from surfacefit._search.workbench import Workbench
 from surfacefit._starts import STARTS
-from surfacefit._workbench import Workbench
 
 KINDS = ("full", "diag", "spherical", "tied")
 SIGMA = 0.1

@@ -7,7 +7,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface, Status
-from surfacefit._resets import HAIR, most_worth
+from surfacefit._search.resets import HAIR, most_worth
 
 Y, X = np.mgrid[:24, :30].astype(float)
 PLACES = np.stack([Y, X], axis=-1)
@@ -71,7 +71,7 @@ def test_flags_summary_and_files_say_so(suffix, tmp_path):
 
 def test_where_nothing_has_collapsed_nothing_is_done(monkeypatch):
     left = fitted(TRUTH, reset=False)
-    monkeypatch.setattr("surfacefit._workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
     result = fitted(TRUTH)
     np.testing.assert_array_equal(result.surface.amplitudes, left.surface.amplitudes)
     assert result.steps == left.steps
@@ -88,7 +88,7 @@ KEPT = {
 
 @pytest.mark.parametrize("case", KEPT)
 def test_what_is_held_or_out_of_steps_is_let_be(case, monkeypatch):
-    monkeypatch.setattr("surfacefit._workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
     assert fitted(**KEPT[case]).resets.tolist() == [0, 0]
 
 
@@ -107,7 +107,7 @@ def test_no_step_too_many():
 
 def test_what_ends_no_lower_is_not_kept(monkeypatch):
     left = fitted(reset=False)
-    monkeypatch.setattr("surfacefit._workbench.Workbench.blocks_at_peaks", lambda bench, state, n: np.full((n, 6), -40.0))
+    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda bench, state, n: np.full((n, 6), -40.0))
     result = fitted()
     np.testing.assert_array_equal(result.surface.centers, left.surface.centers)
     assert (result.status, result.resets.sum()) == (left.status, 0)
@@ -139,7 +139,7 @@ def test_who_stops_it_gets_the_best_of_before_or_now(act, status):
 
 def test_ctrl_c_while_peaks_are_looked_for(monkeypatch):
     left = fitted(reset=False)
-    monkeypatch.setattr("surfacefit._workbench.Workbench.blocks_at_peaks", lambda *a: ctrl_c(None))
+    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: ctrl_c(None))
     result = fitted()
     assert result.status == Status.INTERRUPTED
     assert result.cost == left.cost
@@ -152,7 +152,7 @@ def test_time_that_is_over_leaves_the_fit_as_it_ended(monkeypatch):
         if progress.steps >= left.steps:
             monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
 
-    monkeypatch.setattr("surfacefit._workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
     result = fitted(max_time=3600, callback=last)
     assert (result.resets.sum(), result.status) == (0, left.status)
 
@@ -167,7 +167,7 @@ def test_worth_at_most_is_what_a_sum_over_the_points_says():
 
 
 def test_ctrl_c_while_worth_is_asked_for(monkeypatch):
-    monkeypatch.setattr("surfacefit._resets.most_worth", lambda *a: ctrl_c(None))
+    monkeypatch.setattr("surfacefit._search.resets.most_worth", lambda *a: ctrl_c(None))
     result = fitted()
     assert result.status == Status.INTERRUPTED
     monkeypatch.undo()

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-import surfacefit._search
-from surfacefit import _beginning, _stepping
+import surfacefit._search.search
 from surfacefit._data.data import grid_data
 from surfacefit._data.data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fitting import Running, _request
-from surfacefit._moves import Neighbourhood, applied
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._workbench import Workbench
+from surfacefit._search.moves import Neighbourhood, applied
+from surfacefit._search.search import beginning as _beginning
+from surfacefit._search.search import stepping as _stepping
+from surfacefit._search.workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -157,7 +158,7 @@ def test_steps_and_times_never_go_back(rough):
 @pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_search_that_is_stopped_keeps_what_it_has_found(rough, sampled, monkeypatch):
     """An interrupt in the middle of a climb: whatever the trials before it have won is there."""
-    count, trials, calls = 14 if sampled else 6, surfacefit._search.trials, itertools.count()
+    count, trials, calls = 14 if sampled else 6, surfacefit._search.search.trials, itertools.count()
 
     def interrupting(*args):
         if next(calls) == 2:
@@ -165,7 +166,7 @@ def test_a_search_that_is_stopped_keeps_what_it_has_found(rough, sampled, monkey
         return trials(*args)
 
     grown = sf.fit(rough, count, background=None, init="growth", solver=NO_STEPS)
-    monkeypatch.setattr("surfacefit._search.trials", interrupting)
+    monkeypatch.setattr("surfacefit._search.search.trials", interrupting)
     result = sf.fit(rough, count, background=None, search=60.0)
     assert result.status == sf.Status.INTERRUPTED
     assert next(calls) == 3

@@ -8,7 +8,6 @@ import pytest
 from scipy.linalg import eigh
 
 import surfacefit as sf
-from surfacefit import _beginning
 from surfacefit._base.threads import calm_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
@@ -16,8 +15,9 @@ from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._smaller import fitting, smaller
-from surfacefit._workbench import Workbench
+from surfacefit._search.search import beginning as _beginning
+from surfacefit._search.smaller import fitting, smaller
+from surfacefit._search.workbench import Workbench
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)

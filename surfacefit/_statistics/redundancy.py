@@ -9,7 +9,7 @@ import scipy.linalg
 
 from .._constraints.box import at_bound
 from .._problem.prepare import fixed_parameters, precision, used_parameters
-from .._usefulness import RIDGE
+from .._search.usefulness import RIDGE
 from .covariances import Reduced, reduced
 from .held_axes import held_axes
 from .uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices

@@ -1,7 +1,7 @@
 r"""Moves between minima: a component more, or one less, tried on its neighbourhood first.
 
 An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component away.
-In each, the nearest components are refitted (`_local_refits`) on the points around,
+In each, the nearest components are refitted (`_search/local_refits`) on the points around,
 which says what the move would win or lose. A relocation is a removal with an addition: their falls add up where they are apart.
 
 After Ueda, Nakano, Ghahramani & Hinton, SMEM algorithm for mixture models, Neural Computation 12 (2000) 2109, who split and merge
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._local_refits import MEMBERS, LocalProblems, local_refits
-from ._starts import Peak
-from ._usefulness import invertible, removal_losses
-from ._workbench import State, Workbench, joined
+from .._starts import Peak
+from .local_refits import MEMBERS, LocalProblems, local_refits
+from .usefulness import invertible, removal_losses
+from .workbench import State, Workbench, joined
 
 NEAREST = 48
 STEPS = 20

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import concatenated, quick_jit
-from ._base.threads import calm_blas, cores
-from ._model.background import NoBackground
-from ._model.parameters import Parameterization
-from ._problem.problem import SurfaceProblem
-from ._solvers import LevenbergMarquardt, advance, begin
+from .._base.compile import concatenated, quick_jit
+from .._base.threads import calm_blas, cores
+from .._model.background import NoBackground
+from .._model.parameters import Parameterization
+from .._problem.problem import SurfaceProblem
+from .._solvers import LevenbergMarquardt, advance, begin
 
 MEMBERS = 8
 WINDOW = 2048

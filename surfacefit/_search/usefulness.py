@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._problem.problem import SurfaceProblem
-from ._workbench import State, Workbench
+from .._base.compile import quick_jit
+from .._problem.problem import SurfaceProblem
+from .workbench import State, Workbench
 
 RIDGE = 1e-10
 MOST_BY_INVERSE = 1500  # parameters

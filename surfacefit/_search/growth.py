@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._workbench import State, Workbench
+from .workbench import State, Workbench
 
 FIRST = 2
 RATIO = 0.5

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.memory import MemoryShort
-from ._base.status import STATUS, Status
-from ._data.data import SurfaceData
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Prepared
-from ._solvers import Adam, Lane, Record, Solution
-from ._stepping import Ended, Stepping, with_status
-from ._workbench import State, Workbench, penalty_cost
+from .._base.memory import MemoryShort
+from .._base.status import STATUS, Status
+from .._data.data import SurfaceData
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Prepared
+from .._solvers import Adam, Lane, Record, Solution
+from .stepping import Ended, Stepping, with_status
+from .workbench import State, Workbench, penalty_cost
 
 ROUNDS = 3
 HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`

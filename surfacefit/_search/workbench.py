@@ -20,19 +20,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.compile import quick_jit
-from ._base.memory import MemoryShort
-from ._base.status import Status
-from ._base.threads import calm_blas
-from ._data.windows import Windows
-from ._local_refits import WINDOW
-from ._losses import Linear
-from ._model.parameters import Parameterization
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Prepared, component_capacity, components, precision
-from ._problem.problem import SurfaceProblem
-from ._solvers import Lane, LevenbergMarquardt, Limits
-from ._starts import STARTS, Peak, StartRequest, find_peaks
+from .._base.compile import quick_jit
+from .._base.memory import MemoryShort
+from .._base.status import Status
+from .._base.threads import calm_blas
+from .._data.windows import Windows
+from .._losses import Linear
+from .._model.parameters import Parameterization
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Prepared, component_capacity, components, precision
+from .._problem.problem import SurfaceProblem
+from .._solvers import Lane, LevenbergMarquardt, Limits
+from .._starts import STARTS, Peak, StartRequest, find_peaks
+from .local_refits import WINDOW
 
 CHUNK = 10
 OUT_OF_REACH = 4.0

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.memory import MemoryShort
-from ._base.status import Status
-from ._problem.prepare import Prepared
-from ._solvers import Limits, Record, Solution, Solver, run
-from ._workbench import Workbench
+from .._base.memory import MemoryShort
+from .._base.status import Status
+from .._problem.prepare import Prepared
+from .._solvers import Limits, Record, Solution, Solver, run
+from .workbench import Workbench
 
 TOLD = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 

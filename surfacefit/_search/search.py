@@ -3,7 +3,7 @@
 Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
 relocations. The most promising moves are tried on the problem, or on a smaller one like it: two trials beside one another, several
 moves in one trial where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that `_kicks` leads to.
+When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that `_search/kicks` leads to.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._base.memory import MemoryShort
-from ._base.threads import calm_blas
-from ._kicks import SETTLE, Minima, better, kicked
-from ._moves import FEW_STEPS, Move, Neighbourhood, apart, applied
-from ._workbench import Enough, Halt, State, Workbench
+from .._base.memory import MemoryShort
+from .._base.threads import calm_blas
+from .kicks import SETTLE, Minima, better, kicked
+from .moves import FEW_STEPS, Move, Neighbourhood, apart, applied
+from .workbench import Enough, Halt, State, Workbench
 
 EXACT = 1e-12
 TRIES = 6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._model.surface import GaussianSurface
-from ._moves import Neighbourhood, apart, applied
-from ._usefulness import invertible, removal_losses
-from ._workbench import State, Workbench
+from .._model.surface import GaussianSurface
+from .moves import Neighbourhood, apart, applied
+from .usefulness import invertible, removal_losses
+from .workbench import State, Workbench
 
 LEAST = 128
 FAR = 3.0

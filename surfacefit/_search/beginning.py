@@ -13,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._base.memory import MemoryShort
-from ._base.status import Status
-from ._base.threads import cores
-from ._growth import grow
-from ._model.surface import GaussianSurface
-from ._moves import warm_up
-from ._pruning import without_least
-from ._search import Effort, search
-from ._smaller import fitting, smaller
-from ._starts import STARTS, RandomStarts
-from ._workbench import Halt, State, Workbench, attempted
+from .._base.memory import MemoryShort
+from .._base.status import Status
+from .._base.threads import cores
+from .._model.surface import GaussianSurface
+from .._starts import STARTS, RandomStarts
+from .growth import grow
+from .moves import warm_up
+from .pruning import without_least
+from .search import Effort, search
+from .smaller import fitting, smaller
+from .workbench import Halt, State, Workbench, attempted
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)

@@ -11,13 +11,13 @@ from math import gcd
 
 import numpy as np
 
-from ._data.coarsening import block_averages
-from ._data.data import SurfaceData
-from ._engines.engines import DENSE_PRODUCTS
-from ._engines.jacobian import DenseEngine
-from ._losses import Linear
-from ._problem.prepare import Prepared, resampled
-from ._workbench import State, Workbench
+from .._data.coarsening import block_averages
+from .._data.data import SurfaceData
+from .._engines.engines import DENSE_PRODUCTS
+from .._engines.jacobian import DenseEngine
+from .._losses import Linear
+from .._problem.prepare import Prepared, resampled
+from .workbench import State, Workbench
 
 FEWEST_BLOCKS = 6  # a parameter
 ENOUGH = 20  # points a parameter

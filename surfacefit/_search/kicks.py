@@ -14,10 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from ._growth import grown
-from ._pruning import without_least
-from ._starts import STARTS
-from ._workbench import State, Workbench, joined
+from .._starts import STARTS
+from .growth import grown
+from .pruning import without_least
+from .workbench import State, Workbench, joined
 
 BETTER = 1e-3
 SETTLE = 40

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._base.status import Status
-from ._cross_validation import held_out_error, reweighted
-from ._model.surface import GaussianSurface
-from ._moves import Neighbourhood, apart, applied
-from ._pruning import without_least
-from ._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
-from ._workbench import Halt, State, Workbench
+from .._base.status import Status
+from .._model.surface import GaussianSurface
+from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
+from .cross_validation import held_out_error, reweighted
+from .moves import Neighbourhood, apart, applied
+from .pruning import without_least
+from .workbench import Halt, State, Workbench
 
 FIRST_ROOM = 8
 RATIO = 0.5

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._problem.prepare import precision
-from ._workbench import State, Workbench
+from .._problem.prepare import precision
+from .workbench import State, Workbench
 
 STEPS = 10
 AT_ONCE = 2_000_000  # values of components at points
