@@ -3,7 +3,7 @@
 In the order of the data's way: what to call, what to choose from, what comes back, and the pure core under it.
 """
 
-from ._fit import fit, fit_points
+from ._fit.fit import fit, fit_points
 from ._results.criteria import AutoComponents
 from ._mixture.fit import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground

@@ -1,6 +1,6 @@
 """`python -m surfacefit`: the command line."""
 
-from ._cli import main
+from ._fit.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

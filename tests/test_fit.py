@@ -95,7 +95,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_is_refused_before_any_work(case, monkeypatch):
     call, kind, message = REFUSED[case]
-    monkeypatch.setattr("surfacefit._fitting.beginning", lambda *a: pytest.fail("work was done"))
+    monkeypatch.setattr("surfacefit._fit.fitting.beginning", lambda *a: pytest.fail("work was done"))
     with pytest.raises(kind, match=message):
         call()
 

@@ -9,7 +9,7 @@ import surfacefit as sf
 from surfacefit._base.memory import MemoryShort
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fitting import Running, _request
+from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.kicks import KEPT, Minima, _spliced, better, kicked
 from surfacefit._search.search import Effort, search

@@ -384,7 +384,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_arguments_are_refused(case, monkeypatch):
     heights, options, message = WRONG[case]
-    monkeypatch.setattr("surfacefit._fitting.beginning", lambda *a: pytest.fail("work was done"))
+    monkeypatch.setattr("surfacefit._fit.fitting.beginning", lambda *a: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=message):
         sf.fit(heights, 1, **options)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._merging import without
+from surfacefit._fit.merging import without
 
 CENTERS = np.array([[12.0, 12.0], [28.0, 36.0], [12.0, 40.0]])
 TRUTH = sf.GaussianSurface(np.array([3.0, 2.0, 1.0]), CENTERS, np.tile(np.diag([9.0, 16.0]), (3, 1, 1)))

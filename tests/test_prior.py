@@ -11,7 +11,7 @@ from scipy.stats import halfnorm, invwishart
 import surfacefit as sf
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fitting import Running, _request
+from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.smaller import _sampled
 from surfacefit._search.workbench import Workbench

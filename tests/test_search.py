@@ -12,7 +12,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._data.data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fitting import Running, _request
+from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.moves import Neighbourhood, applied
 from surfacefit._search.search import beginning as _beginning

@@ -13,7 +13,7 @@ from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import DenseEngine
-from surfacefit._fitting import Running, _request
+from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.search import beginning as _beginning
 from surfacefit._search.smaller import fitting, smaller

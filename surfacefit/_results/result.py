@@ -268,7 +268,7 @@ class FitResult:
         neighbour stays, and limits and masks of single components go along. The result itself if there is nothing to merge; Ctrl-C gives
         the last number of components that was done.
         """
-        from .._merging import merged
+        from .._fit.merging import merged
 
         return merged(self)
 

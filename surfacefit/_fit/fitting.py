@@ -10,25 +10,25 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ._base.compile_clock import compile_clock, seconds
-from ._base.progress import Progress, ProgressBar
-from ._base.status import Status
-from ._base.threads import calm_blas
-from ._data.blocks_left_out import folds
-from ._data.data import SurfaceData
-from ._engines.engines import EngineChoice
-from ._losses import Loss
-from ._model.surface import GaussianSurface, checked_surface
-from ._problem.prepare import Model, Prepared, precision, prepare
-from ._results.criteria import AutoComponents, ComponentPath, Deviance
-from ._results.result import FitResult, Settings, Timings
-from ._search.beginning import Beginning, Plan, beginning
-from ._search.choosing import Choice, Chosen
-from ._search.resets import with_resets
-from ._search.stepping import Ended, Stepping
-from ._search.workbench import Workbench, penalty_cost
-from ._solvers import Limits, Solution, Solver
-from ._starts import RandomStarts, StartRequest
+from .._base.compile_clock import compile_clock, seconds
+from .._base.progress import Progress, ProgressBar
+from .._base.status import Status
+from .._base.threads import calm_blas
+from .._data.blocks_left_out import folds
+from .._data.data import SurfaceData
+from .._engines.engines import EngineChoice
+from .._losses import Loss
+from .._model.surface import GaussianSurface, checked_surface
+from .._problem.prepare import Model, Prepared, precision, prepare
+from .._results.criteria import AutoComponents, ComponentPath, Deviance
+from .._results.result import FitResult, Settings, Timings
+from .._search.beginning import Beginning, Plan, beginning
+from .._search.choosing import Choice, Chosen
+from .._search.resets import with_resets
+from .._search.stepping import Ended, Stepping
+from .._search.workbench import Workbench, penalty_cost
+from .._solvers import Limits, Solution, Solver
+from .._starts import RandomStarts, StartRequest
 
 POINTS_PER_PARAMETER = 2
 LIFT = 1e-2  # of the spread of the heights

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._base.status import Status
-from ._constraints.bounds import FIXABLE
-from ._engines.engines import engine_choice
-from ._fitting import Running, fitted
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Model
-from ._results.criteria import Deviance
-from ._solvers import LevenbergMarquardt
+from .._base.status import Status
+from .._constraints.bounds import FIXABLE
+from .._engines.engines import engine_choice
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Model
+from .._results.criteria import Deviance
+from .._solvers import LevenbergMarquardt
+from .fitting import Running, fitted
 
 if TYPE_CHECKING:
-    from ._results.result import FitResult
+    from .._results.result import FitResult
 
 CANDIDATES = 4
 CLOSE = 1.0

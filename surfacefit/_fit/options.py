@@ -7,22 +7,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._base.checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
-from ._constraints.bounds import Constraints, checked_bounds, checked_fixed
-from ._constraints.prior import checked_prior
-from ._data.data import SurfaceData, fit_dtype
-from ._engines.engines import engine_choice
-from ._fitting import Running
-from ._losses import LOSSES, ROBUST
-from ._model.amplitudes import AMPLITUDE_TYPES
-from ._model.background import ConstantBackground, PlaneBackground, background_model
-from ._model.covariance import COVARIANCE_TYPES
-from ._model.surface import GaussianSurface
-from ._problem.prepare import Model
-from ._results.criteria import AutoComponents, auto_components
-from ._search.beginning import GROWN, INITS
-from ._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
-from ._starts import RandomStarts
+from .._base.checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
+from .._constraints.bounds import Constraints, checked_bounds, checked_fixed
+from .._constraints.prior import checked_prior
+from .._data.data import SurfaceData, fit_dtype
+from .._engines.engines import engine_choice
+from .._losses import LOSSES, ROBUST
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import ConstantBackground, PlaneBackground, background_model
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.surface import GaussianSurface
+from .._problem.prepare import Model
+from .._results.criteria import AutoComponents, auto_components
+from .._search.beginning import GROWN, INITS
+from .._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
+from .._starts import RandomStarts
+from .fitting import Running
 
 SMALLEST_F_SCALE = 1e-9  # of the spread of heights
 

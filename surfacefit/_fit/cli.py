@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
+from .. import __version__
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._data.read import Heights
-    from ._results.result import FitResult
+    from .._data.read import Heights
+    from .._results.result import FitResult
 
 FITS, PLOTS, POINTS = (".json", ".npz"), (".png", ".pdf", ".svg", ".jpg"), (".csv", ".txt", ".dat")
 BACKGROUNDS = ("constant", "plane", "none")
@@ -104,7 +104,7 @@ def _fit(options: argparse.Namespace) -> None:
     """Check the outputs, read, fit, save, and tell."""
     _check_output("-o", options.output, FITS, options.file)
     _check_plot(options.plot, options.file)
-    from ._data.read import read_heights
+    from .._data.read import read_heights
 
     data = read_heights(options.file, options.key, options.layout)
     print(f"{options.file}: {data.how}", flush=True)
@@ -158,7 +158,7 @@ def _components(options: argparse.Namespace) -> Any:
 
 
 def _solver(name: str, max_steps: int | None) -> Any:
-    from ._solvers import SOLVERS
+    from .._solvers import SOLVERS
 
     kinds: dict[str, Any] = {**SOLVERS}
     return name if max_steps is None else kinds[name](max_steps=max_steps)
@@ -168,7 +168,7 @@ def _above_minimum(heights: np.ndarray) -> np.ndarray:
     """Heights less the lowest one that is finite."""
     import numpy as np
 
-    from ._base.checks import real_array
+    from .._base.checks import real_array
 
     heights = real_array("heights", heights)
     finite = heights[np.isfinite(heights)]
@@ -193,7 +193,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _check_output("-o", options.output, POINTS, options.file, options.points)
     import surfacefit as sf
 
-    from ._data.read import read_points
+    from .._data.read import read_points
 
     surface = sf.load(options.file).surface
     points = read_points(options.points, surface.n_dim)

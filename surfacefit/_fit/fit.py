@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ._base.checks import names_its_options
-from ._base.progress import Progress
-from ._constraints.bounds import Bounds
-from ._constraints.prior import SurfacePrior
-from ._data.data import grid_data, point_data
-from ._fitting import fitted
-from ._options import Options
-from ._results.criteria import AutoComponents
-from ._results.result import FitResult
+from .._base.checks import names_its_options
+from .._base.progress import Progress
+from .._constraints.bounds import Bounds
+from .._constraints.prior import SurfacePrior
+from .._data.data import grid_data, point_data
+from .._results.criteria import AutoComponents
+from .._results.result import FitResult
+from .fitting import fitted
+from .options import Options
 
 
 @names_its_options
