@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("suite", choices=SUITES, metavar="suite", help="which suite to run; they are listed below")
     parser.add_argument("--quick", action="store_true", help="only the smallest case of the suite")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="peer", help="only these peers; default all")
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="peer", help="only these peers; default all"
+    )
     parser.add_argument("--write", action="store_true", help="replace this suite's section of benchmarks/RESULTS.md")
     return parser
 

@@ -1,4 +1,6 @@
-"""Random problems of one to three dimensions beside scipy's curve_fit, least_squares and minimize, which share no code with surfacefit."""
+"""Random problems of one to three dimensions beside scipy's curve_fit, least_squares and minimize, which share no code
+with surfacefit.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def case(seed: int) -> Case:
     points = rng.uniform(0, side, (n_points, d))
     amplitudes, widths = rng.uniform(2, 4, k), rng.uniform(0.7, 1.0, (k, d))
     centers = (np.arange(k) + 0.5)[:, None] * side / k + rng.uniform(-0.3, 0.3, (k, d))
-    roots = np.einsum("kij,kj->kij", np.broadcast_to(np.eye(d), (k, d, d)), widths) + 0.2 * np.tril(rng.normal(size=(k, d, d)), -1)
+    roots = np.einsum("kij,kj->kij", np.broadcast_to(np.eye(d), (k, d, d)), widths) + 0.2 * np.tril(
+        rng.normal(size=(k, d, d)), -1
+    )
     truth = pack(amplitudes, centers, roots @ roots.swapaxes(1, 2), 1.0)
     clean = model(points, truth, k, d)
     sigma = rng.uniform(0.05, 0.2, n_points)
@@ -112,11 +116,20 @@ def _fitted(case: Case, start: np.ndarray) -> tuple[sf.FitResult, np.ndarray, np
     if case.loss != "poisson":
         options |= {"sigma": case.sigma, "absolute_sigma": case.absolute}
     result = sf.fit_points(
-        case.points, case.heights, case.n_components, init=_surface(case, start), solver=EXACT, min_width=1e-3, progress=False, **options
+        case.points,
+        case.heights,
+        case.n_components,
+        init=_surface(case, start),
+        solver=EXACT,
+        min_width=1e-3,
+        progress=False,
+        **options,
     )
     order = np.linalg.norm(result.surface.centers[:, None] - _surface(case, start).centers, axis=2).argmin(axis=0)
     surface, errors = result.surface, result.uncertainty()
-    numbers = pack(surface.amplitudes[order], surface.centers[order], surface.covariances[order], float(surface.background.value))
+    numbers = pack(
+        surface.amplitudes[order], surface.centers[order], surface.covariances[order], float(surface.background.value)
+    )
     names = []
     for n in order:
         i, j = _lower(case.n_dim)
@@ -176,15 +189,24 @@ def _poisson(case: Case) -> tuple[float, float, float]:
         options={"gtol": 1e-9, "maxiter": 500},
     )
     # The rounding of a sum of logarithms ends minimize up to 2e-6 from where the gradient vanishes.
-    ended = root(lambda q: gradient(q * scale) * scale, found.x, jac=lambda q: information(q * scale) * np.outer(scale, scale), tol=1e-14)
-    assert np.abs(ended.fun).max() < 1e-9, ended.message  # steps left, in standard errors; root may ask for more than rounding allows
+    ended = root(
+        lambda q: gradient(q * scale) * scale,
+        found.x,
+        jac=lambda q: information(q * scale) * np.outer(scale, scale),
+        tol=1e-14,
+    )
+    assert np.abs(ended.fun).max() < 1e-9, (
+        ended.message
+    )  # steps left, in standard errors; root may ask for more than rounding allows
     numbers = ended.x * scale
     cost = value(numbers) - float(np.sum(z[z > 0] - z[z > 0] * np.log(z[z > 0])))
     return _differences(case, numbers, np.linalg.inv(information(numbers)), cost)
 
 
 def _differences(case: Case, numbers: np.ndarray, covariance: np.ndarray, cost: float) -> tuple[float, float, float]:
-    """Of parameters in their own size (of small ones, in that of their error), of covariances in that of both errors, of the cost."""
+    """Of parameters in their own size (of small ones, in that of their error), of covariances in that of both errors,
+    of the cost.
+    """
     result, ours, matrix = _fitted(case, case.truth)
     sizes = np.sqrt(np.diag(covariance))
     parameters = np.abs(ours - numbers) / np.maximum(np.abs(numbers), sizes)

@@ -20,7 +20,9 @@ LIMITS = {"68.3 %": 1.0, "95.4 %": 2.0}
 
 def lines(independent: int, correlated: int) -> Iterator[str]:
     yield from _coverage("independent noise", independent, 0.0, ("hessian", "sandwich"))
-    yield from _coverage(f"noise of a kernel of {KERNEL_FWHM:.0f} pixels", correlated, KERNEL_FWHM, ("hessian", "correlated"))
+    yield from _coverage(
+        f"noise of a kernel of {KERNEL_FWHM:.0f} pixels", correlated, KERNEL_FWHM, ("hessian", "correlated")
+    )
 
 
 def _coverage(label: str, count: int, fwhm: float, methods: tuple[str, ...]) -> Iterator[str]:
@@ -30,7 +32,9 @@ def _coverage(label: str, count: int, fwhm: float, methods: tuple[str, ...]) -> 
         truth = scene(seed)
         noise = np.random.default_rng([seed, 1]).normal(size=(SIDE, SIDE))
         if fwhm:
-            noise = ndimage.gaussian_filter(noise, fwhm / sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]]).fwhm[0, 0], mode="wrap")
+            noise = ndimage.gaussian_filter(
+                noise, fwhm / sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]]).fwhm[0, 0], mode="wrap"
+            )
         heights = LEVEL + rendered(truth, (SIDE, SIDE)) + NOISE * noise / noise.std()
         start = sf.GaussianSurface(truth.amplitudes, truth.centers, truth.covariances, LEVEL)
         result = sf.fit(heights, COUNT, init=start, progress=False, solver=sf.LevenbergMarquardt(slack=0.0))
@@ -40,7 +44,9 @@ def _coverage(label: str, count: int, fwhm: float, methods: tuple[str, ...]) -> 
                 pulls[method, kind].append(pull)
     for method in methods:
         for name, limit in LIMITS.items():
-            cells = [f"{kind} {100 * np.mean(np.abs(np.concatenate(pulls[method, kind])) <= limit):.1f}" for kind in KINDS]
+            cells = [
+                f"{kind} {100 * np.mean(np.abs(np.concatenate(pulls[method, kind])) <= limit):.1f}" for kind in KINDS
+            ]
             yield f"calibration, {label}, {count} fits, {method}: {name} intervals cover {', '.join(cells)} %"
     yield f"calibration, {label}: {(time.perf_counter() - begun) / count:.2f} s a fit"
 
@@ -48,9 +54,16 @@ def _coverage(label: str, count: int, fwhm: float, methods: tuple[str, ...]) -> 
 def scene(seed: int) -> sf.GaussianSurface:
     """Five components on a map of SIDE x SIDE, elongated, so that their angles mean something, apart but overlapping."""
     rng = np.random.default_rng([seed, 0])
-    places = np.array([[12.0, 12.0], [14.0, 35.0], [35.0, 13.0], [34.0, 34.0], [24.0, 24.0]]) + rng.uniform(-2, 2, (COUNT, 2))
-    angles, widths = rng.uniform(0, np.pi, COUNT), np.column_stack([rng.uniform(4.5, 6, COUNT), rng.uniform(2, 3, COUNT)])
-    axes = np.stack([np.stack([np.sin(angles), np.cos(angles)], -1), np.stack([np.cos(angles), -np.sin(angles)], -1)], axis=1)
+    places = np.array([[12.0, 12.0], [14.0, 35.0], [35.0, 13.0], [34.0, 34.0], [24.0, 24.0]]) + rng.uniform(
+        -2, 2, (COUNT, 2)
+    )
+    angles, widths = (
+        rng.uniform(0, np.pi, COUNT),
+        np.column_stack([rng.uniform(4.5, 6, COUNT), rng.uniform(2, 3, COUNT)]),
+    )
+    axes = np.stack(
+        [np.stack([np.sin(angles), np.cos(angles)], -1), np.stack([np.cos(angles), -np.sin(angles)], -1)], axis=1
+    )
     covariances = np.einsum("kni,kn,knj->kij", axes, widths**2, axes)
     return sf.GaussianSurface(rng.uniform(1, 2, COUNT), places, covariances)
 

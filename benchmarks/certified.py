@@ -74,4 +74,6 @@ def cryo_em() -> list[str]:
     volume = np.load(FOLDER / "vol_emd3197_20.npz")["z"].astype(np.float64)
     result = sf.fit(volume, 20)
     relative, run, compiling = result.rmse / volume.std(), result.timings.run, result.timings.compile
-    return [f"cryo-EM volume, K = 20: relative RMS {relative:.4f}, {result.steps} steps, {run:.1f} s and {compiling:.1f} s compiling"]
+    return [
+        f"cryo-EM volume, K = 20: relative RMS {relative:.4f}, {result.steps} steps, {run:.1f} s and {compiling:.1f} s compiling"
+    ]

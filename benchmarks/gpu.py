@@ -1,8 +1,8 @@
 """A GPU against the CPU: the same numbers, and what it saves. ``python -m benchmarks.gpu``, under 8 minutes on one GPU.
 
-First the check: residuals, gradient, products and a whole fit on the device and in a process held to the CPU. Then the cases of
-the suite `large`, in float32 and float64. All matrix products state their precision, so that TF32 plays no part. Without a GPU it
-says so; ``--device cpu --quick`` walks through the same code there.
+First the check: residuals, gradient, products and a whole fit on the device and in a process held to the CPU. Then the
+cases of the suite `large`, in float32 and float64. All matrix products state their precision, so that TF32 plays no
+part. Without a GPU it says so; ``--device cpu --quick`` walks through the same code there.
 """
 
 from __future__ import annotations
@@ -57,9 +57,13 @@ def numbers(dtype: str) -> dict[str, Any]:
             product = jacobian.restored(normal).mv(gradient)
             return jnp.vdot(residuals, residuals), gradient, product, jacobian.mv(gradient)[::97]
 
-        found = [np.asarray(jax.device_get(array), float).ravel().tolist() for array in quick_jit(sums)(problem, params)]
+        found = [
+            np.asarray(jax.device_get(array), float).ravel().tolist() for array in quick_jit(sums)(problem, params)
+        ]
     solver = sf.LevenbergMarquardt(slack=0.0, max_steps=100)
-    result = sf.fit(heights, 60, init=start, background=None, engine="tiled", dtype=dtype, solver=solver, progress=False)
+    result = sf.fit(
+        heights, 60, init=start, background=None, engine="tiled", dtype=dtype, solver=solver, progress=False
+    )
     names = ("sum of squares", "gradient", "normal product", "J v")
     return {"platform": jax.default_backend(), "rmse": result.rmse, **dict(zip(names, found, strict=True))}
 
@@ -71,8 +75,14 @@ def compared(dtype: str, device: str) -> list[str]:
     for name in (key for key in own if key != "platform"):
         a, b = np.atleast_1d(own[name]), np.atleast_1d(other[name])
         difference = float(np.abs(a - b).max() / np.abs(b).max())
-        verdict = "same" if difference <= TOLERANCES[dtype] or (name == "normal product" and difference < 1e-3) else "DIFFERENT"
-        lines.append(f"- {dtype}, {own['platform']} against cpu, {name}: relative difference {difference:.1e}, {verdict}")
+        verdict = (
+            "same"
+            if difference <= TOLERANCES[dtype] or (name == "normal product" and difference < 1e-3)
+            else "DIFFERENT"
+        )
+        lines.append(
+            f"- {dtype}, {own['platform']} against cpu, {name}: relative difference {difference:.1e}, {verdict}"
+        )
     return lines
 
 
@@ -95,7 +105,12 @@ def cases(dtype: str, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
         heights, solver = large.jacksboro(), sf.LevenbergMarquardt(max_steps=60)
         large.fit(heights, n_components, solver=solver, dtype=dtype)
         result, watch = large.fit(heights, n_components, solver=solver, dtype=dtype)
-        return {"s to goal": watch.reached(goal), "goal m": goal, "final m": result.rmse, "s a step": result.timings.run / result.steps}
+        return {
+            "s to goal": watch.reached(goal),
+            "goal m": goal,
+            "final m": result.rmse,
+            "s a step": result.timings.run / result.steps,
+        }
 
     def adam() -> dict[str, Any]:
         heights, solver = large.jacksboro(), sf.Adam(max_steps=400)
@@ -110,13 +125,19 @@ def cases(dtype: str, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
         "adam K=1024, 400 steps": adam,
         "synthetic K=10000": lambda: large.synthetic(1024, 10_000, 12, 0.003, dtype=dtype),
         "synthetic K=100000, ten steps": lambda: large.synthetic(4096, 100_000, 10, 0.003, dtype=dtype),
-        "synthetic K=100000, to convergence": lambda: large.synthetic(4096, 100_000, 60, 0.001, dtype=dtype, max_time=90.0),
+        "synthetic K=100000, to convergence": lambda: large.synthetic(
+            4096, 100_000, 60, 0.001, dtype=dtype, max_time=90.0
+        ),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Compares a GPU with the CPU and times it.")
-    parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu walks through the same code without a GPU")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description="Compares a GPU with the CPU and times it."
+    )
+    parser.add_argument(
+        "--device", choices=["gpu", "cpu"], default="gpu", help="cpu walks through the same code without a GPU"
+    )
     parser.add_argument("--quick", action="store_true", help="only the smallest timed case")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -137,7 +158,9 @@ def main() -> None:
             if time.perf_counter() - begun > BUDGET:
                 print(f"- {dtype}, {name}: left out, the time is spent", flush=True)
                 continue
-            figures = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in case().items())
+            figures = ", ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in case().items()
+            )
             print(f"- {dtype}, {name}: {figures}", flush=True)
 
 

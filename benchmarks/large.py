@@ -1,4 +1,5 @@
-"""The suite `large`: hundreds to a hundred thousand components, each case in a process of its own, so that memory is its own.
+"""The suite `large`: hundreds to a hundred thousand components, each case in a process of its own, so that memory is
+its own.
 
 ``python -m benchmarks.large CASE`` runs one case and prints its figures as JSON.
 """
@@ -69,7 +70,9 @@ def dem(n_components: int, goal: float, steps: int) -> dict[str, Any]:
 
 
 def adam(n_components: int) -> dict[str, Any]:
-    """Adam's RMSE after 400 steps at its best rate, and how soon Levenberg-Marquardt is there; same engine, same start, warm."""
+    """Adam's RMSE after 400 steps at its best rate, and how soon Levenberg-Marquardt is there; same engine, same start,
+    warm.
+    """
     heights = jacksboro()
     figures: dict[str, Any] = {}
     best = (np.inf, np.inf, 0.0)
@@ -83,7 +86,13 @@ def adam(n_components: int) -> dict[str, Any]:
     fit(heights, n_components, solver=solver, engine="tiled")
     _, watch = fit(heights, n_components, solver=solver, engine="tiled")
     seconds = watch.reached(best[0])
-    return {**figures, "best adam m": best[0], "adam s": best[1], "lm s": seconds, "ratio": best[1] / seconds if seconds else None}
+    return {
+        **figures,
+        "best adam m": best[0],
+        "adam s": best[1],
+        "lm s": seconds,
+        "ratio": best[1] / seconds if seconds else None,
+    }
 
 
 def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
@@ -155,12 +164,19 @@ def scattered() -> dict[str, Any]:
 
     heights, rng = jacksboro(), np.random.default_rng(0)
     points = rng.uniform(0, np.array(heights.shape) - 1.0, (200_000, 2))
-    values = RegularGridInterpolator([np.arange(n) for n in heights.shape], heights)(points) + rng.normal(size=len(points))
+    values = RegularGridInterpolator([np.arange(n) for n in heights.shape], heights)(points) + rng.normal(
+        size=len(points)
+    )
     start = maps.even_start(heights, 256)
     solver = sf.LevenbergMarquardt(max_steps=40)
     on_grid, _ = fit(heights, 256, init=start, solver=solver)
     result = sf.fit_points(points, values, 256, init=start, background=None, solver=solver, progress=False)
-    return {"grid m": on_grid.rmse, "scattered m": result.rmse, "ratio": result.rmse / on_grid.rmse, "s": result.timings.total}
+    return {
+        "grid m": on_grid.rmse,
+        "scattered m": result.rmse,
+        "ratio": result.rmse / on_grid.rmse,
+        "s": result.timings.total,
+    }
 
 
 def growing() -> dict[str, Any]:

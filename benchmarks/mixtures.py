@@ -1,4 +1,6 @@
-"""Gaussian mixtures: expectation-maximisation beside scikit-learn's, and what the remedies against singular covariances are worth."""
+"""Gaussian mixtures: expectation-maximisation beside scikit-learn's, and what the remedies against singular covariances
+are worth.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ TYPES = ("full", "diag", "spherical", "tied")
 
 
 class Trial(NamedTuple):
-    """Points (N, d), a start (weights, means, covariances), and the log-likelihood per point of the mixture that made them."""
+    """Points (N, d), a start (weights, means, covariances), and the log-likelihood per point of the mixture that made
+    them.
+    """
 
     points: np.ndarray
     start: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -35,21 +39,29 @@ def mixtures(quick: bool = False) -> Iterator[str]:
 
 
 def against_sklearn(problems: tuple[tuple[int, int], ...] = PROBLEMS, n_steps: int = 40) -> str:
-    """The largest difference of the log-likelihood per point, step by step from the same start, with the same `reg_covar`."""
+    """The largest difference of the log-likelihood per point, step by step from the same start, with the same
+    `reg_covar`.
+    """
     largest, compared = 0.0, 0
     for n_dim, count in problems:
         for kind in TYPES:
             points, start = _blobs(n_dim, count)
             ours = sf.fit_mixture(
-                points, count, init=start, covariance_type=kind, reg_covar=1e-6, tol=0, max_steps=n_steps, reset=False, progress=False
+                points,
+                count,
+                init=start,
+                covariance_type=kind,
+                reg_covar=1e-6,
+                tol=0,
+                max_steps=n_steps,
+                reset=False,
+                progress=False,
             ).history["log_likelihood"]
             theirs = _sklearn(points, start, kind, n_steps, 1e-6)
             shared = min(len(ours), len(theirs))
             largest = max(largest, float(np.abs(ours[:shared] - theirs[:shared]).max()))
             compared += shared
-    return (
-        f"mixtures: log-likelihood per point and step within {largest:.1e} of scikit-learn's, {compared} steps of {len(problems) * 4} fits"
-    )
+    return f"mixtures: log-likelihood per point and step within {largest:.1e} of scikit-learn's, {compared} steps of {len(problems) * 4} fits"
 
 
 def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
@@ -64,7 +76,10 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
         f"mixtures, {CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling likelihood);"
         f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a point of the truth"
     )
-    bare = [sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, min_width=0, reset=False, progress=False) for t in trials]
+    bare = [
+        sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, min_width=0, reset=False, progress=False)
+        for t in trials
+    ]
     singular = sum(fit.status == sf.Status.SINGULAR for fit in bare)
     lost = sum(fit.status != sf.Status.SINGULAR and bool((fit.weights * len(fit.points) < 1e-6).any()) for fit in bare)
     met = sum(fit.log_likelihood / len(t.points) > t.truth - 0.01 for fit, t in zip(bare, trials, strict=True))
@@ -82,13 +97,17 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
 
 
 def tight_trial(seed: int) -> Trial:
-    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map; unit starts at random integers."""
+    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map; unit starts at random
+    integers.
+    """
     rng = np.random.default_rng(seed)
     centers, linear = rng.uniform(-10, 10, (CLUSTERS, 2)), rng.normal(size=(2, 2))
     labels = np.repeat(np.arange(CLUSTERS), POINTS)
     offsets = WIDTH * rng.normal(size=(len(labels), 2))
     points = (centers[labels] + offsets) @ linear.T
-    density = np.exp(-0.5 * (offsets**2).sum(axis=1) / WIDTH**2) / (2 * np.pi * WIDTH**2 * abs(np.linalg.det(linear)) * CLUSTERS)
+    density = np.exp(-0.5 * (offsets**2).sum(axis=1) / WIDTH**2) / (
+        2 * np.pi * WIDTH**2 * abs(np.linalg.det(linear)) * CLUSTERS
+    )
     low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
     means = rng.integers(low, high + 1, (CLUSTERS, 2)).astype(float)
     start = np.full(CLUSTERS, 1 / CLUSTERS), means, np.tile(np.eye(2), (CLUSTERS, 1, 1))
@@ -107,12 +126,16 @@ def fails(fit: sf.MixtureResult) -> bool:
 def _blobs(n_dim: int, count: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(10 * n_dim + count)
     centers, widths = rng.uniform(-4, 4, (count, n_dim)), rng.uniform(0.4, 1.5, count)
-    points = np.concatenate([center + width * rng.normal(size=(400, n_dim)) for center, width in zip(centers, widths, strict=True)])
+    points = np.concatenate(
+        [center + width * rng.normal(size=(400, n_dim)) for center, width in zip(centers, widths, strict=True)]
+    )
     means = points[rng.choice(len(points), count, replace=False)]
     return points, (np.full(count, 1 / count), means, np.tile(2.0 * np.eye(n_dim), (count, 1, 1)))
 
 
-def _sklearn(points: np.ndarray, start: tuple[np.ndarray, ...], kind: str, n_steps: int, reg_covar: float) -> np.ndarray:
+def _sklearn(
+    points: np.ndarray, start: tuple[np.ndarray, ...], kind: str, n_steps: int, reg_covar: float
+) -> np.ndarray:
     """scikit-learn's log-likelihood per point, step by step."""
     from sklearn.mixture import GaussianMixture
 

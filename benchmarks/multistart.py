@@ -1,6 +1,8 @@
-"""Peers from an even grid and ten random starts each, beside one fit of surfacefit: ``python -m benchmarks.multistart 16``.
+"""Peers from an even grid and ten random starts each, beside one fit of surfacefit: ``python -m benchmarks.multistart
+16``.
 
-A peer is given the best of its starts: that RMSE, and the seconds of that start alone. Hours for 32 components, so it is no suite.
+A peer is given the best of its starts: that RMSE, and the seconds of that start alone. Hours for 32 components, so it
+is no suite.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def main() -> None:
 
 def own(heights: np.ndarray, count: int, search: float | None) -> Iterator[str]:
     """surfacefit without a start, warm, three seeds."""
-    fits = [sf.fit(heights, count, background=None, progress=False, seed=seed, search=search) for seed in (SEEDS[0], *SEEDS)][1:]
+    fits = [
+        sf.fit(heights, count, background=None, progress=False, seed=seed, search=search) for seed in (SEEDS[0], *SEEDS)
+    ][1:]
     each = ", ".join(f"{fit.rmse:.9f} m in {fit.timings.total:.2f} s" for fit in fits)
     yield f"surfacefit K = {count}: {each}; median {statistics.median(fit.rmse for fit in fits):.9f} m"
 
@@ -71,7 +75,10 @@ def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str
     yield "even", maps.even_start(heights, count)
     for seed in range(n_random):
         no_steps = sf.LevenbergMarquardt(max_steps=0)
-        yield f"random {seed}", sf.fit(heights, count, background=None, init="random", seed=seed, solver=no_steps).surface
+        yield (
+            f"random {seed}",
+            sf.fit(heights, count, background=None, init="random", seed=seed, solver=no_steps).surface,
+        )
 
 
 if __name__ == "__main__":

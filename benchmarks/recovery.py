@@ -21,7 +21,9 @@ NEAR = 3.0
 
 
 def random_maps(count: int = MAPS) -> Iterator[str]:
-    """Maps of 1 to 20 components, heights over two decades, centres more than two widths apart, noise 1 % of the map's deviation."""
+    """Maps of 1 to 20 components, heights over two decades, centres more than two widths apart, noise 1 % of the map's
+    deviation.
+    """
     right = worst_seconds = 0.0
     deviations, begun = [], time.perf_counter()
     wrong = []
@@ -35,7 +37,9 @@ def random_maps(count: int = MAPS) -> Iterator[str]:
             continue
         right += 1
         rows, columns = matched(result.surface, truth)
-        deviations.append(((result.surface.centers[rows] - truth.centers[columns]) / result.standard_errors.centers[rows]).ravel())
+        deviations.append(
+            ((result.surface.centers[rows] - truth.centers[columns]) / result.standard_errors.centers[rows]).ravel()
+        )
     sizes = np.abs(np.concatenate(deviations))
     seconds = (time.perf_counter() - begun) / count
     yield (
@@ -90,7 +94,9 @@ def hundred(folder: Path) -> Iterator[str]:
     with (folder / "synth_photutils_100gaussians.csv").open() as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     centers = np.array([[row["y_mean"], row["x_mean"]] for row in rows])
-    heights = rendered(sf.GaussianSurface(np.array([row["amplitude"] for row in rows]), centers, _covariances(rows)), (300, 500))
+    heights = rendered(
+        sf.GaussianSurface(np.array([row["amplitude"] for row in rows]), centers, _covariances(rows)), (300, 500)
+    )
     heights += np.random.default_rng(0).normal(5, 2, heights.shape)
     begun = time.perf_counter()
     result = sf.fit(heights, progress=False)

@@ -50,13 +50,18 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str:
-    head, changes = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--", "surfacefit", "benchmarks/*.py")
+    head, changes = (
+        _git("rev-parse", "--short", "HEAD"),
+        _git("status", "--porcelain", "--", "surfacefit", "benchmarks/*.py"),
+    )
     return (head or "unknown") + (" with local changes" if changes else "")
 
 
 def _git(*arguments: str) -> str:
     try:
-        return subprocess.run(["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 

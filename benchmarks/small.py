@@ -95,7 +95,9 @@ def run(options: Options) -> str:
     for n_components in COMPONENTS[:1] if options.quick else COMPONENTS:
         print(f"\nK = {n_components}\n")
         lines += [f"### K = {n_components}", "", *_compare(map_, n_components, options.peers), ""]
-    first = f'First fit in a fresh process, import included, K = 8 from `init="auto"`: {_first_fit():.2f} s (median of 3).'
+    first = (
+        f'First fit in a fresh process, import included, K = 8 from `init="auto"`: {_first_fit():.2f} s (median of 3).'
+    )
     print(f"\n{first}")
     return "\n".join([*lines, first, "", *(f"- {note}" for note in NOTES.splitlines())])
 
@@ -120,10 +122,14 @@ def _check_like_with_like(problem: PeerProblem) -> None:
     inner = scaled(problem)
     params = _gaussians.pack(inner.start, inner.floor)
     _gaussians.check_jacobian(params, inner)
-    np.testing.assert_allclose(_gaussians.heights(params, inner), problem.start(maps.pixels(problem.heights.shape)), atol=1e-9 * inner.unit)
+    np.testing.assert_allclose(
+        _gaussians.heights(params, inner), problem.start(maps.pixels(problem.heights.shape)), atol=1e-9 * inner.unit
+    )
 
 
-def _own(label: str, heights: np.ndarray, n_components: int, init: Any, search: float | None = None) -> tuple[Row, OwnFit]:
+def _own(
+    label: str, heights: np.ndarray, n_components: int, init: Any, search: float | None = None
+) -> tuple[Row, OwnFit]:
     def fit() -> OwnFit:
         return _fit(heights, n_components, init, search)
 
@@ -142,9 +148,13 @@ def _typical(fit: Callable[[], Fit], seconds: Callable[[Fit], float]) -> Fit:
 
 
 def _fit(heights: np.ndarray, n_components: int, init: Any, search: float | None) -> OwnFit:
-    """A fit that is watched: growth and search as the callback saw them, then the times of steps interpolated between chunks."""
+    """A fit that is watched: growth and search as the callback saw them, then the times of steps interpolated between
+    chunks.
+    """
     seen: list[sf.Progress] = []
-    result = sf.fit(heights, n_components, background=None, init=init, search=search, progress=False, callback=seen.append)
+    result = sf.fit(
+        heights, n_components, background=None, init=init, search=search, progress=False, callback=seen.append
+    )
     grown = result.steps - len(result.history["cost"])
     before, chunks = [now for now in seen if now.steps <= grown], [now for now in seen if now.steps > grown]
     begun = before[-1].elapsed if before else 0.0
@@ -152,7 +162,9 @@ def _fit(heights: np.ndarray, n_components: int, init: Any, search: float | None
     elapsed = [begun, *(now.elapsed for now in chunks), result.timings.total]
     rmse = np.sqrt(2 * result.history["cost"] / result.n_points)
     times = np.interp(grown + 1 + np.arange(len(rmse)), steps, elapsed)
-    return OwnFit(result, np.append([now.elapsed for now in before], times), np.append([now.rmse for now in before], rmse))
+    return OwnFit(
+        result, np.append([now.elapsed for now in before], times), np.append([now.rmse for now in before], rmse)
+    )
 
 
 def _peer(name: str, peer: ModuleType, problem: PeerProblem) -> Row:

@@ -1,4 +1,6 @@
-"""The suite `statistics`: are the numbers to be trusted? Certified and published errors, scipy's, coverage, outliers, bounds."""
+"""The suite `statistics`: are the numbers to be trusted? Certified and published errors, scipy's, coverage, outliers,
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,8 @@ def _nist(name: str, start: str, entry: dict[str, list[float]], x: np.ndarray, y
         return np.concatenate([np.asarray(source.background.parameters), columns.ravel()])
 
     off, sd_off = (
-        np.abs(numbers(found) / entry[certified] - 1).max() for found, certified in ((surface, "certified"), (errors, "certified_sd"))
+        np.abs(numbers(found) / entry[certified] - 1).max()
+        for found, certified in ((surface, "certified"), (errors, "certified_sd"))
     )
     rss = abs(2 * result.cost / entry["certified_rss"] - 1)  # type: ignore[operator]
     return (
@@ -109,7 +112,9 @@ def lidar() -> str:
 
 
 def outliers() -> Iterator[str]:
-    """A tenth of the heights off by 50 sigma: how far the centres are, in standard errors (sandwich) of the same fit and of soft_l1's."""
+    """A tenth of the heights off by 50 sigma: how far the centres are, in standard errors (sandwich) of the same fit
+    and of soft_l1's.
+    """
     losses = ("linear", "huber", "soft_l1", "cauchy")
     own: dict[str, list[np.ndarray]] = {loss: [] for loss in losses}
     robust: dict[str, list[np.ndarray]] = {loss: [] for loss in losses}
@@ -137,7 +142,9 @@ def _with_outliers(seed: int, loss: str) -> tuple[np.ndarray, np.ndarray]:
     robust = {} if loss == "linear" else {"loss": loss, "f_scale": 2.0}
     result = sf.fit(heights, 3, background=None, sigma=sigma, absolute_sigma=True, progress=False, **robust)
     order = np.linalg.norm(result.surface.centers[:, None] - truth.centers, axis=2).argmin(axis=0)
-    return (result.surface.centers[order] - truth.centers).ravel(), result.uncertainty("sandwich").centers[order].ravel()
+    return (result.surface.centers[order] - truth.centers).ravel(), result.uncertainty("sandwich").centers[
+        order
+    ].ravel()
 
 
 def bounds(count: int) -> Iterator[str]:
@@ -152,7 +159,17 @@ def bounds(count: int) -> Iterator[str]:
     yield f"starts on a bound with the optimum inside: {total} of {count} reach it ({each}); {time.perf_counter() - begun:.0f} s"
 
 
-BOUNDS = ("amplitude high", "amplitude low", "amplitude zero", "centre", "corner", "width high", "width low", "min_width", "background")
+BOUNDS = (
+    "amplitude high",
+    "amplitude low",
+    "amplitude zero",
+    "centre",
+    "corner",
+    "width high",
+    "width low",
+    "min_width",
+    "background",
+)
 
 
 def _reaches(kind: str, rng: np.random.Generator) -> bool:
@@ -169,7 +186,9 @@ def _reaches(kind: str, rng: np.random.Generator) -> bool:
     return result.cost <= best.cost * (1 + 1e-6)
 
 
-def _on_bound(kind: str, amplitudes: np.ndarray, centers: np.ndarray, covariances: np.ndarray) -> tuple[sf.Bounds | None, float]:
+def _on_bound(
+    kind: str, amplitudes: np.ndarray, centers: np.ndarray, covariances: np.ndarray
+) -> tuple[sf.Bounds | None, float]:
     """Limits around the optimum, with the first component of the arrays (changed in place) put on one."""
     widths = np.sqrt(np.linalg.eigvalsh(covariances))
     if kind == "amplitude high":

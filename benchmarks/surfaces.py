@@ -12,13 +12,19 @@ REACH = 7.0
 
 
 def random_components(size: int, n_components: int, seed: int = 0) -> sf.GaussianSurface:
-    """Anisotropic components at random places of a size x size map: widths 0.3 to 0.6 of their mean distance, heights 0.5 to 2."""
+    """Anisotropic components at random places of a size x size map: widths 0.3 to 0.6 of their mean distance, heights
+    0.5 to 2.
+    """
     rng = np.random.default_rng(seed)
     distance = size / np.sqrt(n_components)
     centers = rng.uniform(0, size - 1, (n_components, 2))
     widths, angles = rng.uniform(0.3, 0.6, (n_components, 2)) * distance, rng.uniform(0, np.pi, n_components)
-    axes = np.stack([np.stack([np.cos(angles), np.sin(angles)], -1), np.stack([-np.sin(angles), np.cos(angles)], -1)], 1)
-    return sf.GaussianSurface(rng.uniform(0.5, 2, n_components), centers, np.einsum("kia,ki,kib->kab", axes, widths**2, axes))
+    axes = np.stack(
+        [np.stack([np.cos(angles), np.sin(angles)], -1), np.stack([-np.sin(angles), np.cos(angles)], -1)], 1
+    )
+    return sf.GaussianSurface(
+        rng.uniform(0.5, 2, n_components), centers, np.einsum("kia,ki,kib->kab", axes, widths**2, axes)
+    )
 
 
 def rendered(surface: sf.GaussianSurface, size: int) -> np.ndarray:

@@ -13,7 +13,11 @@ class Table:
         self.lines: list[str] = []
         self.row(list(columns))
         last = len(columns) - 1
-        self._say("|" + "|".join("-" * (width + 1) + ("-" if i in (0, last) else ":") for i, width in enumerate(columns.values())) + "|")
+        self._say(
+            "|"
+            + "|".join("-" * (width + 1) + ("-" if i in (0, last) else ":") for i, width in enumerate(columns.values()))
+            + "|"
+        )
 
     def row(self, cells: Sequence[str]) -> None:
         last = len(self._columns) - 1

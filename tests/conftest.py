@@ -5,7 +5,8 @@ from pathlib import Path
 
 # Most of the suite's time is compiling; set XLA_FLAGS to nothing to test what users run, as .ci/run does for the core.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false",
 )
 
 import jax

@@ -52,7 +52,9 @@ def rosenbrock(p):
 
 def powell(p):
     """Singular Jacobian at the minimum."""
-    return jnp.stack([p[0] + 10 * p[1], np.sqrt(5) * (p[2] - p[3]), (p[1] - 2 * p[2]) ** 2, np.sqrt(10) * (p[0] - p[3]) ** 2])
+    return jnp.stack(
+        [p[0] + 10 * p[1], np.sqrt(5) * (p[2] - p[3]), (p[1] - 2 * p[2]) ** 2, np.sqrt(10) * (p[0] - p[3]) ** 2]
+    )
 
 
 def helical_valley(p):

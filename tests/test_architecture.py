@@ -77,7 +77,9 @@ def test_public_names_are_documented():
         assert len(doc) > 60, name
 
 
-@pytest.mark.parametrize("module", sorted(m.name for m in pkgutil.walk_packages(sf.__path__, "surfacefit.") if "__main__" not in m.name))
+@pytest.mark.parametrize(
+    "module", sorted(m.name for m in pkgutil.walk_packages(sf.__path__, "surfacefit.") if "__main__" not in m.name)
+)
 def test_examples_run(module):
     failed, _ = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert failed == 0

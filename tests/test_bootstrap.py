@@ -13,7 +13,10 @@ from surfacefit._data.data import grid_data
 
 X = np.arange(160.0)
 PAIR = sf.GaussianSurface(
-    np.array([2.0, 1.5]), np.array([[50.0], [110.0]]), np.array([[[100.0]], [[144.0]]]), sf.ConstantBackground(np.array(0.5))
+    np.array([2.0, 1.5]),
+    np.array([[50.0], [110.0]]),
+    np.array([[[100.0]], [[144.0]]]),
+    sf.ConstantBackground(np.array(0.5)),
 )
 COUNTS = replace(PAIR, amplitudes=100 * PAIR.amplitudes, background=sf.ConstantBackground(50.0))
 
@@ -52,7 +55,9 @@ def counted():
 
 
 def robust():
-    return at(PAIR, grid_data(PAIR(X) + 0.1 * np.random.default_rng(3).standard_t(3, 160)), loss="soft_l1", f_scale=0.15)
+    return at(
+        PAIR, grid_data(PAIR(X) + 0.1 * np.random.default_rng(3).standard_t(3, 160)), loss="soft_l1", f_scale=0.15
+    )
 
 
 def prior():
@@ -64,7 +69,14 @@ def fixed():
     return at(PAIR, grid_data(PAIR(X) + 0.1 * noise()), constraints=Constraints(fixed=held))
 
 
-CASES = [plain, uneven, known, masked, counted, *(pytest.param(case, marks=pytest.mark.slow) for case in (prior, fixed))]
+CASES = [
+    plain,
+    uneven,
+    known,
+    masked,
+    counted,
+    *(pytest.param(case, marks=pytest.mark.slow) for case in (prior, fixed)),
+]
 
 
 @pytest.mark.slow
@@ -94,7 +106,9 @@ def test_derived_errors_are_the_scatter_of_refits():
     """In two dimensions, of what the delta method makes of widths, angles, volumes and the surface itself."""
     points = np.stack(np.mgrid[:24, :26], axis=-1).astype(float)
     covariances = np.array([[[6.0, 2.0], [2.0, 9.0]], [[8.0, -3.0], [-3.0, 4.0]]])
-    pair = sf.GaussianSurface(np.array([2.0, 1.5]), np.array([[8.0, 8.0], [15.0, 17.0]]), covariances, sf.ConstantBackground(np.array(0.3)))
+    pair = sf.GaussianSurface(
+        np.array([2.0, 1.5]), np.array([[8.0, 8.0], [15.0, 17.0]]), covariances, sf.ConstantBackground(np.array(0.3))
+    )
     result = at(pair, grid_data(pair(points) + 0.05 * np.random.default_rng(0).normal(size=(24, 26))))
     errors, refits = result.uncertainty(), result.bootstrap(200).surfaces
     each = [jax.tree.map(lambda leaf, n=n: leaf[n], refits) for n in range(200)]
@@ -151,7 +165,11 @@ WRONG = {
     "half a sample": (lambda result: result.bootstrap(2.5), TypeError, "`n_samples` must be an integer, got 2.5"),
     "seed": (lambda result: result.bootstrap(2, seed=-1), ValueError, "`seed` must be at least 0, got -1"),
     "level": (lambda result: result.bootstrap(2).interval(1), ValueError, "`level` must be between 0 and 1, got 1"),
-    "level in per cent": (lambda result: result.bootstrap(2).interval(95), ValueError, "`level` must be between 0 and 1, got 95"),
+    "level in per cent": (
+        lambda result: result.bootstrap(2).interval(95),
+        ValueError,
+        "`level` must be between 0 and 1, got 95",
+    ),
 }
 
 

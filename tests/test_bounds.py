@@ -1,4 +1,6 @@
-"""Bounds and fixed parameters: the optimum is SciPy's within the same bounds, nothing sticks to a bound, what is fixed stays."""
+"""Bounds and fixed parameters: the optimum is SciPy's within the same bounds, nothing sticks to a bound, what is fixed
+stays.
+"""
 
 import dataclasses
 
@@ -74,9 +76,13 @@ def scipys(kind, bounds):
         return np.concatenate(parts).astype(float)
 
     low, high = side(0, -np.inf), side(1, np.inf)
-    begin = np.concatenate([TRUTH.amplitudes, CENTERS.ravel(), *(numbers_of(shape, kind, by_ratio) for shape in SHAPES[:count]), [1.0]])
+    begin = np.concatenate(
+        [TRUTH.amplitudes, CENTERS.ravel(), *(numbers_of(shape, kind, by_ratio) for shape in SHAPES[:count]), [1.0]]
+    )
     ends = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "x_scale": "jac"}
-    best = least_squares(lambda row: (surface(row)(PLACES) - HEIGHTS).ravel(), np.clip(begin, low, high), bounds=(low, high), **ends)
+    best = least_squares(
+        lambda row: (surface(row)(PLACES) - HEIGHTS).ravel(), np.clip(begin, low, high), bounds=(low, high), **ends
+    )
     return surface(best.x), best.cost
 
 
@@ -139,10 +145,18 @@ ON_A_BOUND = {
     "highest centre": ("full", Bounds(centers=([0, 0], [11, 15])), start_of(shift=1.0)),
     "lowest background": ("full", Bounds(background=(0.5, None)), start_of(background=0.5)),
     "highest background": ("full", Bounds(background=(None, 1.5)), start_of(background=1.5)),
-    **{f"narrowest {kind}": (kind, Bounds(widths=(1.0, 4.0)), start_of(width=1.0)) for kind in ("full", "diag", "spherical", "tied")},
-    **{f"widest {kind}": (kind, Bounds(widths=(1.0, 3.0)), start_of(width=3.0)) for kind in ("full", "diag", "spherical", "tied")},
+    **{
+        f"narrowest {kind}": (kind, Bounds(widths=(1.0, 4.0)), start_of(width=1.0))
+        for kind in ("full", "diag", "spherical", "tied")
+    },
+    **{
+        f"widest {kind}": (kind, Bounds(widths=(1.0, 3.0)), start_of(width=3.0))
+        for kind in ("full", "diag", "spherical", "tied")
+    },
     **{f"aspect {kind}": (kind, Bounds(aspect=3.0), start_of(shape=LONG)) for kind in ("full", "tied")},
-    **{f"floor {kind}": (kind, None, start_of(width=0.25, shift=0.0)) for kind in ("full", "diag", "spherical", "tied")},
+    **{
+        f"floor {kind}": (kind, None, start_of(width=0.25, shift=0.0)) for kind in ("full", "diag", "spherical", "tied")
+    },
     "outside": ("full", Bounds((0.5, 9), ([4, 4], [11, 15]), (1.0, 4.0), (0.5, 1.5)), start_of(0.1, 0.5, 2.0, 3.0)),
 }
 
@@ -163,7 +177,9 @@ def test_a_signed_amplitude_leaves_zero():
 
 def errors_of(result):
     errors = result.standard_errors
-    return {name: np.asarray(getattr(errors, name)) for name in ("amplitudes", "centers", "covariances")}, errors.background
+    return {
+        name: np.asarray(getattr(errors, name)) for name in ("amplitudes", "centers", "covariances")
+    }, errors.background
 
 
 AT_A_BOUND = {
@@ -180,7 +196,9 @@ def test_what_a_bound_holds_has_no_error_and_the_rest_has(case):
     result = fitted(covariance_type=kind, bounds=bounds)
     errors, background = errors_of(result)
     for other, values in errors.items():
-        np.testing.assert_array_equal(np.isinf(values), np.array(held) if other == name else np.zeros(values.shape, bool))
+        np.testing.assert_array_equal(
+            np.isinf(values), np.array(held) if other == name else np.zeros(values.shape, bool)
+        )
     assert np.isfinite(background.value)
 
 
@@ -209,7 +227,9 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize("case", [slow(case) if case in ("shapes of diag", "the tied shape") else case for case in FIXED])
+@pytest.mark.parametrize(
+    "case", [slow(case) if case in ("shapes of diag", "the tied shape") else case for case in FIXED]
+)
 def test_what_is_fixed_stays_and_the_rest_is_fitted(case):
     kind, fixed, held, n_parameters = FIXED[case]
     result = fitted(covariance_type=kind, fixed=fixed, init=TURNED)
@@ -232,7 +252,9 @@ def test_what_is_fixed_stays_and_the_rest_is_fitted(case):
 
 def test_fixed_and_free_numbers_are_those_of_scipy():
     result = fitted(
-        fixed={"centers": [True, False]}, bounds=Bounds(amplitudes=(None, 2.5)), init=dataclasses.replace(START, centers=CENTERS)
+        fixed={"centers": [True, False]},
+        bounds=Bounds(amplitudes=(None, 2.5)),
+        init=dataclasses.replace(START, centers=CENTERS),
     )
     held = Bounds((None, 2.5), ([CENTERS[0] - 1e-12, [0, 0]], [CENTERS[0] + 1e-12, [15, 19]]))
     surface, cost = scipys("full", held)
@@ -330,9 +352,12 @@ def test_bounds_come_in_the_units_of_the_data():
     kind, bounds, _ = BOUNDED["all"]
     units = {"amplitudes": 1e6, "centers": 1e-3, "widths": 1e-3, "background": 1e6}
     pairs = {
-        name: tuple(side if side is None else np.multiply(side, unit) for side in getattr(bounds, name)) for name, unit in units.items()
+        name: tuple(side if side is None else np.multiply(side, unit) for side in getattr(bounds, name))
+        for name, unit in units.items()
     }
-    start = GaussianSurface(1e6 * START.amplitudes, 1e-3 * START.centers, 1e-6 * START.covariances, 1e6 * START.background)
+    start = GaussianSurface(
+        1e6 * START.amplitudes, 1e-3 * START.centers, 1e-6 * START.covariances, 1e6 * START.background
+    )
     options = {"coords": [1e-3 * np.arange(n) for n in X.shape], "init": start, "solver": TO_THE_END}
     scaled = sf.fit(1e6 * HEIGHTS, 2, bounds=dataclasses.replace(bounds, **pairs), **options)
     plain = fitted(covariance_type=kind, bounds=bounds)
@@ -365,16 +390,24 @@ def test_a_file_keeps_bounds_and_what_is_fixed(tmp_path):
 def test_a_plane_and_a_function_are_bounded_alike():
     """A slope of 0.05 that may be 0.03 at most."""
     low, high = [-np.inf] * 3, [np.inf, 0.03, np.inf]
-    options = {"init": dataclasses.replace(START, background=None), "solver": TO_THE_END, "bounds": Bounds(background=(low, high))}
+    options = {
+        "init": dataclasses.replace(START, background=None),
+        "solver": TO_THE_END,
+        "bounds": Bounds(background=(low, high)),
+    }
     plane = sf.fit(HEIGHTS + 0.05 * Y, 2, background="plane", **options)
-    function = sf.fit(HEIGHTS + 0.05 * Y, 2, background=(lambda q, x: q[0] + jnp.dot(x, q[1:]), [1.0, 0.0, 0.0]), **options)
+    function = sf.fit(
+        HEIGHTS + 0.05 * Y, 2, background=(lambda q, x: q[0] + jnp.dot(x, q[1:]), [1.0, 0.0, 0.0]), **options
+    )
     assert plane.surface.background.slopes[0] == pytest.approx(0.03, rel=1e-9)
     assert function.surface.background.parameters[1] == pytest.approx(0.03, rel=1e-9)
     assert plane.cost == pytest.approx(function.cost, rel=1e-8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bounds", [Bounds(widths=(0.6, 1.0)), Bounds(aspect=1.3), Bounds(widths=(None, 0.7)), Bounds(widths=(1.1, None))])
+@pytest.mark.parametrize(
+    "bounds", [Bounds(widths=(0.6, 1.0)), Bounds(aspect=1.3), Bounds(widths=(None, 0.7)), Bounds(widths=(1.1, None))]
+)
 def test_no_allowed_change_is_better_in_three_dimensions(bounds):
     rng = np.random.default_rng(0)
     points = rng.uniform(-3, 3, (600, 3))
@@ -406,23 +439,52 @@ WRONG = {
     "no width": ({"bounds": Bounds(widths=(-2, -1))}, "`bounds.widths` must be positive"),
     "widths below the floor": ({"bounds": Bounds(widths=(None, 0.2))}, "`bounds.widths`"),
     "widths below one axis' floor": (
-        {"bounds": Bounds(widths=(None, 0.2)), "coords": [np.arange(16.0), 0.1 * np.arange(20)], "min_width": 0.25, "init": "peaks"},
+        {
+            "bounds": Bounds(widths=(None, 0.2)),
+            "coords": [np.arange(16.0), 0.1 * np.arange(20)],
+            "min_width": 0.25,
+            "init": "peaks",
+        },
         "`bounds.widths` must leave room above `min_width`, here 0.25",
     ),
-    "sides of two shapes": ({"bounds": Bounds(background=([0, 0], [1, 1, 1]))}, r"`bounds.background` must have two sides of one shape"),
-    "no background to fix": ({"fixed": "background", "background": None}, "`fixed` names a background, and background=None has none"),
+    "sides of two shapes": (
+        {"bounds": Bounds(background=([0, 0], [1, 1, 1]))},
+        r"`bounds.background` must have two sides of one shape",
+    ),
+    "no background to fix": (
+        {"fixed": "background", "background": None},
+        "`fixed` names a background, and background=None has none",
+    ),
     "part of a shared shape": (
         {"fixed": {"covariances": [True, False]}, "covariance_type": "tied"},
         r"`fixed\['covariances'\]` must be the same for all where they share one shape",
     ),
     "a list of lists": ({"fixed": [["amplitudes"]]}, r"`fixed` must be one of 'amplitudes'.*got \['amplitudes'\]"),
-    "widths of each": ({"bounds": Bounds(widths=([1, 1], [2, 2]))}, r"`bounds.widths` must be numbers, got shape \(2,\)"),
-    "centers of three": ({"bounds": Bounds(centers=([0, 0, 0], None))}, r"`bounds.centers` must be numbers or shape \(2,\)"),
-    "amplitudes of three": ({"bounds": Bounds(amplitudes=(0, [1, 2, 3]))}, r"`bounds.amplitudes` must be numbers or shape \(2,\)"),
-    "each without a start": ({"bounds": Bounds(amplitudes=(0, [1, 2])), "init": "peaks"}, "`bounds.amplitudes` .* need `init`"),
-    "backgrounds": ({"bounds": Bounds(background=([0, 0], None))}, r"`bounds.background` must be numbers or have shape \(1,\)"),
+    "widths of each": (
+        {"bounds": Bounds(widths=([1, 1], [2, 2]))},
+        r"`bounds.widths` must be numbers, got shape \(2,\)",
+    ),
+    "centers of three": (
+        {"bounds": Bounds(centers=([0, 0, 0], None))},
+        r"`bounds.centers` must be numbers or shape \(2,\)",
+    ),
+    "amplitudes of three": (
+        {"bounds": Bounds(amplitudes=(0, [1, 2, 3]))},
+        r"`bounds.amplitudes` must be numbers or shape \(2,\)",
+    ),
+    "each without a start": (
+        {"bounds": Bounds(amplitudes=(0, [1, 2])), "init": "peaks"},
+        "`bounds.amplitudes` .* need `init`",
+    ),
+    "backgrounds": (
+        {"bounds": Bounds(background=([0, 0], None))},
+        r"`bounds.background` must be numbers or have shape \(1,\)",
+    ),
     "no background": ({"bounds": Bounds(background=(0, 1)), "background": None}, "`bounds.background`"),
-    "aspect of diag": ({"bounds": Bounds(aspect=2), "covariance_type": "diag"}, "`bounds.aspect` .* got 2 with covariance_type='diag'"),
+    "aspect of diag": (
+        {"bounds": Bounds(aspect=2), "covariance_type": "diag"},
+        "`bounds.aspect` .* got 2 with covariance_type='diag'",
+    ),
     "aspect of 1": ({"bounds": Bounds(aspect=1)}, "`bounds.aspect` must be a number above 1"),
     "aspect of text": ({"bounds": Bounds(aspect="x")}, "`bounds.aspect`"),
     "aspect a pair": ({"bounds": Bounds(aspect=(1, 2))}, "`bounds.aspect`"),
@@ -444,10 +506,19 @@ WRONG = {
         "`fixed` holds a background at the value",
     ),
     "all": ({"fixed": True}, "`fixed`"),
-    "no mask": ({"fixed": {"centers": [0, 1]}}, r"`fixed\['centers'\]` must be True or a boolean array.*got \[0, 1\]: for 0 and 1 give"),
-    "too long": ({"fixed": {"centers": [True] * 3}}, r"`fixed\['centers'\]` must have one entry for each component .* got \(3,\)"),
+    "no mask": (
+        {"fixed": {"centers": [0, 1]}},
+        r"`fixed\['centers'\]` must be True or a boolean array.*got \[0, 1\]: for 0 and 1 give",
+    ),
+    "too long": (
+        {"fixed": {"centers": [True] * 3}},
+        r"`fixed\['centers'\]` must have one entry for each component .* got \(3,\)",
+    ),
     "background's mask": ({"fixed": {"background": [True]}}, r"`fixed\['background'\]` must be True"),
-    "mask without a start": ({"fixed": {"centers": [True, False]}, "init": "peaks"}, r"`fixed\['centers'\]` .*init=GaussianSurface"),
+    "mask without a start": (
+        {"fixed": {"centers": [True, False]}, "init": "peaks"},
+        r"`fixed\['centers'\]` .*init=GaussianSurface",
+    ),
     "growth": ({"fixed": "centers", "init": "auto"}, "`fixed` holds components at their start: give one"),
     "search": ({"fixed": "centers", "search": 1.0}, "`fixed` holds components at their start: .* no `search`"),
 }

@@ -28,7 +28,8 @@ def scene(shape, count, seed=0, noise=NOISE):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("shape", "count"), [((90,), 1), ((120,), 4), ((44, 50), 1), ((44, 50), 6), pytest.param((16, 17, 18), 3, marks=pytest.mark.slow)]
+    ("shape", "count"),
+    [((90,), 1), ((120,), 4), ((44, 50), 1), ((44, 50), 6), pytest.param((16, 17, 18), 3, marks=pytest.mark.slow)],
 )
 def test_the_number_is_found(shape, count):
     heights, centers = scene(shape, count)
@@ -41,7 +42,9 @@ def test_the_number_is_found(shape, count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"engine": "tiled"}, {"dtype": "float32"}, {"covariance_type": "spherical"}, {"amplitudes": "signed"}])
+@pytest.mark.parametrize(
+    "options", [{"engine": "tiled"}, {"dtype": "float32"}, {"covariance_type": "spherical"}, {"amplitudes": "signed"}]
+)
 def test_the_number_is_found_under_any_option(options):
     heights, _ = scene((44, 50), 5)
     assert sf.fit(heights, "auto", background=None, **options).n_components == 5
@@ -90,12 +93,16 @@ def test_what_is_said_of_a_number_is_right():
     n, p, square = heights.size, 6 * 3, np.sum(result.residuals**2)
     here = result.path.n_components == 3
     assert result.path.bic[here] == pytest.approx(n * np.log(square / n) + p * np.log(n), rel=1e-6)
-    assert result.path.aicc[here] == pytest.approx(n * np.log(square / n) + 2 * p + 2 * p * (p + 1) / (n - p - 1), rel=1e-6)
+    assert result.path.aicc[here] == pytest.approx(
+        n * np.log(square / n) + 2 * p + 2 * p * (p + 1) / (n - p - 1), rel=1e-6
+    )
     assert result.path.rmse[here] == pytest.approx(result.rmse, rel=1e-4)
     sigma = NOISE * heights.std()
     known = sf.fit(heights, sigma=sigma, absolute_sigma=True, background=None)
     assert known.n_components == 3
-    assert known.path.bic[known.path.n_components == 3] == pytest.approx(np.sum(known.residuals**2) / sigma**2 + p * np.log(n), rel=1e-3)
+    assert known.path.bic[known.path.n_components == 3] == pytest.approx(
+        np.sum(known.residuals**2) / sigma**2 + p * np.log(n), rel=1e-3
+    )
 
 
 @pytest.mark.slow
@@ -175,10 +182,14 @@ def test_what_stands_in_a_block_left_out_is_not_foretold_by_itself(options):
 NOTHING = np.random.default_rng(0).normal(size=(24, 30))
 
 
-@pytest.mark.parametrize("options", [{}, {"engine": "tiled"}, {"background": "plane", "covariance_type": "tied"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"engine": "tiled"}, {"background": "plane", "covariance_type": "tied"}], ids=str
+)
 def test_noise_calls_for_no_component(options):
     result = sf.fit(NOTHING, **options)
-    background = np.stack([np.ones(NOTHING.shape), *np.mgrid[:24, :30]]).reshape(3, -1)[: 3 if "background" in options else 1]
+    background = np.stack([np.ones(NOTHING.shape), *np.mgrid[:24, :30]]).reshape(3, -1)[
+        : 3 if "background" in options else 1
+    ]
     square = np.linalg.lstsq(background.T, NOTHING.ravel())[1][0]
     n, size = NOTHING.size, len(background)
     assert result.path.n_components[0] == 0
@@ -204,7 +215,10 @@ def test_correlated_residuals_are_said_to_mislead_bic():
     assert 3 <= smooth.diagnostics.reach <= 8
     reach = round(smooth.diagnostics.reach)
     said = " ".join(smooth.summary().split())
-    assert f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a target" in said
+    assert (
+        f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a target"
+        in said
+    )
     white = sf.fit(hills(0), sf.AutoComponents(most=4))
     assert white.diagnostics.reach == 0
     assert "counts too many" not in white.summary()
@@ -218,12 +232,17 @@ def test_a_picture_shows_criteria_side_by_side():
     assert [panel.get_ylabel() for panel in plain.axes] == ["RMSE", "BIC"]
     target = ComponentPath(counts, values, values, values, values, unknown, unknown, "r2", 2).plot()
     assert [panel.get_ylabel() for panel in target.axes] == ["RMSE", "BIC", "R2"]
-    assert [panel.get_legend().get_texts()[0].get_text() for panel in plain.axes] == ["chosen: K = 2", "chosen by this: K = 2"]
+    assert [panel.get_legend().get_texts()[0].get_text() for panel in plain.axes] == [
+        "chosen: K = 2",
+        "chosen by this: K = 2",
+    ]
     known = ComponentPath(counts, values, values, values, values, 2 * values, 0.25 * values, "held_out", 2).plot()
     assert [panel.get_ylabel() for panel in known.axes] == ["RMSE", "BIC", "error in blocks left out"]
     bars = [panel.containers[0][2] for panel in known.axes]
     assert [len(lines) for lines in bars] == [0, 0, 1]
-    np.testing.assert_allclose([segment[:, 1] for segment in bars[2][0].get_segments()], np.stack([1.75 * values, 2.25 * values], axis=1))
+    np.testing.assert_allclose(
+        [segment[:, 1] for segment in bars[2][0].get_segments()], np.stack([1.75 * values, 2.25 * values], axis=1)
+    )
     assert known.axes[2].get_legend().get_texts()[0].get_text() == "chosen by this: K = 2"
 
 

@@ -82,7 +82,9 @@ class TestFit:
     def test_options_reach_the_fit(self, tmp_path, monkeypatch):
         seen = {}
         result = type("Result", (), {"summary": lambda self, n_rows: f"rows {n_rows}"})()
-        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result)
+        monkeypatch.setattr(
+            sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result
+        )
         np.save(tmp_path / "a.npy", SMALL)
         options = (
             "--background none --covariance-type diag --amplitudes signed --solver adam --max-steps 7 --engine tiled"
@@ -166,7 +168,17 @@ class TestFit:
     def test_subtract_minimum(self, tmp_path, capsys):
         heights = np.where(GRID > 4.4, np.nan, GRID)
         np.save(tmp_path / "a.npy", heights)
-        arguments = ["fit", str(tmp_path / "a.npy"), "-k", "1", "--max-steps", "1", "--subtract-minimum", "-o", str(tmp_path / "fit.json")]
+        arguments = [
+            "fit",
+            str(tmp_path / "a.npy"),
+            "-k",
+            "1",
+            "--max-steps",
+            "1",
+            "--subtract-minimum",
+            "-o",
+            str(tmp_path / "fit.json"),
+        ]
         assert main(arguments) == 0
         assert f"subtracted the minimum {np.nanmin(heights):.17g}\n" in capsys.readouterr().out
         np.testing.assert_array_equal(sf.load(tmp_path / "fit.json").data.heights, heights - np.nanmin(heights))
@@ -180,7 +192,10 @@ class TestFit:
         assert main(["fit", str(tmp_path / "hill.npy"), "-k", "1", "-q", "-o", str(tmp_path / "fit.json")]) == 0
         out, err = capsys.readouterr()
         assert err == ""
-        assert out.splitlines() == [f"{tmp_path / 'hill.npy'}: 2-D grid of 20 x 25 heights", f"saved fit to {tmp_path / 'fit.json'}"]
+        assert out.splitlines() == [
+            f"{tmp_path / 'hill.npy'}: 2-D grid of 20 x 25 heights",
+            f"saved fit to {tmp_path / 'fit.json'}",
+        ]
 
     def test_plot(self, tmp_path, fitted, capsys):
         assert main(["fit", str(fitted.parent / "hill.npy"), "-k", "1", "--plot", str(tmp_path / "fit.png")]) == 0
@@ -208,13 +223,20 @@ class TestOutputsAreCheckedFirst:
         return tmp_path / "a.npy"
 
     def test_suffix(self, source, tmp_path, capsys):
-        assert "`-o` must end in .json or .npz, got 'fit.txt'" in error_of(capsys, "fit", source, "-k", "1", "-o", "fit.txt")
+        assert "`-o` must end in .json or .npz, got 'fit.txt'" in error_of(
+            capsys, "fit", source, "-k", "1", "-o", "fit.txt"
+        )
         assert "`--plot` must end in .png or" in error_of(capsys, "fit", source, "-k", "1", "--plot", "fit")
 
     def test_folder(self, source, tmp_path, capsys):
         path = tmp_path / "none" / "fit.json"
-        assert error_of(capsys, "fit", source, "-k", "1", "-o", path) == f"`-o` must be in a folder that exists, got {str(path)!r}"
-        assert "`--plot` must be in a folder" in error_of(capsys, "fit", source, "-k", "1", "--plot", path.with_suffix(".png"))
+        assert (
+            error_of(capsys, "fit", source, "-k", "1", "-o", path)
+            == f"`-o` must be in a folder that exists, got {str(path)!r}"
+        )
+        assert "`--plot` must be in a folder" in error_of(
+            capsys, "fit", source, "-k", "1", "--plot", path.with_suffix(".png")
+        )
 
     def test_folder_in_the_place_of_a_file(self, source, tmp_path, capsys):
         (tmp_path / "fit.json").mkdir()
@@ -226,11 +248,15 @@ class TestOutputsAreCheckedFirst:
 
     def test_source_is_not_overwritten(self, tmp_path, capsys):
         np.savez(tmp_path / "a.npz", z=SMALL)
-        assert "`-o` would overwrite" in error_of(capsys, "fit", tmp_path / "a.npz", "-k", "1", "-o", tmp_path / "." / "a.npz")
+        assert "`-o` would overwrite" in error_of(
+            capsys, "fit", tmp_path / "a.npz", "-k", "1", "-o", tmp_path / "." / "a.npz"
+        )
 
     def test_matplotlib_is_there(self, source, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        assert "pip install 'surfacefit[plot]'" in error_of(capsys, "fit", source, "-k", "1", "--plot", tmp_path / "fit.png")
+        assert "pip install 'surfacefit[plot]'" in error_of(
+            capsys, "fit", source, "-k", "1", "--plot", tmp_path / "fit.png"
+        )
 
     def test_dimensions_that_can_be_drawn(self, tmp_path, capsys):
         np.save(tmp_path / "a.npy", np.zeros((2, 3, 4, 5)))
@@ -253,18 +279,26 @@ class TestErrors:
         assert err == f"surfacefit: error: No space left on device: {str(tmp_path / 'fit.json')!r}\n"
 
     def test_missing_file(self, capsys):
-        assert error_of(capsys, "fit", "none.csv", "-k", "1") == "there is no file 'none.csv'; example maps are jacksboro"
-        assert error_of(capsys, "fit", "jacksborro", "-k", "1") == "there is no file 'jacksborro'; did you mean 'jacksboro'?"
+        assert (
+            error_of(capsys, "fit", "none.csv", "-k", "1") == "there is no file 'none.csv'; example maps are jacksboro"
+        )
+        assert (
+            error_of(capsys, "fit", "jacksborro", "-k", "1")
+            == "there is no file 'jacksborro'; did you mean 'jacksboro'?"
+        )
         assert error_of(capsys, "show", "none.json") == "No such file or directory: 'none.json'"
 
     def test_what_the_library_says(self, tmp_path, capsys):
         np.save(tmp_path / "a.npy", SMALL)
         assert error_of(capsys, "fit", tmp_path / "a.npy", "-k", "0") == "`n_components` must be at least 1, got 0"
         assert (
-            error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1", "--max-time", "0") == "`max_time` must be positive and finite, got 0.0"
+            error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1", "--max-time", "0")
+            == "`max_time` must be positive and finite, got 0.0"
         )
         np.save(tmp_path / "a.npy", SMALL + 1j)
-        assert "`heights` must hold real numbers, got dtype complex128" in error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1")
+        assert "`heights` must hold real numbers, got dtype complex128" in error_of(
+            capsys, "fit", tmp_path / "a.npy", "-k", "1"
+        )
 
     def test_options(self, capsys):
         assert "required: FILE (see `surfacefit fit --help`)" in error_of(capsys, "fit")
@@ -396,7 +430,9 @@ class TestText:
         ],
     )
     def test_what_is_tolerated(self, tmp_path, text):
-        np.testing.assert_array_equal(read_heights(written(tmp_path / "a.csv", text)).heights, np.arange(1, 11).reshape(2, 5))
+        np.testing.assert_array_equal(
+            read_heights(written(tmp_path / "a.csv", text)).heights, np.arange(1, 11).reshape(2, 5)
+        )
 
     def test_gaps_are_nan(self, tmp_path):
         data = read_heights(written(tmp_path / "a.csv", "1,,3,NA,5\nnan,7,null,9,\n"))
@@ -474,7 +510,9 @@ class TestGridOrPoints:
         assert data.how.endswith("; --grid if they are a grid")
         assert data.n_dim == columns - 1
 
-    @pytest.mark.parametrize(("rows", "columns", "header"), [(30, 3, ""), (3, 3, "# a hill\n"), (300, 5, ""), (3, 5, "a,b,c,d,e\n")])
+    @pytest.mark.parametrize(
+        ("rows", "columns", "header"), [(30, 3, ""), (3, 3, "# a hill\n"), (300, 5, ""), (3, 5, "a,b,c,d,e\n")]
+    )
     def test_grids(self, tmp_path, rows, columns, header):
         table, data = self.read(tmp_path, rows, columns, header)
         assert data.points is None
@@ -510,7 +548,12 @@ class TestArrays:
 
     @pytest.mark.parametrize(
         ("names", "key", "chosen"),
-        [(["q"], None, "q"), (["q", "z"], None, "z"), (["data", "elevation"], None, "elevation"), (["z", "q"], "q", "q")],
+        [
+            (["q"], None, "q"),
+            (["q", "z"], None, "z"),
+            (["data", "elevation"], None, "elevation"),
+            (["z", "q"], "q", "q"),
+        ],
     )
     def test_npz_member(self, tmp_path, names, key, chosen):
         arrays = {name: i + SMALL for i, name in enumerate(names)}
@@ -530,7 +573,8 @@ class TestArrays:
             read_heights(tmp_path / "a.npy", "first")
 
     @pytest.mark.parametrize(
-        "axes", [{"x": np.arange(5)[::-1], "y": np.arange(2)}, {"x": np.arange(4)}, {"x": np.arange(5)}, {"y": np.arange(2)}]
+        "axes",
+        [{"x": np.arange(5)[::-1], "y": np.arange(2)}, {"x": np.arange(4)}, {"x": np.arange(5)}, {"y": np.arange(2)}],
     )
     def test_axes_that_are_not_simple_are_ignored(self, tmp_path, axes):
         np.savez(tmp_path / "a.npz", z=SMALL, **axes)
@@ -583,7 +627,8 @@ class TestPictures:
         assert data.how == "2-D grid of 2 x 3 heights"
 
     @pytest.mark.parametrize(
-        "heights", [np.array([[0.1, 1e-20], [-3e30, np.nan]], np.float32), np.array([[-5, 2**31 - 1], [0, 3]], np.int32)]
+        "heights",
+        [np.array([[0.1, 1e-20], [-3e30, np.nan]], np.float32), np.array([[-5, 2**31 - 1], [0, 3]], np.int32)],
     )
     def test_tiff_numbers_are_kept(self, tmp_path, heights):
         Image.fromarray(heights).save(tmp_path / "a.tif")
@@ -594,9 +639,22 @@ class TestPictures:
     def write_tiff(self, path, row):
         """A picture of one row with its sample format, which pillow does not write as told."""
         data, bits, kind = row.tobytes(), 8 * row.itemsize, "ui".index(row.dtype.kind) + 1
-        tags = [(256, row.size), (257, 1), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, len(data)), (339, kind)]
+        tags = [
+            (256, row.size),
+            (257, 1),
+            (258, bits),
+            (259, 1),
+            (262, 1),
+            (273, 8),
+            (277, 1),
+            (278, 1),
+            (279, len(data)),
+            (339, kind),
+        ]
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-        path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4))
+        path.write_bytes(
+            b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+        )
 
     def save_tagged(self, path, heights, tag, kind, value):
         tags = ImageFileDirectory_v2()
@@ -658,7 +716,9 @@ def test_version(capsys):
 
 
 def test_module():
-    done = subprocess.run([sys.executable, "-m", "surfacefit", "--version"], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "surfacefit", "--version"], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout == f"surfacefit {sf.__version__}\n"
 
 

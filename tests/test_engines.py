@@ -35,7 +35,9 @@ def make_problem(rng, n_dim, covariance_type="full", kind="constant", count=3, n
     return problem, params
 
 
-CASES = [(d, t, "constant") for d in (1, 2, 3) for t in TYPES] + [(2, t, b) for t in ("full", "tied") for b in BACKGROUNDS]
+CASES = [(d, t, "constant") for d in (1, 2, 3) for t in TYPES] + [
+    (2, t, b) for t in ("full", "tied") for b in BACKGROUNDS
+]
 
 
 @pytest.mark.parametrize(("n_dim", "covariance_type", "kind"), CASES)
@@ -119,7 +121,8 @@ def test_parameters_round_trip(rng, n_dim, covariance_type):
         surface = problem.surface(params)
         np.testing.assert_allclose(problem.parameterization.pack(surface), params, rtol=1e-9, atol=1e-9)
         heights = surface_by_loops(
-            *(np.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances)), np.asarray(problem.points)
+            *(np.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances)),
+            np.asarray(problem.points),
         )
         expected = (heights + 0.3 - np.asarray(problem.heights)) * np.asarray(problem.weights)
         np.testing.assert_allclose(problem.residuals(params), expected, rtol=1e-9, atol=1e-12)

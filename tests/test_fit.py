@@ -137,7 +137,9 @@ TRIED_IN_SINGLE = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "case"), [*((None, case) for case in ANSWERED), *(("float32", case) for case in TRIED_IN_SINGLE)])
+@pytest.mark.parametrize(
+    ("dtype", "case"), [*((None, case) for case in ANSWERED), *(("float32", case) for case in TRIED_IN_SINGLE)]
+)
 def test_odd_input_gets_a_good_answer(case, dtype):
     heights, options, tolerance = ANSWERED[case]
     result = sf.fit(heights, 1, solver=SMALL, dtype=dtype, **options)
@@ -185,7 +187,9 @@ def test_sigma_weighs_as_counting_does():
     sigma = np.where(X < 8, 1.0, 1 / np.sqrt(2))
     weighted = sf.fit(noisy, 1, sigma=sigma)
     twice = X.ravel() >= 8
-    counted = sf.fit_points(np.vstack([POINTS, POINTS[twice]]), np.r_[noisy.ravel(), noisy.ravel()[twice]], 1, init=weighted.surface)
+    counted = sf.fit_points(
+        np.vstack([POINTS, POINTS[twice]]), np.r_[noisy.ravel(), noisy.ravel()[twice]], 1, init=weighted.surface
+    )
     same_surfaces(weighted.surface, counted.surface, 1e-4)
     np.testing.assert_allclose(weighted.cost, 0.5 * np.sum((weighted.residuals / sigma) ** 2), rtol=1e-9)
 
@@ -208,7 +212,9 @@ def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
         "spherical": [[[4, 0], [0, 4]], [[2, 0], [0, 2]]],
         "tied": [[[4, 1.5], [1.5, 5]]] * 2,
     }[covariance_type]
-    truth = sf.GaussianSurface(np.array([3.0, 2.0]), np.array([[7.0, 6.0], [12.0, 17.0]]), np.array(covariances, float), 1.0)
+    truth = sf.GaussianSurface(
+        np.array([3.0, 2.0]), np.array([[7.0, 6.0], [12.0, 17.0]]), np.array(covariances, float), 1.0
+    )
     y, x = np.mgrid[:20, :24]
     heights = truth(np.stack([y, x], axis=-1))
     result = sf.fit(heights, 2, covariance_type=covariance_type, solver=solver, init="growth")
@@ -219,7 +225,9 @@ def test_each_covariance_type_finds_its_own_truth(covariance_type, solver):
 
 def test_tied_covariances_by_either_name():
     heights = PAIR(np.stack([Y, X], axis=-1))
-    by_type, by_name = (sf.fit(heights, 2, init=PAIR, **options) for options in ({"covariance_type": "tied"}, {"tied": "covariances"}))
+    by_type, by_name = (
+        sf.fit(heights, 2, init=PAIR, **options) for options in ({"covariance_type": "tied"}, {"tied": "covariances"})
+    )
     assert by_name.settings.covariance_type == "tied"
     assert by_name.n_parameters == by_type.n_parameters == 2 * 3 + 3 + 1
     np.testing.assert_array_equal(by_name.surface.covariances, by_type.surface.covariances)
@@ -236,7 +244,9 @@ def test_a_background_function_with_its_start():
 def test_a_number_as_background_is_where_a_constant_starts():
     none = sf.LevenbergMarquardt(max_steps=0)
     for value in (0.25, np.float32(0.25), 2):
-        assert float(sf.fit(HILL, 1, background=value, init="peaks", solver=none).surface.background.value) == pytest.approx(float(value))
+        assert float(
+            sf.fit(HILL, 1, background=value, init="peaks", solver=none).surface.background.value
+        ) == pytest.approx(float(value))
     assert float(sf.fit(HILL, 1, background=0.25).surface.background.value) == pytest.approx(1.0)
     held = sf.fit(HILL, 1, background=0.9, fixed="background", init="peaks")
     assert float(held.surface.background.value) == pytest.approx(0.9, abs=1e-12)
@@ -295,7 +305,11 @@ def test_timings_add_up_and_tell_compiling_apart():
 def test_sizes_of_about_the_same_compile_once():
     sf.fit(np.random.default_rng(0).normal(size=(10, 14)), 1, init="grid", reset=False)
     again = sf.fit(
-        np.random.default_rng(0).normal(size=(11, 13)), 1, init="grid", reset=False, solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77)
+        np.random.default_rng(0).normal(size=(11, 13)),
+        1,
+        init="grid",
+        reset=False,
+        solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77),
     )
     assert again.timings.compile < 0.2
 

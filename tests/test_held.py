@@ -29,7 +29,9 @@ def test_errors_at_a_limit_are_those_of_a_fit_with_the_shapes_fixed(case, method
     assert fixed.cost == pytest.approx(free.cost, rel=1e-5)
     ratio = free.uncertainty(method).amplitudes / fixed.uncertainty(method).amplitudes
     if case == "round":
-        np.testing.assert_allclose(ratio, np.sqrt((320 - 7) / (320 - 13)), rtol=1e-3)  # there are more free numbers to count
+        np.testing.assert_allclose(
+            ratio, np.sqrt((320 - 7) / (320 - 13)), rtol=1e-3
+        )  # there are more free numbers to count
     else:
         assert (ratio > 0.99).all()
 
@@ -48,7 +50,9 @@ def test_a_root_at_a_limit_has_orthonormal_columns_in_the_data(case):
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "kind"), [("aspect", "full"), ("widths", "tied")])
 def test_single_precision_ends_near_enough_to_a_limit_to_be_held_there(case, kind):
-    errors = [fitted(covariance_type=kind, bounds=LIMITS[case], dtype=dtype).uncertainty() for dtype in ("float32", "float64")]
+    errors = [
+        fitted(covariance_type=kind, bounds=LIMITS[case], dtype=dtype).uncertainty() for dtype in ("float32", "float64")
+    ]
     for name in ("amplitudes", "principal_widths"):
         single, double = (getattr(one, name) for one in errors)
         np.testing.assert_array_equal(np.isinf(single), np.isinf(double))
@@ -75,7 +79,9 @@ def test_worth_of_a_held_amplitude_counts_what_the_bound_holds_back():
     free = fitted(init=best, fixed=others)
     bound = fitted(init=half, fixed=others, bounds=Bounds(amplitudes=(None, best.amplitudes / 2)))
     np.testing.assert_allclose(bound.worth, 0.75 * free.worth, rtol=1e-2)
-    alone = np.array([0.5 * np.sum((best.component(1 - k)(PLACES) / 2 + best.background.value - HEIGHTS) ** 2) for k in (0, 1)])
+    alone = np.array(
+        [0.5 * np.sum((best.component(1 - k)(PLACES) / 2 + best.background.value - HEIGHTS) ** 2) for k in (0, 1)]
+    )
     np.testing.assert_allclose(alone - bound.cost, bound.worth, rtol=1e-2)
 
 
@@ -126,7 +132,15 @@ def test_narrow_bounds_are_not_mistaken_for_being_met():
     heights = np.exp(-0.5 * x**2) + 1e-9 * x + 1e-11 * np.random.default_rng(0).normal(size=90)
     background = (lambda q, points: q[0] * points[..., 0], [0.0])
     start = GaussianSurface([0.9], [[0.1]], [[[1.1]]])
-    result = sf.fit(heights, 1, coords=x, init=start, background=background, bounds=Bounds(background=(-5e-9, 5e-9)), solver=TO_THE_END)
+    result = sf.fit(
+        heights,
+        1,
+        coords=x,
+        init=start,
+        background=background,
+        bounds=Bounds(background=(-5e-9, 5e-9)),
+        solver=TO_THE_END,
+    )
     assert np.isfinite(result.uncertainty().background.parameters).all()
 
 
@@ -186,7 +200,9 @@ def test_outliers_do_not_set_the_units_of_a_robust_fit(dtype, outlier):
     heights[3, 3] = outlier
     result = sf.fit(heights, 2, init=START, loss="cauchy", f_scale=0.1, dtype=dtype)
     assert result.status.name != "EXACT"
-    without = sf.fit(np.where(heights == heights[3, 3], np.nan, heights), 2, init=START, loss="cauchy", f_scale=0.1, dtype=dtype)
+    without = sf.fit(
+        np.where(heights == heights[3, 3], np.nan, heights), 2, init=START, loss="cauchy", f_scale=0.1, dtype=dtype
+    )
     np.testing.assert_allclose(result.surface.amplitudes, without.surface.amplitudes, rtol=2e-3)
 
 
@@ -211,7 +227,9 @@ def test_wrong_settings_of_the_solver_are_refused(wrong, message):
 
 
 def test_at_a_limit_of_widths_other_widths_and_the_angle_keep_their_errors():
-    at_width, at_ratio = (fitted(bounds=bounds).uncertainty() for bounds in (Bounds(widths=(None, 2.2)), Bounds(aspect=1.4)))
+    at_width, at_ratio = (
+        fitted(bounds=bounds).uncertainty() for bounds in (Bounds(widths=(None, 2.2)), Bounds(aspect=1.4))
+    )
     np.testing.assert_array_equal(np.isinf(at_width.principal_widths), [[True, False], [True, False]])
     np.testing.assert_array_equal(np.isinf(at_ratio.principal_widths), np.ones((2, 2), bool))
     for errors in (at_width, at_ratio):

@@ -8,10 +8,15 @@ import surfacefit as sf
 
 Y, X = np.mgrid[:30, :34].astype(float)
 TRUTH = sf.GaussianSurface(
-    np.array([3.0, 2.0]), np.array([[10.0, 9.0], [18.0, 23.0]]), np.array([[[9.0, 3.0], [3.0, 16.0]], [[16.0, -4.0], [-4.0, 6.0]]]), 1.0
+    np.array([3.0, 2.0]),
+    np.array([[10.0, 9.0], [18.0, 23.0]]),
+    np.array([[[9.0, 3.0], [3.0, 16.0]], [[16.0, -4.0], [-4.0, 6.0]]]),
+    1.0,
 )
 HEIGHTS = TRUTH(np.stack([Y, X], axis=-1)) + np.random.default_rng(3).normal(size=Y.shape) * 0.05
-START = sf.GaussianSurface(np.array([2.5, 2.5]), np.array([[11.0, 10.0], [17.0, 21.0]]), np.array([np.diag([8.0, 12.0])] * 2))
+START = sf.GaussianSurface(
+    np.array([2.5, 2.5]), np.array([[11.0, 10.0], [17.0, 21.0]]), np.array([np.diag([8.0, 12.0])] * 2)
+)
 TIGHT = sf.LevenbergMarquardt(ftol=1e-14, xtol=1e-12, gtol=1e-12)
 
 
@@ -28,7 +33,9 @@ def check(found, expected, rtol=1e-5):
 
 def scaled(surface, heights=1.0, points=1.0, shift=0.0):
     return sf.GaussianSurface(
-        np.asarray(surface.amplitudes) * heights, np.asarray(surface.centers) * points + shift, np.asarray(surface.covariances) * points**2
+        np.asarray(surface.amplitudes) * heights,
+        np.asarray(surface.centers) * points + shift,
+        np.asarray(surface.covariances) * points**2,
     )
 
 
@@ -64,7 +71,9 @@ def test_axes_swapped(plain):
 
     def swapped(surface):
         return sf.GaussianSurface(
-            surface.amplitudes, np.asarray(surface.centers)[:, swap], np.asarray(surface.covariances)[:, swap][:, :, swap]
+            surface.amplitudes,
+            np.asarray(surface.centers)[:, swap],
+            np.asarray(surface.covariances)[:, swap][:, :, swap],
         )
 
     result = sf.fit(HEIGHTS.T, 2, init=swapped(START), solver=TIGHT)

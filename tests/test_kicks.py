@@ -43,7 +43,9 @@ def test_a_splice_takes_the_good_half_of_either():
 
         def stuck(rows):
             centers = CENTERS[rows] + np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-            return bench.refit(bench.blocks(bench.prepared.scaling.surface_to_internal(surface(centers))), np.zeros(0), 60)
+            return bench.refit(
+                bench.blocks(bench.prepared.scaling.surface_to_internal(surface(centers))), np.zeros(0), 60
+            )
 
         one, other = stuck([0, 0, 1, 3]), stuck([0, 2, 1, 1])
         rng = np.random.default_rng(0)
@@ -92,7 +94,9 @@ def test_refits_beside_one_another_come_to_what_they_come_to_alone():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
         bench = workbench(heights, 4)
-        starts = [bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS + off))) for off in (0.5, 1.0, -1.0)]
+        starts = [
+            bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS + off))) for off in (0.5, 1.0, -1.0)
+        ]
         alone = [bench.refit(blocks, np.zeros(0), 5) for blocks in starts]
 
         def short():

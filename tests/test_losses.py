@@ -1,4 +1,6 @@
-"""Losses: definitions and derivatives against SciPy and JAX, fits against SciPy's; engines and solvers agree; outliers mislead no fit."""
+"""Losses: definitions and derivatives against SciPy and JAX, fits against SciPy's; engines and solvers agree; outliers
+mislead no fit.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -105,8 +107,12 @@ def test_poisson_is_smooth_where_the_rate_meets_the_counts(counts):
 
 @pytest.mark.parametrize("counts", [0.0, 1e-12, 1.0, 50.0])
 def test_poisson_goes_on_below_no_rate_at_all(counts):
-    """Finite, continuous and convex, with r dr/df for its derivative; nothing is to be paid for no rate where nothing was counted."""
-    rates = np.r_[-1e3, -1.0, -1e-3, -2 * LEAST, LEAST * np.array([0, 0.5, 1 - 1e-9, 1 + 1e-9, 2]), 1e-3, 0.1, 1.01, 7.0]
+    """Finite, continuous and convex, with r dr/df for its derivative; nothing is to be paid for no rate where nothing
+    was counted.
+    """
+    rates = np.r_[
+        -1e3, -1.0, -1e-3, -2 * LEAST, LEAST * np.array([0, 0.5, 1 - 1e-9, 1 + 1e-9, 2]), 1e-3, 0.1, 1.01, 7.0
+    ]
     said, slopes = at_points(POISSON, rates, counts)
     costs, falls = said["residuals"] ** 2 / 2, said["residuals"] * said["slopes"]
     for name in POINTWISE:
@@ -126,7 +132,9 @@ def test_poisson_goes_on_below_no_rate_at_all(counts):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_in_other_units_is_the_same_loss(name, rng):
-    """Heights shift + scale z', weights w' of unit mean square, costs in units of (scale times that root mean square)^2."""
+    """Heights shift + scale z', weights w' of unit mean square, costs in units of (scale times that root mean
+    square)^2.
+    """
     shift, scale, root = 3.0, 0.2, 1.0 if name == "poisson" else 7.0
     heights, model = rng.poisson(3.0, 40).astype(float), rng.uniform(0.1, 9, 40)
     weights = np.ones(40) if name == "poisson" else rng.uniform(0, 14, 40)
@@ -134,7 +142,10 @@ def test_a_loss_in_other_units_is_the_same_loss(name, rng):
     plain = loss_of(name, 1.5, 3.0)
     said, _ = at_points(plain, model, heights, weights)
     inner, _ = at_points(
-        plain.scaled(shift, scale, (scale * root) ** 2), (model - shift) / scale, (heights - shift) / scale, weights / root
+        plain.scaled(shift, scale, (scale * root) ** 2),
+        (model - shift) / scale,
+        (heights - shift) / scale,
+        weights / root,
     )
     for what, unit in (("residuals", scale * root), ("slopes", root), ("secants", root), ("information", root**2)):
         np.testing.assert_allclose(inner[what] * unit, said[what], rtol=1e-6, atol=1e-9)
@@ -143,7 +154,9 @@ def test_a_loss_in_other_units_is_the_same_loss(name, rng):
 
 TRUTH = {
     1: sf.GaussianSurface([3.0, 2.0], [[-1.2], [1.1]], [[[0.25]], [[0.6]]], 0.7),
-    2: sf.GaussianSurface([3.0, 2.0], [[-1.0, -0.5], [1.0, 0.8]], [[[0.5, 0.2], [0.2, 0.7]], [[0.4, -0.1], [-0.1, 0.3]]], 0.7),
+    2: sf.GaussianSurface(
+        [3.0, 2.0], [[-1.0, -0.5], [1.0, 0.8]], [[[0.5, 0.2], [0.2, 0.7]], [[0.4, -0.1], [-0.1, 0.3]]], 0.7
+    ),
 }
 
 
@@ -183,14 +196,20 @@ def slow(*values):
 
 @pytest.mark.parametrize(
     ("name", "n_dim"),
-    [("cauchy", 1), *((name, 2) for name in ("linear", *ROBUST)), *(slow(name, 1) for name in ("linear", "huber", "soft_l1"))],
+    [
+        ("cauchy", 1),
+        *((name, 2) for name in ("linear", *ROBUST)),
+        *(slow(name, 1) for name in ("linear", "huber", "soft_l1")),
+    ],
 )
 def test_as_scipy_least_squares(name, n_dim):
     points, heights, sigma = spoiled(n_dim)
     start, options = TRUTH[n_dim], {} if name == "linear" else {"f_scale": 1.5}
     result = sf.fit_points(points, heights, 2, sigma=sigma, loss=name, init=start, solver=TO_THE_END, **options)
     ends = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "x_scale": "jac"}
-    wanted = least_squares(lambda p: (model_of(p, points) - heights) / sigma, row_of(start), loss=name, **ends, **options)
+    wanted = least_squares(
+        lambda p: (model_of(p, points) - heights) / sigma, row_of(start), loss=name, **ends, **options
+    )
     np.testing.assert_allclose(row_of(result.surface), wanted.x, rtol=1e-6)
     np.testing.assert_allclose(result.cost, wanted.cost, rtol=1e-9)
 
@@ -203,7 +222,9 @@ def most_likely(points, counts, start):
             rates = model_of(row, points)
             return jnp.sum(rates - counts * jnp.log(rates))
 
-        found = minimize(jax.jit(jax.value_and_grad(cost)), row_of(start), jac=True, method="BFGS", options={"gtol": 1e-7})
+        found = minimize(
+            jax.jit(jax.value_and_grad(cost)), row_of(start), jac=True, method="BFGS", options={"gtol": 1e-7}
+        )
         return found.x
 
 
@@ -241,8 +262,12 @@ def noisy(share=0.1):
 def fitted(name, **options):
     """A fit of two hills by a loss: to counts, or to heights with outliers."""
     if name == "poisson":
-        return sf.fit(np.random.default_rng(3).poisson(HILLS(PLACES)).astype(float), 2, loss=name, **{"init": HILLS, **options})
-    return sf.fit(noisy(), 2, sigma=SIGMA, loss=name, f_scale=None if name == "linear" else 2.0, **{"init": HILLS, **options})
+        return sf.fit(
+            np.random.default_rng(3).poisson(HILLS(PLACES)).astype(float), 2, loss=name, **{"init": HILLS, **options}
+        )
+    return sf.fit(
+        noisy(), 2, sigma=SIGMA, loss=name, f_scale=None if name == "linear" else 2.0, **{"init": HILLS, **options}
+    )
 
 
 TILED = sf.Tiled(cutoff=1e-9)
@@ -296,7 +321,9 @@ def test_a_peak_of_counts_amid_nothing(dtype):
     truth = sf.GaussianSurface([100.0], [[15.0, 17.0]], [np.diag([3.0, 6.0])], None)
     counts = rng.poisson(truth(PLACES)).astype(float)
     inside = counts > 0
-    result = sf.fit(counts, 1, loss="poisson", background=None, covariance_type="diag", init=truth, dtype=dtype, solver=TO_THE_END)
+    result = sf.fit(
+        counts, 1, loss="poisson", background=None, covariance_type="diag", init=truth, dtype=dtype, solver=TO_THE_END
+    )
 
     def cost(p):
         squares = ((Y - p[1]) / p[3]) ** 2 + ((X - p[2]) / p[4]) ** 2
@@ -370,13 +397,37 @@ def test_a_file_keeps_the_loss(tmp_path):
 
 COUNTED = np.arange(64.0).reshape(8, 8)
 WRONG = {
-    "unknown": (COUNTED, {"loss": "cauchi"}, r"`loss` must be one of 'linear', .*, got 'cauchi'; did you mean 'cauchy'\?"),
+    "unknown": (
+        COUNTED,
+        {"loss": "cauchi"},
+        r"`loss` must be one of 'linear', .*, got 'cauchi'; did you mean 'cauchy'\?",
+    ),
     "no name": (COUNTED, {"loss": None}, r"`loss` must be one of .*, got None"),
-    "f_scale of squares": (COUNTED, {"f_scale": 2.0}, r"`f_scale` is for loss='huber', .*, got f_scale=2.0 with loss='linear'"),
-    "f_scale of counts": (COUNTED, {"loss": "poisson", "f_scale": 2.0}, r"`f_scale` is for loss=.* with loss='poisson'"),
-    "f_scale negative": (COUNTED, {"loss": "huber", "f_scale": -1.0}, r"`f_scale` must be positive and finite, got -1.0"),
-    "f_scale infinite": (COUNTED, {"loss": "huber", "f_scale": np.inf}, r"`f_scale` must be positive and finite, got inf"),
-    "negative counts": (COUNTED - 9, {"loss": "poisson"}, r"`heights` must be counts, not negative, .* got -9 at index \(0, 0\)"),
+    "f_scale of squares": (
+        COUNTED,
+        {"f_scale": 2.0},
+        r"`f_scale` is for loss='huber', .*, got f_scale=2.0 with loss='linear'",
+    ),
+    "f_scale of counts": (
+        COUNTED,
+        {"loss": "poisson", "f_scale": 2.0},
+        r"`f_scale` is for loss=.* with loss='poisson'",
+    ),
+    "f_scale negative": (
+        COUNTED,
+        {"loss": "huber", "f_scale": -1.0},
+        r"`f_scale` must be positive and finite, got -1.0",
+    ),
+    "f_scale infinite": (
+        COUNTED,
+        {"loss": "huber", "f_scale": np.inf},
+        r"`f_scale` must be positive and finite, got inf",
+    ),
+    "negative counts": (
+        COUNTED - 9,
+        {"loss": "poisson"},
+        r"`heights` must be counts, not negative, .* got -9 at index \(0, 0\)",
+    ),
     "sigma of counts": (COUNTED, {"loss": "poisson", "sigma": 1.0}, r"`sigma` has no place beside loss='poisson'"),
 }
 

@@ -59,7 +59,9 @@ def test_merging_keeps_volume_mean_and_covariance():
     np.testing.assert_allclose(joined.volumes[0], surface.volumes[:2].sum())
     shares = surface.volumes[:2] / surface.volumes[:2].sum()
     label = rng.choice(2, 200_000, p=shares)
-    draws = surface.centers[label] + np.einsum("nij,nj->ni", np.linalg.cholesky(surface.covariances)[label], rng.normal(size=(200_000, 2)))
+    draws = surface.centers[label] + np.einsum(
+        "nij,nj->ni", np.linalg.cholesky(surface.covariances)[label], rng.normal(size=(200_000, 2))
+    )
     np.testing.assert_allclose(joined.centers[0], draws.mean(axis=0), atol=0.02)
     np.testing.assert_allclose(joined.covariances[0], np.cov(draws.T), atol=0.04)
     np.testing.assert_array_equal(joined.centers[1], surface.centers[2])
@@ -88,7 +90,9 @@ def test_components_at_the_narrowest_width_are_named(covariance_type):
 
 
 LINE = np.arange(60.0)
-TWINS = sf.GaussianSurface(np.array([1.0, 1.0, 2.0]), np.array([[18.0], [20.0], [44.0]]), np.array([[[9.0]], [[10.0]], [[16.0]]]))
+TWINS = sf.GaussianSurface(
+    np.array([1.0, 1.0, 2.0]), np.array([[18.0], [20.0], [44.0]]), np.array([[[9.0]], [[10.0]], [[16.0]]])
+)
 
 
 def twins(**limits):
@@ -127,7 +131,9 @@ def test_masks_and_limits_go_along_with_their_components():
     assert few.n_components == 2
     gone = 0 if few.settings.constraints.fixed["centers"].tolist() == [False, False] else 1
     np.testing.assert_array_equal(few.settings.constraints.fixed["covariances"], [False, True])
-    np.testing.assert_array_equal(few.settings.constraints.bounds.amplitudes, np.delete([[0, 0, 1.5], [9, 9, 1.9]], gone, axis=1))
+    np.testing.assert_array_equal(
+        few.settings.constraints.bounds.amplitudes, np.delete([[0, 0, 1.5], [9, 9, 1.9]], gone, axis=1)
+    )
     np.testing.assert_array_equal(few.settings.constraints.bounds.centers, np.delete([low, high], gone, axis=1))
     assert few.surface.amplitudes[1] == pytest.approx(1.9)
     assert few.surface.centers[1, 0] <= 43.95

@@ -1,4 +1,6 @@
-"""Mixtures: every step as scikit-learn's and a plain NumPy's, weights as repeated points, and no failure where others fail."""
+"""Mixtures: every step as scikit-learn's and a plain NumPy's, weights as repeated points, and no failure where others
+fail.
+"""
 
 import subprocess
 import sys
@@ -40,7 +42,12 @@ START = start_of(POINTS)
 def by_sklearn(points, start, kind, n_steps):
     weights, means, covariances = start
     full = np.linalg.inv(covariances)
-    precisions = {"full": full, "diag": np.diagonal(full, axis1=1, axis2=2), "spherical": full[:, 0, 0], "tied": full[0]}[kind]
+    precisions = {
+        "full": full,
+        "diag": np.diagonal(full, axis1=1, axis2=2),
+        "spherical": full[:, 0, 0],
+        "tied": full[0],
+    }[kind]
     mixture = GaussianMixture(
         len(weights),
         covariance_type=kind,
@@ -103,15 +110,21 @@ def all_finite(result):
     return all(np.isfinite(array).all() for array in arrays)
 
 
-@pytest.mark.parametrize(("n_dim", "kind"), [*((n_dim, kind) for n_dim in (1, 2, 3) for kind in TYPES), (6, "full"), (6, "diag")])
+@pytest.mark.parametrize(
+    ("n_dim", "kind"), [*((n_dim, kind) for n_dim in (1, 2, 3) for kind in TYPES), (6, "full"), (6, "diag")]
+)
 def test_every_step_is_that_of_sklearn_and_of_the_textbook(n_dim, kind):
     points = blobs(n_dim)
     start = start_of(points)
-    result = sf.fit_mixture(points, 3, init=start, covariance_type=kind, reg_covar=REG, tol=0, max_steps=25, reset=False)
+    result = sf.fit_mixture(
+        points, 3, init=start, covariance_type=kind, reg_covar=REG, tol=0, max_steps=25, reset=False
+    )
     theirs = by_sklearn(points, start, kind, 25)
     shared = min(25, len(result.history["log_likelihood"]))
     assert shared > 15  # where steps change nothing but rounding, ours end
-    np.testing.assert_allclose(result.history["log_likelihood"][:shared], theirs.lower_bounds_[:shared], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        result.history["log_likelihood"][:shared], theirs.lower_bounds_[:shared], rtol=0, atol=1e-10
+    )
     plain = by_loops(points, np.ones(len(points)), start, kind, shared)
     np.testing.assert_allclose(result.history["log_likelihood"][:shared], plain, rtol=0, atol=1e-10)
     np.testing.assert_allclose(result.means, theirs.means_, rtol=1e-8, atol=1e-8)
@@ -121,11 +134,15 @@ def test_every_step_is_that_of_sklearn_and_of_the_textbook(n_dim, kind):
 def test_weights_as_in_the_textbook(rng):
     masses = rng.uniform(0.2, 3, len(POINTS))
     result = exact(POINTS, weights=masses, reg_covar=REG)
-    np.testing.assert_allclose(result.history["log_likelihood"][:20], by_loops(POINTS, masses, START, "full", 20), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        result.history["log_likelihood"][:20], by_loops(POINTS, masses, START, "full", 20), rtol=0, atol=1e-10
+    )
     assert result.total_weight == pytest.approx(masses.sum())
 
 
-@pytest.mark.parametrize("options", [{}, {"prior": sf.MixturePrior(scale=0.3, concentration=2.0)}, {"init": "kmeans++", "reset": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"prior": sf.MixturePrior(scale=0.3, concentration=2.0)}, {"init": "kmeans++", "reset": True}]
+)
 def test_a_point_of_weight_two_is_the_point_twice(rng, options):
     twice = rng.random(len(POINTS)) < 0.3
     if "init" in options:
@@ -165,14 +182,18 @@ def test_units_do_not_matter(kind):
     expected = plain.history["objective"][:shared] - 2 * np.log(1e6)
     np.testing.assert_allclose(moved.history["objective"][:shared], expected, rtol=0, atol=1e-9)
     default = sf.fit_mixture(POINTS * 1e6 + 5e6, 3, covariance_type=kind)
-    np.testing.assert_allclose(default.means, sf.fit_mixture(POINTS, 3, covariance_type=kind).means * 1e6 + 5e6, rtol=1e-6)
+    np.testing.assert_allclose(
+        default.means, sf.fit_mixture(POINTS, 3, covariance_type=kind).means * 1e6 + 5e6, rtol=1e-6
+    )
 
 
 # --- Remedies -------------------------------------------------------------------------------------------------------
 
 
 def tight_trial(seed):
-    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map; unit starts at random integers."""
+    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map; unit starts at random
+    integers.
+    """
     rng = np.random.default_rng(seed)
     centers, linear = rng.uniform(-10, 10, (10, 2)), rng.normal(size=(2, 2))
     points = (np.repeat(centers, 1000, axis=0) + 0.02 * rng.normal(size=(10000, 2))) @ linear.T
@@ -216,7 +237,11 @@ def test_floor_holds_in_every_direction_and_the_likelihood_still_rises(kind, min
     assert result.at_floor.tolist() == [True, False]
     assert "At the floor `min_width`: components 0" in result.message
     points = result.points
-    data = {"full": np.cov(points.T, ddof=0), "diag": np.diag(points.var(axis=0)), "spherical": points.var(axis=0).mean() * np.eye(2)}[kind]
+    data = {
+        "full": np.cov(points.T, ddof=0),
+        "diag": np.diag(points.var(axis=0)),
+        "spherical": points.var(axis=0).mean() * np.eye(2),
+    }[kind]
     np.testing.assert_allclose(result.covariances[0], min_width**2 * data, rtol=1e-6)
 
 
@@ -235,7 +260,9 @@ def test_map_of_one_component_is_the_textbooks():
     prior = sf.MixturePrior(scale=scale, degrees_of_freedom=freedom)
     result = sf.fit_mixture(POINTS, 1, prior=prior)
     offsets = POINTS - POINTS.mean(axis=0)
-    np.testing.assert_allclose(result.covariances[0], (offsets.T @ offsets + scale) / (len(POINTS) + freedom + 3), rtol=1e-9)
+    np.testing.assert_allclose(
+        result.covariances[0], (offsets.T @ offsets + scale) / (len(POINTS) + freedom + 3), rtol=1e-9
+    )
     precision = np.linalg.inv(result.covariances[0])
     log_prior = 0.5 * (freedom + 3) * np.linalg.slogdet(precision)[1] - 0.5 * np.trace(scale @ precision)
     assert result.history["objective"][-1] == pytest.approx((result.log_likelihood + log_prior) / len(POINTS), rel=1e-9)
@@ -350,13 +377,17 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("options", [{}, {"min_width": 0.1, "init": "random"}, {"prior": sf.MixturePrior()}, {"reset": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"min_width": 0.1, "init": "random"}, {"prior": sf.MixturePrior()}, {"reset": False}]
+)
 def test_odd_data_with_any_remedy_never_fail(rng, name, kind, options):
     points, weights = ODD[name](rng.normal(size=(450, 2))), rng.exponential(size=450)
     result = sf.fit_mixture(points, 3, weights=weights, covariance_type=kind, **options)
     assert all_finite(result)
     assert never_falls(result)
-    assert result.log_likelihood == pytest.approx(weights @ result.log_density(points), rel=1e-4, abs=1e-4 * weights.sum())
+    assert result.log_likelihood == pytest.approx(
+        weights @ result.log_density(points), rel=1e-4, abs=1e-4 * weights.sum()
+    )
 
 
 def test_single_precision():
@@ -373,7 +404,9 @@ def test_single_precision():
 
 def test_a_callback_sees_and_stops():
     seen = []
-    result = sf.fit_mixture(POINTS, 3, init=START, tol=0, callback=lambda progress: seen.append(progress) or len(seen) == 2)
+    result = sf.fit_mixture(
+        POINTS, 3, init=START, tol=0, callback=lambda progress: seen.append(progress) or len(seen) == 2
+    )
     assert result.status == sf.Status.STOPPED
     assert seen[1].steps == result.steps
     assert seen[1].log_likelihood == pytest.approx(result.log_likelihood)
@@ -488,7 +521,11 @@ def test_views():
     assert len(result.plot().axes) == 1
     assert len(result.plot(POINTS[:50]).axes[0].collections) == 2
     line = sf.fit_mixture(POINTS[:, 0], 2, weights=np.ones(len(POINTS)))
-    assert [text.get_text() for text in line.plot().axes[0].get_legend().get_texts()] == ["points", "density", "components"]
+    assert [text.get_text() for text in line.plot().axes[0].get_legend().get_texts()] == [
+        "points",
+        "density",
+        "components",
+    ]
     with pytest.raises(ValueError, match="`points` must be given"):
         sf.MixtureResult.from_sklearn(result.to_sklearn()).plot()
     with pytest.raises(ValueError, match="this mixture has 3"):
@@ -535,24 +572,60 @@ REFUSED = {
         ValueError,
         r"`weights` must be zero or positive.* got -1.0 at index 3",
     ),
-    "nan weight": (fit(POINTS, 2, weights=changed(ONES, 0, NAN)), ValueError, r"`weights` must be .*finite, got nan at index 0"),
-    "no weight": (fit(POINTS, 2, weights=0 * ONES), ValueError, r"`weights` must not all be zero: of 450 points none is left"),
-    "weights length": (fit(POINTS, 2, weights=ONES[1:]), ValueError, r"`weights` must have shape \(450,\).* got \(449,\)"),
-    "nan point": (fit(changed(POINTS, (4, 1), NAN), 2), ValueError, r"`points` must be finite, got nan at index \(4, 1\)"),
+    "nan weight": (
+        fit(POINTS, 2, weights=changed(ONES, 0, NAN)),
+        ValueError,
+        r"`weights` must be .*finite, got nan at index 0",
+    ),
+    "no weight": (
+        fit(POINTS, 2, weights=0 * ONES),
+        ValueError,
+        r"`weights` must not all be zero: of 450 points none is left",
+    ),
+    "weights length": (
+        fit(POINTS, 2, weights=ONES[1:]),
+        ValueError,
+        r"`weights` must have shape \(450,\).* got \(449,\)",
+    ),
+    "nan point": (
+        fit(changed(POINTS, (4, 1), NAN), 2),
+        ValueError,
+        r"`points` must be finite, got nan at index \(4, 1\)",
+    ),
     "extent": (fit(POINTS * 1e200, 2), ValueError, r"`points` must spread over 1e-140 to 1e\+140.* got .*: rescale"),
     "rank": (fit(np.zeros((3, 2, 2)), 1), ValueError, r"`points` must have shape \(N, d\).* got \(3, 2, 2\)"),
     "empty": (fit(np.zeros((0, 2)), 1), ValueError, r"`points` must have shape .* got \(0, 2\)"),
     "complex": (fit(POINTS + 0j, 1), TypeError, r"`points` must hold real numbers"),
     "few points": (fit(POINTS[:3], 4), ValueError, r"`n_components`=4 is more than the 3 distinct `points`"),
-    "few distinct": (fit(np.tile(POINTS[:3], (5, 1)), 4), ValueError, r"`n_components`=4 is more than the 3 distinct `points`"),
+    "few distinct": (
+        fit(np.tile(POINTS[:3], (5, 1)), 4),
+        ValueError,
+        r"`n_components`=4 is more than the 3 distinct `points`",
+    ),
     "no components": (fit(POINTS, 0), ValueError, r"`n_components` must be at least 1, got 0"),
     "half a component": (fit(POINTS, 1.5), TypeError, r"`n_components` must be an integer, got 1.5"),
-    "type": (fit(POINTS, 2, covariance_type="ful"), ValueError, r"`covariance_type` must be one of .*; did you mean 'full'\?"),
-    "init": (fit(POINTS, 2, init="kmeans"), ValueError, r"`init` must be one of .*; did you mean 'kmeans\+\+'\?; or give \(weights"),
+    "type": (
+        fit(POINTS, 2, covariance_type="ful"),
+        ValueError,
+        r"`covariance_type` must be one of .*; did you mean 'full'\?",
+    ),
+    "init": (
+        fit(POINTS, 2, init="kmeans"),
+        ValueError,
+        r"`init` must be one of .*; did you mean 'kmeans\+\+'\?; or give \(weights",
+    ),
     "init kind": (fit(POINTS, 2, init=3), ValueError, r"`init` must be one of"),
     "init length": (fit(POINTS, 3, init=START[:2]), ValueError, r"`init` must hold three arrays"),
-    "init count": (fit(POINTS, 2, init=START), ValueError, r"`init.weights` must have shape \(2,\) for K=2 components in d=2, got \(3,\)"),
-    "init negative": (fit(POINTS, 3, init=(-START[0], *START[1:])), ValueError, r"`init.weights` must be zero or positive"),
+    "init count": (
+        fit(POINTS, 2, init=START),
+        ValueError,
+        r"`init.weights` must have shape \(2,\) for K=2 components in d=2, got \(3,\)",
+    ),
+    "init negative": (
+        fit(POINTS, 3, init=(-START[0], *START[1:])),
+        ValueError,
+        r"`init.weights` must be zero or positive",
+    ),
     "init singular": (
         fit(POINTS, 3, init=(*START[:2], 0 * START[2])),
         ValueError,
@@ -568,8 +641,16 @@ REFUSED = {
         ValueError,
         r"degrees_of_freedom` must exceed d - 1 = 1, got 1",
     ),
-    "prior alpha": (fit(POINTS, 2, prior=sf.MixturePrior(concentration=0.5)), ValueError, r"`prior.concentration` must be at least 1"),
-    "prior scale": (fit(POINTS, 2, prior=sf.MixturePrior(scale=-1)), ValueError, r"`prior.scale` must be positive and finite"),
+    "prior alpha": (
+        fit(POINTS, 2, prior=sf.MixturePrior(concentration=0.5)),
+        ValueError,
+        r"`prior.concentration` must be at least 1",
+    ),
+    "prior scale": (
+        fit(POINTS, 2, prior=sf.MixturePrior(scale=-1)),
+        ValueError,
+        r"`prior.scale` must be positive and finite",
+    ),
     "prior shape": (
         fit(POINTS, 2, prior=sf.MixturePrior(scale=np.eye(3))),
         ValueError,
@@ -586,7 +667,11 @@ REFUSED = {
     "dtype": (fit(POINTS, 2, dtype="float16"), ValueError, r"`dtype` must be one of"),
     "time": (fit(POINTS, 2, max_time=0), ValueError, r"`max_time` must be positive"),
     "callback": (fit(POINTS, 2, callback=3), TypeError, r"`callback` must be a function"),
-    "option": (fit(POINTS, 2, wieghts=ONES), TypeError, r"fit_mixture\(\) has no option `wieghts`; did you mean 'weights'\?"),
+    "option": (
+        fit(POINTS, 2, wieghts=ONES),
+        TypeError,
+        r"fit_mixture\(\) has no option `wieghts`; did you mean 'weights'\?",
+    ),
 }
 
 

@@ -35,7 +35,9 @@ CASES = {
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not let a process choose its cores")
-@pytest.mark.parametrize("name", [name if name == "dense" else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
+@pytest.mark.parametrize(
+    "name", [name if name == "dense" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_fits_with_one_core(name):
     program = PROGRAM.replace("CASES", repr(CASES[name]).replace("Ellipsis", "..."))
     # else it would take what processes with more cores have compiled

@@ -27,7 +27,9 @@ def hills(n_dim, k, extent=10.0, background=1.0):
     """K components with centres in [0, extent]^d."""
     rng = np.random.default_rng(k)
     factors = np.eye(n_dim) + 0.4 * np.tril(rng.normal(size=(k, n_dim, n_dim)))
-    return sf.GaussianSurface(rng.uniform(1, 2, k), rng.uniform(0, extent, (k, n_dim)), factors @ factors.swapaxes(1, 2), background)
+    return sf.GaussianSurface(
+        rng.uniform(1, 2, k), rng.uniform(0, extent, (k, n_dim)), factors @ factors.swapaxes(1, 2), background
+    )
 
 
 def map_result(k=3, shape=(12, 15), coords=None, mask=None, holes=()):
@@ -110,7 +112,9 @@ def test_map_with_uneven_coords_keeps_every_cell_around_its_point():
 
 def test_ellipse_of_a_known_component():
     angle, widths = np.deg2rad(30), np.array([4.0, 2.0])
-    axes = np.array([[np.sin(angle), np.cos(angle)], [np.cos(angle), -np.sin(angle)]])  # rows: unit vectors (row, column)
+    axes = np.array(
+        [[np.sin(angle), np.cos(angle)], [np.cos(angle), -np.sin(angle)]]
+    )  # rows: unit vectors (row, column)
     surface = sf.GaussianSurface([3.0], [[10.0, 20.0]], [axes.T @ np.diag(widths**2) @ axes])
     result = result_of(surface, grid_data(surface(np.stack(np.mgrid[:25, :40], axis=-1))))
     (ellipse,) = ellipses_of(result.plot())
@@ -133,7 +137,8 @@ def test_ellipses_are_level_lines_of_their_components():
 
 @pytest.mark.parametrize("make", [map_result, point_result])
 @pytest.mark.parametrize(
-    ("k", "asked", "drawn"), [(1, None, 1), (7, None, 7), (7, False, 0), (300, None, 300), (301, None, 0), (301, True, 301)]
+    ("k", "asked", "drawn"),
+    [(1, None, 1), (7, None, 7), (7, False, 0), (300, None, 300), (301, None, 0), (301, True, 301)],
 )
 def test_number_of_ellipses(make, k, asked, drawn):
     figure = make(k).plot(ellipses=asked)
@@ -189,7 +194,9 @@ def test_curve_shows_data_model_components_and_residuals(scattered):
     np.testing.assert_allclose(lines["components"].get_ydata(), 0.5 + 2 * np.exp(-0.5 * ((at - 3) / 0.5) ** 2))
     assert len(upper.lines) == 5
     used = result.data.used
-    np.testing.assert_array_equal(np.transpose(lines["data"].get_data()), np.c_[result.data.used_points, result.data.heights[used]])
+    np.testing.assert_array_equal(
+        np.transpose(lines["data"].get_data()), np.c_[result.data.used_points, result.data.heights[used]]
+    )
     np.testing.assert_array_equal(lower.lines[0].get_ydata(), result.residuals[used])
 
 
@@ -201,15 +208,25 @@ def test_flagged_components_of_a_curve_are_orange():
     assert [line.get_color() for line in drawn] == ["C0", "C0", "orange"]
     at, heights = drawn[-1].get_data()
     np.testing.assert_allclose(heights, 0.5 + np.exp(-0.5 * (at + 1) ** 2))
-    assert [text.get_text() for text in upper.get_legend().get_texts()] == ["data", "model", "components", "flagged", "background"]
+    assert [text.get_text() for text in upper.get_legend().get_texts()] == [
+        "data",
+        "model",
+        "components",
+        "flagged",
+        "background",
+    ]
 
 
 @pytest.mark.parametrize("scattered", [False, True])
 def test_flagged_components_of_a_volume_are_named(scattered):
-    surface = sf.GaussianSurface([2.0, 1.0, 1.5], [[3.0, 3, 3], [-1.0, 2, 2], [4.0, 4, 9]], np.tile(np.eye(3), (3, 1, 1)), 0.5)
+    surface = sf.GaussianSurface(
+        [2.0, 1.0, 1.5], [[3.0, 3, 3], [-1.0, 2, 2], [4.0, 4, 9]], np.tile(np.eye(3), (3, 1, 1)), 0.5
+    )
     grid = np.stack(np.mgrid[:6, :7, :8], axis=-1).astype(float)
     heights = surface(grid) + 0.1 * RNG.normal(size=(6, 7, 8))
-    figure = result_of(surface, point_data(grid.reshape(-1, 3), heights.ravel()) if scattered else grid_data(heights)).plot()
+    figure = result_of(
+        surface, point_data(grid.reshape(-1, 3), heights.ravel()) if scattered else grid_data(heights)
+    ).plot()
     assert figure.get_suptitle().endswith("flagged: 1, 2")
     inside = sf.GaussianSurface(surface.amplitudes[:1], surface.centers[:1], surface.covariances[:1], 0.5)
     assert "flagged" not in result_of(inside, grid_data(heights)).plot().get_suptitle()
@@ -261,7 +278,9 @@ def test_more_than_three_dimensions_are_refused(result):
 
 
 DEGENERATE = {
-    "constant map": lambda: result_of(sf.GaussianSurface([0.0], [[2.0, 2.0]], [np.eye(2)], 3.0), grid_data(np.full((6, 8), 3.0))),
+    "constant map": lambda: result_of(
+        sf.GaussianSurface([0.0], [[2.0, 2.0]], [np.eye(2)], 3.0), grid_data(np.full((6, 8), 3.0))
+    ),
     "zero map": lambda: result_of(sf.GaussianSurface([0.0], [[2.0, 2.0]], [np.eye(2)]), grid_data(np.zeros((6, 8)))),
     "one row": lambda: map_result(1, (1, 30)),
     "one pixel": lambda: map_result(1, (1, 1)),

@@ -74,8 +74,16 @@ BOTH = {"scale": 20.0, "amplitude": 2.0}
 BLOCKS, PRODUCTS = sf.Tiled(cutoff=0.0, tile_size=32), sf.Tiled(cutoff=0.0, normal="products")
 OPERATORS = [
     *((2, kind, sf.Dense(), BOTH) for kind in KINDS),
-    *(pytest.param(n_dim, kind, sf.Dense(), BOTH, marks=pytest.mark.slow) for n_dim in (1, 3) for kind in ("full", "tied")),
-    *(pytest.param(2, kind, engine, BOTH, marks=pytest.mark.slow) for kind in ("full", "tied") for engine in (BLOCKS, PRODUCTS)),
+    *(
+        pytest.param(n_dim, kind, sf.Dense(), BOTH, marks=pytest.mark.slow)
+        for n_dim in (1, 3)
+        for kind in ("full", "tied")
+    ),
+    *(
+        pytest.param(2, kind, engine, BOTH, marks=pytest.mark.slow)
+        for kind in ("full", "tied")
+        for engine in (BLOCKS, PRODUCTS)
+    ),
     *((2, "tied", sf.Dense(), said) for said in ({"scale": 20.0}, {"amplitude": 2.0})),
 ]
 
@@ -93,7 +101,9 @@ def operators(problem, params, vector):
 @pytest.mark.parametrize(("n_dim", "kind", "engine", "said"), OPERATORS)
 def test_operators_agree_with_differences(n_dim, kind, engine, said):
     with precision(np.dtype(np.float64)):
-        _, problem, params = prepared(n_dim, kind, sf.SurfacePrior(**said), engine, mask=n_dim == 2 and engine is not BLOCKS)
+        _, problem, params = prepared(
+            n_dim, kind, sf.SurfacePrior(**said), engine, mask=n_dim == 2 and engine is not BLOCKS
+        )
         vector = np.random.default_rng(1).normal(size=params.size)
         tree = jax.tree.map(np.asarray, operators(problem, params, jnp.asarray(vector)))
         residuals, matrix, products, normal, diagonal, (blocks, corner) = tree
@@ -189,7 +199,9 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
     with precision(np.dtype(np.float64)):
         model, engine = Model(16, None, "full", 0.25, "positive", prior), EngineChoice(sf.Dense(), float("inf"))
         whole = prepare(data, model, np.dtype(np.float64), engine)
-        running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None)
+        running = Running(
+            "grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None
+        )
         bench = Workbench(whole, _request(whole, running))
         sample = _sampled(bench)
         state = bench.state(bench.params(STARTS["grid"](bench.request)))
@@ -208,7 +220,9 @@ def test_every_solver_heeds_a_prior(solver, dtype):
     y, x = np.mgrid[:20, :24]
     heights = (np.exp(-0.5 * ((y - 9) ** 2 + (x - 12) ** 2) / 4)).astype(dtype)
     options = {"background": None, "sigma": 0.3, "absolute_sigma": True, "solver": solver, "init": "peaks"}
-    amplitudes = [sf.fit(heights, 1, prior=p, **options).surface.amplitudes[0] for p in (None, sf.SurfacePrior(amplitude=0.3))]
+    amplitudes = [
+        sf.fit(heights, 1, prior=p, **options).surface.amplitudes[0] for p in (None, sf.SurfacePrior(amplitude=0.3))
+    ]
     assert amplitudes[1] < 0.95 * amplitudes[0]
     exact = sf.fit(heights, 1, prior=sf.SurfacePrior(amplitude=1e3), **{**options, "sigma": 1e-3})
     assert exact.cost >= 0
@@ -217,7 +231,9 @@ def test_every_solver_heeds_a_prior(solver, dtype):
 @pytest.mark.slow
 def test_a_number_is_chosen_by_the_misfit_without_the_penalty():
     y, x = np.mgrid[:40, :50]
-    heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + np.exp(-0.5 * ((y - 28) ** 2 + (x - 35) ** 2) / 20)
+    heights = 2 * np.exp(-0.5 * ((y - 12) ** 2 / 16 + (x - 20) ** 2 / 25)) + np.exp(
+        -0.5 * ((y - 28) ** 2 + (x - 35) ** 2) / 20
+    )
     heights = heights + SIGMA * np.random.default_rng(1).normal(size=y.shape)
     result = sf.fit(heights, sigma=SIGMA, absolute_sigma=True, prior=sf.SurfacePrior(scale=100.0))
     assert result.n_components == 2
@@ -249,11 +265,31 @@ def test_a_prior_passes_vmap():
 BAD = {
     "not a prior": ({"scale": 2.0}, {}, TypeError, r"`prior` must be None or a surfacefit.SurfacePrior"),
     "nothing said": (sf.SurfacePrior(), {}, ValueError, r"`prior` says nothing"),
-    "errors not known": (sf.SurfacePrior(scale=1.0), {"absolute_sigma": False}, ValueError, r"known errors: give `sigma`"),
+    "errors not known": (
+        sf.SurfacePrior(scale=1.0),
+        {"absolute_sigma": False},
+        ValueError,
+        r"known errors: give `sigma`",
+    ),
     "scale": (sf.SurfacePrior(scale=-1.0), {}, ValueError, r"`prior.scale` must be"),
-    "shape": (sf.SurfacePrior(scale=np.eye(3)), {}, ValueError, r"`prior.scale` must be a number or have shape \(2, 2\)"),
-    "indefinite": (sf.SurfacePrior(scale=np.diag([1.0, -1.0])), {}, ValueError, r"`prior.scale` must be symmetric positive definite"),
-    "freedom alone": (sf.SurfacePrior(amplitude=1.0, degrees_of_freedom=5.0), {}, ValueError, r"belongs to `prior.scale`"),
+    "shape": (
+        sf.SurfacePrior(scale=np.eye(3)),
+        {},
+        ValueError,
+        r"`prior.scale` must be a number or have shape \(2, 2\)",
+    ),
+    "indefinite": (
+        sf.SurfacePrior(scale=np.diag([1.0, -1.0])),
+        {},
+        ValueError,
+        r"`prior.scale` must be symmetric positive definite",
+    ),
+    "freedom alone": (
+        sf.SurfacePrior(amplitude=1.0, degrees_of_freedom=5.0),
+        {},
+        ValueError,
+        r"belongs to `prior.scale`",
+    ),
     "freedom": (sf.SurfacePrior(scale=1.0, degrees_of_freedom=1.0), {}, ValueError, r"must exceed d - 1 = 1, got 1"),
     "amplitude": (sf.SurfacePrior(amplitude=0.0), {}, ValueError, r"`prior.amplitude` must be"),
     "amplitude NaN": (sf.SurfacePrior(amplitude=np.nan), {}, ValueError, r"`prior.amplitude` must be"),

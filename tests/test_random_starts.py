@@ -38,7 +38,9 @@ def test_no_start_compiles_anything_new():
 
 def test_starts_of_points_and_of_other_solvers():
     points = np.column_stack([Y.ravel(), X.ravel()])
-    result = sf.fit_points(points, HEIGHTS.ravel(), 3, init=sf.RandomStarts(2), solver=sf.Adam(max_steps=20), reset=False)
+    result = sf.fit_points(
+        points, HEIGHTS.ravel(), 3, init=sf.RandomStarts(2), solver=sf.Adam(max_steps=20), reset=False
+    )
     assert result.steps == 40
     assert result.cost == pytest.approx(result.starts.min(), rel=1e-9)
 

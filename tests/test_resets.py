@@ -1,4 +1,6 @@
-"""Resets: what has collapsed is put where the residual is, kept only where that is lower, and never at the price of a limit."""
+"""Resets: what has collapsed is put where the residual is, kept only where that is lower, and never at the price of a
+limit.
+"""
 
 import time
 
@@ -32,7 +34,9 @@ def fitted(start=COLLAPSED["far outside"], **options):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"engine": "tiled"}, {"dtype": "float32"}, {"solver": sf.Adam(max_steps=300)}, {"covariance_type": "tied"}], ids=str
+    "options",
+    [{}, {"engine": "tiled"}, {"dtype": "float32"}, {"solver": sf.Adam(max_steps=300)}, {"covariance_type": "tied"}],
+    ids=str,
 )
 @pytest.mark.parametrize("case", COLLAPSED)
 def test_what_has_collapsed_goes_where_the_residual_is(case, options):
@@ -52,7 +56,9 @@ def test_a_start_of_the_users_own_is_let_be_unless_asked():
 def test_the_order_is_that_of_the_result():
     start = COLLAPSED["nothing"]
     turned = GaussianSurface(*(np.asarray(a)[::-1] for a in (start.amplitudes, start.centers, start.covariances)), 0.5)
-    low = sf.fit(HEIGHTS - 2 * GaussianSurface([1.0], [[7.0, 8.0]], [np.diag([9.0, 6.0])])(PLACES), 2, init=turned, reset=True)
+    low = sf.fit(
+        HEIGHTS - 2 * GaussianSurface([1.0], [[7.0, 8.0]], [np.diag([9.0, 6.0])])(PLACES), 2, init=turned, reset=True
+    )
     assert low.surface.centers[0] == pytest.approx([16, 21], abs=0.3)
     assert low.resets.tolist() == [1, 0]
 
@@ -71,7 +77,9 @@ def test_flags_summary_and_files_say_so(suffix, tmp_path):
 
 def test_where_nothing_has_collapsed_nothing_is_done(monkeypatch):
     left = fitted(TRUTH, reset=False)
-    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr(
+        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+    )
     result = fitted(TRUTH)
     np.testing.assert_array_equal(result.surface.amplitudes, left.surface.amplitudes)
     assert result.steps == left.steps
@@ -88,7 +96,9 @@ KEPT = {
 
 @pytest.mark.parametrize("case", KEPT)
 def test_what_is_held_or_out_of_steps_is_let_be(case, monkeypatch):
-    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr(
+        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+    )
     assert fitted(**KEPT[case]).resets.tolist() == [0, 0]
 
 
@@ -102,12 +112,17 @@ def test_a_background_that_is_held_and_bounds_of_all_are_kept():
 
 
 def test_no_step_too_many():
-    assert fitted(solver=sf.LevenbergMarquardt(max_steps=fitted(reset=False).steps + 3)).steps == fitted(reset=False).steps + 3
+    assert (
+        fitted(solver=sf.LevenbergMarquardt(max_steps=fitted(reset=False).steps + 3)).steps
+        == fitted(reset=False).steps + 3
+    )
 
 
 def test_what_ends_no_lower_is_not_kept(monkeypatch):
     left = fitted(reset=False)
-    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda bench, state, n: np.full((n, 6), -40.0))
+    monkeypatch.setattr(
+        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda bench, state, n: np.full((n, 6), -40.0)
+    )
     result = fitted()
     np.testing.assert_array_equal(result.surface.centers, left.surface.centers)
     assert (result.status, result.resets.sum()) == (left.status, 0)
@@ -152,14 +167,18 @@ def test_time_that_is_over_leaves_the_fit_as_it_ended(monkeypatch):
         if progress.steps >= left.steps:
             monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
 
-    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for"))
+    monkeypatch.setattr(
+        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+    )
     result = fitted(max_time=3600, callback=last)
     assert (result.resets.sum(), result.status) == (0, left.status)
 
 
 def test_worth_at_most_is_what_a_sum_over_the_points_says():
     surface = GaussianSurface(
-        [2.0, 1.5, 3.0], [[12.0, 15.0], [10.0, 20.0], [-3.0, 33.0]], [np.diag([2.0, 5.0]), [[3, 1], [1, 2]], [[9, -8], [-8, 12]]]
+        [2.0, 1.5, 3.0],
+        [[12.0, 15.0], [10.0, 20.0], [-3.0, 33.0]],
+        [np.diag([2.0, 5.0]), [[3, 1], [1, 2]], [[9, -8], [-8, 12]]],
     )
     result = sf.fit(HEIGHTS, 3, init=surface, solver=sf.LevenbergMarquardt(max_steps=0))
     by_hand = [0.5 * np.sum(surface.component(k)(PLACES) ** 2) for k in range(3)]

@@ -9,7 +9,11 @@ import pytest
 import surfacefit as sf
 
 Y, X = np.mgrid[:14, :16].astype(float)
-HEIGHTS = 3 * np.exp(-0.5 * (((Y - 5) / 2) ** 2 + ((X - 8) / 3) ** 2)) + 1 + np.random.default_rng(0).normal(size=Y.shape) * 0.1
+HEIGHTS = (
+    3 * np.exp(-0.5 * (((Y - 5) / 2) ** 2 + ((X - 8) / 3) ** 2))
+    + 1
+    + np.random.default_rng(0).normal(size=Y.shape) * 0.1
+)
 
 
 def wave(parameters, points):
@@ -27,7 +31,9 @@ RESULTS = {
         coords=(np.arange(14) / 3, np.arange(16) * 7.0),
         init="peaks",
     ),
-    "points, plane": lambda: sf.fit_points(np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane", init="peaks"),
+    "points, plane": lambda: sf.fit_points(
+        np.column_stack([Y.ravel(), X.ravel()]), HEIGHTS.ravel(), 1, background="plane", init="peaks"
+    ),
     "single precision, no background": lambda: sf.fit(HEIGHTS.astype(np.float32), 1, background=None, init="peaks"),
     "function": lambda: sf.fit(HEIGHTS, 1, background=(wave, [1.0, 0.1]), init="peaks"),
     "one dimension": lambda: sf.fit(HEIGHTS[5], 1, init="peaks"),
@@ -93,7 +99,10 @@ NO_FITS = {
     "other json": (b'{"a": 1}', "does not say format='surfacefit result'"),
     "a list": (b"[1, 2]", "does not say format"),
     "incomplete": (b'{"format": "surfacefit result", "version": 5}', "is no complete surfacefit result"),
-    "later version": (b'{"format": "surfacefit result", "version": 99}', "has version 99 of the format, this surfacefit reads version 5"),
+    "later version": (
+        b'{"format": "surfacefit result", "version": 99}',
+        "has version 99 of the format, this surfacefit reads version 5",
+    ),
     "unknown dtype": (b'{"a": {"dtype": "float7", "shape": [1], "values": [1]}}', "is no surfacefit result"),
     "empty": (b"", "is no surfacefit result"),
 }

@@ -33,7 +33,9 @@ def bumps(shape, count, seed=0, noise=0.0):
             centers.append(center)
     heights = noise * rng.normal(size=shape)
     for center in centers:
-        heights = heights + rng.uniform(1, 5) * np.exp(-0.5 * np.sum((grid - center) ** 2, axis=-1) / rng.uniform(1.2, 2) ** 2)
+        heights = heights + rng.uniform(1, 5) * np.exp(
+            -0.5 * np.sum((grid - center) ** 2, axis=-1) / rng.uniform(1.2, 2) ** 2
+        )
     return heights, np.array(centers)
 
 
@@ -105,7 +107,9 @@ def test_search_is_never_worse_than_its_start_and_often_better(rough):
     searched = sf.fit(rough, 9, background=None, init=start.surface, search=3.0)
     assert searched.cost <= start.cost * (1 + 1e-9)
     assert searched.rmse < 0.95 * start.rmse
-    assert searched.rmse < 1.005 * sf.fit(rough, 9, background=None, init=start.surface).rmse  # not only the start's own descent
+    assert (
+        searched.rmse < 1.005 * sf.fit(rough, 9, background=None, init=start.surface).rmse
+    )  # not only the start's own descent
 
 
 @pytest.mark.slow
@@ -274,7 +278,10 @@ def test_windows_of_long_ridges_are_full(rng):
 
 def test_few_points_are_found_without_a_tree(rng, monkeypatch):
     points = rng.uniform(-1, 1, size=(3000, 2))
-    for center, covariance in [(np.zeros(2), np.array([[0.02, 0.01], [0.01, 0.03]])), (np.full(2, 5.0), np.eye(2) * 0.1)]:
+    for center, covariance in [
+        (np.zeros(2), np.array([[0.02, 0.01], [0.01, 0.03]])),
+        (np.full(2, 5.0), np.eye(2) * 0.1),
+    ]:
         at_once = Windows(points, 500).ranks(1, center, covariance)
         monkeypatch.setattr(_windows, "FEW", 0)
         np.testing.assert_array_equal(at_once, np.sort(Windows(points, 500).ranks(1, center, covariance)))

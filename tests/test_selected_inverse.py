@@ -16,7 +16,8 @@ from surfacefit._statistics.uncertainty import uncertainty
 
 
 def lattice(shape, size, border, seed=0, empty=()):
-    """Tiles on a lattice, each over the blocks of its own place and of the next along each axis, and over a border that all share.
+    """Tiles on a lattice, each over the blocks of its own place and of the next along each axis, and over a border that
+    all share.
 
     Gives the elements, the whole matrix, the blocks and the border. Blocks in ``empty`` are in no tile.
     """
@@ -40,7 +41,9 @@ def lattice(shape, size, border, seed=0, empty=()):
 
 
 @pytest.mark.parametrize("leaf", [1, 8])
-@pytest.mark.parametrize(("shape", "size", "border"), [((40,), 3, 0), ((40,), 1, 2), ((7, 9), 4, 3), ((7, 9), 6, 0), ((4, 4, 5), 3, 1)])
+@pytest.mark.parametrize(
+    ("shape", "size", "border"), [((40,), 3, 0), ((40,), 1, 2), ((7, 9), 4, 3), ((7, 9), 6, 0), ((4, 4, 5), 3, 1)]
+)
 def test_blocks_of_the_inverse_are_numpys(shape, size, border, leaf, monkeypatch):
     monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", leaf)
     elements, whole, blocks, shared = lattice(shape, size, border)
@@ -70,7 +73,9 @@ def test_a_few_tiles_need_no_halving(n_tiles):
 def test_unknowns_in_no_tile_stand_alone():
     elements, whole, blocks, shared = lattice((30,), 2, 1, empty=(4, 17))
     found, _ = inverse_blocks(elements, blocks, shared)
-    np.testing.assert_allclose(found, np.linalg.inv(whole)[blocks[:, :, None], blocks[:, None, :]], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        found, np.linalg.inv(whole)[blocks[:, :, None], blocks[:, None, :]], rtol=1e-8, atol=1e-10
+    )
 
 
 def test_a_matrix_that_is_not_positive_definite_is_told():
@@ -107,7 +112,9 @@ def scene(shape=SHAPE, k=9, kind="full", background=CONSTANT):
         "spherical": covariances[:, :1, :1] * np.eye(n_dim),
         "tied": np.repeat(covariances[:1], k, axis=0),
     }[kind]
-    return sf.GaussianSurface(rng.uniform(1, 3, k), rng.uniform(3, np.array(shape) - 4, (k, n_dim)), covariances, background)
+    return sf.GaussianSurface(
+        rng.uniform(1, 3, k), rng.uniform(3, np.array(shape) - 4, (k, n_dim)), covariances, background
+    )
 
 
 def on_grid(surface, shape=SHAPE, mask=None, sigma=None, absolute=False):
@@ -171,7 +178,9 @@ def at_a_bound(off=0.0):
     """The first amplitude would be higher."""
     surface = scene()
     low = surface.amplitudes - np.where(np.arange(9) == 0, 0.1, 0)
-    bounds = checked_bounds(Bounds(amplitudes=(None, np.where(np.arange(9) == 0, low * (1 + off), 10))), 9, 2, False, "full")
+    bounds = checked_bounds(
+        Bounds(amplitudes=(None, np.where(np.arange(9) == 0, low * (1 + off), 10))), 9, 2, False, "full"
+    )
     return at(replace(surface, amplitudes=low), on_grid(surface), constraints=Constraints(bounds))
 
 
@@ -243,9 +252,18 @@ def dissected(result, monkeypatch):
 
 
 REFUSED = {
-    "of": (lambda errors: errors.of(lambda surface: surface.amplitudes), "`of` needs the whole normal matrix, of at most 5 parameters"),
-    "band": (lambda errors: errors.band(np.zeros((1, 2))), "`band` needs the whole normal matrix, of at most 5 parameters"),
-    "matrix": (lambda errors: errors.matrix, "`matrix` needs the whole normal matrix, of at most 5 parameters: fit an excerpt"),
+    "of": (
+        lambda errors: errors.of(lambda surface: surface.amplitudes),
+        "`of` needs the whole normal matrix, of at most 5 parameters",
+    ),
+    "band": (
+        lambda errors: errors.band(np.zeros((1, 2))),
+        "`band` needs the whole normal matrix, of at most 5 parameters",
+    ),
+    "matrix": (
+        lambda errors: errors.matrix,
+        "`matrix` needs the whole normal matrix, of at most 5 parameters: fit an excerpt",
+    ),
     "correlation": (lambda errors: errors.correlation, "`matrix` needs the whole normal matrix"),
 }
 

@@ -27,7 +27,9 @@ def test_derivatives_hold_for_negative_amplitudes(rng, covariance_type):
         amplitudes, centers, covariances = random_surface(rng, 3, 2)
         start = sf.GaussianSurface(amplitudes * np.array([-1, 1, -0.5]), centers, covariances)
         points, heights = rng.uniform(-1, 1, (30, 2)), rng.normal(size=30)
-        problem, params = sf.SurfaceProblem.from_start(points, heights, start, covariance_type=covariance_type, amplitudes="signed")
+        problem, params = sf.SurfaceProblem.from_start(
+            points, heights, start, covariance_type=covariance_type, amplitudes="signed"
+        )
         np.testing.assert_allclose(problem.surface(params).amplitudes, start.amplitudes)
         _, jacobian = problem.linearize(params)
         expected = central_differences(lambda p: problem.residuals(jnp.asarray(p)), np.asarray(params))
@@ -38,7 +40,12 @@ def test_derivatives_hold_for_negative_amplitudes(rng, covariance_type):
 @pytest.mark.parametrize("background", [None, "constant"])
 def test_peaks_and_pits_are_found(init, background):
     result = sf.fit(
-        PEAK + PIT, 2, amplitudes="signed", init=init, background=background, search=2.0 if init in ("grid", "random") else None
+        PEAK + PIT,
+        2,
+        amplitudes="signed",
+        init=init,
+        background=background,
+        search=2.0 if init in ("grid", "random") else None,
     )
     assert amplitudes_at(result) == pytest.approx(TRUTH, rel=1e-3)
     assert result.rmse < 1e-4
@@ -75,7 +82,9 @@ def test_a_signed_fit_goes_on_from_its_own_result_and_from_a_file(tmp_path, rng)
     again = sf.fit(PEAK + PIT, 2, amplitudes="signed", init=loaded.surface)
     assert amplitudes_at(again) == pytest.approx(TRUTH, rel=1e-3)
     assert "signed amplitudes" in result.summary()
-    np.testing.assert_array_equal(result.surface.amplitudes > 0, [True, False])  # in the order of volume without its sign
+    np.testing.assert_array_equal(
+        result.surface.amplitudes > 0, [True, False]
+    )  # in the order of volume without its sign
 
 
 def test_wrong_options_are_refused():
@@ -89,7 +98,9 @@ def test_wrong_options_are_refused():
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_narrow_pits_are_felt_in_every_tile_that_they_reach(dtype):
-    """Beside wide low bumps, pits so narrow that each lies in few tiles: left out of one, their misfit would be of their height."""
+    """Beside wide low bumps, pits so narrow that each lies in few tiles: left out of one, their misfit would be of
+    their height.
+    """
     rng = np.random.default_rng(0)
     centers = rng.uniform(8, 88, (12, 2))
     truth = sf.GaussianSurface(np.full(12, -5.0), centers, np.tile(1.5 * np.eye(2), (12, 1, 1)))
@@ -99,5 +110,7 @@ def test_narrow_pits_are_felt_in_every_tile_that_they_reach(dtype):
     assert there.cost < 1e-8 * np.sum(heights**2)
     start = sf.GaussianSurface(np.full(12, -4.0), centers + rng.choice([-1.2, 1.2], (12, 2)), truth.covariances * 1.3)
     result = sf.fit(heights, 12, init=start, **options)
-    np.testing.assert_allclose(result.cost, 0.5 * np.sum(result.residuals**2), rtol=1e-3, atol=1e-9 * np.sum(heights**2))
+    np.testing.assert_allclose(
+        result.cost, 0.5 * np.sum(result.residuals**2), rtol=1e-3, atol=1e-9 * np.sum(heights**2)
+    )
     assert result.cost < 1e-8 * np.sum(heights**2)

@@ -108,13 +108,20 @@ def test_uneven_weights_are_not_thinned():
     places = np.stack(np.mgrid[:80, :64].astype(float), axis=-1)
     heights = truth(places) + 0.1 * np.random.default_rng(0).normal(size=sigma.shape)
     with precision(DOUBLE):
-        thinned = [smaller(bench_of(heights, 4, **options)).prepared.problem.engine.thinned for options in ({}, {"sigma": sigma})]
-        gaps = smaller(bench_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)).prepared.problem.engine.thinned
+        thinned = [
+            smaller(bench_of(heights, 4, **options)).prepared.problem.engine.thinned
+            for options in ({}, {"sigma": sigma})
+        ]
+        gaps = smaller(
+            bench_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)
+        ).prepared.problem.engine.thinned
     assert thinned[0] > 1
     assert (thinned[1], gaps) == (1, thinned[0])
 
 
-@pytest.mark.parametrize(("count", "engine", "there"), [(40, sf.Dense(), True), (60, sf.Dense(), True), (60, sf.Tiled(), False)])
+@pytest.mark.parametrize(
+    ("count", "engine", "there"), [(40, sf.Dense(), True), (60, sf.Dense(), True), (60, sf.Tiled(), False)]
+)
 def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, there):
     places = np.stack(np.mgrid[:300, :300].astype(float), axis=-1)
     with precision(DOUBLE):

@@ -19,7 +19,10 @@ SOLVERS = {
     "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "lm qr": (sf.LevenbergMarquardt(method="qr", xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "adam": (sf.Adam(learning_rate=0.1, max_steps=6000), 2e-2),
-    "superimposed": (sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12, slack=0)), 1e-4),
+    "superimposed": (
+        sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12, slack=0)),
+        1e-4,
+    ),
 }
 
 
@@ -35,7 +38,9 @@ def test_known_minimum(solver, name):
     np.testing.assert_allclose(solution.params, minimum, atol=tolerance)
 
 
-@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30), sf.SuperimposedSignals(max_steps=30)])
+@pytest.mark.parametrize(
+    "solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30), sf.SuperimposedSignals(max_steps=30)]
+)
 def test_pure_and_chunked_agree(solver):
     function, start, _ = KNOWN["rosenbrock"]
     with jax.enable_x64(True):
@@ -93,7 +98,10 @@ def test_callback_time_limit_and_step_limit():
     start = jnp.asarray(start, jnp.float32)
     seen = []
     stopped, _ = run(
-        FunctionProblem(function), start, sf.LevenbergMarquardt(), Limits(callback=lambda s: seen.append(int(s.steps)) or True)
+        FunctionProblem(function),
+        start,
+        sf.LevenbergMarquardt(),
+        Limits(callback=lambda s: seen.append(int(s.steps)) or True),
     )
     assert int(stopped.status) == Status.STOPPED
     assert seen == [int(stopped.steps)]
@@ -112,7 +120,9 @@ def test_ctrl_c_keeps_the_best():
         if int(solution.steps) >= 5:
             raise KeyboardInterrupt
 
-    solution, history = run(FunctionProblem(function), jnp.asarray(start, jnp.float32), sf.LevenbergMarquardt(), Limits(callback=interrupt))
+    solution, history = run(
+        FunctionProblem(function), jnp.asarray(start, jnp.float32), sf.LevenbergMarquardt(), Limits(callback=interrupt)
+    )
     assert int(solution.status) == Status.INTERRUPTED
     np.testing.assert_allclose(float(solution.cost), history.cost[-1])
 

@@ -32,7 +32,11 @@ def test_every_start_is_a_possible_surface(rng, start, shape, count, as_points):
     request = request_of(rng.normal(size=shape), count)
     surface = STARTS[start](scattered(request) if as_points else request)
     d = len(shape)
-    assert (surface.amplitudes.shape, surface.centers.shape, surface.covariances.shape) == ((count,), (count, d), (count, d, d))
+    assert (surface.amplitudes.shape, surface.centers.shape, surface.covariances.shape) == (
+        (count,),
+        (count, d),
+        (count, d, d),
+    )
     assert (surface.amplitudes > 0).all()
     assert (np.linalg.eigvalsh(surface.covariances) > 0).all()
     assert (np.abs(surface.centers) <= 1.3).all()
@@ -71,7 +75,9 @@ def test_em_is_nearer_to_overlapping_components_than_the_peaks_it_starts_from(as
     axes = [np.linspace(-1, 1, 61), np.linspace(-1, 1, 81)]
     points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
     truth = sf.GaussianSurface(
-        np.array([3.0, 2.0]), np.array([[-0.2, -0.1], [0.2, 0.2]]), np.array([[[0.02, 0.012], [0.012, 0.03]], np.diag([0.01, 0.03])])
+        np.array([3.0, 2.0]),
+        np.array([[-0.2, -0.1], [0.2, 0.2]]),
+        np.array([[[0.02, 0.012], [0.012, 0.03]], np.diag([0.01, 0.03])]),
     )
     request = request_of(truth(points).reshape(61, 81), 2)
     request = scattered(request) if as_points else request

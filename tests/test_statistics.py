@@ -60,7 +60,12 @@ def test_statistics_are_their_formulas(make):
     heights, fitted = result.data.heights[used], result.predict()[used]
     variances = fitted if make is counts else 1 / result.data.weights**2
     chi2 = np.sum((heights - fitted) ** 2 / variances)
-    assert (found.n_points, found.n_parameters, found.effective_parameters, found.degrees_of_freedom) == (n, p, p, n - p)
+    assert (found.n_points, found.n_parameters, found.effective_parameters, found.degrees_of_freedom) == (
+        n,
+        p,
+        p,
+        n - p,
+    )
     np.testing.assert_allclose([found.chi2, found.reduced_chi2], [chi2, chi2 / (n - p)], rtol=1e-9)
     likelihood = log_density(result)
     np.testing.assert_allclose(found.log_likelihood, likelihood, rtol=1e-9)
@@ -116,7 +121,9 @@ def test_effective_parameters_are_the_trace_of_what_the_data_say(case):
     result = at(TRUTH, grid_data(NOISY, X, None, UNEVEN, True), prior=prior)
     slopes = central_differences(lambda p: surface_of(p, 1, 1)(X), numbers_of(TRUTH)) / UNEVEN[:, None]
     found = result.statistics
-    np.testing.assert_allclose(found.effective_parameters, np.trace(slopes.T @ slopes @ result.uncertainty().matrix), rtol=1e-5)
+    np.testing.assert_allclose(
+        found.effective_parameters, np.trace(slopes.T @ slopes @ result.uncertainty().matrix), rtol=1e-5
+    )
     assert least < found.effective_parameters < most
     np.testing.assert_allclose(found.degrees_of_freedom, 80 - found.effective_parameters)
     np.testing.assert_allclose(found.aic, 2 * (found.effective_parameters - found.log_likelihood))
@@ -254,7 +261,9 @@ def test_runs_are_counted_along_rows_and_over_gaps():
     rows = [row[used] > 0 for row, used in zip(added, ~HOLES, strict=True)]
     assert found.runs == runs_by_loops(rows)
     mean, variance = np.sum([wald_and_wolfowitz(row.sum(), (~row).sum()) for row in rows], axis=0)
-    np.testing.assert_allclose([found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9)
+    np.testing.assert_allclose(
+        [found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
@@ -262,7 +271,9 @@ def test_runs_of_a_curve_have_the_moments_of_wald_and_wolfowitz(share):
     signs = np.random.default_rng(0).permutation(np.repeat([1.0, -1.0], [int(300 * share), 300 - int(300 * share)]))
     found = under(SCENES["curve"](), signs).diagnostics
     mean, variance = wald_and_wolfowitz((signs > 0).sum(), (signs < 0).sum())
-    np.testing.assert_allclose([found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9)
+    np.testing.assert_allclose(
+        [found.expected_runs, found.runs_z], [mean, (found.runs - mean) / np.sqrt(variance)], rtol=1e-9
+    )
 
 
 def wald_and_wolfowitz(up, down):
@@ -297,7 +308,9 @@ def test_diagnostics_are_drawn_in_three_panels(scene):
     np.testing.assert_allclose(sum(bar.get_height() * bar.get_width() for bar in histogram.patches), 1)
     drawn, line = quantiles.lines
     np.testing.assert_allclose(drawn.get_ydata(), np.sort(found.residuals) / robust_deviation(found.residuals))
-    np.testing.assert_allclose(drawn.get_xdata(), norm.ppf((np.arange(len(found.residuals)) + 0.5) / len(found.residuals)))
+    np.testing.assert_allclose(
+        drawn.get_xdata(), norm.ppf((np.arange(len(found.residuals)) + 0.5) / len(found.residuals))
+    )
     np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
     np.testing.assert_array_equal(correlation.lines[0].get_data(), [found.lags, found.autocorrelation])
     assert ("runs" in correlation.get_title()) == (scene == "curve")
@@ -328,17 +341,27 @@ def test_degenerate_residuals_raise_no_warning(case):
 
 ROW = np.arange(120.0)
 THREE = sf.GaussianSurface(
-    np.array([2.0, 1.0, 1.5]), np.array([[20.0], [60.0], [100.0]]), np.array([[[16.0]], [[9.0]], [[9.0]]]), sf.ConstantBackground(0.5)
+    np.array([2.0, 1.0, 1.5]),
+    np.array([[20.0], [60.0], [100.0]]),
+    np.array([[[16.0]], [[9.0]], [[9.0]]]),
+    sf.ConstantBackground(0.5),
 )
 
 
 def three(amplitude=1.0, center=60.0, variance=9.0, bounds=None):
-    """Three components far apart, the middle one as asked for, at its place in the data; limits pull there what is given as a pair."""
+    """Three components far apart, the middle one as asked for, at its place in the data; limits pull there what is
+    given as a pair.
+    """
     ends = []
     for number in (0, -1):
         a, c, s = (np.ravel(value)[number] for value in (amplitude, center, variance))
         ends.append(
-            sf.GaussianSurface(np.array([2.0, a, 1.5]), np.array([[20.0], [c], [100.0]]), np.array([[[16.0]], [[s]], [[9.0]]]), CONSTANT)
+            sf.GaussianSurface(
+                np.array([2.0, a, 1.5]),
+                np.array([[20.0], [c], [100.0]]),
+                np.array([[[16.0]], [[s]], [[9.0]]]),
+                CONSTANT,
+            )
         )
     held, free = ends
     data = grid_data(free(ROW) + 0.05 * np.random.default_rng(0).normal(size=120))
@@ -351,8 +374,14 @@ LIMITS = ([[-9.0], [58.0], [-9.0]], [[200.0], [62.0], [200.0]])
 FLAG = sf.ComponentFlag
 FLAGGED = {
     "as narrow as allowed": (FLAG.AT_FLOOR, lambda: three(variance=0.2502**2)),
-    "amplitude at its lowest": (FLAG.AT_BOUND, lambda: three((1.2, 1.0), bounds=Bounds(amplitudes=([0, 1.2, 0], None)))),
-    "amplitude at its highest": (FLAG.AT_BOUND, lambda: three((0.8, 1.0), bounds=Bounds(amplitudes=(None, [9, 0.8, 9])))),
+    "amplitude at its lowest": (
+        FLAG.AT_BOUND,
+        lambda: three((1.2, 1.0), bounds=Bounds(amplitudes=([0, 1.2, 0], None))),
+    ),
+    "amplitude at its highest": (
+        FLAG.AT_BOUND,
+        lambda: three((0.8, 1.0), bounds=Bounds(amplitudes=(None, [9, 0.8, 9]))),
+    ),
     "centre at its lowest": (FLAG.AT_BOUND, lambda: three(center=(58.0, 57.0), bounds=Bounds(centers=LIMITS))),
     "centre at its highest": (FLAG.AT_BOUND, lambda: three(center=(62.0, 63.0), bounds=Bounds(centers=LIMITS))),
     "width at its lowest": (FLAG.AT_BOUND, lambda: three(variance=(6.25, 4.0), bounds=Bounds(widths=(2.5, None)))),
@@ -392,17 +421,25 @@ def test_flags_of_widths_and_aspect_in_two_dimensions(limits):
     surface = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[10.0, 10.0], [30.0, 30.0]]), covariances)
     points = np.stack(np.mgrid[:40, :40], axis=-1).astype(float)
     constraints = Constraints(checked_bounds(Bounds(**limits), 2, 2, False, "full"))
-    result = at(surface, grid_data(surface(points) + 0.1 * np.random.default_rng(0).normal(size=(40, 40))), constraints=constraints)
+    result = at(
+        surface,
+        grid_data(surface(points) + 0.1 * np.random.default_rng(0).normal(size=(40, 40))),
+        constraints=constraints,
+    )
     np.testing.assert_array_equal((flags(result, quick=True) & int(FLAG.AT_BOUND)) > 0, [True, False])
 
 
 @pytest.mark.parametrize("stretch", [1.0, 40.0])
 def test_an_ellipse_aslant_is_at_the_floor_where_its_smaller_width_is(stretch):
-    """Principal widths of 3 and 0.2 or 0.3 samples at 45 degrees: the pivots of both covariances are above `min_width`, 0.25."""
+    """Principal widths of 3 and 0.2 or 0.3 samples at 45 degrees: the pivots of both covariances are above `min_width`,
+    0.25.
+    """
     turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
     covariances = np.array([turn @ np.diag([9.0, width**2]) @ turn.T for width in (0.2, 0.3)])
     units = np.array([1.0, stretch])
-    surface = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[10.0, 10.0], [20.0, 20.0]]) * units, covariances * np.outer(units, units))
+    surface = sf.GaussianSurface(
+        np.array([2.0, 1.0]), np.array([[10.0, 10.0], [20.0, 20.0]]) * units, covariances * np.outer(units, units)
+    )
     assert np.linalg.cholesky(covariances).diagonal(axis1=1, axis2=2).min() > 0.2525
     axes = [np.arange(30) * unit for unit in units]
     result = at(surface, grid_data(surface(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)), axes))
@@ -422,7 +459,9 @@ def test_single_precision_meets_a_wall_too():
 def test_quick_flags_are_those_without_the_inverse():
     for case in FLAGGED:
         result = FLAGGED[case][1]()
-        np.testing.assert_array_equal(flags(result, quick=True), result.flags & ~int(FLAG.REDUNDANT | FLAG.UNDETERMINED))
+        np.testing.assert_array_equal(
+            flags(result, quick=True), result.flags & ~int(FLAG.REDUNDANT | FLAG.UNDETERMINED)
+        )
 
 
 def test_every_flag_has_its_entry():
@@ -448,7 +487,11 @@ def test_summaries_and_files_carry_the_flags(suffix, tmp_path, monkeypatch):
 def stored_flags(path):
     if path.suffix == ".json":
         written = json.loads(path.read_text())["flags"]
-        return written["values"] if "values" in written else np.frombuffer(base64.b64decode(written["base64"]), written["dtype"])
+        return (
+            written["values"]
+            if "values" in written
+            else np.frombuffer(base64.b64decode(written["base64"]), written["dtype"])
+        )
     with np.load(path) as members:
         return members[json.loads(str(members["header"]))["flags"]["member"]]
 
@@ -481,7 +524,12 @@ def test_what_a_limit_holds_and_what_the_data_do_not_tell_are_told_apart():
 @pytest.mark.parametrize(("low", "held"), [(0.0, True), (-1.0, False), (0.6, True)])
 def test_a_background_at_a_limit_is_named(low, held):
     truth = sf.GaussianSurface(np.array([1e3]), np.array([[60.3]]), np.array([[[16.0]]]), sf.ConstantBackground(-0.3))
-    result = sf.fit(truth(ROW) + 0.05 * np.random.default_rng(0).normal(size=120), 1, init=truth, bounds=Bounds(background=(low, None)))
+    result = sf.fit(
+        truth(ROW) + 0.05 * np.random.default_rng(0).normal(size=120),
+        1,
+        init=truth,
+        bounds=Bounds(background=(low, None)),
+    )
     assert ("its number 0 is held by `bounds`" in " ".join(result.summary().split())) == held
 
 
@@ -496,4 +544,6 @@ def test_a_summary_names_a_few_of_many():
     k = 11
     surface = sf.GaussianSurface(np.ones(k), -5.0 - np.arange(k)[:, None], 9 * np.ones((k, 1, 1)), CONSTANT)
     result = at(surface, grid_data(surface(ROW) + 0.05 * np.random.default_rng(0).normal(size=120)))
-    assert "components 0, 1, 2, 3, 4, 5, 6, 7 and 3 more: centred outside the data" in " ".join(result.summary().split())
+    assert "components 0, 1, 2, 3, 4, 5, 6, 7 and 3 more: centred outside the data" in " ".join(
+        result.summary().split()
+    )

@@ -13,7 +13,9 @@ def fitted(n_dim, shift=0.0, step=1.0, **options):
     """Two components on a grid from ``shift`` in steps of ``step``, fitted from the truth."""
     axes = [shift + step * np.arange((40, 20, 10)[n_dim - 1]) for _ in range(n_dim)]
     centers = shift + step * np.array([[3.0, 4.0, 4.5], [7.0, 6.0, 5.0]])[:, :n_dim]
-    truth = sf.GaussianSurface([3.0, 2.0], centers, np.tile(step**2 * np.diag([2.5, 2.0, 1.5])[:n_dim, :n_dim], (2, 1, 1)), 0.5)
+    truth = sf.GaussianSurface(
+        [3.0, 2.0], centers, np.tile(step**2 * np.diag([2.5, 2.0, 1.5])[:n_dim, :n_dim], (2, 1, 1)), 0.5
+    )
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     heights = truth(points) + 0.05 * np.random.default_rng(0).normal(size=points.shape[:-1])
     return sf.fit(heights, 2, coords=axes, init=truth, **options)
@@ -30,10 +32,16 @@ def test_a_row_of_errors_stands_under_each_row_of_numbers(n_dim):
     header, *rows = table(result)
     errors = result.uncertainty()
     expected = np.column_stack([errors.amplitudes, errors.centers, errors.principal_widths])
-    assert header[1 : 2 + 2 * n_dim] == ["amplitude", *(f"center{i}" for i in range(n_dim)), *(f"width{i}" for i in range(n_dim))]
+    assert header[1 : 2 + 2 * n_dim] == [
+        "amplitude",
+        *(f"center{i}" for i in range(n_dim)),
+        *(f"width{i}" for i in range(n_dim)),
+    ]
     assert [row[0] for row in rows] == ["0", "±", "1", "±"]
     np.testing.assert_allclose(np.array([row[1:] for row in rows[1::2]], float), expected, rtol=0.05)
-    np.testing.assert_allclose(np.array([row[3 : 3 + n_dim] for row in rows[::2]], float), result.surface.centers, atol=0.01)
+    np.testing.assert_allclose(
+        np.array([row[3 : 3 + n_dim] for row in rows[::2]], float), result.surface.centers, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3])
@@ -75,7 +83,8 @@ def test_means_of_mixtures_at_large_coordinates_differ():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0123, "0.012"), (0.0999, "0.10"), (120.4, "120"), (1234.0, "1200"), (0.0, "0"), (1e-9, "1e-09"), (np.inf, "-")]
+    ("value", "text"),
+    [(0.0123, "0.012"), (0.0999, "0.10"), (120.4, "120"), (1234.0, "1200"), (0.0, "0"), (1e-9, "1e-09"), (np.inf, "-")],
 )
 def test_errors_have_two_digits(value, text):
     assert error(value) == text

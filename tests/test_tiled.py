@@ -24,9 +24,15 @@ LAYOUTS = ["even grid", "gaps and weights", "scattered"]
 TYPES = ["full", "diag", "spherical", "tied"]
 # every pair of a dimension or a background with a type and with a layout, not every triple
 FAST = [(2, "full", "constant", layout) for layout in LAYOUTS]
-FAST += [(2, t, "constant", layout) for t, layout in zip(TYPES[1:], LAYOUTS, strict=True)] + [(1, "full", "none", "gaps and weights")]
+FAST += [(2, t, "constant", layout) for t, layout in zip(TYPES[1:], LAYOUTS, strict=True)] + [
+    (1, "full", "none", "gaps and weights")
+]
 SLOW = [(d, t, "plane", (LAYOUTS * 3)[n + d]) for d in (1, 3) for n, t in enumerate(TYPES)]
-SLOW += [(2, t, b, (LAYOUTS * 2)[m + n]) for m, t in enumerate(("full", "tied")) for n, b in enumerate(("none", "plane", "function"))]
+SLOW += [
+    (2, t, b, (LAYOUTS * 2)[m + n])
+    for m, t in enumerate(("full", "tied"))
+    for n, b in enumerate(("none", "plane", "function"))
+]
 CASES = FAST + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
 TOLERANCES = {
     "residuals": 1e-11,
@@ -67,7 +73,9 @@ def dense_and_tiled(rng, n_dim, covariance_type, kind, layout, count=12):
         points = rng.uniform(-1, 1, points.shape)
     tiling = scattered_tiles(points, 64) if layout == "scattered" else grid_tiles(points, index, SHAPES[n_dim], 64)
     amplitudes, centers, covariances = random_surface(rng, count, n_dim)
-    start = sf.GaussianSurface(amplitudes, centers, covariances * (0.3 if n_dim < 3 else 0.6) ** 2, background(kind, n_dim))
+    start = sf.GaussianSurface(
+        amplitudes, centers, covariances * (0.3 if n_dim < 3 else 0.6) ** 2, background(kind, n_dim)
+    )
     heights = jnp.asarray(tiling.spread(rng.normal(size=len(points))))
     problem, params = sf.SurfaceProblem.from_start(
         jnp.asarray(tiling.spread(points)), heights, start, covariance_type=covariance_type, min_width=0.01
@@ -103,7 +111,9 @@ def test_tiled_agrees_with_dense(rng, blocks_pay, n_dim, covariance_type, kind, 
     for name, tolerance in TOLERANCES.items():
         for a, b in zip(jax.tree.leaves(expected[name]), jax.tree.leaves(found[name]), strict=True):
             if a.size:
-                np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * max(1e-30, float(np.abs(a).max())), err_msg=name)
+                np.testing.assert_allclose(
+                    b, a, rtol=0, atol=tolerance * max(1e-30, float(np.abs(a).max())), err_msg=name
+                )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -136,7 +146,9 @@ def test_leaves_of_a_tree_hold_every_point_once(rng):
     assert (points[tiling.order] <= tiling.high[:, None]).all()
 
 
-@pytest.mark.parametrize(("shape", "size"), [((100, 100), 256), ((1, 500), 64), ((30, 2), 64), ((7,), 64), ((20, 20, 20), 64), ((5, 5), 1)])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((100, 100), 256), ((1, 500), 64), ((30, 2), 64), ((7,), 64), ((20, 20, 20), 64), ((5, 5), 1)]
+)
 def test_blocks_keep_to_their_size(shape, size):
     sides = block_sides(shape, size)
     assert (sides >= 1).all()
@@ -182,7 +194,9 @@ def _sums_by_loops(shape, offset, center, first, second):
     return rows(x, first) @ rows(x - offset, second).T
 
 
-@pytest.mark.parametrize(("n_dim", "number"), [(n_dim, number) for n_dim in (1, 2, 3) for number in range(len(rules(n_dim)))])
+@pytest.mark.parametrize(
+    ("n_dim", "number"), [(n_dim, number) for n_dim in (1, 2, 3) for number in range(len(rules(n_dim)))]
+)
 def test_sums_of_products_against_loops(rng, n_dim, number):
     rule, shape = rules(n_dim)[number], {1: (60,), 2: (40, 44), 3: (26, 27, 28)}[n_dim]
     narrow = rule.nodes == 32
@@ -206,7 +220,9 @@ def noisy_hills(shape=(60, 70), count=6, noise=0.02, seed=3):
     index = np.stack(np.indices(shape), axis=-1).reshape(-1, len(shape)).astype(float)
     centers = rng.uniform(0.1, 0.9, (count, len(shape))) * shape
     widths = rng.uniform(0.06, 0.12, (count, len(shape))) * np.array(shape)
-    heights = rng.uniform(1, 2, count) @ np.exp(-0.5 * np.sum(((index - centers[:, None]) / widths[:, None]) ** 2, axis=2))
+    heights = rng.uniform(1, 2, count) @ np.exp(
+        -0.5 * np.sum(((index - centers[:, None]) / widths[:, None]) ** 2, axis=2)
+    )
     truth = sf.GaussianSurface(np.ones(count), centers, np.apply_along_axis(np.diag, 1, widths**2))
     return (heights + noise * rng.normal(size=len(index))).reshape(shape), truth
 
@@ -232,7 +248,8 @@ def test_scattered_and_grid_fits_agree():
 def test_sizes_of_one_capacity_compile_once():
     heights, _ = noisy_hills()
     compiled = [
-        sf.fit(heights, n, init="grid", engine="tiled", solver=sf.LevenbergMarquardt(max_steps=3)).timings.compile for n in (17, 18, 19, 20)
+        sf.fit(heights, n, init="grid", engine="tiled", solver=sf.LevenbergMarquardt(max_steps=3)).timings.compile
+        for n in (17, 18, 19, 20)
     ]
     assert max(compiled[1:]) < 0.2 * compiled[0]
 
@@ -325,7 +342,14 @@ def test_qr_needs_the_dense_engine():
 @pytest.mark.parametrize("cutoff", [1e-50, 0.0, 0.5])
 def test_any_cutoff_makes_progress(cutoff):
     heights, truth = noisy_hills((40, 40), 2)
-    result = sf.fit(heights, 2, init=truth, engine=sf.Tiled(cutoff=cutoff), dtype="float32", solver=sf.LevenbergMarquardt(max_steps=5))
+    result = sf.fit(
+        heights,
+        2,
+        init=truth,
+        engine=sf.Tiled(cutoff=cutoff),
+        dtype="float32",
+        solver=sf.LevenbergMarquardt(max_steps=5),
+    )
     assert result.steps > 0
 
 
@@ -341,7 +365,9 @@ def test_a_fit_that_outgrows_its_memory_keeps_its_best():
 
 def test_clustered_points_in_three_dimensions(rng):
     points = np.concatenate([rng.normal(size=(600, 3)) * 1e-3 + s for s in (-1, 1)])
-    result = sf.fit_points(points, rng.normal(size=1200), 2, engine="tiled", init="grid", solver=sf.LevenbergMarquardt(max_steps=3))
+    result = sf.fit_points(
+        points, rng.normal(size=1200), 2, engine="tiled", init="grid", solver=sf.LevenbergMarquardt(max_steps=3)
+    )
     assert np.isfinite(result.cost)
 
 
@@ -354,8 +380,14 @@ def test_a_component_that_shrinks_calls_for_another_plan(rng, blocks_pay):
 
 
 def test_much_is_evaluated_where_it_is_not_zero(rng, monkeypatch):
-    surface = sf.GaussianSurface(*random_surface(rng, 40, 2), sf.PlaneBackground(1.0, np.array([2.0, 3.0]), np.zeros(2)))
-    surface = replace(surface, covariances=surface.covariances * 0.01, amplitudes=surface.amplitudes * np.where(np.arange(40) % 2, -1, 1))
+    surface = sf.GaussianSurface(
+        *random_surface(rng, 40, 2), sf.PlaneBackground(1.0, np.array([2.0, 3.0]), np.zeros(2))
+    )
+    surface = replace(
+        surface,
+        covariances=surface.covariances * 0.01,
+        amplitudes=surface.amplitudes * np.where(np.arange(40) % 2, -1, 1),
+    )
     points = rng.uniform(-2, 2, (30, 70, 2))
     expected = surface(points)
     monkeypatch.setattr("surfacefit._model.surface.MUCH", 0)

@@ -1,4 +1,6 @@
-"""What breaks other fitters: never NaN, never worse than the start, always an honest status. The cases are users' complaints."""
+"""What breaks other fitters: never NaN, never worse than the start, always an honest status. The cases are users'
+complaints.
+"""
 
 import dataclasses
 import os
@@ -27,7 +29,9 @@ def bump(amplitude, center, widths):
 
 def start(*rows):
     amplitudes, centers, widths = zip(*rows, strict=True)
-    return sf.GaussianSurface(amplitudes, np.array(centers, float), [np.diag(np.square(np.array(w, float))) for w in widths])
+    return sf.GaussianSurface(
+        amplitudes, np.array(centers, float), [np.diag(np.square(np.array(w, float))) for w in widths]
+    )
 
 
 def with_values(array, values, rng=0):
@@ -114,7 +118,9 @@ QUICK = list(product(list(CASES)[::4], KINDS[:1]))
 REST = [pytest.param(*pair, marks=pytest.mark.slow) for pair in product(CASES, KINDS) if pair not in QUICK]
 
 
-@pytest.mark.parametrize(("name", "kind"), QUICK + REST, ids=lambda value: value if isinstance(value, str) else "-".join(value))
+@pytest.mark.parametrize(
+    ("name", "kind"), QUICK + REST, ids=lambda value: value if isinstance(value, str) else "-".join(value)
+)
 def test_never_nan_never_worse_always_honest(name, kind):
     (dtype, engine), (heights, options) = kind, CASES[name]
     held_out_of_range = dtype == "float32" and name in ("heights of 1e30", "a constant of 1e30")
@@ -127,7 +133,8 @@ def test_never_nan_never_worse_always_honest(name, kind):
 
 
 @pytest.mark.parametrize(
-    ("points", "n_dim"), [("collinear", 2), ("a column of equal points", 2), ("all equal", 2), ("collinear", 3), ("few", 1)]
+    ("points", "n_dim"),
+    [("collinear", 2), ("a column of equal points", 2), ("all equal", 2), ("collinear", 3), ("few", 1)],
 )
 def test_scattered_points_that_span_nothing(points, n_dim):
     rng = np.random.default_rng(0)
@@ -168,7 +175,14 @@ def test_far_too_many_components(init):
 
 def test_a_runaway_component_stays_positive_definite():
     """Found by the search over random maps: one component met all of a constant map, and the other went to infinity."""
-    options = {"background": None, "amplitudes": "signed", "loss": "poisson", "init": "peaks", "seed": 0, "dtype": "float64"}
+    options = {
+        "background": None,
+        "amplitudes": "signed",
+        "loss": "poisson",
+        "init": "peaks",
+        "seed": 0,
+        "dtype": "float64",
+    }
     sound(sf.fit(np.full((3, 4, 5), 2.0), 2, solver=sf.LevenbergMarquardt(max_steps=30), **options))
 
 
@@ -261,7 +275,9 @@ def fitted_or_refused(problem):
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(problems())
 def test_any_map_is_fitted_or_refused(problem):
     fitted_or_refused(problem)

@@ -41,7 +41,9 @@ def test_a_part_is_added_and_taken_where_it_stands(n, places):
 @pytest.mark.parametrize("n", [0, 5, 9])
 def test_blocks_are_whole_in_any_order(n):
     expected, places = positive(9), np.array([[4, 0, 8], [7, 5, 6]])
-    np.testing.assert_array_equal(triangle(expected, n).blocks(places), expected[places[:, :, None], places[:, None, :]])
+    np.testing.assert_array_equal(
+        triangle(expected, n).blocks(places), expected[places[:, :, None], places[:, None, :]]
+    )
 
 
 @pytest.mark.parametrize(("n", "w"), SIZES)

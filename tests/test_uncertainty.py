@@ -32,7 +32,9 @@ def at(surface, data, kind="full", *, loss="linear", f_scale=1.0, prior=None, co
     misfits = (surface(data.used_points) - data.used_heights) * data.weights
     cost = 0.5 * f_scale**2 * RHO[loss]((misfits / f_scale) ** 2)[0].sum()
     constraints = constraints or Constraints()
-    settings = Settings("LevenbergMarquardt", "float64", kind, "positive", 0.25, 0, "dense", prior, loss, f_scale, constraints)
+    settings = Settings(
+        "LevenbergMarquardt", "float64", kind, "positive", 0.25, 0, "dense", prior, loss, f_scale, constraints
+    )
     result = FitResult(surface, data, float(cost), sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
     with precision(np.dtype(np.float64)):
         return replace(result, settings=replace(settings, n_parameters=linearized_at(result)[0].n_parameters))
@@ -75,7 +77,9 @@ def pair():
     """Two components that overlap, of unlike shapes, under noise of known and uneven sigma."""
     points = np.stack(np.mgrid[:22, :26], axis=-1).astype(float)
     covariances = np.array([[[6.0, 2.0], [2.0, 9.0]], [[8.0, -3.0], [-3.0, 4.0]]])
-    surface = sf.GaussianSurface(np.array([2.0, 1.5]), np.array([[9.0, 9.0], [13.0, 15.0]]), covariances, sf.ConstantBackground(0.3))
+    surface = sf.GaussianSurface(
+        np.array([2.0, 1.5]), np.array([[9.0, 9.0], [13.0, 15.0]]), covariances, sf.ConstantBackground(0.3)
+    )
     rng = np.random.default_rng(3)
     sigma = rng.uniform(0.05, 0.15, points.shape[:2])
     return at(surface, grid_data(surface(points) + sigma * rng.normal(size=sigma.shape), None, None, sigma, True))
@@ -107,7 +111,15 @@ def test_every_loss_has_the_covariance_of_scipy(loss, absolute):
     rng = np.random.default_rng(1)
     sigma = rng.uniform(0.5, 1.5, len(X))
     heights = line_model(X, *LINE) + SCALE * sigma * rng.standard_t(2, len(X))
-    options = {"p0": LINE, "sigma": sigma, "absolute_sigma": absolute, "method": "trf", "jac": "3-point", "xtol": 1e-12, "ftol": 1e-12}
+    options = {
+        "p0": LINE,
+        "sigma": sigma,
+        "absolute_sigma": absolute,
+        "method": "trf",
+        "jac": "3-point",
+        "xtol": 1e-12,
+        "ftol": 1e-12,
+    }
     best, covariance = curve_fit(line_model, X, heights, **options, loss=loss, f_scale=SCALE)
     result = at(surface_of(best, 1, 1), grid_data(heights, X, None, sigma, absolute), loss=loss, f_scale=SCALE)
     same_matrix(result.uncertainty().matrix, covariance, rtol=1e-5)
@@ -138,7 +150,10 @@ def test_a_band_of_many_points_in_one_dimension():
 
 def test_any_function_has_its_error_in_its_own_structure(pair):
     def numbers(surface):
-        return {"ratio": surface.amplitudes[0] / surface.amplitudes[1], "moved": surface.centers - surface.background.value}
+        return {
+            "ratio": surface.amplitudes[0] / surface.amplitudes[1],
+            "moved": surface.centers - surface.background.value,
+        }
 
     errors = pair.uncertainty().of(numbers)
     expected = by_differences(pair, lambda surface: np.append(*numbers(surface).values()))
@@ -177,7 +192,10 @@ def test_the_sandwich_knows_errors_that_nobody_told_it():
         true = np.sqrt(np.diag(inverse @ (slopes.T * deviations**2) @ slopes @ inverse))
         noise = deviations * rng.normal(size=(60, 80))
         results = [at(truth, grid_data(truth(X) + one - slopes @ (inverse @ (slopes.T @ one)), X)) for one in noise]
-        ratios = {m: root_mean_square([np.sqrt(np.diag(r.uncertainty(m).matrix)) / true for r in results]) for m in ("hessian", "sandwich")}
+        ratios = {
+            m: root_mean_square([np.sqrt(np.diag(r.uncertainty(m).matrix)) / true for r in results])
+            for m in ("hessian", "sandwich")
+        }
         np.testing.assert_allclose(ratios["sandwich"], 1, atol=0.12)
         even = np.ptp(deviations) == 0
         assert (np.abs(ratios["hessian"] - 1).max() < 0.05) == even
@@ -226,7 +244,9 @@ def test_errors_under_white_noise_are_the_plain_ones(rng):
 
 
 def test_correlated_errors_count_gaps_and_sigma_right():
-    """Smooth noise times an uneven sigma, a third of the grid missing: the formula with the true covariance, in the mean over noise."""
+    """Smooth noise times an uneven sigma, a third of the grid missing: the formula with the true covariance, in the
+    mean over noise.
+    """
     points, rng = np.stack(np.mgrid[:34, :36], axis=-1).astype(float), np.random.default_rng(5)
     sigma, mask = rng.uniform(0.5, 1.5, (34, 36)), rng.uniform(size=(34, 36)) < 0.33
     used = points[~mask]
@@ -267,7 +287,9 @@ def test_all_of_one_kind_and_some_of_another_may_be_fixed(pair):
 LATTICE = np.stack(np.meshgrid([6.0, 18.0, 30.0], [6.0, 18.0, 30.0], indexing="ij"), axis=-1).reshape(9, 2)
 
 
-@pytest.mark.parametrize("constraints", [Constraints(fixed={"covariances": True}), Constraints(Bounds(amplitudes=(0.9, np.inf)))])
+@pytest.mark.parametrize(
+    "constraints", [Constraints(fixed={"covariances": True}), Constraints(Bounds(amplitudes=(0.9, np.inf)))]
+)
 def test_room_for_more_components_changes_no_error(constraints):
     """Nine components have room for ten."""
     points = np.stack(np.mgrid[:37, :37], axis=-1).astype(float)
@@ -318,7 +340,9 @@ def test_a_width_that_a_bound_holds_has_no_error(case, off):
 
 def turned(angle, widths):
     axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return sf.GaussianSurface(np.array([2.0]), np.array([[10.0, 12.0]]), (axes @ np.diag(np.square(widths)) @ axes.T)[None])
+    return sf.GaussianSurface(
+        np.array([2.0]), np.array([[10.0, 12.0]]), (axes @ np.diag(np.square(widths)) @ axes.T)[None]
+    )
 
 
 def twins(amplitudes):
@@ -338,13 +362,17 @@ def test_of_twins_only_what_they_are_together_is_known(amplitudes):
     assert np.isinf(np.diag(errors.matrix)[:6]).all()
     assert np.isfinite(np.diag(errors.matrix)[6])
     np.testing.assert_allclose(errors.of(lambda s: s.amplitudes.sum()), together.amplitudes[0], rtol=1e-3)
-    np.testing.assert_allclose(errors.of(lambda s: s.amplitudes @ s.centers[:, 0] / s.amplitudes.sum()), together.centers[0, 0], rtol=1e-3)
+    np.testing.assert_allclose(
+        errors.of(lambda s: s.amplitudes @ s.centers[:, 0] / s.amplitudes.sum()), together.centers[0, 0], rtol=1e-3
+    )
     np.testing.assert_allclose(errors.band(X), together.band(X), rtol=1e-3)
 
 
 def test_undetermined_numbers_have_infinite_errors():
     x = np.arange(15.0)
-    surface = sf.GaussianSurface(np.array([3.0]), np.array([[0.0, 7.0]]), np.diag([1.0, 4.0])[None], sf.ConstantBackground(1.0))
+    surface = sf.GaussianSurface(
+        np.array([3.0]), np.array([[0.0, 7.0]]), np.diag([1.0, 4.0])[None], sf.ConstantBackground(1.0)
+    )
     row = surface(np.stack([0 * x, x], axis=1)) + 0.01 * np.sin(9 * x)
     errors = at(surface, grid_data(row[None, :]), "diag").standard_errors
     assert np.isfinite(errors.centers[0, 1])
@@ -403,8 +431,16 @@ REFUSED = {
         "hesian",
         r"`method` must be one of 'hessian', 'sandwich', 'correlated', got 'hesian'; did you mean 'hessian'\?",
     ),
-    "scattered": (scattered, "correlated", r"`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'"),
-    "robust": (robust, "correlated", r"`method`='correlated' is for loss='linear', this fit has 'huber': use 'sandwich'"),
+    "scattered": (
+        scattered,
+        "correlated",
+        r"`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'",
+    ),
+    "robust": (
+        robust,
+        "correlated",
+        r"`method`='correlated' is for loss='linear', this fit has 'huber': use 'sandwich'",
+    ),
 }
 
 
@@ -425,7 +461,9 @@ def test_the_whole_jacobian_of_much_data_is_refused(pair, monkeypatch):
 def test_only_2d_has_an_orientation(n_dim):
     surface = sf.GaussianSurface(np.array([2.0]), np.full((1, n_dim), 4.0), 2 * np.eye(n_dim)[None])
     points = np.stack(np.meshgrid(*[np.arange(9.0)] * n_dim, indexing="ij"), axis=-1)
-    errors = at(surface, grid_data(surface(points) + 0.1 * np.random.default_rng(0).normal(size=points.shape[:-1]))).uncertainty()
+    errors = at(
+        surface, grid_data(surface(points) + 0.1 * np.random.default_rng(0).normal(size=points.shape[:-1]))
+    ).uncertainty()
     with pytest.raises(ValueError, match="orientation"):
         _ = errors.orientation
 

@@ -13,7 +13,9 @@ from ..maps import pixels
 
 @dataclass(frozen=True, eq=False)
 class PeerProblem:
-    """Heights (rows, columns) and the start of the K components, in pixels and metres; widths stay above ``min_width`` pixels."""
+    """Heights (rows, columns) and the start of the K components, in pixels and metres; widths stay above ``min_width``
+    pixels.
+    """
 
     heights: np.ndarray
     start: sf.GaussianSurface
@@ -49,7 +51,9 @@ def scaled(problem: PeerProblem) -> ScaledProblem:
     half = (np.array(problem.heights.shape) - 1) / 2
     unit = float(np.sqrt(np.mean(problem.heights**2)))
     start = sf.GaussianSurface(
-        problem.start.amplitudes / unit, problem.start.centers / half - 1, problem.start.covariances / np.outer(half, half)
+        problem.start.amplitudes / unit,
+        problem.start.centers / half - 1,
+        problem.start.covariances / np.outer(half, half),
     )
     points = pixels(problem.heights.shape) / half - 1
     return ScaledProblem(points, problem.heights.ravel() / unit, problem.min_width / half, start, unit)

@@ -35,7 +35,9 @@ def residuals(params: np.ndarray, problem: ScaledProblem) -> np.ndarray:
 
 
 def jacobian_rows(params: np.ndarray, problem: ScaledProblem) -> np.ndarray:
-    """Transposed Jacobian (6 K, N): the columns of the Jacobian lie contiguous in memory, as LAPACK and MINPACK want them."""
+    """Transposed Jacobian (6 K, N): the columns of the Jacobian lie contiguous in memory, as LAPACK and MINPACK want
+    them.
+    """
     amplitudes, (p, q, r), (u0, u1) = _components(params, problem)
     slopes = _sigmoid(params.reshape(-1, PARAMETERS)[:, [0, 3, 4]])
     g = _bells((u0, u1))
@@ -65,10 +67,14 @@ def check_jacobian(params: np.ndarray, problem: ScaledProblem) -> None:
     direction = np.random.default_rng(0).standard_normal(params.size)
     step = 1e-6 * direction
     difference = (residuals(params + step, problem) - residuals(params - step, problem)) / 2e-6
-    np.testing.assert_allclose(jacobian(params, problem) @ direction, difference, rtol=1e-6, atol=1e-6 * np.abs(difference).max())
+    np.testing.assert_allclose(
+        jacobian(params, problem) @ direction, difference, rtol=1e-6, atol=1e-6 * np.abs(difference).max()
+    )
 
 
-def _components(params: np.ndarray, problem: ScaledProblem) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, np.ndarray]]:
+def _components(
+    params: np.ndarray, problem: ScaledProblem
+) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, np.ndarray]]:
     """Amplitudes (K,), Cholesky entries p, q, r (K, 1) and u (K, N) along both axes."""
     alpha, c0, c1, first, second, q = params.reshape(-1, PARAMETERS).T[:, :, None]
     p, r = problem.floor[0] + _softplus(first), problem.floor[1] + _softplus(second)

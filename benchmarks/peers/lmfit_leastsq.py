@@ -1,4 +1,5 @@
-"""lmfit's `Minimizer.leastsq`, which is MINPACK's Levenberg-Marquardt, with an analytic Jacobian and its own tolerances.
+"""lmfit's `Minimizer.leastsq`, which is MINPACK's Levenberg-Marquardt, with an analytic Jacobian and its own
+tolerances.
 
 Its own limit allows hundreds of thousands of evaluations; at ours it hands back the last point tried.
 """

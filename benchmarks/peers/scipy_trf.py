@@ -16,4 +16,6 @@ def fit(problem: PeerProblem) -> PeerFit:
     start = _gaussians.pack(inner.start, inner.floor)
     solution = least_squares(_gaussians.residuals, start, jac=_gaussians.jacobian, method="trf", args=(inner,))
     seconds = time.perf_counter() - begun
-    return PeerFit(_gaussians.heights(solution.x, inner), seconds, solution.nfev, "" if solution.success else "max_nfev reached")
+    return PeerFit(
+        _gaussians.heights(solution.x, inner), seconds, solution.nfev, "" if solution.success else "max_nfev reached"
+    )

@@ -14,15 +14,18 @@ QUICK = {"xla_cpu_use_fusion_emitters": False}
 
 
 def rounded_up(count: int) -> int:
-    """The next of a few sizes, so that a like number compiles nothing new: powers of two up to 512, then eight an octave."""
+    """The next of a few sizes, so that a like number compiles nothing new: powers of two up to 512, then eight an
+    octave.
+    """
     octave = 1 << max(5, (count - 1).bit_length())
     unit = octave if octave <= 512 else octave // 16
     return -(-count // unit) * unit
 
 
 def concatenated(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """`jnp.concatenate` of those that are not empty: with only one core to compile on, XLA of JAX 0.10 loses the settings of
-    LAPACK calls in programs that concatenate several empty arrays ("No registered implementation for untyped custom call").
+    """`jnp.concatenate` of those that are not empty: with only one core to compile on, XLA of JAX 0.10 loses the
+    settings of LAPACK calls in programs that concatenate several empty arrays ("No registered implementation for
+    untyped custom call").
     """
     filled = [array for array in arrays if array.size]
     return jnp.concatenate(filled or list(arrays), axis=axis)

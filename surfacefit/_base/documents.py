@@ -1,7 +1,8 @@
-"""Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number comes back exactly.
+"""Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number comes back
+exactly.
 
-In JSON an array is its dtype, shape and base64 of its bytes, or a plain list where it is short; in npz the arrays are members
-and the tree refers to them by name.
+In JSON an array is its dtype, shape and base64 of its bytes, or a plain list where it is short; in npz the arrays are
+members and the tree refers to them by name.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def write(document: dict[str, Any], path: str | PathLike[str]) -> None:
     """Write a document to ``.json`` or ``.npz``, as the name says."""
     path = Path(path)
     if path.suffix == ".json":
-        path.write_text(json.dumps(_mapped(document, _array_to_json), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(_mapped(document, _array_to_json), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
     elif path.suffix == ".npz":
         arrays: dict[str, np.ndarray] = {}
 
@@ -44,7 +47,9 @@ def write(document: dict[str, Any], path: str | PathLike[str]) -> None:
 
 
 def read(path: str | PathLike[str], form: str, version: int, make: Callable[[dict[str, Any]], Any]) -> Any:
-    """What ``make`` makes of the document in a file; `NotAFit` where that is not of this format and version, or not whole."""
+    """What ``make`` makes of the document in a file; `NotAFit` where that is not of this format and version, or not
+    whole.
+    """
     path = Path(path)
     try:
         document = _read(path)
@@ -52,9 +57,13 @@ def read(path: str | PathLike[str], form: str, version: int, make: Callable[[dic
         raise NotAFit(f"{str(path)!r} is no {form}: {error}") from None
     found = document.get("format") if isinstance(document, dict) else None
     if found != form:
-        raise NotAFit(f"{str(path)!r} is no {form}: " + (f"it is a {found}" if found else f"it does not say format={form!r}"))
+        raise NotAFit(
+            f"{str(path)!r} is no {form}: " + (f"it is a {found}" if found else f"it does not say format={form!r}")
+        )
     if document.get("version") != version:
-        raise NotAFit(f"{str(path)!r} has version {document.get('version')!r} of the format, this surfacefit reads version {version}")
+        raise NotAFit(
+            f"{str(path)!r} has version {document.get('version')!r} of the format, this surfacefit reads version {version}"
+        )
     try:
         return make(document)
     except (KeyError, TypeError, AttributeError) as error:
@@ -67,7 +76,10 @@ def _read(path: Path) -> Any:
     with np.load(path, allow_pickle=False) as members:
         if "header" not in members:
             raise ValueError("an npz without a header")
-        return json.loads(str(members["header"]), object_hook=lambda item: members[item["member"]] if set(item) == {"member"} else item)
+        return json.loads(
+            str(members["header"]),
+            object_hook=lambda item: members[item["member"]] if set(item) == {"member"} else item,
+        )
 
 
 def _mapped(tree: Any, array: Callable[[np.ndarray], Any]) -> Any:
@@ -84,7 +96,11 @@ def _array_to_json(array: np.ndarray) -> dict[str, Any]:
     if plain:
         return {"dtype": "float64", "shape": list(array.shape), "values": array.ravel().tolist()}
     little = array.astype(array.dtype.newbyteorder("<"))
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "base64": base64.b64encode(little.tobytes()).decode("ascii")}
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "base64": base64.b64encode(little.tobytes()).decode("ascii"),
+    }
 
 
 def _json_to_array(item: dict[str, Any]) -> Any:

@@ -15,7 +15,9 @@ COARSE = 1e-2  # of a width: positions are written to a tenth of their unit
 
 
 class Summary(NamedTuple):
-    """What a summary says: title, (name, value) pairs, header and rows of a table of cells, and a line after it (or "")."""
+    """What a summary says: title, (name, value) pairs, header and rows of a table of cells, and a line after it (or
+    "").
+    """
 
     title: str
     facts: list[tuple[str, str]]
@@ -27,12 +29,20 @@ class Summary(NamedTuple):
         label = max(len(name) for name, _ in self.facts)
         lines = [self.title.center(WIDTH).rstrip(), "=" * WIDTH]
         for name, value in self.facts:
-            lines += wrap(value, WIDTH, initial_indent=f"{name:<{label}}  ", subsequent_indent=" " * (label + 2), break_on_hyphens=False)
+            lines += wrap(
+                value,
+                WIDTH,
+                initial_indent=f"{name:<{label}}  ",
+                subsequent_indent=" " * (label + 2),
+                break_on_hyphens=False,
+            )
         table = [self.header, *self.rows]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         gap = "  " if table_width(table, 2) <= WIDTH else " "
         lines += ["-" * WIDTH]
-        lines += [gap.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+        lines += [
+            gap.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
         return "\n".join([*lines, *([self.rest] if self.rest else []), "=" * WIDTH])
 
     def html(self) -> str:

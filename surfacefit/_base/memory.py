@@ -30,7 +30,9 @@ class Need:
         return self.points + self.lists + self.blocks + self.work
 
 
-def tiled_need(n_places: int, n_dim: int, members: tuple[int, int, int], n_rows: int, block_size: int, places: int, itemsize: int) -> Need:
+def tiled_need(
+    n_places: int, n_dim: int, members: tuple[int, int, int], n_rows: int, block_size: int, places: int, itemsize: int
+) -> Need:
     """Need of the tiled engine, from what was measured to be alive at once.
 
     Twelve arrays over the places beside the coordinates; lists on the host and on the device; three sets of blocks in

@@ -18,9 +18,10 @@ SHOWN_AFTER = 1.0
 class Progress:
     """What a callback sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
 
-    ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's units (with
-    ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty; for another loss than "linear" it is what
-    residuals of that cost would have), ``elapsed`` seconds, and ``surface()``, the best `GaussianSurface` so far.
+    ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's
+    units (with ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty; for another
+    loss than "linear" it is what residuals of that cost would have), ``elapsed`` seconds, and ``surface()``, the best
+    `GaussianSurface` so far.
     """
 
     steps: int
@@ -38,7 +39,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class MixtureProgress:
-    """What the callback of `fit_mixture` sees after each chunk of steps; if it returns True, the fit stops and keeps its best.
+    """What the callback of `fit_mixture` sees after each chunk of steps; if it returns True, the fit stops and keeps
+    its best.
 
     ``steps`` taken so far, the highest ``log_likelihood`` so far, ``elapsed`` seconds, and ``mixture()``, the best
     `MixtureResult` so far.
@@ -56,7 +58,9 @@ class MixtureProgress:
 
 
 class ProgressBar:
-    """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second; ``total`` None is not known."""
+    """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second; ``total`` None is not
+    known.
+    """
 
     def __init__(self, show: bool | None, total: int | None, label: str):
         self._begun = time.perf_counter()

@@ -9,9 +9,10 @@ from enum import IntEnum
 class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
-    CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS, MAX_TIME,
-    INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE, ILL_CONDITIONED and SINGULAR (mixtures only) keep the best
-    found; RUNNING and REPLAN are met inside a fit only. What each means, and what to do next, is in ``message`` of the result.
+    CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE, ILL_CONDITIONED and SINGULAR (mixtures
+    only) keep the best found; RUNNING and REPLAN are met inside a fit only. What each means, and what to do next, is in
+    ``message`` of the result.
     """
 
     RUNNING = 0
@@ -60,7 +61,9 @@ STATUS: dict[Status, StatusEntry] = {
         "Give the solver more `max_steps`, or continue with `init=result.surface`.",
     ),
     Status.MAX_TIME: StatusEntry(
-        False, "stopped at `max_time` with the best surface so far", "Allow more `max_time`, or continue with `init=result.surface`."
+        False,
+        "stopped at `max_time` with the best surface so far",
+        "Allow more `max_time`, or continue with `init=result.surface`.",
     ),
     Status.MAX_MEMORY: StatusEntry(
         False,
@@ -89,13 +92,17 @@ STATUS: dict[Status, StatusEntry] = {
 }
 
 MIXTURE_STATUS: dict[Status, StatusEntry] = {
-    Status.CONVERGED_COST: StatusEntry(True, "converged: the log-likelihood per point no longer changes by more than `tol`"),
+    Status.CONVERGED_COST: StatusEntry(
+        True, "converged: the log-likelihood per point no longer changes by more than `tol`"
+    ),
     Status.PRECISION: StatusEntry(True, "converged: a step changes the log-likelihood no more than rounding does"),
     Status.MAX_STEPS: StatusEntry(
         False, "stopped at `max_steps` before convergence", "Allow more `max_steps`, or continue with `init=result`."
     ),
     Status.MAX_TIME: StatusEntry(
-        False, "stopped at `max_time` with the best mixture so far", "Allow more `max_time`, or continue with `init=result`."
+        False,
+        "stopped at `max_time` with the best mixture so far",
+        "Allow more `max_time`, or continue with `init=result`.",
     ),
     Status.INTERRUPTED: StatusEntry(
         False, "interrupted from the keyboard; the best mixture so far is kept", "Continue with `init=result`."

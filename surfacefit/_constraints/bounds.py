@@ -23,12 +23,14 @@ class Bounds:
     ----------
     amplitudes : numbers or (K,).
     centers : numbers, (d,) or (K, d).
-    widths : two numbers between which all principal widths lie; ``min_width`` of `fit` limits widths along the axes only.
-    background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and slopes; a function's own.
+    widths : two numbers between which all principal widths lie; ``min_width`` of `fit` limits widths along the axes
+        only.
+    background : numbers or (m,), of the background's free numbers: a constant; a plane's value in its middle and
+        slopes; a function's own.
     aspect : largest ratio of a component's principal widths, above 1 (not a pair).
 
-    A start outside is moved on to the nearest bound, without a word; from a start on a bound a fit reaches an optimum inside. Limits for
-    each component need a start, ``init=GaussianSurface(...)``, whose order the result then keeps.
+    A start outside is moved on to the nearest bound, without a word; from a start on a bound a fit reaches an optimum
+    inside. Limits for each component need a start, ``init=GaussianSurface(...)``, whose order the result then keeps.
 
     >>> import numpy as np, surfacefit as sf
     >>> x = np.linspace(-4, 4, 81)
@@ -46,13 +48,19 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """What a user asked for, checked: ``bounds`` of float arrays (low, high), and ``fixed``: masks (K,) or True by name."""
+    """What a user asked for, checked: ``bounds`` of float arrays (low, high), and ``fixed``: masks (K,) or True by
+    name.
+    """
 
     bounds: Bounds = field(default_factory=Bounds)
     fixed: dict[str, Any] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Constraints) and _same(vars(self.bounds), vars(other.bounds)) and _same(self.fixed, other.fixed)
+        return (
+            isinstance(other, Constraints)
+            and _same(vars(self.bounds), vars(other.bounds))
+            and _same(self.fixed, other.fixed)
+        )
 
     def __bool__(self) -> bool:
         return bool(self.fixed) or any(limit is not None for limit in vars(self.bounds).values())
@@ -72,7 +80,9 @@ class Constraints:
             for name, rank in (("amplitudes", 1), ("centers", 2))
             if (pair := getattr(self.bounds, name)) is not None
         }
-        return Constraints(replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()})
+        return Constraints(
+            replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()}
+        )
 
 
 def _but(values: Any, k: int, rank: int) -> Any:
@@ -90,7 +100,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bool, covariance_type: str) -> Bounds:
-    """The option ``bounds`` with arrays for its pairs; ``n_components`` is None where it is to be chosen or comes without a start."""
+    """The option ``bounds`` with arrays for its pairs; ``n_components`` is None where it is to be chosen or comes
+    without a start.
+    """
     if bounds is None:
         return Bounds()
     if not isinstance(bounds, Bounds):
@@ -105,7 +117,9 @@ def checked_bounds(bounds: Any, n_components: int | None, n_dim: int, signed: bo
     centers = [(n_dim,)] + ([] if n_components is None else [(n_components, n_dim)])
     amplitudes = _pair("amplitudes", bounds.amplitudes, by_component)
     if amplitudes is not None and not signed and np.any(np.less_equal(amplitudes[1], 0)):
-        raise ValueError("`bounds.amplitudes` must leave room above 0 for amplitudes='positive', got a highest value of 0 or less")
+        raise ValueError(
+            "`bounds.amplitudes` must leave room above 0 for amplitudes='positive', got a highest value of 0 or less"
+        )
     widths = _pair("widths", bounds.widths, [])
     if widths is not None and widths[1] <= 0:
         raise ValueError(f"`bounds.widths` must be positive, got a largest width of {widths[1]:g}")
@@ -126,7 +140,9 @@ def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any
             raise ValueError(f"`bounds.{name}` must not be NaN, got {value!r}: None leaves a side open")
         if array.ndim and shapes is not None and array.shape not in shapes:
             allowed = "".join(f" or shape {shape}" for shape in shapes)
-            hint = "; limits for each component need `init` to be a surface" if name in ("amplitudes", "centers") else ""
+            hint = (
+                "; limits for each component need `init` to be a surface" if name in ("amplitudes", "centers") else ""
+            )
             raise ValueError(f"`bounds.{name}` must be numbers{allowed}, got shape {array.shape}{hint}")
         sides.append(array)
     low, high = sides
@@ -138,12 +154,20 @@ def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any
 
 
 def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
-    """The option ``fixed`` as masks by name; ``n_components`` is None where there is no start with components to point at."""
+    """The option ``fixed`` as masks by name; ``n_components`` is None where there is no start with components to point
+    at.
+    """
     if fixed is None:
         return {}
     if not isinstance(fixed, str | list | tuple | set | dict):
-        raise TypeError(f"`fixed` must be a name, names, or a dict of masks, of {', '.join(map(repr, FIXABLE))}, got {fixed!r}")
-    pairs = fixed.items() if isinstance(fixed, dict) else [(name, True) for name in ([fixed] if isinstance(fixed, str) else fixed)]
+        raise TypeError(
+            f"`fixed` must be a name, names, or a dict of masks, of {', '.join(map(repr, FIXABLE))}, got {fixed!r}"
+        )
+    pairs = (
+        fixed.items()
+        if isinstance(fixed, dict)
+        else [(name, True) for name in ([fixed] if isinstance(fixed, str) else fixed)]
+    )
     return {_fixable(name): _mask(name, mask, n_components) for name, mask in pairs}
 
 
@@ -159,7 +183,9 @@ def _mask(name: str, mask: Any, n_components: int | None) -> Any:
     array = np.asarray(mask)
     if array.dtype != bool or array.ndim > 1 or (array.ndim and name == "background"):
         hint = ": for 0 and 1 give `np.asarray(mask, bool)`" if array.ndim == 1 and np.isin(array, (0, 1)).all() else ""
-        raise ValueError(f"`fixed[{name!r}]` must be True or a boolean array with one entry a component, got {mask!r}{hint}")
+        raise ValueError(
+            f"`fixed[{name!r}]` must be True or a boolean array with one entry a component, got {mask!r}{hint}"
+        )
     if array.ndim and (n_components is None or array.shape != (n_components,)):
         raise ValueError(
             f"`fixed[{name!r}]` must have one entry for each component of a start `init=GaussianSurface(...)`, got {array.shape}"

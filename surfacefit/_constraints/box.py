@@ -1,8 +1,8 @@
 """Limits and fixed parameters as a box in the parameters of a fit.
 
-A box holds each free number between a lower and an upper one; a number that is fixed has both at its start. A solver projects its steps
-into the box, and leaves alone what stands at a bound that the gradient pushes against (`Box.held`); whatever does not is free again, so
-nothing sticks to a bound. Bertsekas, SIAM J. Control Optim. 20 (1982) 221.
+A box holds each free number between a lower and an upper one; a number that is fixed has both at its start. A solver
+projects its steps into the box, and leaves alone what stands at a bound that the gradient pushes against (`Box.held`);
+whatever does not is free again, so nothing sticks to a bound. Bertsekas, SIAM J. Control Optim. 20 (1982) 221.
 """
 
 from __future__ import annotations
@@ -65,8 +65,15 @@ def at_bound(dtype: Any) -> float:
 def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
     """Which parameters are fixed, of the components (1, p) or (K, p) with room, and of the border (s + b,)."""
     n_rows = parts.n_components if any(np.ndim(mask) for name, mask in fixed.items() if name != "background") else 1
-    own, border = np.zeros((n_rows, parts.block_size), bool), np.zeros(parts.n_shared + int(np.size(parts.background.vector())), bool)
-    columns = {"amplitudes": slice(0, 1), "centers": slice(1, 1 + parts.n_dim), "covariances": slice(1 + parts.n_dim, None)}
+    own, border = (
+        np.zeros((n_rows, parts.block_size), bool),
+        np.zeros(parts.n_shared + int(np.size(parts.background.vector())), bool),
+    )
+    columns = {
+        "amplitudes": slice(0, 1),
+        "centers": slice(1, 1 + parts.n_dim),
+        "covariances": slice(1 + parts.n_dim, None),
+    }
     for name, mask in fixed.items():
         if not np.any(mask):
             continue
@@ -91,7 +98,9 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
             values = np.atleast_1d(values) / scaling.height_scale
             some = np.isfinite(values) & (parts.amplitude.signed | (values > 0))
             free = np.where(
-                some, np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))), np.copysign(np.inf, side[0, 0])
+                some,
+                np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))),
+                np.copysign(np.inf, side[0, 0]),
             )
             side[: len(values) if len(values) > 1 else None, 0] = free
     if bounds.centers is not None:
@@ -109,7 +118,9 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
     return Box(low, high, *(_border(bounds, parts, scaling, background, n) for n in (0, 1)))
 
 
-def _border(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel, side: int) -> np.ndarray:
+def _border(
+    bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel, side: int
+) -> np.ndarray:
     open_end = (-np.inf, np.inf)[side]
     size = int(np.size(background.vector()))
     if bounds.background is None:
@@ -120,7 +131,9 @@ def _border(bounds: Bounds, parts: Parameterization, scaling: Scaling, backgroun
             raise ValueError(f"`bounds.background` must be numbers or have shape ({size},), got {np.shape(values)}")
         values = np.broadcast_to(values, (size,))
         some = np.isfinite(values)
-        moved = np.asarray(background.with_vector(jnp.asarray(np.where(some, values, 0.0))).to_internal(scaling).vector())
+        moved = np.asarray(
+            background.with_vector(jnp.asarray(np.where(some, values, 0.0))).to_internal(scaling).vector()
+        )
         inner = np.where(some, moved, open_end)
     return np.concatenate([np.full(parts.n_shared, open_end), inner])
 

@@ -1,12 +1,14 @@
-r"""A prior on components, for fits by maximum a posteriori: it keeps widths from collapsing and amplitudes from running off.
+r"""A prior on components, for fits by maximum a posteriori: it keeps widths from collapsing and amplitudes from running
+off.
 
-Its negative logarithm is a sum of squares, so that it joins the data as rows of the least-squares problem. With the covariance
-Sigma = L L^T, Psi = C C^T, m = nu + d + 1 and M = L^{-1} C the inverse Wishart density gives
+Its negative logarithm is a sum of squares, so that it joins the data as rows of the least-squares problem. With the
+covariance Sigma = L L^T, Psi = C C^T, m = nu + d + 1 and M = L^{-1} C the inverse Wishart density gives
 
     -log p = (m log|Sigma| + tr(Psi Sigma^{-1})) / 2 = sum_ij M_ij^2 / 2 + m sum_i log L_ii + const,
 
-whose terms off the diagonal are squares already. On it, with t = log(m L_ii^2 / C_ii^2), stands m (t + e^{-t} - 1) / 2, which is
-r^2 / 2 of the smooth, rising r = sqrt(m) t phi(t)^(1/2), phi = (t + e^{-t} - 1) / t^2. A half-normal amplitude is r = a / tau.
+whose terms off the diagonal are squares already. On it, with t = log(m L_ii^2 / C_ii^2), stands m (t + e^{-t} - 1) / 2,
+which is r^2 / 2 of the smooth, rising r = sqrt(m) t phi(t)^(1/2), phi = (t + e^{-t} - 1) / t^2. A half-normal amplitude
+is r = a / tau.
 """
 
 from __future__ import annotations
@@ -42,10 +44,11 @@ class SurfacePrior:
 
     Parameters
     ----------
-    scale : Psi, in squared units of the coordinates: a positive number (times the identity), or symmetric positive definite (d, d).
-        The mode is Psi / (nu + d + 1). None (default): nothing is said of covariances.
+    scale : Psi, in squared units of the coordinates: a positive number (times the identity), or symmetric positive
+        definite (d, d). The mode is Psi / (nu + d + 1). None (default): nothing is said of covariances.
     degrees_of_freedom : nu > d - 1. None (default): d + 2.
-    amplitude : tau, in units of the heights. None (default): nothing is said of amplitudes. Signed amplitudes get a normal.
+    amplitude : tau, in units of the heights. None (default): nothing is said of amplitudes. Signed amplitudes get a
+        normal.
 
     A tied covariance counts once. Source of the form: Fraley & Raftery, J. Classification 24 (2007) 155.
 
@@ -141,7 +144,9 @@ def checked_prior(prior: Any, n_dim: int, absolute_sigma: bool) -> SurfacePrior 
         raise ValueError("`prior` is weighed against known errors: give `sigma`, and absolute_sigma=True")
     freedom, amplitude = prior.degrees_of_freedom, prior.amplitude
     if freedom is not None and positive_number("prior.degrees_of_freedom", freedom) <= n_dim - 1:
-        raise ValueError(f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2")
+        raise ValueError(
+            f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2"
+        )
     return SurfacePrior(
         None if prior.scale is None else prior_scale(prior.scale, n_dim),
         None if freedom is None else float(freedom),

@@ -1,13 +1,17 @@
 r"""Three remedies against covariances that collapse: a floor, a prior, and a new place for the component.
 
-A likelihood has no upper bound: a component that shrinks on to a single point gains without end (Day, Biometrika 56 (1969)
-463). So do sums of squares, in a milder way. The remedies work on bare arrays, in units in which the data have variance one:
+A likelihood has no upper bound: a component that shrinks on to a single point gains without end (Day, Biometrika 56
+(1969) 463). So do sums of squares, in a milder way. The remedies work on bare arrays, in units in which the data have
+variance one:
 
-- **floor**: the best covariance for the scatter S among all with eigenvalues >= f keeps the eigenvectors of S and lifts its
+- **floor**: the best covariance for the scatter S among all with eigenvalues >= f keeps the eigenvectors of S and lifts
+its
   eigenvalues to at least f. That is an exact M step under a constraint, so the likelihood still never falls;
-- **prior**: inverse Wishart on covariances and Dirichlet on weights (Fraley & Raftery, J. Classification 24 (2007) 155),
+- **prior**: inverse Wishart on covariances and Dirichlet on weights (Fraley & Raftery, J. Classification 24 (2007)
+155),
 
-  .. math:: \log p = -\tfrac{\nu+d+1}{2} \log|\Sigma| - \tfrac12 \mathrm{tr}(\Psi \Sigma^{-1}) + (\alpha-1) \log w + \text{const};
+  .. math:: \log p = -\tfrac{\nu+d+1}{2} \log|\Sigma| - \tfrac12 \mathrm{tr}(\Psi \Sigma^{-1}) + (\alpha-1) \log w +
+  \text{const};
 
 - **reset**: a component that has hardly any points is put where the density of the others is low.
 """
@@ -35,14 +39,14 @@ class MixturePrior:
 
     Parameters
     ----------
-    scale : Psi, in squared units of the points: a positive number (times the identity), or a symmetric positive definite (d, d).
-        None (default): the covariance of the data over K^(2/d), one K-th of the data's volume.
-    degrees_of_freedom : nu > d - 1. None (default): d + 2. The mode of the prior is Psi / (nu + d + 1), and a component's own
-        covariance counts against it as its weight against nu + d + 1 points.
+    scale : Psi, in squared units of the points: a positive number (times the identity), or a symmetric positive
+        definite (d, d). None (default): the covariance of the data over K^(2/d), one K-th of the data's volume.
+    degrees_of_freedom : nu > d - 1. None (default): d + 2. The mode of the prior is Psi / (nu + d + 1), and a
+        component's own covariance counts against it as its weight against nu + d + 1 points.
     concentration : alpha >= 1 of the Dirichlet on the weights. 1 (default) is flat; more keeps weights away from zero.
 
-    Diagonal and spherical covariances use the same density, restricted to such matrices; a tied covariance counts it once. The
-    defaults are those of Fraley & Raftery, J. Classification 24 (2007) 155.
+    Diagonal and spherical covariances use the same density, restricted to such matrices; a tied covariance counts it
+    once. The defaults are those of Fraley & Raftery, J. Classification 24 (2007) 155.
 
     >>> import surfacefit as sf
     >>> sf.MixturePrior(concentration=2.0).concentration
@@ -59,8 +63,9 @@ class MixturePrior:
 class Remedies:
     """What an M step adds to the plain estimates, in the units of the fit.
 
-    ``floor`` smallest eigenvalue (0: none), ``added`` (d, d) to every covariance, ``scale`` (d, d) and ``pull`` = nu + d + 1 of the
-    inverse Wishart, ``extra`` = alpha - 1 of the Dirichlet (prior off: all zero); ``kind`` is the covariance type.
+    ``floor`` smallest eigenvalue (0: none), ``added`` (d, d) to every covariance, ``scale`` (d, d) and ``pull`` = nu +
+    d + 1 of the inverse Wishart, ``extra`` = alpha - 1 of the Dirichlet (prior off: all zero); ``kind`` is the
+    covariance type.
     """
 
     floor: Array
@@ -101,7 +106,9 @@ def shaped(scatter: Array, mass: Array, remedies: Remedies) -> Array:
 
 
 def log_prior(weights: Array, inverse_factors: Array, remedies: Remedies) -> Array:
-    """log p of weights (K,) and covariances given by inverse Cholesky factors (K, d, d), without constants; 0 with the prior off."""
+    """log p of weights (K,) and covariances given by inverse Cholesky factors (K, d, d), without constants; 0 with the
+    prior off.
+    """
     log_determinants = -2 * jnp.log(jnp.diagonal(inverse_factors, axis1=1, axis2=2)).sum(axis=1)
     traces = jnp.einsum("kia,ab,kib->k", inverse_factors, remedies.scale, inverse_factors, precision="highest")
     each = -0.5 * (remedies.pull * log_determinants + traces)
@@ -125,9 +132,15 @@ def checked_prior(prior: Any, n_components: int, covariance: np.ndarray) -> Prio
         return Prior(np.zeros((n_dim, n_dim)), 0.0, 0.0)
     if not isinstance(prior, MixturePrior):
         raise TypeError(f"`prior` must be None or a surfacefit.MixturePrior(...), got {prior!r}")
-    freedom = n_dim + 2.0 if prior.degrees_of_freedom is None else positive_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
+    freedom = (
+        n_dim + 2.0
+        if prior.degrees_of_freedom is None
+        else positive_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
+    )
     if freedom <= n_dim - 1:
-        raise ValueError(f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2")
+        raise ValueError(
+            f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2"
+        )
     concentration = positive_number("prior.concentration", prior.concentration)
     if concentration < 1:
         raise ValueError(
@@ -143,7 +156,9 @@ def prior_scale(scale: Any, n_dim: int) -> np.ndarray:
     if array.ndim == 0:
         return positive_number("prior.scale", array) * np.eye(n_dim)
     if array.shape != (n_dim, n_dim):
-        raise ValueError(f"`prior.scale` must be a number or have shape {(n_dim, n_dim)} for points in d={n_dim}, got {array.shape}")
+        raise ValueError(
+            f"`prior.scale` must be a number or have shape {(n_dim, n_dim)} for points in d={n_dim}, got {array.shape}"
+        )
     if not np.allclose(array, array.T, rtol=1e-6, atol=0) or np.linalg.eigvalsh(array)[0] <= 0:
         raise ValueError(f"`prior.scale` must be symmetric positive definite, got {array.tolist()}")
     return array
@@ -173,8 +188,8 @@ def fresh_component(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and covariance (d, d) of the ``share`` of the weight nearest to a point of low density.
 
-    The point is drawn by weight among the LOW_SHARE of the weight with the lowest log-density (N,): the very lowest would
-    be an outlier each time.
+    The point is drawn by weight among the LOW_SHARE of the weight with the lowest log-density (N,): the very lowest
+    would be an outlier each time.
     """
     order = np.argsort(log_density, kind="stable")
     reached = np.cumsum(weights[order])

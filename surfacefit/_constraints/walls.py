@@ -12,7 +12,9 @@ from .._base.compile import concatenated
 
 
 class Wall(NamedTuple):
-    """Of n groups of p parameters: unit vectors (n, p, m), zero where there is no wall, and how far it is along them (n, m)."""
+    """Of n groups of p parameters: unit vectors (n, p, m), zero where there is no wall, and how far it is along them
+    (n, m).
+    """
 
     normals: Array
     gaps: Array
@@ -67,8 +69,12 @@ class Walls(NamedTuple):
         own, border = self.own.rows(scales), self.border.rows(border_scales)[0]
         count, m, size = own.shape
         index = np.arange(count)
-        spread = jnp.zeros((count, m, count, size), own.dtype).at[index, :, index].set(own).reshape(count * m, count * size)
-        rows = jnp.concatenate([jnp.pad(spread, [(0, 0), (0, border.shape[1])]), jnp.pad(border, [(0, 0), (count * size, 0)])])
+        spread = (
+            jnp.zeros((count, m, count, size), own.dtype).at[index, :, index].set(own).reshape(count * m, count * size)
+        )
+        rows = jnp.concatenate(
+            [jnp.pad(spread, [(0, 0), (0, border.shape[1])]), jnp.pad(border, [(0, 0), (count * size, 0)])]
+        )
         pairs = ((self.own, scales), (self.border, border_scales))
         closing = [jnp.einsum("nap,npb,nb->na", wall.rows(sizes), *wall).ravel() for wall, sizes in pairs]
         return jnp.concatenate([matrix, rows]), jnp.concatenate([residuals, -jnp.concatenate(closing)])

@@ -1,10 +1,11 @@
 r"""Limits of the principal widths of full covariances, and of their ratio.
 
-Widths are the singular values s_i = v_i^T F w_i of the Cholesky factor F in the user's units, and grad s_i = v_i^T (dF) w_i. A step is
-projected by clipping them. Where one stands at a limit that lies where the cost falls, its gradient n becomes a wall: the step is solved
-for with n n^T, very heavy, on the diagonal of J^T J, so that all else moves as if that width were held. What stands so near a limit that
--D^-1 g, in the solver's scales D, leads far beyond goes to the limit in one step: else every step is cut, and what is left of a cut step
-need not go down (Bertsekas, SIAM J. Control Optim. 20 (1982) 221, on sets of active limits).
+Widths are the singular values s_i = v_i^T F w_i of the Cholesky factor F in the user's units, and grad s_i = v_i^T (dF)
+w_i. A step is projected by clipping them. Where one stands at a limit that lies where the cost falls, its gradient n
+becomes a wall: the step is solved for with n n^T, very heavy, on the diagonal of J^T J, so that all else moves as if
+that width were held. What stands so near a limit that -D^-1 g, in the solver's scales D, leads far beyond goes to the
+limit in one step: else every step is cut, and what is left of a cut step need not go down (Bertsekas, SIAM J. Control
+Optim. 20 (1982) 221, on sets of active limits).
 """
 
 from __future__ import annotations
@@ -43,17 +44,26 @@ class WidthLimits:
         projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
         return parts.with_shapes(params, projected)
 
-    def walls(self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0) -> Walls:
+    def walls(
+        self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0
+    ) -> Walls:
         """Where a fit stands, or with ``scaling`` (P,) nearly stands, at limits that the gradient (P,) pushes against."""
         near = max(near, NEAR * float(np.finfo(params.dtype).eps))
         shapes, slopes = parts.shapes(params), parts.shapes(gradient)
         scales = jnp.full_like(shapes, jnp.inf) if scaling is None else parts.shapes(scaling)
-        found = jax.vmap(lambda shape, slope, scale: self._walls(parts, shape, Push(slope, scale, near)))(shapes, slopes, scales)
+        found = jax.vmap(lambda shape, slope, scale: self._walls(parts, shape, Push(slope, scale, near)))(
+            shapes, slopes, scales
+        )
         n_border, n_own = parts.n_shared + int(np.size(parts.background.vector())), parts.block_size
         if parts.covariance.shared:
             idle = _idle(parts.n_components, n_own, found)
-            return Walls(idle, Wall(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps))
-        return Walls(Wall(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps), _idle(1, n_border, found))
+            return Walls(
+                idle, Wall(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps)
+            )
+        return Walls(
+            Wall(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps),
+            _idle(1, n_border, found),
+        )
 
     def _limits(self, widths: Array) -> tuple[Array, Array]:
         """The least and the largest that each of the widths (d,) may be, with the largest as it is."""
@@ -69,7 +79,9 @@ class WidthLimits:
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
     def unknown(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
-        """Changes of each shape (K, s, m), or (1, s, m) of a shared one, of which a limit that is met keeps the data from telling."""
+        """Changes of each shape (K, s, m), or (1, s, m) of a shared one, of which a limit that is met keeps the data
+        from telling.
+        """
 
         def one(shape: Array, slope: Array) -> Array:
             strain, sides, push = self._met(parts, shape, Push(slope, jnp.full_like(shape, jnp.inf), near))
@@ -114,4 +126,9 @@ def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> Widt
 
 
 def _idle(count: int, size: int, like: Wall) -> Wall:
-    return Wall(*(jnp.zeros(shape, like.gaps.dtype) for shape in ((count, size, like.gaps.shape[1]), (count, like.gaps.shape[1]))))
+    return Wall(
+        *(
+            jnp.zeros(shape, like.gaps.dtype)
+            for shape in ((count, size, like.gaps.shape[1]), (count, like.gaps.shape[1]))
+        )
+    )

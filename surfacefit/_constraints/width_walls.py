@@ -16,7 +16,9 @@ STRAIGHT = 0.03  # of a width: farther limits are not straight enough to be wall
 
 
 class Push(NamedTuple):
-    """Slopes of the cost in a shape (s,), the solver's scales of it (s,), infinite if unknown, and what is near, of a width."""
+    """Slopes of the cost in a shape (s,), the solver's scales of it (s,), infinite if unknown, and what is near, of a
+    width.
+    """
 
     slope: Array
     scales: Array
@@ -24,7 +26,9 @@ class Push(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Limits as outward slopes (s, m) with so much room (m,), beside widths (m,); and which widths (m, d) each of them holds."""
+    """Limits as outward slopes (s, m) with so much room (m,), beside widths (m,); and which widths (m, d) each of them
+    holds.
+    """
 
     limits: Wall
     widths: Array
@@ -32,8 +36,8 @@ class Sides(NamedTuple):
 
 
 class Strain(NamedTuple):
-    """Widths as a symmetric matrix (d, d), with its slopes (d, d, s); which of them count as equal (d, d); and the changes of shape
-    (d, d, s) that change one width alone, or one angle.
+    """Widths as a symmetric matrix (d, d), with its slopes (d, d, s); which of them count as equal (d, d); and the
+    changes of shape (d, d, s) that change one width alone, or one angle.
     """
 
     values: Array
@@ -43,7 +47,8 @@ class Strain(NamedTuple):
 
 
 def strained(factor: Array, slopes: Array, push: Push, most: Array) -> Strain:
-    """Widths of a factor (d, d) with slopes (d, d, s), diagonal but where they are so nearly equal that a step would turn them anyhow.
+    """Widths of a factor (d, d) with slopes (d, d, s), diagonal but where they are so nearly equal that a step would
+    turn them anyhow.
 
     Equal widths have no axes of their own: they get those that diagonalise the slopes of the cost.
     """
@@ -65,11 +70,15 @@ def strained(factor: Array, slopes: Array, push: Push, most: Array) -> Strain:
     changes = jnp.linalg.inv((relative + relative.swapaxes(0, 1))[rows, columns]).T
     each = jnp.zeros_like(moved).at[rows, columns].set(changes).at[columns, rows].set(changes)
     alone = jnp.einsum("na,mb,nms->abs", turn, turn, each, precision="highest")
-    return Strain(jnp.matmul(turn.T * widths, turn, precision="highest"), (slopes + slopes.swapaxes(0, 1)) / 2, alike, alone)
+    return Strain(
+        jnp.matmul(turn.T * widths, turn, precision="highest"), (slopes + slopes.swapaxes(0, 1)) / 2, alike, alone
+    )
 
 
 def with_angles(wall: Wall, holds: np.ndarray, strain: Strain) -> Wall:
-    """With walls for the angles between equal widths of which one is held: to turn would make one of them pass its limit."""
+    """With walls for the angles between equal widths of which one is held: to turn would make one of them pass its
+    limit.
+    """
     rows, columns = np.tril_indices(len(strain.values), -1)
     held = _held(wall, holds)
     angles = jnp.where((strain.alike & (held | held[:, None]))[rows, columns], strain.slopes[rows, columns].T, 0)
@@ -79,7 +88,9 @@ def with_angles(wall: Wall, holds: np.ndarray, strain: Strain) -> Wall:
 
 
 def unknown(wall: Wall, holds: np.ndarray, strain: Strain) -> Array:
-    """Changes of shape (s, d (d + 1) / 2) that limits keep anybody from knowing: of each width that one holds, and of angles with it."""
+    """Changes of shape (s, d (d + 1) / 2) that limits keep anybody from knowing: of each width that one holds, and of
+    angles with it.
+    """
     rows, columns = np.tril_indices(len(strain.values))
     held = _held(wall, holds)
     some = jnp.where(rows == columns, held[rows], (strain.alike & (held | held[:, None]))[rows, columns])
@@ -114,7 +125,9 @@ def _pressures(units: Array, fall: Array) -> Array:
     def sweep(_: int, pressures: Array) -> Array:
         for a in range(len(outer)):
             own = jnp.where(inner[a, a] > 0, inner[a, a], 1)
-            pressures = pressures.at[a].set(jnp.maximum(0, pressures[a] + (outer[a] - jnp.vdot(inner[a], pressures)) / own))
+            pressures = pressures.at[a].set(
+                jnp.maximum(0, pressures[a] + (outer[a] - jnp.vdot(inner[a], pressures)) / own)
+            )
         return pressures
 
     return jax.lax.fori_loop(0, SWEEPS, sweep, jnp.zeros_like(outer))

@@ -10,10 +10,12 @@ from .data import SurfaceData
 
 
 def folds(data: SurfaceData, block: int, count: int) -> np.ndarray:
-    """The fold (N_used,), from 0, in which each point is left out: whole blocks of ``block`` samples a side, in up to ``count`` folds.
+    """The fold (N_used,), from 0, in which each point is left out: whole blocks of ``block`` samples a side, in up to
+    ``count`` folds.
 
-    The block at i_0, i_1, ... of the raster of blocks is in fold (i_0 + g i_1 + g^2 i_2 + ...) mod count, with the least g >= 2 that has
-    no divisor in common with ``count``. Each fold is then spread over the whole map, and blocks side by side are in different folds.
+    The block at i_0, i_1, ... of the raster of blocks is in fold (i_0 + g i_1 + g^2 i_2 + ...) mod count, with the
+    least g >= 2 that has no divisor in common with ``count``. Each fold is then spread over the whole map, and blocks
+    side by side are in different folds.
     """
     points = data.used_points
     cells = np.floor((points - points.min(axis=0)) / (block * data.spacing) + 1e-9).astype(int)
@@ -23,5 +25,7 @@ def folds(data: SurfaceData, block: int, count: int) -> np.ndarray:
         lattice = np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(points)) % count
     found, of_point = np.unique(lattice, return_inverse=True)
     if len(found) < 2:
-        raise ValueError(f"`n_components.block`={block} makes one block of all data: nothing can be left out; use smaller blocks")
+        raise ValueError(
+            f"`n_components.block`={block} makes one block of all data: nothing can be left out; use smaller blocks"
+        )
     return np.asarray(of_point.reshape(len(points)))

@@ -1,7 +1,7 @@
 """Averages over blocks of a grid: a smaller map much like the whole, on which much can be tried in little time.
 
-With weights w^2 the mean over a block stands for its points: the cost of a surface that is even within blocks differs from
-that on all points by a constant, the misfit within the blocks.
+With weights w^2 the mean over a block stands for its points: the cost of a surface that is even within blocks differs
+from that on all points by a constant, the misfit within the blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from .data import SurfaceData
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """The averages as ``data`` on a coarser grid, and which of its used points (n,) each point (N,) of weight w^2 went into."""
+    """The averages as ``data`` on a coarser grid, and which of its used points (n,) each point (N,) of weight w^2 went
+    into.
+    """
 
     data: SurfaceData
     block: np.ndarray

@@ -1,7 +1,7 @@
 """The only door in: a user's arrays to checked `SurfaceData`.
 
-A point is used unless its height or sigma is NaN, or it is masked; what is left out is counted. Everything else that could
-spoil a fit raises here, naming the argument, the rule and the value.
+A point is used unless its height or sigma is NaN, or it is masked; what is left out is counted. Everything else that
+could spoil a fit raises here, naming the argument, the rule and the value.
 """
 
 from __future__ import annotations
@@ -84,14 +84,18 @@ class SurfaceData:
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
 
 
-def grid_data(heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False) -> SurfaceData:
+def grid_data(
+    heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False
+) -> SurfaceData:
     """Heights on a grid of any dimension, with one increasing coordinate array an axis (default 0, 1, 2, ...)."""
     array, mask = _heights_and_mask(heights, mask)
     axes = _axes(coords, array.shape)
     return _surface_data(array, mask, sigma, absolute_sigma, axes=axes)
 
 
-def point_data(points: Any, heights: Any, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False) -> SurfaceData:
+def point_data(
+    points: Any, heights: Any, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False
+) -> SurfaceData:
     """Heights (N,) at scattered points (N, d)."""
     array, mask = _heights_and_mask(heights, mask)
     if array.ndim != 1:
@@ -136,7 +140,9 @@ def _mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != shape:
         raise ValueError(f"`mask` must have the shape of `heights` {shape}, got {array.shape}")
     if array.dtype != bool and not np.isin(array, (0, 1)).all():
-        raise ValueError(f"`mask` must be boolean (True = ignore), got dtype {array.dtype} with other values than 0 and 1")
+        raise ValueError(
+            f"`mask` must be boolean (True = ignore), got dtype {array.dtype} with other values than 0 and 1"
+        )
     return array.astype(bool)
 
 
@@ -146,9 +152,13 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     if len(shape) == 1 and np.ndim(coords) == 1 and not isinstance(coords, tuple):
         coords = (coords,)
     if isinstance(coords, str) or not isinstance(coords, Sequence | np.ndarray):
-        raise TypeError(f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got {type(coords).__name__}")
+        raise TypeError(
+            f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got {type(coords).__name__}"
+        )
     if len(coords) != len(shape):
-        raise ValueError(f"`coords` must hold one array for each of the {len(shape)} axes of `heights`, got {len(coords)}")
+        raise ValueError(
+            f"`coords` must hold one array for each of the {len(shape)} axes of `heights`, got {len(coords)}"
+        )
     return tuple(_axis(f"coords[{i}]", axis, n) for i, (axis, n) in enumerate(zip(coords, shape, strict=True)))
 
 
@@ -161,7 +171,9 @@ def _axis(name: str, values: Any, length: int) -> np.ndarray:
     if falling.any():
         i = int(np.argmax(falling))
         way_out = ": reverse the axis and the heights along it" if (np.diff(axis) < 0).all() else ""
-        raise ValueError(f"`{name}` must be strictly increasing, got {axis[i]:g} then {axis[i + 1]:g} at index {i}{way_out}")
+        raise ValueError(
+            f"`{name}` must be strictly increasing, got {axis[i]:g} then {axis[i + 1]:g} at index {i}{way_out}"
+        )
     return axis
 
 
@@ -204,5 +216,7 @@ def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:
         raise ValueError(f"`sigma` must be a number or have the shape of `heights` {shape}, got {array.shape}")
     wrong = used & ~((array > 0) & np.isfinite(array))
     if wrong.any():
-        raise ValueError(f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index {first_index(wrong)}")
+        raise ValueError(
+            f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index {first_index(wrong)}"
+        )
     return array

@@ -1,9 +1,9 @@
 r"""Noise that is correlated between neighbouring points of a grid, as the residuals of a fit show it.
 
-Fitted parameters then have the covariance N^+ (J^T R J) N^+ with N = J^T J and the noise's covariance R, which is taken to depend on the
-lag alone: R_ij = s^2 rho(i - j). The residuals' autocorrelation is too low for that, since the fit has followed some of the noise; by how
-much is measured on simulated noise that is fitted by the linear model, and added, variance included (cf. Francisco-Fernandez & Opsomer,
-Canadian J. Statist. 33 (2005) 279, for the need of it).
+Fitted parameters then have the covariance N^+ (J^T R J) N^+ with N = J^T J and the noise's covariance R, which is taken
+to depend on the lag alone: R_ij = s^2 rho(i - j). The residuals' autocorrelation is too low for that, since the fit has
+followed some of the noise; by how much is measured on simulated noise that is fitted by the linear model, and added,
+variance included (cf. Francisco-Fernandez & Opsomer, Canadian J. Statist. 33 (2005) 279, for the need of it).
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Grid:
         return np.round(fft.irfftn(np.abs(fft.rfftn(self.used.astype(float), self.padded)) ** 2, self.padded))
 
     def autocovariance(self, values: np.ndarray) -> np.ndarray:
-        """Mean products (padded shape) of values (..., N) at the used points by lag, wrapped; 0 where no pair has that lag."""
+        """Mean products (padded shape) of values (..., N) at the used points by lag, wrapped; 0 where no pair has that
+        lag.
+        """
         powers, rows = 0.0, values.reshape(-1, values.shape[-1])
         for row in rows:
             field = np.zeros(self.used.shape)
@@ -83,14 +85,18 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class CorrelatedNoise:
-    """``kernel`` autocovariance by lag (padded shape), without units; its value at lag 0 is the variance. ``reach`` in samples."""
+    """``kernel`` autocovariance by lag (padded shape), without units; its value at lag 0 is the variance. ``reach`` in
+    samples.
+    """
 
     kernel: np.ndarray
     reach: float
 
 
 def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed: int = 0) -> CorrelatedNoise:
-    """Noise (N,) of which a fit has left these residuals; ``basis`` (N, P) spans what the fit could follow, orthonormal."""
+    """Noise (N,) of which a fit has left these residuals; ``basis`` (N, P) spans what the fit could follow,
+    orthonormal.
+    """
     seen, distance = grid.autocovariance(residuals), grid.lags()
     reach = first = _reach(seen, distance, len(residuals))
     kernel = np.where(distance <= reach, seen, 0.0)

@@ -1,7 +1,8 @@
-"""Files of heights for the command line: arrays, text tables and pictures, each read as it is meant or refused with the reason.
+"""Files of heights for the command line: arrays, text tables and pictures, each read as it is meant or refused with the
+reason.
 
-An array or a table is a grid, unless its shape or its header says that its columns are coordinates and heights; what was
-decided is told in ``Heights.how``.
+An array or a table is a grid, unless its shape or its header says that its columns are coordinates and heights; what
+was decided is told in ``Heights.how``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Table:
 
 
 def read_heights(path: str | Path, key: str | None = None, layout: str | None = None) -> Heights:
-    """Heights of a file or of an example map; ``layout`` "grid" or "points" says what they are, None leaves it to the file."""
+    """Heights of a file or of an example map; ``layout`` "grid" or "points" says what they are, None leaves it to the
+    file.
+    """
     if str(path) in EXAMPLES and not Path(path).exists():
         return _only_grid(Table(example_map(str(path)), how="example map, "), path, layout)
     path = _existing(Path(path))
@@ -94,7 +97,9 @@ def read_table(path: Path) -> Table:
         names = words
     if not rows:
         raise CannotRead(f"{str(path)!r} holds no numbers, only {names}")
-    return _labelled(_numbers(path, rows, [number for number, _ in lines]), _bare(rows[0][0]), [_bare(name) for name in names])
+    return _labelled(
+        _numbers(path, rows, [number for number, _ in lines]), _bare(rows[0][0]), [_bare(name) for name in names]
+    )
 
 
 def _existing(path: Path, suffixes: Sequence[str] = (*ARRAYS, *TABLES, *PICTURES)) -> Path:
@@ -146,7 +151,9 @@ def _columns(table: Table) -> Heights:
     if numbers.ndim != 2 or numbers.shape[1] < 2:
         raise CannotRead(f"points need columns x, ..., z, got an array of shape {numbers.shape}")
     n_dim = numbers.shape[1] - 1
-    names = table.names if len(table.names) == n_dim + 1 else (*(f"column {i}" for i in range(n_dim)), f"column {n_dim}")
+    names = (
+        table.names if len(table.names) == n_dim + 1 else (*(f"column {i}" for i in range(n_dim)), f"column {n_dim}")
+    )
     how = f"{len(numbers)} points in {n_dim}-D at ({', '.join(names[:-1])}) with heights {names[-1]}"
     return Heights(numbers[:, -1], points=numbers[:, :-1], how=how)
 
@@ -248,7 +255,9 @@ def _numbers(path: Path, rows: list[list[str]], lines: list[int]) -> np.ndarray:
     numbers = np.empty((len(rows), len(rows[0])))
     for i, (line, row) in enumerate(zip(lines, rows, strict=True)):
         if len(row) != len(rows[0]):
-            raise CannotRead(f"{str(path)!r} has {len(row)} columns in line {line}, but {len(rows[0])} in line {lines[0]}")
+            raise CannotRead(
+                f"{str(path)!r} has {len(row)} columns in line {line}, but {len(rows[0])} in line {lines[0]}"
+            )
         try:
             numbers[i] = [float(cell) for cell in row]
         except ValueError:
@@ -295,7 +304,9 @@ def _picture(path: Path) -> Table:
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise CannotRead(f"cannot read {str(path)!r} as a picture: {error}") from None
     if array.ndim != 2 or mode == "P":
-        raise CannotRead(f"{str(path)!r} has colours (mode {mode}), and heights need one channel: convert it to gray first")
+        raise CannotRead(
+            f"{str(path)!r} has colours (mode {mode}), and heights need one channel: convert it to gray first"
+        )
     array, how = _without_gaps(_signed(array, tags), tags)
     return Table(array, how=how + (f"first of {n_frames} pictures, " if n_frames > 1 else ""))
 

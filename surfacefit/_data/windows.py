@@ -43,7 +43,9 @@ class Windows:
         return self._order[together[: self.size]], 1 / share
 
     def level(self, covariance: np.ndarray) -> int:
-        """Halvings of the points after which some SPARE times ``size`` remain within REACH widths, as far as these lie on the map."""
+        """Halvings of the points after which some SPARE times ``size`` remain within REACH widths, as far as these lie
+        on the map.
+        """
         if len(self.points) <= SPARE * self.size:
             return 0
         n_dim = len(self._extent)
@@ -65,7 +67,9 @@ class Windows:
         count = max(1, len(self.points) >> level)
         if count <= FEW:
             return slice(count)
-        return np.asarray(self._tree(level).query_ball_point(center, REACH * math.sqrt(np.linalg.eigvalsh(covariance)[-1])), int)
+        return np.asarray(
+            self._tree(level).query_ball_point(center, REACH * math.sqrt(np.linalg.eigvalsh(covariance)[-1])), int
+        )
 
     def _tree(self, level: int) -> cKDTree:
         if level not in self._trees:

@@ -16,8 +16,8 @@ DENSE_PRODUCTS = 5e8
 class Dense:
     """Every component at every point: exact, and fastest for small problems.
 
-    A step costs points x parameters^2, and memory 5 matrices of parameters^2 numbers; a `ValueError` says beforehand where
-    ``max_memory`` does not allow that.
+    A step costs points x parameters^2, and memory 5 matrices of parameters^2 numbers; a `ValueError` says beforehand
+    where ``max_memory`` does not allow that.
 
     >>> import surfacefit as sf
     >>> sf.Dense()
@@ -34,9 +34,9 @@ class Tiled:
     cutoff : a component may be left out where it is lower than this, in units of the heights' standard deviation (root
         mean square where there is no background). 0 leaves nothing out.
     tile_size : points a tile.
-    normal : how the normal matrix is held. "auto" computes the blocks of overlapping components from the components alone where
-        the data are an even grid without gaps and with one ``sigma``, and memory suffices; "products" multiplies by J and J^T
-        pass by pass, as "auto" does for all other data.
+    normal : how the normal matrix is held. "auto" computes the blocks of overlapping components from the components
+        alone where the data are an even grid without gaps and with one ``sigma``, and memory suffices; "products"
+        multiplies by J and J^T pass by pass, as "auto" does for all other data.
 
     A step costs points x overlapping components, whatever their number.
 
@@ -79,7 +79,13 @@ def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:
 
 
 def _check_tiled(engine: Tiled) -> None:
-    if isinstance(engine.cutoff, bool) or not isinstance(engine.cutoff, int | float | np.floating) or not 0 <= engine.cutoff < 1:
-        raise ValueError(f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {engine.cutoff!r}")
+    if (
+        isinstance(engine.cutoff, bool)
+        or not isinstance(engine.cutoff, int | float | np.floating)
+        or not 0 <= engine.cutoff < 1
+    ):
+        raise ValueError(
+            f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {engine.cutoff!r}"
+        )
     count("engine.tile_size", engine.tile_size)
     one_of("engine.normal", engine.normal, ["auto", "products"])

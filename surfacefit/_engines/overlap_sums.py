@@ -1,15 +1,16 @@
 r"""Sums over an even grid of products of two components and their monomials: no data needed, hence no pass over points.
 
 With P_i = Sigma_i^-1, the product of two components is a Gaussian of covariance S = (P_i + P_j)^-1 about the mean
-m = c_i + S P_j (c_j - c_i), times exp(-delta^2 / 2), delta their distance in the metric of Sigma_i + Sigma_j. Its moments
+m = c_i + S P_j (c_j - c_i), times exp(-delta^2 / 2), delta their distance in the metric of Sigma_i + Sigma_j. Its
+moments
 
     M_ij = sum_n g_i g_j Phi(u_i) Phi(u_j)^T
 
 follow from nodes, axis by axis: x_a given the axes before it is normal with known mean and width. Axes that the grid
-neither cuts nor undersamples take three Gauss-Hermite nodes, exact for these quartics, since a Riemann sum of a Gaussian is
-its integral (to 2 exp(-2 pi^2 s^2) for a width of s steps). Summed axes take Gauss nodes of the sum itself: the rule of
-m points that is exact for polynomials of degree 2 m - 1 against a sum over 0..N-1, which for N <= m is that very
-sum (discrete Chebyshev polynomials; Gautschi, Orthogonal Polynomials, 2004, section 1.5.2).
+neither cuts nor undersamples take three Gauss-Hermite nodes, exact for these quartics, since a Riemann sum of a
+Gaussian is its integral (to 2 exp(-2 pi^2 s^2) for a width of s steps). Summed axes take Gauss nodes of the sum itself:
+the rule of m points that is exact for polynomials of degree 2 m - 1 against a sum over 0..N-1, which for N <= m is that
+very sum (discrete Chebyshev polynomials; Gautschi, Orthogonal Polynomials, 2004, section 1.5.2).
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ Matrix = list[list[Array]]
 HERMITE = np.array([[-(3**0.5), 0.0, 3**0.5], [1 / 6, 2 / 3, 1 / 6]])
 
 
-def overlap_sums(rule: Rule, shape: Array, offsets: Array, centers: Array, first: Array, second: Array, height: Array) -> Array:
+def overlap_sums(
+    rule: Rule, shape: Array, offsets: Array, centers: Array, first: Array, second: Array, height: Array
+) -> Array:
     """height M_ij (n, q, q) for n pairs, in units of the grid's steps.
 
-    shape (d,) : points along each axis. centers, offsets (n, d) : c_i, and c_j - c_i. first, second (n, d, d) : L_i^-1 and
-    L_j^-1. height (n,).
+    shape (d,) : points along each axis. centers, offsets (n, d) : c_i, and c_j - c_i. first, second (n, d, d) : L_i^-1
+    and L_j^-1. height (n,).
     """
     n_dim = offsets.shape[1]
     order = [*rule.axes, *(a for a in range(n_dim) if a not in rule.axes)]
@@ -49,14 +52,17 @@ def overlap_sums(rule: Rule, shape: Array, offsets: Array, centers: Array, first
             x = x - centers[:, axis, None, None]
         else:
             x, w = _integrated(given, width)
-        points = [jnp.broadcast_to(p[:, :, None], x.shape).reshape(len(x), -1) for p in points] + [x.reshape(len(x), -1)]
+        points = [jnp.broadcast_to(p[:, :, None], x.shape).reshape(len(x), -1) for p in points] + [
+            x.reshape(len(x), -1)
+        ]
         weights = (weights[:, :, None] * w).reshape(len(x), -1)
     placed = [points[order.index(axis)] for axis in range(n_dim)]
     left = _monomials(placed, first) * weights[:, None]
     right = _monomials([p - offsets[:, a, None] for a, p in enumerate(placed)], second)
     if weights.shape[1] <= FEW:
         return sum(
-            (left[:, :, None, m] * right[:, None, :, m] for m in range(1, weights.shape[1])), left[:, :, None, 0] * right[:, None, :, 0]
+            (left[:, :, None, m] * right[:, None, :, m] for m in range(1, weights.shape[1])),
+            left[:, :, None, 0] * right[:, None, :, 0],
         )
     return jnp.einsum("naq,nbq->nab", left, right, precision="highest")
 
@@ -154,7 +160,8 @@ def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array,
 def _sum_rules(nodes: int) -> np.ndarray:
     """Nodes, measured from half a step below the first point, and weights (2, LONGEST + 1, nodes), row N for N points.
 
-    From the recurrence of the discrete Chebyshev polynomials by the eigenvalues of their Jacobi matrix (Golub & Welsch).
+    From the recurrence of the discrete Chebyshev polynomials by the eigenvalues of their Jacobi matrix (Golub &
+    Welsch).
     """
     table = np.zeros((2, LONGEST + 1, nodes))
     for count in range(1, LONGEST + 1):
@@ -169,5 +176,8 @@ def _sum_rules(nodes: int) -> np.ndarray:
 
 def _monomials(x: list[Array], inverse: Array) -> Array:
     """Phi(L^-1 x) (n, q, m) at x, d arrays (n, m), for L^-1 (n, d, d)."""
-    u = [sum((inverse[:, i, j, None] * x[j] for j in range(1, i + 1)), inverse[:, i, 0, None] * x[0]) for i in range(len(x))]
+    u = [
+        sum((inverse[:, i, j, None] * x[j] for j in range(1, i + 1)), inverse[:, i, 0, None] * x[0])
+        for i in range(len(x))
+    ]
     return jnp.stack(monomials(u), axis=1)

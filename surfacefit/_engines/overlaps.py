@@ -1,8 +1,8 @@
 """Which components overlap, on an even grid: rows of neighbours, and the rule that sums each pair's product.
 
 The product of two Gaussians is a Gaussian. Where it lies inside the grid and is wider than the sampling, its moments
-are integrals, exact by a few nodes; along an axis where it is cut by the border they are sums over the grid's lines; and
-where it is narrower than the sampling, sums over all its grid points.
+are integrals, exact by a few nodes; along an axis where it is cut by the border they are sums over the grid's lines;
+and where it is narrower than the sampling, sums over all its grid points.
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ class NeighbourRows:
 def rules(n_dim: int) -> list[Rule]:
     """Inside the grid; cut along one axis; cut along several; narrower than the sampling."""
     everything = tuple(range(n_dim))
-    return [Rule((), 0), *(Rule((axis,), LINES) for axis in everything), Rule(everything, LINES), Rule(everything, POINTS)]
+    return [
+        Rule((), 0),
+        *(Rule((axis,), LINES) for axis in everything),
+        Rule(everything, LINES),
+        Rule(everything, POINTS),
+    ]
 
 
 def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> list[NeighbourRows] | None:
@@ -83,7 +88,9 @@ def work(rows: list[NeighbourRows], n_dim: int) -> float:
 
 
 def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; None if too many."""
+    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; None if too
+    many.
+    """
     covariances = factors @ factors.swapaxes(1, 2)
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
@@ -100,7 +107,10 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
         first, second = own[near["i"]], below[near["j"]]
         once = (octave[second] < level) | (first < second)
         first, second = first[once], second[once]
-        found += [_close(centers, covariances, first[i : i + SLICE], second[i : i + SLICE]) for i in range(0, len(first), SLICE)]
+        found += [
+            _close(centers, covariances, first[i : i + SLICE], second[i : i + SLICE])
+            for i in range(0, len(first), SLICE)
+        ]
     pairs = np.concatenate(found)
     return pairs[:, 0], pairs[:, 1]
 
@@ -113,7 +123,9 @@ def _close(centers: np.ndarray, covariances: np.ndarray, first: np.ndarray, seco
     return np.stack([first[close], second[close]], axis=1)
 
 
-def _rules_of(centers: np.ndarray, factors: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _rules_of(
+    centers: np.ndarray, factors: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
     """Number (n,) of each pair's rule among `rules`."""
     inverse = np.linalg.inv(factors)
     precision = inverse.swapaxes(1, 2) @ inverse

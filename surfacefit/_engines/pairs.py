@@ -61,7 +61,11 @@ def planned(centers: np.ndarray, factors: np.ndarray, radii: np.ndarray) -> Elli
 def cutoff_radii(amplitudes: np.ndarray, cutoff: float) -> np.ndarray:
     """Radius (K,) in widths at which a component has fallen to ``cutoff``, where heights are of order one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = 2 * np.log(np.maximum(np.abs(amplitudes), 1e-300) / cutoff) if cutoff > 0 else np.full(len(amplitudes), np.inf)
+        squares = (
+            2 * np.log(np.maximum(np.abs(amplitudes), 1e-300) / cutoff)
+            if cutoff > 0
+            else np.full(len(amplitudes), np.inf)
+        )
     return np.clip(np.sqrt(np.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
 
 
@@ -108,9 +112,10 @@ def _candidates(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> tuple[
     owner, place = ragged(ends[cells + 1] - ends[cells])
     tile = by_cell[ends[cells][owner] + place]
     component = component[owner]
-    inside = (np.abs(tiling.middle[tile] - ellipsoids.centers[component]) <= ellipsoids.half_sides[component] + tiling.half[tile]).all(
-        axis=1
-    )
+    inside = (
+        np.abs(tiling.middle[tile] - ellipsoids.centers[component])
+        <= ellipsoids.half_sides[component] + tiling.half[tile]
+    ).all(axis=1)
     return component[inside], tile[inside]
 
 

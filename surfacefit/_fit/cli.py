@@ -1,4 +1,6 @@
-"""The command line: `surfacefit fit`, `show` and `evaluate`. The commands import what is heavy, so that help comes at once."""
+"""The command line: `surfacefit fit`, `show` and `evaluate`. The commands import what is heavy, so that help comes at
+once.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,9 @@ def _components(options: argparse.Namespace) -> Any:
     if options.n_components == "auto":
         return chosen
     if chosen != sf.AutoComponents():
-        raise ValueError(f"`--criterion`, `--target` and `--most` choose a number, got -k {options.n_components}: leave -k out")
+        raise ValueError(
+            f"`--criterion`, `--target` and `--most` choose a number, got -k {options.n_components}: leave -k out"
+        )
     return options.n_components
 
 
@@ -253,12 +257,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _command(_Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=EXAMPLES)
+    parser = _command(
+        _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=EXAMPLES
+    )
     parser.add_argument("--version", action="version", version=f"surfacefit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="fit | show | evaluate")
     _fit_options(_command(commands.add_parser, "fit", help="fit heights from a file", epilog=FIT_EXAMPLES))
     _show_options(_command(commands.add_parser, "show", help="print the summary of a saved fit", epilog=SHOW_EXAMPLES))
-    _evaluate_options(_command(commands.add_parser, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES))
+    _evaluate_options(
+        _command(commands.add_parser, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES)
+    )
     return parser
 
 
@@ -272,12 +280,30 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_fit)
     add = parser.add_argument
     add("file", metavar="FILE", help="heights, or the name of an example map; see below")
-    add("-k", "--components", dest="n_components", type=_number, default="auto", metavar="K", help="number of Gaussians (default auto)")
+    add(
+        "-k",
+        "--components",
+        dest="n_components",
+        type=_number,
+        default="auto",
+        metavar="K",
+        help="number of Gaussians (default auto)",
+    )
     add("--criterion", choices=CRITERIA, default="bic", help="by which the number is chosen (default bic)")
-    add("--target", type=float, metavar="VALUE", help="the RMSE not to exceed or the R2 to reach, for --criterion rmse or r2")
+    add(
+        "--target",
+        type=float,
+        metavar="VALUE",
+        help="the RMSE not to exceed or the R2 to reach, for --criterion rmse or r2",
+    )
     add("--most", type=int, default=1000, metavar="K", help="largest number to try (default 1000)")
     add("-o", "--output", type=Path, metavar="FIT", help="save the fit, data included, to a .json or .npz")
-    add("--plot", type=Path, metavar="PICTURE", help=f"draw data, model and residual to a {', '.join(PLOTS)} (needs matplotlib)")
+    add(
+        "--plot",
+        type=Path,
+        metavar="PICTURE",
+        help=f"draw data, model and residual to a {', '.join(PLOTS)} (needs matplotlib)",
+    )
     _reading_options(parser)
     _model_options(parser)
     add("--rows", type=_not_negative, default=10, metavar="N", help="components in the summary (default 10)")
@@ -288,7 +314,9 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading")
     group.add_argument("--key", metavar="NAME", help="the array of an .npz to fit")
     layout = group.add_mutually_exclusive_group()
-    layout.add_argument("--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z")
+    layout.add_argument(
+        "--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z"
+    )
     layout.add_argument("--grid", dest="layout", action="store_const", const="grid", help="FILE is a grid of heights")
     group.add_argument("--subtract-minimum", action="store_true", help="fit the heights above the lowest one")
 
@@ -297,23 +325,57 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model and solver").add_argument
     add("--background", choices=BACKGROUNDS, default="constant", help="under the Gaussians (default constant)")
     add("--amplitudes", choices=AMPLITUDES, default="positive", help="signed: pits as well as peaks (default positive)")
-    add("--loss", choices=LOSSES, default="linear", help="huber, soft_l1, cauchy for outliers, poisson for counts (default linear)")
+    add(
+        "--loss",
+        choices=LOSSES,
+        default="linear",
+        help="huber, soft_l1, cauchy for outliers, poisson for counts (default linear)",
+    )
     add("--f-scale", type=float, metavar="C", help="misfit beyond which a point counts as an outlier (default 1)")
-    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help="shapes of the Gaussians; tied: one for all (default full)")
-    add("--solver", choices=SOLVERS, default="lm", help="Levenberg-Marquardt, Adam, or EM for superimposed signals (default lm)")
-    add("--engine", choices=ENGINES, default="auto", help="every component at every point, or only where it is felt (default: by size)")
+    add(
+        "--covariance-type",
+        choices=COVARIANCE_TYPES,
+        default="full",
+        help="shapes of the Gaussians; tied: one for all (default full)",
+    )
+    add(
+        "--solver",
+        choices=SOLVERS,
+        default="lm",
+        help="Levenberg-Marquardt, Adam, or EM for superimposed signals (default lm)",
+    )
+    add(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="every component at every point, or only where it is felt (default: by size)",
+    )
     add("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     add("--max-time", type=float, metavar="SECONDS", help="then keep the best surface so far")
-    add("--init", choices=STARTS, default="auto", help="where the Gaussians start (default auto: growth and a short search)")
-    add("--search", type=float, metavar="SECONDS", help="look for a better minimum that long (default: a short while after auto)")
-    add("--dtype", choices=DTYPES, help="precision (default that of the file: float32 if its heights are, else float64)")
+    add(
+        "--init",
+        choices=STARTS,
+        default="auto",
+        help="where the Gaussians start (default auto: growth and a short search)",
+    )
+    add(
+        "--search",
+        type=float,
+        metavar="SECONDS",
+        help="look for a better minimum that long (default: a short while after auto)",
+    )
+    add(
+        "--dtype", choices=DTYPES, help="precision (default that of the file: float32 if its heights are, else float64)"
+    )
     add("--seed", type=int, default=0, metavar="N", help="of random starts and of the search (default 0)")
 
 
 def _show_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_show)
     parser.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
-    parser.add_argument("--plot", type=Path, metavar="PICTURE", help=f"draw data, model and residual to a {', '.join(PLOTS)}")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PICTURE", help=f"draw data, model and residual to a {', '.join(PLOTS)}"
+    )
     parser.add_argument("--rows", type=_not_negative, default=10, metavar="N", help="components to list (default 10)")
 
 

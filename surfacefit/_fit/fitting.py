@@ -1,4 +1,6 @@
-"""One fit from checked data to a `FitResult`: the number of components if that is to be chosen, a beginning, the solver's steps."""
+"""One fit from checked data to a `FitResult`: the number of components if that is to be chosen, a beginning, the
+solver's steps.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Running:
 
 @dataclass(eq=False)
 class Fitting:
-    """A fit under way: the data, how they are fitted, and who watches since when. ``steps`` counts those of the choice of a number."""
+    """A fit under way: the data, how they are fitted, and who watches since when. ``steps`` counts those of the choice
+    of a number.
+    """
 
     data: SurfaceData
     running: Running
@@ -69,7 +73,9 @@ class Fitting:
         """A number of components between 1 and ``model.n_components``, and the surface that was met with it."""
         fold = folds(self.data, auto.block, auto.folds) if auto.criterion == "held_out" else None
         parts = self._prepared(self.data, model).problem.parameterization
-        enough = (self.data.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)) // parts.block_size
+        enough = (
+            self.data.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)
+        ) // parts.block_size
         most = max(1, min(auto.most, enough))
         deviance = Deviance.of(self.data, model.plain_loss(self.data).known_errors)
         choice = Choice(auto, most, deviance, lambda room: self._room(self.data, model, room), fold)
@@ -108,20 +114,26 @@ class Fitting:
         running = self.running
         prepared = prepare(data, model, running.dtype, running.engine, running.init)
         if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
-            raise ValueError("`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'")
+            raise ValueError(
+                "`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'"
+            )
         return prepared
 
     def _bench(self, prepared: Prepared) -> Workbench:
         return Workbench(prepared, _request(prepared, self.running), self.deadline, self._watch(prepared))
 
     def _watch(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
-        """Shows the best so far: its cost in the problem's units, the steps so far, and a way to its surface. True: the fit must stop."""
+        """Shows the best so far: its cost in the problem's units, the steps so far, and a way to its surface. True: the
+        fit must stop.
+        """
 
         def watch(cost: float, steps: int, surface: Callable[[], GaussianSurface]) -> bool:
             rmse = float(np.sqrt(2 * cost / prepared.data.n_used)) * prepared.scaling.height_scale
             elapsed = time.perf_counter() - self.begun
             model = prepared.model
-            progress = Progress(steps, cost * prepared.cost_unit, rmse, elapsed, lambda: _ordered(surface(), model), model.loss)
+            progress = Progress(
+                steps, cost * prepared.cost_unit, rmse, elapsed, lambda: _ordered(surface(), model), model.loss
+            )
             self.bar.update(progress)
             callback = self.running.callback
             return bool(callback is not None and callback(progress))
@@ -131,11 +143,18 @@ class Fitting:
     def _timings(self, stepping: float) -> Timings:
         ended = time.perf_counter()
         before, after = (seconds([s for s in self.spans if (s[0] < stepping) is earlier]) for earlier in (True, False))
-        return Timings(start=stepping - self.begun - before, compile=before + after, run=ended - stepping - after, total=ended - self.begun)
+        return Timings(
+            start=stepping - self.begun - before,
+            compile=before + after,
+            run=ended - stepping - after,
+            total=ended - self.begun,
+        )
 
 
 def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running: Running, begun: float) -> FitResult:
-    """The fit of data by a model, of as many components as it says, or of at most so many if the number is to be chosen."""
+    """The fit of data by a model, of as many components as it says, or of at most so many if the number is to be
+    chosen.
+    """
     with precision(running.dtype), compile_clock() as spans:
         plain = auto is None and not Plan(running.init, running.search, running.seed).takes_steps
         label = f"fit K={model.n_components if auto is None else 'auto'}"
@@ -167,7 +186,9 @@ def _plan(prepared: Prepared, running: Running) -> Plan:
 
 
 def _lifted(start: GaussianSurface, model: Model) -> GaussianSurface:
-    """With amplitudes of zero, which no derivative would ever lead away from, a little above; unless they are fixed or may be negative."""
+    """With amplitudes of zero, which no derivative would ever lead away from, a little above; unless they are fixed or
+    may be negative.
+    """
     zero = (start.amplitudes == 0) & ~np.asarray(model.constraints.fixed.get("amplitudes", False)) & (not model.signed)
     return replace(start, amplitudes=np.where(zero, LIFT, start.amplitudes))
 
@@ -178,7 +199,9 @@ def _request(prepared: Prepared, running: Running) -> StartRequest:
     with precision(np.dtype(np.float64)):
         background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
     if not np.isfinite(background).all():
-        raise ValueError("`background` must be finite at its start at every point, got NaN or infinity: choose another start")
+        raise ValueError(
+            "`background` must be finite at its start at every point, got NaN or infinity: choose another start"
+        )
     return StartRequest(
         points=scaling.points(data.used_points),
         heights=(data.used_heights - background) / scaling.height_scale,
@@ -199,7 +222,9 @@ def _ordered(surface: GaussianSurface, model: Model) -> GaussianSurface:
 def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
     """Without a prior's part, in double precision."""
     with precision(np.dtype(np.float64)):
-        residuals = loss.residuals(*(jnp.asarray(a, float) for a in (surface(data.used_points), data.used_heights, data.weights)))
+        residuals = loss.residuals(
+            *(jnp.asarray(a, float) for a in (surface(data.used_points), data.used_heights, data.weights))
+        )
         return 0.5 * float(jnp.sum(residuals**2))
 
 
@@ -208,14 +233,20 @@ def _starts(ended: Ended, many: RandomStarts) -> np.ndarray:
     return np.array(ended.costs + [np.nan] * (many.n - len(ended.costs)))
 
 
-def _result(ended: Ended, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None) -> FitResult:
+def _result(
+    ended: Ended, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None
+) -> FitResult:
     model, data, solution = prepared.model, prepared.data, ended.solution
     history: dict[str, np.ndarray] = ended.history._asdict()
     found = prepared.surface(solution.params)
     surface, order = _ordered(found, model), slice(None) if model.constraints.by_component else found.by_volume
-    penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
+    penalty = (
+        0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * prepared.cost_unit
+    )
     cost = float(solution.cost) * prepared.cost_unit
-    if model.prior is not None or not np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
+    if model.prior is not None or not np.isfinite(
+        cost
+    ):  # in single precision a cost can overflow where in double it does not
         cost = _cost(surface, data, model.plain_loss(data))
     return FitResult(
         surface=surface,

@@ -49,8 +49,8 @@ def _fewer(result: FitResult) -> FitResult | None:
 def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = None) -> GaussianSurface:
     """Component ``k`` merged with the one that overlaps it most into one of the same volume, mean and covariance.
 
-    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of CLOSE, or the two differ in sign, ``k`` is
-    left out instead.
+    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of CLOSE, or the two differ
+    in sign, ``k`` is left out instead.
     """
     distances = _distances(surface, k)
     other = int(np.argmin(distances))
@@ -69,8 +69,14 @@ def _joined(surface: GaussianSurface, pair: list[int], held: list[np.bool_]) -> 
     shares = volumes / volumes.sum()
     center = centers[0] if held[1] else shares @ centers
     offsets = centers - center
-    covariance = covariances[0] if held[2] else np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
-    amplitude = surface.amplitudes[pair[0]] if held[0] else volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+    covariance = (
+        covariances[0]
+        if held[2]
+        else np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
+    )
+    amplitude = (
+        surface.amplitudes[pair[0]] if held[0] else volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+    )
     return float(amplitude), center, covariance
 
 
@@ -95,4 +101,8 @@ def _refitted(result: FitResult, k: int) -> FitResult:
 
 
 def _bic(result: FitResult) -> float:
-    return Deviance.of(result.data, result.settings.loss == "poisson").entry(result.n_components, result.n_parameters, 2 * result.cost).bic
+    return (
+        Deviance.of(result.data, result.settings.loss == "poisson")
+        .entry(result.n_components, result.n_parameters, 2 * result.cost)
+        .bic
+    )

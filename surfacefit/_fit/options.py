@@ -96,7 +96,9 @@ class Options:
         bounds = checked_bounds(self.bounds, given, data.n_dim, signed, kind)
         floor = float((self.min_width * data.spacing).max())
         if bounds.widths is not None and bounds.widths[1] <= floor:
-            raise ValueError(f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}")
+            raise ValueError(
+                f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}"
+            )
         if bounds.background is not None and self.background is None:
             raise ValueError("`bounds.background` has no background to bound, since background=None: leave it out")
         fixed = checked_fixed(self.fixed, given)
@@ -109,7 +111,9 @@ class Options:
             )
         shapes = np.atleast_1d(fixed.get("covariances", False))
         if kind == "tied" and shapes.any() != shapes.all():
-            raise ValueError(f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}")
+            raise ValueError(
+                f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}"
+            )
         if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
             auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
         ):
@@ -133,9 +137,13 @@ def _covariance_type(covariance_type: Any, tied: Any) -> str:
     if tied is None:
         return kind
     if not isinstance(tied, str) or tied != "covariances":
-        raise ValueError(f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}")
+        raise ValueError(
+            f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}"
+        )
     if kind not in ("full", "tied"):
-        raise ValueError(f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one out")
+        raise ValueError(
+            f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one out"
+        )
     return "tied"
 
 
@@ -145,18 +153,26 @@ def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
         scale = 1.0 if f_scale is None else positive_number("f_scale", f_scale)
         spread = float(np.ptp(np.quantile(data.used_heights.astype(float) * data.weights, [0.05, 0.95])))
         if scale < SMALLEST_F_SCALE * spread:
-            raise ValueError(f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of sigma)")
+            raise ValueError(
+                f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of sigma)"
+            )
         return name, scale
     if f_scale is not None:
-        raise ValueError(f"`f_scale` is for loss={', '.join(map(repr, ROBUST))}, got f_scale={f_scale!r} with loss={name!r}")
+        raise ValueError(
+            f"`f_scale` is for loss={', '.join(map(repr, ROBUST))}, got f_scale={f_scale!r} with loss={name!r}"
+        )
     if name == "linear":
         return name, 1.0
     negative = data.used & (data.heights < 0)
     if negative.any():
         where = f"{data.heights[negative][0]:g} at index {first_index(negative)}"
-        raise ValueError(f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use another loss")
+        raise ValueError(
+            f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use another loss"
+        )
     if data.sigma is not None:
-        raise ValueError("`sigma` has no place beside loss='poisson', where the counts say how sure they are: leave it out")
+        raise ValueError(
+            "`sigma` has no place beside loss='poisson', where the counts say how sure they are: leave it out"
+        )
     return name, 1.0
 
 
@@ -167,7 +183,9 @@ def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
         return None, number
     if isinstance(init, GaussianSurface) or init not in GROWN:
         given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
-        raise ValueError(f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number")
+        raise ValueError(
+            f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number"
+        )
     return number, 1
 
 
@@ -201,7 +219,12 @@ def _search_time(search: Any) -> float | None:
 
 
 def _solver(solver: Any) -> Solver:
-    if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step") and not isinstance(solver, type):
+    if (
+        not isinstance(solver, str)
+        and hasattr(solver, "init")
+        and hasattr(solver, "step")
+        and not isinstance(solver, type)
+    ):
         count("solver.max_steps", solver.max_steps, 0)
         if isinstance(solver, Adam):
             positive_number("solver.learning_rate", solver.learning_rate)
@@ -214,7 +237,9 @@ def _solver(solver: Any) -> Solver:
             one_of("solver.method", solver.method, ("cholesky", "qr"))
             for name in ("ftol", "xtol", "gtol", "slack"):
                 not_negative(f"solver.{name}", getattr(solver, name))
-            numbers = np.shape(solver.reach) == (2,) and all(isinstance(r, (int, float, np.number)) for r in solver.reach)
+            numbers = np.shape(solver.reach) == (2,) and all(
+                isinstance(r, (int, float, np.number)) for r in solver.reach
+            )
             if not numbers or not 0 < solver.reach[0] <= solver.reach[1]:
                 raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
         return solver

@@ -1,8 +1,9 @@
 """Nested dissection: in which order the unknowns of a matrix that is a sum over tiles are eliminated.
 
-The tiles are halved, and halved again. What only one half feels is eliminated there; what both feel waits, and what is left to it is added
-up over both. Unknowns are numbered as they are eliminated, so that in every front those that go stand before those that wait; those that
-go together by the first tile that feels them, so that what a half knows stands in few runs in the whole.
+The tiles are halved, and halved again. What only one half feels is eliminated there; what both feel waits, and what is
+left to it is added up over both. Unknowns are numbered as they are eliminated, so that in every front those that go
+stand before those that wait; those that go together by the first tile that feels them, so that what a half knows stands
+in few runs in the whole.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ SHARES = tuple(np.linspace(0.4, 0.6, 9).tolist())
 
 
 class Elements(NamedTuple):
-    """The matrix as its tiles: ``members[t]`` the unknowns (rising) of tile t, ``of(t)`` its matrix over them, ``extra`` (n,) on the
-    diagonal of the whole, ``middles`` (T, d) where the tiles are. An unknown in no tile stands alone.
+    """The matrix as its tiles: ``members[t]`` the unknowns (rising) of tile t, ``of(t)`` its matrix over them,
+    ``extra`` (n,) on the diagonal of the whole, ``middles`` (T, d) where the tiles are. An unknown in no tile stands
+    alone.
     """
 
     members: list[np.ndarray]
@@ -36,7 +38,8 @@ class Elements(NamedTuple):
 
 @dataclass(eq=False)
 class Part:
-    """Some tiles, of which ``tiles`` are not in ``halves``: unknowns that are eliminated here ``own``, those that wait ``rest``.
+    """Some tiles, of which ``tiles`` are not in ``halves``: unknowns that are eliminated here ``own``, those that wait
+    ``rest``.
 
     As ranks in the order of elimination, ``own`` is a range and ``rest`` rises.
     """
@@ -74,7 +77,10 @@ def _part(elements: Elements, tiles: np.ndarray, waits: np.ndarray, leaf: int) -
     if len(tiles) <= leaf:
         halves, felt = [], [elements.members[t] for t in tiles]
     else:
-        halves = [_part(elements, some, _felt(elements, others, waits), leaf) for some, others in _split(elements, tiles, waits)]
+        halves = [
+            _part(elements, some, _felt(elements, others, waits), leaf)
+            for some, others in _split(elements, tiles, waits)
+        ]
         tiles, felt = tiles[:0], [half.rest for half in halves]
     index = np.unique(np.concatenate(felt))
     return Part(tiles, halves, index[~waits[index]], index[waits[index]])
@@ -102,7 +108,9 @@ def _split(elements: Elements, tiles: np.ndarray, waits: np.ndarray) -> list[tup
 
 
 def _cuts(middles: np.ndarray, tiles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Across each axis near the middle; where tiles stand in rows, between these: a step in a cut is felt on both its sides."""
+    """Across each axis near the middle; where tiles stand in rows, between these: a step in a cut is felt on both its
+    sides.
+    """
     for along in middles[tiles].T:
         ranked = np.argsort(along, kind="stable")
         ends = np.flatnonzero(np.diff(along[ranked]) > 1e-9 * np.ptp(along)) + 1

@@ -26,7 +26,8 @@ MOST_ITERATIONS = 100
 def solve_cholesky(normal: Array, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
     """Step h (P,) from J^T J (P, P), J^T r (P,) and squared scales (P,), and whether it can be trusted.
 
-    The damping is one number, or one a parameter. Parameters without effect, whose row of J^T J is zero, stay where they are.
+    The damping is one number, or one a parameter. Parameters without effect, whose row of J^T J is zero, stay where
+    they are.
     """
     root, size, eps = jnp.sqrt(scaling), len(scaling), float(np.finfo(normal.dtype).eps)
     matrix = normal / (root[:, None] * root[None, :])
@@ -40,7 +41,9 @@ def solve_cholesky(normal: Array, gradient: Array, scaling: Array, damping: Arra
 def solve_qr(matrix: Array, residuals: Array, scaling: Array, damping: Array) -> Array:
     """Step h (P,) from J (N, P), r (N,) and squared scales (P,)."""
     root, size = jnp.sqrt(scaling), len(scaling)
-    stacked = jnp.concatenate([matrix / root, jnp.sqrt(damping).astype(matrix.dtype) * jnp.eye(size, dtype=matrix.dtype)])
+    stacked = jnp.concatenate(
+        [matrix / root, jnp.sqrt(damping).astype(matrix.dtype) * jnp.eye(size, dtype=matrix.dtype)]
+    )
     target = jnp.concatenate([-residuals, jnp.zeros(size, matrix.dtype)])
     q, r = jnp.linalg.qr(stacked)
     return solve_triangular(r, jnp.matmul(target, q, precision="highest")) / root
@@ -62,7 +65,9 @@ def solve_conjugate_gradients(
     root, (count, size, _) = jnp.sqrt(scaling), blocks.shape
     parts, rest = root[: count * size].reshape(count, size), root[count * size :]
     each = jnp.broadcast_to(damping, root.shape)
-    inner = _damped_inverses(blocks / (parts[:, :, None] * parts[:, None, :]), each[: count * size].reshape(count, size))
+    inner = _damped_inverses(
+        blocks / (parts[:, :, None] * parts[:, None, :]), each[: count * size].reshape(count, size)
+    )
     outer = _damped_inverses((border / (rest[:, None] * rest[None, :]))[None], each[count * size :][None])[0]
 
     def system(y: Array) -> Array:
@@ -77,11 +82,16 @@ def solve_conjugate_gradients(
 
 
 def _damped_inverses(blocks: Array, damping: Array) -> Array:
-    """(B + M)^-1 of positive semidefinite blocks (n, p, p) and diagonal matrices M (n, p), by unrolled elimination without pivots."""
+    """(B + M)^-1 of positive semidefinite blocks (n, p, p) and diagonal matrices M (n, p), by unrolled elimination
+    without pivots.
+    """
     size = blocks.shape[1]
     least = jnp.maximum(damping, 1e-5).astype(blocks.dtype)
     rows = jnp.concatenate(
-        [blocks + least[:, :, None] * jnp.eye(size, dtype=blocks.dtype), jnp.broadcast_to(jnp.eye(size, dtype=blocks.dtype), blocks.shape)],
+        [
+            blocks + least[:, :, None] * jnp.eye(size, dtype=blocks.dtype),
+            jnp.broadcast_to(jnp.eye(size, dtype=blocks.dtype), blocks.shape),
+        ],
         2,
     )
     for k in range(size):

@@ -1,9 +1,9 @@
 r"""Diagonal blocks of the inverse of a large normal matrix, exactly, by nested dissection.
 
-The matrix is a sum over tiles of small dense ones, each over the components that the tile feels. It is factorised without ever being put
-together (multifrontal method: Duff & Reid, ACM Trans. Math. Software 9 (1983) 302), in the order of `_linear/dissection`. On the way back the
-entries of the inverse that a half needs are taken from those of the whole (Erisman & Tinney, Comm. ACM 18 (1975) 177). With V eliminated
-and B waiting,
+The matrix is a sum over tiles of small dense ones, each over the components that the tile feels. It is factorised
+without ever being put together (multifrontal method: Duff & Reid, ACM Trans. Math. Software 9 (1983) 302), in the order
+of `_linear/dissection`. On the way back the entries of the inverse that a half needs are taken from those of the whole
+(Erisman & Tinney, Comm. ACM 18 (1975) 177). With V eliminated and B waiting,
 
     Z_VB = -G Z_BB,   Z_VV = F_VV^-1 + G Z_BB G^T,   G = F_VV^-1 F_VB.
 """
@@ -38,7 +38,9 @@ class Front:
 
 
 class Wanted(NamedTuple):
-    """Blocks of unknowns (n, m) as ranks; which block begins with a rank (P,), -1 for none; and the inverse there (n, m, m)."""
+    """Blocks of unknowns (n, m) as ranks; which block begins with a rank (P,), -1 for none; and the inverse there (n,
+    m, m).
+    """
 
     blocks: np.ndarray
     of: np.ndarray
@@ -46,8 +48,8 @@ class Wanted(NamedTuple):
 
 
 def inverse_blocks(elements: Elements, blocks: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse (n, m, m) at blocks of unknowns (n, m), each beginning with one that the others join in all its tiles, and (b, b) at
-    unknowns ``corner`` (b,) that stand in all tiles.
+    """The inverse (n, m, m) at blocks of unknowns (n, m), each beginning with one that the others join in all its
+    tiles, and (b, b) at unknowns ``corner`` (b,) that stand in all tiles.
 
     Raises `numpy.linalg.LinAlgError` where the matrix is not positive definite.
     """
@@ -82,7 +84,9 @@ def _eliminated(elements: Elements, part: Part, order: Order) -> tuple[Front, np
 
 
 def _inverted(front: Front, waiting: np.ndarray, wanted: Wanted) -> Triangle:
-    """The inverse over all of a front, given that over those that wait; writes the blocks there, and goes on to the halves."""
+    """The inverse over all of a front, given that over those that wait; writes the blocks there, and goes on to the
+    halves.
+    """
     matrix, part = front.inverse(waiting), front.part
     which = wanted.of[part.own]
     which = which[which >= 0]

@@ -1,7 +1,9 @@
-"""Symmetric matrices by their lower triangles, in three parts that BLAS takes as they lie: what a front of nested dissection is made of.
+"""Symmetric matrices by their lower triangles, in three parts that BLAS takes as they lie: what a front of nested
+dissection is made of.
 
-What stands above the diagonal of a part is anything. Rows are contiguous, so BLAS, which wants columns, sees transposed upper triangles.
-All products are SciPy's: with NumPy's library in between, the waiting threads of one would spin on the cores of the other.
+What stands above the diagonal of a part is anything. Rows are contiguous, so BLAS, which wants columns, sees transposed
+upper triangles. All products are SciPy's: with NumPy's library in between, the waiting threads of one would spin on the
+cores of the other.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Triangle(NamedTuple):
         return found
 
     def _pieces(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, slice, slice]]:
-        """Views of what stands at rising places (m,), a run of rows and one of columns at a time, and where that is in a matrix (m, m)."""
+        """Views of what stands at rising places (m,), a run of rows and one of columns at a time, and where that is in
+        a matrix (m, m).
+        """
         n = len(self.own)
         runs = _runs(places, n)
         for number, (rows, down) in enumerate(runs):
@@ -66,7 +70,9 @@ class Triangle(NamedTuple):
 
 
 def eliminated(front: Triangle) -> Triangle:
-    """Of F: the lower factor of F_VV, F_BV F_VV^-1, and what is left to B, F_BB - F_BV F_VV^-1 F_VB; in the memory of F."""
+    """Of F: the lower factor of F_VV, F_BV F_VV^-1, and what is left to B, F_BB - F_BV F_VV^-1 F_VB; in the memory of
+    F.
+    """
     own, across, rest = front
     if not len(own):
         return front

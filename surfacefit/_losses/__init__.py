@@ -1,7 +1,7 @@
 """What a misfit costs: pick one of these by name.
 
-A loss writes the cost of each point as half the square of a residual r(f, z, w), so that the cost of all is |r|^2 / 2 and every solver
-and engine serves it as it is; an engine only sees dr/df in place of the weights.
+A loss writes the cost of each point as half the square of a residual r(f, z, w), so that the cost of all is |r|^2 / 2
+and every solver and engine serves it as it is; an engine only sees dr/df in place of the weights.
 """
 
 from __future__ import annotations

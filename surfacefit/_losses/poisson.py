@@ -1,9 +1,9 @@
 r"""Counts: the likelihood of Poisson's distribution, as half the deviance D = 2 sum_j (f - z - z log(f / z)).
 
-r is the deviance residual, +-D_j^(1/2) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4). With t = f / z - 1 it is
-r = z^(1/2) t phi(t)^(1/2), phi = 2 (t - log(1 + t)) / t^2, smooth through zero; for z = 0 it is (2 f)^(1/2). Below ``least``, next to
-no counts, r goes on as a straight line, so that no rate where nothing was counted costs next to nothing, and a negative one much, but not
-infinitely much.
+r is the deviance residual, +-D_j^(1/2) (McCullagh & Nelder, Generalized Linear Models, 1989, section 2.4). With t = f /
+z - 1 it is r = z^(1/2) t phi(t)^(1/2), phi = 2 (t - log(1 + t)) / t^2, smooth through zero; for z = 0 it is (2
+f)^(1/2). Below ``least``, next to no counts, r goes on as a straight line, so that no rate where nothing was counted
+costs next to nothing, and a negative one much, but not infinitely much.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 r"""Losses that hardly feel outliers: C^2 rho((w (f - z) / C)^2) / 2, with a rho that grows ever more slowly.
 
 As a square: with u = w (f - z) and s = (u / C)^2 the residual is r = u (rho(s) / s)^(1/2), whose derivative by u is
-rho'(s) (s / rho(s))^(1/2). Definitions of rho and of C, there ``f_scale``, are those of `scipy.optimize.least_squares`; so is the curvature
-rho' + 2 s rho'', kept positive (Triggs et al., Vision Algorithms, LNCS 1883 (2000) 298).
+rho'(s) (s / rho(s))^(1/2). Definitions of rho and of C, there ``f_scale``, are those of `scipy.optimize.least_squares`;
+so is the curvature rho' + 2 s rho'', kept positive (Triggs et al., Vision Algorithms, LNCS 1883 (2000) 298).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 r"""Points with weights: the door of `fit_mixture`, and the units in which it works.
 
-Inside, points are u = W (x - shift) with mean zero and variance one: W whitens the data for full and tied covariances, scales
-each axis for diagonal ones, and all axes alike for spherical ones, so that a covariance keeps its type. Fits are then
-equivariant under the maps that the type allows, and a floor on widths means a share of the data's width in every direction.
+Inside, points are u = W (x - shift) with mean zero and variance one: W whitens the data for full and tied covariances,
+scales each axis for diagonal ones, and all axes alike for spherical ones, so that a covariance keeps its type. Fits are
+then equivariant under the maps that the type allows, and a floor on widths means a share of the data's width in every
+direction.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ SMALLEST, LARGEST = 1e-140, 1e140
 
 @dataclass(frozen=True, eq=False)
 class WeightedPoints:
-    """Points (N, d) of positive weights (N,), in the user's units and in float64; ``dtype`` is that of the user's array."""
+    """Points (N, d) of positive weights (N,), in the user's units and in float64; ``dtype`` is that of the user's
+    array.
+    """
 
     points: np.ndarray
     weights: np.ndarray
@@ -89,10 +92,14 @@ def weighted_points(points: Any, weights: Any) -> WeightedPoints:
         raise ValueError(f"`weights` must have shape ({len(array)},), one for each of `points`, got {masses.shape}")
     wrong = ~(np.isfinite(masses) & (masses >= 0))
     if wrong.any():
-        raise ValueError(f"`weights` must be zero or positive, and finite, got {masses[wrong][0]} at index {first_index(wrong)}")
+        raise ValueError(
+            f"`weights` must be zero or positive, and finite, got {masses[wrong][0]} at index {first_index(wrong)}"
+        )
     used = masses > 0
     if not used.any():
-        raise ValueError(f"`weights` must not all be zero: of {len(array)} points none is left; leave `weights` out to count all alike")
+        raise ValueError(
+            f"`weights` must not all be zero: of {len(array)} points none is left; leave `weights` out to count all alike"
+        )
     return WeightedPoints(array[used], masses[used], dtype)
 
 
@@ -115,8 +122,8 @@ def covariance_of(data: WeightedPoints) -> np.ndarray:
 def units_of(data: WeightedPoints, kind: str, min_width: float = 0.0) -> Units:
     """Units in which the data have variance one, as far as the covariance type allows.
 
-    Directions with next to no extent are taken to have FLATTEST of the widest one's, and so much that ``min_width`` of it is no
-    less than NARROWEST of the widest: a narrower covariance has no Cholesky factor in double precision.
+    Directions with next to no extent are taken to have FLATTEST of the widest one's, and so much that ``min_width`` of
+    it is no less than NARROWEST of the widest: a narrower covariance has no Cholesky factor in double precision.
     """
     shift = np.average(data.points, axis=0, weights=data.weights)
     covariance = covariance_of(data)
@@ -149,11 +156,15 @@ def packed(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: An
 
 def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
     """A mixture given by NumPy arrays, with Cholesky factors."""
-    return Mixture(*(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(definite(covariances)))))
+    return Mixture(
+        *(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(definite(covariances))))
+    )
 
 
 def definite(forms: np.ndarray) -> np.ndarray:
-    """Covariances (K, d, d) that have a Cholesky factor: those that rounding has left without are lifted by as much as it takes."""
+    """Covariances (K, d, d) that have a Cholesky factor: those that rounding has left without are lifted by as much as
+    it takes.
+    """
     widths = np.sqrt(np.diagonal(forms, axis1=1, axis2=2))
     outer = widths[:, :, None] * widths[:, None, :]
     values, vectors = np.linalg.eigh(forms / outer)

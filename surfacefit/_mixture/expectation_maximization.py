@@ -1,13 +1,15 @@
-r"""Expectation-maximisation for Gaussian mixtures, as pure functions of arrays: they pass `jit` and, over starts, `vmap`.
+r"""Expectation-maximisation for Gaussian mixtures, as pure functions of arrays: they pass `jit` and, over starts,
+`vmap`.
 
 For points x_n with weights v_n the log-likelihood is
 
 .. math:: \ell = \sum_n v_n \log \sum_k w_k \mathcal N(x_n; \mu_k, \Sigma_k),    \Sigma_k = L_k L_k^T .
 
-With responsibilities r_kn and u = L_k^{-1} (x - mu_k), the E step sums m = v r, m u and m u u^T over the points, in chunks so that
-no array (K, N) is held; the M step moves the mean by L E[u] and sets the covariance to L Cov[u] L^T. Moments in u stay of order
-one for any width, so narrow components lose no digits to cancellation. Points may be in a lower precision than the mixture:
-the work over points is then done in theirs, the small matrices in that of the mixture.
+With responsibilities r_kn and u = L_k^{-1} (x - mu_k), the E step sums m = v r, m u and m u u^T over the points, in
+chunks so that no array (K, N) is held; the M step moves the mean by L E[u] and sets the covariance to L Cov[u] L^T.
+Moments in u stay of order one for any width, so narrow components lose no digits to cancellation. Points may be in a
+lower precision than the mixture: the work over points is then done in theirs, the small matrices in that of the
+mixture.
 
 After Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977) 1.
 """
@@ -46,7 +48,9 @@ class Mixture(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sums over the points: mass (K,) of v r, first (K, d) of v r u, second (K, d, d) of v r u u^T, and the log-likelihood."""
+    """Sums over the points: mass (K,) of v r, first (K, d) of v r u, second (K, d, d) of v r u u^T, and the
+    log-likelihood.
+    """
 
     mass: Array
     first: Array
@@ -55,7 +59,9 @@ class Moments(NamedTuple):
 
 
 class State(NamedTuple):
-    """An iterate: its moments, its log-likelihood and objective per unit weight, and its lowest eigenvalues (K,) before any floor."""
+    """An iterate: its moments, its log-likelihood and objective per unit weight, and its lowest eigenvalues (K,) before
+    any floor.
+    """
 
     mixture: Mixture
     moments: Moments
@@ -65,8 +71,8 @@ class State(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What ends a loop: ``tol`` on the change of the objective; a mass below ``least`` or an eigenvalue below ``low`` of a component
-    that is watched for it, ``thin`` (K,) and ``flat`` (K,)."""
+    """What ends a loop: ``tol`` on the change of the objective; a mass below ``least`` or an eigenvalue below ``low``
+    of a component that is watched for it, ``thin`` (K,) and ``flat`` (K,)."""
 
     tol: Array
     least: Array
@@ -76,7 +82,9 @@ class Watch(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What the loop carries: the iterate, whether its E step is still to come, steps taken, a `Status`, failing components (K,)."""
+    """What the loop carries: the iterate, whether its E step is still to come, steps taken, a `Status`, failing
+    components (K,).
+    """
 
     state: State
     fresh: Array
@@ -124,7 +132,8 @@ def expectation(cloud: Cloud, mixture: Mixture) -> Moments:
 
 
 def maximization(moments: Moments, mixture: Mixture, remedies: Remedies) -> tuple[Mixture, Array]:
-    """The M step under the remedies: a new mixture, and the lowest eigenvalues (K,) of its covariances before the floor.
+    """The M step under the remedies: a new mixture, and the lowest eigenvalues (K,) of its covariances before the
+    floor.
 
     A component without mass keeps its place: any would be as good.
     """
@@ -137,7 +146,9 @@ def maximization(moments: Moments, mixture: Mixture, remedies: Remedies) -> tupl
     means = mixture.means + jnp.einsum("kij,kj->ki", mixture.factors, shift, precision="highest")
     scatter = jnp.einsum("kia,kab,kjb->kij", mixture.factors, spread, mixture.factors, precision="highest")
     count = mass if remedies.kind == "tied" else jnp.where(alive | (remedies.pull > 0), mass, 1)
-    covariances, lowest = lifted(shaped(scatter * count[:, None, None], count, remedies) + remedies.added, remedies.floor)
+    covariances, lowest = lifted(
+        shaped(scatter * count[:, None, None], count, remedies) + remedies.added, remedies.floor
+    )
     weights = (mass + remedies.extra) / (mass.sum() + n_components * remedies.extra)
     return Mixture(weights, means, jnp.linalg.cholesky(covariances)), lowest
 
@@ -173,7 +184,9 @@ def step(cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies) -> Carry:
     status = jnp.where(change < watch.tol, Status.CONVERGED_COST.value, status)
     status = jnp.where(fresh | failing.any(), Status.RUNNING.value, status)
     status = jnp.where(fine, status, Status.SINGULAR.value)
-    return Carry(_chosen(fine, new, old), jnp.asarray(False), carry.steps + jnp.where(fine & ~fresh, 1, 0), status, failing)
+    return Carry(
+        _chosen(fine, new, old), jnp.asarray(False), carry.steps + jnp.where(fine & ~fresh, 1, 0), status, failing
+    )
 
 
 class Record(NamedTuple):
@@ -184,7 +197,9 @@ class Record(NamedTuple):
     n_rows: Array
 
 
-def expectation_maximization(cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies, n_rows: Array) -> tuple[Carry, Record]:
+def expectation_maximization(
+    cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies, n_rows: Array
+) -> tuple[Carry, Record]:
     """Up to ``n_rows`` more iterates (of a fresh carry the first is the start itself), with a record of the first ROWS.
 
     Ends earlier with a status, or where a watched component fails. Passes ``vmap`` over the carry.

@@ -1,7 +1,7 @@
 """`fit_mixture`: Gaussian mixtures of weighted points by expectation-maximisation.
 
-user arrays -> _cloud (checks, units) -> _mixture_starts -> _mixture_run (chunks of steps of _expectation_maximization, with the
-remedies of _singularities) -> _mixture_result
+user arrays -> _cloud (checks, units) -> _mixture_starts -> _mixture_run (chunks of steps of _expectation_maximization,
+with the remedies of _singularities) -> _mixture_result
 """
 
 from __future__ import annotations
@@ -81,21 +81,22 @@ def fit_mixture(
     n_components : number K of Gaussians, at most the number of distinct points.
     weights : (N,) weights v_n >= 0: a point of weight two counts as the point twice, one of weight zero not at all.
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in scikit-learn.
-    init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult` (continues it), or a
-        `GaussianSurface` (its volumes are the weights).
-    min_width : no component is narrower than this in any direction, in units of the data's own width there (standard deviation;
-        full and tied: along every direction, diag: along every axis, spherical: of all axes together). 0: no floor;
-        in single precision 3e-4 at least, if any. Only components at the floor are changed by it, and the likelihood never falls.
-    reg_covar : added to the diagonal of every covariance in every step, in squared units of the points, as in scikit-learn. It
-        widens all components, and the likelihood may fall a little; the default is 0.
+    init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult` (continues
+        it), or a `GaussianSurface` (its volumes are the weights).
+    min_width : no component is narrower than this in any direction, in units of the data's own width there (standard
+        deviation; full and tied: along every direction, diag: along every axis, spherical: of all axes together). 0: no
+        floor; in single precision 3e-4 at least, if any. Only components at the floor are changed by it, and the
+        likelihood never falls.
+    reg_covar : added to the diagonal of every covariance in every step, in squared units of the points, as in
+        scikit-learn. It widens all components, and the likelihood may fall a little; the default is 0.
     prior : None, or an `sf.MixturePrior`: the fit is then MAP, and the objective includes the prior.
-    reset : True (default): a component with less weight than as many points as its covariance needs (d + 1 if full), or that has
-        collapsed on to fewer distinct ones, is placed anew where the density is low, at most five times each. The best iterate
-        is kept: should the new way end lower, the old one is taken up again.
+    reset : True (default): a component with less weight than as many points as its covariance needs (d + 1 if full), or
+        that has collapsed on to fewer distinct ones, is placed anew where the density is low, at most five times each.
+        The best iterate is kept: should the new way end lower, the old one is taken up again.
     tol : ends where the objective per unit weight changes by less in a step.
     max_steps : steps at most.
-    dtype : "float32" or "float64", in which the work over points is done; default float32 for float32 points, else float64.
-        JAX's global settings are neither needed nor changed.
+    dtype : "float32" or "float64", in which the work over points is done; default float32 for float32 points, else
+        float64. JAX's global settings are neither needed nor changed.
     max_time : seconds after which the best mixture so far is returned.
     callback : called with a `MixtureProgress` after each chunk of steps; if it returns True the fit stops.
     progress : show a bar: True, False, or None (default) for "where a person is watching".
@@ -103,8 +104,8 @@ def fit_mixture(
 
     Returns
     -------
-    MixtureResult : with ``weights``, ``means``, ``covariances``, ``log_likelihood``, ``predict``, ``surface``, ``plot`` and more;
-        never NaN. A fit that stops early returns the best mixture so far and says why in ``message``.
+    MixtureResult : with ``weights``, ``means``, ``covariances``, ``log_likelihood``, ``predict``, ``surface``, ``plot``
+        and more; never NaN. A fit that stops early returns the best mixture so far and says why in ``message``.
 
     Raises
     ------
@@ -120,8 +121,9 @@ def fit_mixture(
     >>> mixture.converged, sorted(mixture.weights.round(3))
     (True, [np.float64(0.25), np.float64(0.75)])
 
-    Heights >= 0 on an even grid, read as a density: each point weighs as much as it is high, and the surface's volume is the sum of the
-    heights times the area of a cell, here 0.5 x 0.5. It is no least-squares fit, and has no background:
+    Heights >= 0 on an even grid, read as a density: each point weighs as much as it is high, and the surface's volume
+    is the sum of the heights times the area of a cell, here 0.5 x 0.5. It is no least-squares fit, and has no
+    background:
 
     >>> y, x = np.meshgrid(0.5 * np.arange(40), 0.5 * np.arange(50), indexing="ij")
     >>> hill = sf.GaussianSurface([3.0], [[9.0, 12.0]], [[[4.0, 1.0], [1.0, 5.0]]])
@@ -158,14 +160,25 @@ def fit_mixture(
 
 
 def _fit(
-    data: WeightedPoints, wanted: Wanted, callback: Callable[[MixtureProgress], Any] | None, deadline: float, bar: ProgressBar
+    data: WeightedPoints,
+    wanted: Wanted,
+    callback: Callable[[MixtureProgress], Any] | None,
+    deadline: float,
+    bar: ProgressBar,
 ) -> MixtureResult:
-    begun, units, rng = time.perf_counter(), units_of(data, wanted.kind, wanted.min_width), np.random.default_rng(wanted.seed)
+    begun, units, rng = (
+        time.perf_counter(),
+        units_of(data, wanted.kind, wanted.min_width),
+        np.random.default_rng(wanted.seed),
+    )
 
     def watch(run: MixtureRun) -> bool:
         likelihood = data.total * (float(run.best.log_likelihood) + units.log_volume)
         progress = MixtureProgress(
-            run.steps, likelihood, time.perf_counter() - begun, lambda: _result(data, wanted, units, run, Status.STOPPED)
+            run.steps,
+            likelihood,
+            time.perf_counter() - begun,
+            lambda: _result(data, wanted, units, run, Status.STOPPED),
         )
         bar.update(progress)
         return bool(callback is not None and callback(progress))
@@ -213,7 +226,9 @@ def _start(wanted: Wanted, units: Units, task: Task, rng: np.random.Generator) -
 
 
 def _result(data: WeightedPoints, wanted: Wanted, units: Units, run: MixtureRun, status: Status) -> MixtureResult:
-    """The best mixture in the user's units; one that is singular there to double precision is lifted a little, and told."""
+    """The best mixture in the user's units; one that is singular there to double precision is lifted a little, and
+    told.
+    """
     best: State = run.best
     weights, means, factors = (np.asarray(array, np.float64) for array in best.mixture)
     history = np.array(run.entries, float).reshape(-1, 3)

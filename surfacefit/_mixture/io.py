@@ -23,10 +23,12 @@ def save(result: MixtureResult, path: str | PathLike[str]) -> None:
 
 
 def load(path: str | PathLike[str]) -> MixtureResult:
-    """Read a mixture that `save` wrote: weights (K,), means (K, d), covariances (K, d, d) and all else exact, in the user's units.
+    """Read a mixture that `save` wrote: weights (K,), means (K, d), covariances (K, d, d) and all else exact, in the
+    user's units.
 
-    Raises `ValueError` for a file that is no mixture or of another version, naming the file and what is wrong with it, and
-    `FileNotFoundError` where there is none. The format is `_base/documents`'; the points (N, d) come back if the mixture had them.
+    Raises `ValueError` for a file that is no mixture or of another version, naming the file and what is wrong with it,
+    and `FileNotFoundError` where there is none. The format is `_base/documents`'; the points (N, d) come back if the
+    mixture had them.
     """
     result: MixtureResult = read(path, FORMAT, VERSION, _result)
     return result

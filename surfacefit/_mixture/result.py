@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class MixtureResult:
-    """A fitted Gaussian mixture; all numbers in the user's units, all arrays NumPy, components in the order of the start.
+    """A fitted Gaussian mixture; all numbers in the user's units, all arrays NumPy, components in the order of the
+    start.
 
     Attributes
     ----------
@@ -28,13 +29,15 @@ class MixtureResult:
     covariance_type : "full", "diag", "spherical" or "tied".
     log_likelihood : sum over the points of weight times log-density.
     total_weight : sum of the points' weights; `bic` takes it for their number.
-    history : dict of arrays, one entry an iterate, the start first: "log_likelihood" and "objective" (with the prior, if any)
-        per unit weight, and "restarted", True where a component was placed anew, or the best iterate taken up again. The
-        objective does not fall from one entry to the next unless that one is a restart (or `reg_covar` was used).
+    history : dict of arrays, one entry an iterate, the start first: "log_likelihood" and "objective" (with the prior,
+        if any) per unit weight, and "restarted", True where a component was placed anew, or the best iterate taken up
+        again. The objective does not fall from one entry to the next unless that one is a restart (or `reg_covar` was
+        used).
     status, steps : a `Status` code, and the number of steps taken.
     at_floor : boolean (K,): components that ``min_width`` keeps from being narrower.
     resets : integers (K,): how often each component was placed anew.
-    points, point_weights : the points (N, d) of positive weight that were fitted, and their weights; None from scikit-learn.
+    points, point_weights : the points (N, d) of positive weight that were fitted, and their weights; None from
+        scikit-learn.
 
     Examples
     --------
@@ -118,7 +121,9 @@ class MixtureResult:
         rng, n_points = np.random.default_rng(count("seed", seed, 0)), count("n_points", n_points)
         labels = rng.choice(self.n_components, n_points, p=self.weights / self.weights.sum())
         factors = np.linalg.cholesky(self.covariances)
-        return self.means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_points, self.n_dim))), labels
+        return self.means[labels] + np.einsum(
+            "nij,nj->ni", factors[labels], rng.normal(size=(n_points, self.n_dim))
+        ), labels
 
     def surface(self, total: float | None = None) -> GaussianSurface:
         """The density times ``total`` (default: the points' total weight) as a `GaussianSurface` of that volume."""
@@ -154,7 +159,9 @@ class MixtureResult:
         return plot_mixture(self, points)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything, points included, to a versioned ``.json`` or, smaller and faster for many points, ``.npz``; no pickle."""
+        """Write everything, points included, to a versioned ``.json`` or, smaller and faster for many points, ``.npz``;
+        no pickle.
+        """
         from .io import save
 
         save(self, path)
@@ -167,7 +174,8 @@ class MixtureResult:
         return load(path)
 
     def to_sklearn(self) -> Any:
-        """A fitted `sklearn.mixture.GaussianMixture`: ``predict``, ``score_samples``, ``sample`` and the rest work on it.
+        """A fitted `sklearn.mixture.GaussianMixture`: ``predict``, ``score_samples``, ``sample`` and the rest work on
+        it.
 
         Needs scikit-learn: ``pip install surfacefit[sklearn]``.
         """

@@ -34,8 +34,8 @@ CHUNK_SECONDS = 0.2
 class Task:
     """What is fitted, in the units of the fit: points (N, d) and weights (N,), the same on the device, remedies.
 
-    ``least`` is the mass, in units of an average point, below which a component is placed anew, ``needed`` the number of
-    distinct points, and ``bounded`` whether the objective is, so that a collapsed iterate may count as the best.
+    ``least`` is the mass, in units of an average point, below which a component is placed anew, ``needed`` the number
+    of distinct points, and ``bounded`` whether the objective is, so that a collapsed iterate may count as the best.
     """
 
     points: np.ndarray
@@ -128,7 +128,9 @@ class MixtureRun:
         restarted = bool(self.carry.fresh)
         self.carry, record = _advance(self.task.cloud, self.carry, self.watch, self.task.remedies, n_rows)
         for row in range(int(record.n_rows)):
-            self.entries.append(Entry(float(record.log_likelihood[row]), float(record.objective[row]), restarted and row == 0))
+            self.entries.append(
+                Entry(float(record.log_likelihood[row]), float(record.objective[row]), restarted and row == 0)
+            )
 
     def _settled(self) -> Status:
         """RUNNING if the run may go on, after failing components have been dealt with; else why it ends."""

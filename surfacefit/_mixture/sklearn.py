@@ -35,7 +35,9 @@ def to_sklearn(result: MixtureResult) -> Any:
 def from_sklearn(mixture: Any, points: Any = None, weights: Any = None) -> MixtureResult:
     """A result with the parameters of a fitted `GaussianMixture`; see `MixtureResult.from_sklearn`."""
     if not hasattr(mixture, "means_") or not hasattr(mixture, "covariance_type"):
-        raise TypeError(f"`mixture` must be a fitted sklearn.mixture.GaussianMixture, got {mixture!r}: call its `fit` first")
+        raise TypeError(
+            f"`mixture` must be a fitted sklearn.mixture.GaussianMixture, got {mixture!r}: call its `fit` first"
+        )
     kind, means = mixture.covariance_type, np.asarray(mixture.means_, np.float64)
     data = None if points is None else weighted_points(points, weights)
     covariances = expanded(np.asarray(mixture.covariances_, np.float64), len(means), means.shape[1], kind)
@@ -56,7 +58,9 @@ def from_sklearn(mixture: Any, points: Any = None, weights: Any = None) -> Mixtu
     if data is None:
         return result
     likelihood = float(data.weights @ result.log_density(data.points))
-    return MixtureResult(**{**vars(result), "log_likelihood": likelihood, "points": data.points, "point_weights": data.weights})
+    return MixtureResult(
+        **{**vars(result), "log_likelihood": likelihood, "points": data.points, "point_weights": data.weights}
+    )
 
 
 def _reduced(covariances: np.ndarray, kind: str) -> np.ndarray:

@@ -30,7 +30,9 @@ def checked_init(init: Any, n_components: int, n_dim: int, kind: str) -> str | S
         try:
             return one_of("init", init, NAMES)
         except ValueError as error:
-            raise ValueError(f"{error}; or give (weights, means, covariances), a MixtureResult or a GaussianSurface") from None
+            raise ValueError(
+                f"{error}; or give (weights, means, covariances), a MixtureResult or a GaussianSurface"
+            ) from None
     if isinstance(init, MixtureResult):
         init = init.weights, init.means, init.covariances
     elif isinstance(init, GaussianSurface):
@@ -43,7 +45,8 @@ def checked_init(init: Any, n_components: int, n_dim: int, kind: str) -> str | S
 def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
     names = ("weights", "means", "covariances")
     weights, means, covariances = (
-        finite(f"init.{name}", np.asarray(real_array(f"init.{name}", array), np.float64)) for name, array in zip(names, init, strict=True)
+        finite(f"init.{name}", np.asarray(real_array(f"init.{name}", array), np.float64))
+        for name, array in zip(names, init, strict=True)
     )
     covariances = expanded(covariances, n_components, n_dim, kind)
     if n_dim == 1 and means.shape == (n_components,):
@@ -51,13 +54,17 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
     shapes = [(n_components,), (n_components, n_dim), (n_components, n_dim, n_dim)]
     for name, array, shape in zip(names, (weights, means, covariances), shapes, strict=True):
         if array.shape != shape:
-            raise ValueError(f"`init.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}")
+            raise ValueError(
+                f"`init.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}"
+            )
     if (weights < 0).any() or not weights.sum() > 0:
         raise ValueError(f"`init.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
     symmetric = np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max())
     bad = np.linalg.eigvalsh(covariances)[:, 0] <= 0
     if not symmetric or bad.any():
-        raise ValueError(f"`init.covariances` must be symmetric positive definite, got {covariances[int(bad.argmax())].tolist()}")
+        raise ValueError(
+            f"`init.covariances` must be symmetric positive definite, got {covariances[int(bad.argmax())].tolist()}"
+        )
     return Start(weights / weights.sum(), means, restricted(covariances, weights, kind))
 
 
@@ -79,7 +86,9 @@ def drawn(name: str, points: np.ndarray, weights: np.ndarray, n_components: int,
 
 
 def _random(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
-    """Means at distinct places of the data, drawn by weight; equal weights; covariances of one K-th of the data's volume."""
+    """Means at distinct places of the data, drawn by weight; equal weights; covariances of one K-th of the data's
+    volume.
+    """
     places, first = np.unique(points, axis=0, return_inverse=True)
     masses = np.bincount(first.ravel(), weights, len(places))
     chosen = rng.choice(len(places), n_components, replace=False, p=masses / masses.sum())
@@ -104,7 +113,9 @@ def _seeded(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.
         nearest = np.minimum(nearest, distances[best])
         seeds.append(points[candidates[best]])
     masses = np.bincount(labels, weights, n_components)
-    means = np.stack([np.bincount(labels, weights * column, n_components) for column in points.T], axis=1) / masses[:, None]
+    means = (
+        np.stack([np.bincount(labels, weights * column, n_components) for column in points.T], axis=1) / masses[:, None]
+    )
     offsets = points - means[labels]
     pooled = (offsets * weights[:, None]).T @ offsets / weights.sum()
     start = _alike(means, pooled + 1e-6 * np.eye(points.shape[1]))

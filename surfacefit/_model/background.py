@@ -56,7 +56,8 @@ def background_model(background: Background) -> BackgroundModel:
 def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level: float) -> BackgroundModel:
     """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
 
-    A constant or a plane starts at a quantile ``level`` of the heights: LOW where components only add, MIDDLE where they have signs.
+    A constant or a plane starts at a quantile ``level`` of the heights: LOW where components only add, MIDDLE where
+    they have signs.
     """
     if option is None:
         return NoBackground()
@@ -95,7 +96,9 @@ def _function_start(function: Callable[..., Any], start: Any, points: np.ndarray
     some = points[: min(len(points), 3)]
     heights = np.asarray(function(jnp.asarray(parameters), jnp.asarray(some)))
     if heights.shape != some.shape[:-1]:
-        raise ValueError(f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for {some.shape}")
+        raise ValueError(
+            f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for {some.shape}"
+        )
     return model
 
 

@@ -74,8 +74,8 @@ class ChainRule(NamedTuple):
 class Parameterization:
     """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background.
 
-    There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With ``shape_held`` the
-    shape that tied components share stays as it is.
+    There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With
+    ``shape_held`` the shape that tied components share stays as it is.
     """
 
     floor: Array
@@ -115,7 +115,9 @@ class Parameterization:
     def pack(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface; what lies below its floor starts just above, and room is zeros."""
         dtype = self.floor.dtype
-        amplitudes, centers, covariances = (jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
+        amplitudes, centers, covariances = (
+            jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
+        )
         alpha = self.amplitude.free(amplitudes)
 
         def to_shape(covariance: Array) -> Array:
@@ -173,19 +175,26 @@ class Parameterization:
         """
         blocks, shared, _ = self.split(params)
         d_blocks, d_shared, _ = self.split(step)
-        factors, d_factors = jax.jvp(self._factors, (self._shapes(blocks, shared),), (self._shapes(d_blocks, d_shared),))
+        factors, d_factors = jax.jvp(
+            self._factors, (self._shapes(blocks, shared),), (self._shapes(d_blocks, d_shared),)
+        )
         inverse = inverse_lower(factors)
         move = jnp.einsum("kij,kj->ki", inverse, d_blocks[:, 1 : 1 + self.n_dim], precision="highest")
         stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
         return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
 
     def in_reach(self, params: Array, step: Array, extent: Array) -> Array:
-        """The step (P,) without what takes centres and shapes beyond FARTHEST extents: a flat direction would carry them off."""
+        """The step (P,) without what takes centres and shapes beyond FARTHEST extents: a flat direction would carry
+        them off.
+        """
         blocks, shared, _ = self.split(params)
         d_blocks, d_shared, background = self.split(step)
         farthest = FARTHEST * jnp.maximum(extent, 1)
         own = jnp.where(np.arange(self.block_size) == 0, jnp.inf, farthest)
-        own, shape = jnp.clip(d_blocks, -own - blocks, own - blocks), jnp.clip(d_shared, -farthest - shared, farthest - shared)
+        own, shape = (
+            jnp.clip(d_blocks, -own - blocks, own - blocks),
+            jnp.clip(d_shared, -farthest - shared, farthest - shared),
+        )
         return concatenated([own.ravel(), shape, background])
 
     def shapes(self, params: Array) -> Array:

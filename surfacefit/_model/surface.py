@@ -29,7 +29,10 @@ def whitened(points: Array, centers: Array, inverse_factors: Array) -> list[Arra
     n_dim = points.shape[-1]
     offsets = [points[:, j] - centers[:, j, None] for j in range(n_dim)]
     return [
-        sum((inverse_factors[:, i, j, None] * offsets[j] for j in range(1, i + 1)), inverse_factors[:, i, 0, None] * offsets[0])
+        sum(
+            (inverse_factors[:, i, j, None] * offsets[j] for j in range(1, i + 1)),
+            inverse_factors[:, i, 0, None] * offsets[0],
+        )
         for i in range(n_dim)
     ]
 
@@ -55,7 +58,9 @@ def inverse_lower(factors: Array) -> Array:
 def evaluate(surface: GaussianSurface, points: Array) -> Array:
     """Heights of a surface at points (..., d), as a pure JAX function: passes jit, vmap and grad."""
     points = jnp.asarray(points)
-    amplitudes, centers, covariances = (jnp.asarray(a, points.dtype) for a in (surface.amplitudes, surface.centers, surface.covariances))
+    amplitudes, centers, covariances = (
+        jnp.asarray(a, points.dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
+    )
     inverses = inverse_lower(jnp.linalg.cholesky(covariances))
     flat = points.reshape(-1, points.shape[-1])
     squares = sum(u * u for u in whitened(flat, centers, inverses))
@@ -129,11 +134,14 @@ class GaussianSurface:
         """Angle (K,) in radians, in [0, pi), of the major axis in 2-D: from the second axis (columns, "x")
         towards the first (rows, "y"), hence counterclockwise in a plot with x = columns and y = rows upwards."""
         if self.n_dim != 2:
-            raise ValueError(f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`")
+            raise ValueError(
+                f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`"
+            )
         xp = self._namespace
         shapes = xp.asarray(self.covariances, float)
         along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
-        # a round component has no angle: two exact zeros make its derivatives NaN, where rounding would make them any number
+        # a round component has no angle: two exact zeros make its derivatives NaN, where rounding would make them any
+        # number
         told = xp.hypot(along, across) > ROUND * (shapes[:, 0, 0] + shapes[:, 1, 1])
         angle = 0.5 * xp.arctan2(xp.where(told, across, 0.0), xp.where(told, along, 0.0)) % np.pi
         return xp.where(xp.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
@@ -182,15 +190,22 @@ class GaussianSurface:
         return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
 
 
-def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_dim: int, signed: bool) -> GaussianSurface:
-    """A surface given by a user, with arrays of the right shapes, amplitudes >= 0 unless signed, positive definite covariances."""
+def checked_surface(
+    name: str, surface: GaussianSurface, n_components: int, n_dim: int, signed: bool
+) -> GaussianSurface:
+    """A surface given by a user, with arrays of the right shapes, amplitudes >= 0 unless signed, positive definite
+    covariances.
+    """
     arrays = [
-        np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64) for field in ("amplitudes", "centers", "covariances")
+        np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64)
+        for field in ("amplitudes", "centers", "covariances")
     ]
     shapes = [(n_components,), (n_components, n_dim), (n_components, n_dim, n_dim)]
     for field, array, shape in zip(("amplitudes", "centers", "covariances"), arrays, shapes, strict=True):
         if array.shape != shape:
-            raise ValueError(f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}")
+            raise ValueError(
+                f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}"
+            )
         finite(f"{name}.{field}", array)
     amplitudes, centers, covariances = arrays
     if not signed and (amplitudes < 0).any():
@@ -198,7 +213,9 @@ def checked_surface(name: str, surface: GaussianSurface, n_components: int, n_di
             f"`{name}.amplitudes` must not be negative, got {amplitudes.min():g} at index {int(amplitudes.argmin())}:"
             " allow that by amplitudes='signed'"
         )
-    symmetric = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2)) <= 1e-6 * np.abs(covariances).max(axis=(1, 2))
+    symmetric = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2)) <= 1e-6 * np.abs(covariances).max(
+        axis=(1, 2)
+    )
     bad = ~symmetric | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
     if bad.any():
         raise ValueError(
@@ -211,7 +228,9 @@ def with_last_axis(points: Any, n_dim: int) -> Any:
     if n_dim == 1 and (points.ndim == 0 or points.shape[-1] != 1):
         points = points[..., None]
     if points.ndim == 0 or points.shape[-1] != n_dim:
-        raise ValueError(f"`points` must have a last axis of length {n_dim} (one coordinate a dimension), got shape {points.shape}")
+        raise ValueError(
+            f"`points` must have a last axis of length {n_dim} (one coordinate a dimension), got shape {points.shape}"
+        )
     return points
 
 
@@ -236,7 +255,9 @@ def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:
     background = background_model(surface.background)
     with jax.enable_x64(True):
         for start in range(0, len(flat), BLOCK_ELEMENTS):
-            heights[start : start + BLOCK_ELEMENTS] += np.asarray(background(jnp.asarray(flat[start : start + BLOCK_ELEMENTS])))
+            heights[start : start + BLOCK_ELEMENTS] += np.asarray(
+                background(jnp.asarray(flat[start : start + BLOCK_ELEMENTS]))
+            )
     return heights
 
 

@@ -23,8 +23,12 @@ AT_ONCE = 2**22
 
 
 def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
-    """sum_k a_k g_k (N,) at points (N, d), without the background: what is below ROUNDING of the largest amplitude is left out."""
-    amplitudes, centers, covariances = (np.asarray(a, float) for a in (surface.amplitudes, surface.centers, surface.covariances))
+    """sum_k a_k g_k (N,) at points (N, d), without the background: what is below ROUNDING of the largest amplitude is
+    left out.
+    """
+    amplitudes, centers, covariances = (
+        np.asarray(a, float) for a in (surface.amplitudes, surface.centers, surface.covariances)
+    )
     factors = np.linalg.cholesky(covariances)
     largest = float(np.abs(amplitudes).max()) or 1.0
     felt = Ellipsoids(centers, factors, cutoff_radii(amplitudes / largest, ROUNDING))

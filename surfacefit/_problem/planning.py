@@ -1,8 +1,8 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
-A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another one.
-Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the fits before one have
-come to need, at the same number of tiles and room for components, is where it begins.
+A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another
+one. Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the fits
+before one have come to need, at the same number of tiles and room for components, is where it begins.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class HostComponents:
 
 @dataclass(eq=False)
 class TilePlanner:
-    """Makes engines for one tiling, in the units of the fit. ``grid`` is None unless all points of an even grid weigh the same."""
+    """Makes engines for one tiling, in the units of the fit. ``grid`` is None unless all points of an even grid weigh
+    the same.
+    """
 
     tiling: Tiling
     grid: EvenGrid | None
@@ -79,7 +81,9 @@ class TilePlanner:
         parts, dtype = problem.parameterization, problem.points.dtype
         n_rows = 0 if curvature is None else len(curvature.owner)
         members = (plan.members.shape[0], plan.members.shape[1], plan.members.shape[2])
-        need = tiled_need(problem.points.shape[0], parts.n_dim, members, n_rows, parts.block_size, self.tiling.size, dtype.itemsize)
+        need = tiled_need(
+            problem.points.shape[0], parts.n_dim, members, n_rows, parts.block_size, self.tiling.size, dtype.itemsize
+        )
         least = need.total - need.blocks
         if least > self.memory:
             raise MemoryShort(
@@ -112,10 +116,17 @@ class TilePlanner:
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
         alone = np.full((len(idle), rows[0].neighbours.shape[1]), n_components, np.int32)
         alone[:, 0] = idle
-        rows = [NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows]
-        return [NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone])), *rows[1:]]
+        rows = [
+            NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows
+        ]
+        return [
+            NeighbourRows(np.concatenate([rows[0].owner, idle]), np.concatenate([rows[0].neighbours, alone])),
+            *rows[1:],
+        ]
 
-    def _curvature(self, components: HostComponents, lists: TileLists, dtype: np.dtype, direct: bool) -> Curvature | None:
+    def _curvature(
+        self, components: HostComponents, lists: TileLists, dtype: np.dtype, direct: bool
+    ) -> Curvature | None:
         """Blocks in single precision, but where the system is solved directly."""
         rows = None if self.grid is None else self._rows(self.grid, components, lists)
         if rows is None or self.grid is None:
@@ -123,9 +134,13 @@ class TilePlanner:
             return None
         grid, n_components = self.grid, len(components.amplitudes)
         total = sum(len(r.owner) for r in rows)
-        capacities = tuple(self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_SHARE), ROWS) for n, r in enumerate(rows))
+        capacities = tuple(
+            self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_SHARE), ROWS) for n, r in enumerate(rows)
+        )
         owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
-        neighbours = np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)])
+        neighbours = np.concatenate(
+            [_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)]
+        )
         own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
         return Curvature(
             owner=jnp.asarray(owner, jnp.int32),
@@ -152,7 +167,9 @@ class TilePlanner:
         return max(self.capacities.get(name, 0), unit)
 
 
-def tile_plan(tiling: Tiling, lists: TileLists, room: Ellipsoids, cutoff: float, capacity: int, dtype: np.dtype) -> TilePlan:
+def tile_plan(
+    tiling: Tiling, lists: TileLists, room: Ellipsoids, cutoff: float, capacity: int, dtype: np.dtype
+) -> TilePlan:
     """The lists on the device, with room for ``capacity`` chunks."""
     n_chunks, at_once = lists.members.shape[:2]
     spare, nobody = capacity - n_chunks, len(room.radii)
@@ -183,7 +200,9 @@ _components = quick_jit(Parameterization.components)
 
 def _on_host(parameterization: Parameterization, params: Array) -> HostComponents:
     parts = _components(parameterization, params)
-    return HostComponents(*(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors)))
+    return HostComponents(
+        *(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors))
+    )
 
 
 def _padded(rows: np.ndarray, size: int, value: int) -> np.ndarray:

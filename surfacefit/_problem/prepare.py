@@ -90,7 +90,11 @@ class Prepared:
     def n_parameters(self) -> int:
         """Free numbers of the model; the problem may have room for more."""
         parts, count = self.problem.parameterization, self.model.n_components
-        return parts.n_parameters - (parts.n_components - count) * parts.block_size - n_fixed(self.model.constraints.fixed, parts, count)
+        return (
+            parts.n_parameters
+            - (parts.n_components - count) * parts.block_size
+            - n_fixed(self.model.constraints.fixed, parts, count)
+        )
 
     @cached_property
     def cost_unit(self) -> float:
@@ -131,7 +135,9 @@ class Prepared:
 
 
 def _definite(covariances: np.ndarray) -> np.ndarray:
-    """Covariances (K, d, d) with eigenvalues above rounding: a component that runs away may be 1e8 times as long as it is wide."""
+    """Covariances (K, d, d) with eigenvalues above rounding: a component that runs away may be 1e8 times as long as it
+    is wide.
+    """
     values = np.linalg.eigvalsh(covariances)
     least = 8 * values.shape[1] * np.finfo(float).eps * values[:, -1]
     return np.asarray(covariances + np.maximum(least - values[:, 0], 0)[:, None, None] * np.eye(values.shape[1]))
@@ -147,7 +153,9 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     if isinstance(init, GaussianSurface):
         background = continued(background, init.background)
     seen = without_outliers(heights) if model.loss in ROBUST else heights
-    scaling = scaling_of(data.used_points, seen, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical")
+    scaling = scaling_of(
+        data.used_points, seen, shift_heights=background.shifts_heights, isotropic=model.covariance_type == "spherical"
+    )
     parameterization = Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
         background=_on_device(background.to_internal(scaling), dtype),
@@ -160,10 +168,15 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     internal = Internal(scaling.points(data.used_points), scaling.heights(heights), data.weights / _weight_unit(data))
     unit = _cost_unit(data, scaling)
     plain = model.plain_loss(data)
-    rows, loss = penalty(model.prior, scaling, data.n_dim, unit), plain.scaled(scaling.height_shift, scaling.height_scale, unit)
+    rows, loss = (
+        penalty(model.prior, scaling, data.n_dim, unit),
+        plain.scaled(scaling.height_shift, scaling.height_scale, unit),
+    )
     limits = box(model.constraints.bounds, parameterization, scaling, background) if model.constraints else None
     if limits is not None and np.any(model.constraints.fixed.get("background", False)):
-        held = np.concatenate([np.full(parameterization.n_shared, np.nan), np.asarray(parameterization.background.vector(), float)])
+        held = np.concatenate(
+            [np.full(parameterization.n_shared, np.nan), np.asarray(parameterization.background.vector(), float)]
+        )
         sides = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
         limits = Box(limits.low, limits.high, *sides)
     walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
@@ -184,7 +197,9 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     """The same fit to other data that stand for a ``share`` of its own, for the dense engine and in single precision."""
     scaling, problem, dtype = prepared.scaling, prepared.problem, np.dtype(np.float32)
     internal = Internal(
-        scaling.points(data.used_points), scaling.heights(data.used_heights.astype(np.float64)), data.weights / _weight_unit(prepared.data)
+        scaling.points(data.used_points),
+        scaling.heights(data.used_heights.astype(np.float64)),
+        data.weights / _weight_unit(prepared.data),
     )
     parameterization, rows = (_on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
     if rows is not None:  # fewer points have less to say against a prior

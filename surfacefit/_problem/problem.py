@@ -86,7 +86,8 @@ def positive_scaling(diagonal: Array, floor: Array) -> Array:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class SurfaceProblem:
-    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j), or the residual of another loss, and below these the rows of a prior.
+    r"""Sum of Gaussians against heights: r_j = w_j (f(x_j) - z_j), or the residual of another loss, and below these the
+    rows of a prior.
 
     The pure core under `surfacefit.fit`, for those who write JAX: a pytree of points (N, d), heights (N,), weights
     (N,) = 1 / sigma and a parameterisation, to be made by `from_start` and minimised by `surfacefit.solve`. Nothing is
@@ -165,7 +166,9 @@ class SurfaceProblem:
         """J whose rows are the derivatives of the cost of each point."""
         components = self.parameterization.components(params)
         model = self.engine.model(self.points, components)
-        slopes = self.loss.residuals(model, self.heights, self.weights) * self.loss.slopes(model, self.heights, self.weights)
+        slopes = self.loss.residuals(model, self.heights, self.weights) * self.loss.slopes(
+            model, self.heights, self.weights
+        )
         return self.engine.jacobian(self.points, slopes, components, self.parameterization.chain(params))
 
     def secants(self, params: Array) -> Array:
@@ -183,7 +186,10 @@ class SurfaceProblem:
         """What the prior adds to the cost, 0 without one."""
         if self.penalty is None:
             return jnp.zeros((), params.dtype)
-        return sum((half_square(rows) for rows in self.penalty.rows(self.parameterization, params)), jnp.zeros((), params.dtype))
+        return sum(
+            (half_square(rows) for rows in self.penalty.rows(self.parameterization, params)),
+            jnp.zeros((), params.dtype),
+        )
 
     def _with_rows(self, residuals: Array, params: Array) -> Array:
         """Residuals (N,), and below them what a prior adds."""
@@ -204,7 +210,9 @@ class SurfaceProblem:
         return positive_scaling(diagonal, concatenated([floor.ravel(), border]))
 
     def restrict(self, params: Array, step: Array, reach: Array) -> Array:
-        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and inside the box."""
+        """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and
+        inside the box.
+        """
         change = self.parameterization.relative_change(params, step)
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
@@ -218,10 +226,18 @@ class SurfaceProblem:
         return inside if self.box is None else self.box.clipped(self.parameterization, inside)
 
     def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:
-        return None if self.width_limits is None else self.width_limits.walls(self.parameterization, params, gradient, scaling)
+        return (
+            None
+            if self.width_limits is None
+            else self.width_limits.walls(self.parameterization, params, gradient, scaling)
+        )
 
     def held(self, params: Array, gradient: Array) -> Array:
-        return jnp.zeros(params.shape, bool) if self.box is None else self.box.held(self.parameterization, params, gradient)
+        return (
+            jnp.zeros(params.shape, bool)
+            if self.box is None
+            else self.box.held(self.parameterization, params, gradient)
+        )
 
     def covers(self, params: Array) -> Array:
         return self.engine.covers(self.parameterization.components(params))

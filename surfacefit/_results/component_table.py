@@ -19,7 +19,9 @@ DIGITS = (5, 4, 3)
 
 
 class Column(NamedTuple):
-    """A name, values (n,), standard errors (n,) or none, which of these are ``fixed``; of positions the widths (n,) along their axis."""
+    """A name, values (n,), standard errors (n,) or none, which of these are ``fixed``; of positions the widths (n,)
+    along their axis.
+    """
 
     name: str
     values: np.ndarray
@@ -68,7 +70,10 @@ def _columns(result: FitResult, n_rows: int) -> list[Column]:
     d, along = surface.n_dim, np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))[few]
     centers, widths = np.asarray(surface.centers)[few], surface.principal_widths[few]
     errors = _errors(result, few)
-    fixed = {name: np.broadcast_to(result.settings.constraints.fixed.get(name, False), result.n_components)[few] for name in FIXABLE[:3]}
+    fixed = {
+        name: np.broadcast_to(result.settings.constraints.fixed.get(name, False), result.n_components)[few]
+        for name in FIXABLE[:3]
+    }
     columns = [
         Column("volume", surface.volumes[few]),
         Column("amplitude", np.asarray(surface.amplitudes)[few], errors[0], fixed["amplitudes"]),

@@ -1,14 +1,15 @@
 r"""How the number of components is chosen: the options, and what is said of each number that was tried.
 
-With n points, P free numbers and the weighted sum of squares S, the deviance D is n log(S / n), or S itself where the standard
-deviations of the heights are known (``absolute_sigma``), and
+With n points, P free numbers and the weighted sum of squares S, the deviance D is n log(S / n), or S itself where the
+standard deviations of the heights are known (``absolute_sigma``), and
 
     BIC = D + P log n,        AICc = D + 2 P + 2 P (P + 1) / (n - P - 1).
 
-Schwarz, Annals of Statistics 6 (1978) 461; Hurvich & Tsai, Biometrika 76 (1989) 297. Both take the misfits of different points for
-independent. Where they are not, as on terrain, errors at points left out in whole blocks are the better guide: Roberts et al.,
-Ecography 40 (2017) 913. Their curve is level and noisy about its minimum, so the smallest number within one standard error of the least is
-taken: Breiman et al., Classification and Regression Trees (1984), section 3.4.3.
+Schwarz, Annals of Statistics 6 (1978) 461; Hurvich & Tsai, Biometrika 76 (1989) 297. Both take the misfits of different
+points for independent. Where they are not, as on terrain, errors at points left out in whole blocks are the better
+guide: Roberts et al., Ecography 40 (2017) 913. Their curve is level and noisy about its minimum, so the smallest number
+within one standard error of the least is taken: Breiman et al., Classification and Regression Trees (1984), section
+3.4.3.
 """
 
 from __future__ import annotations
@@ -34,18 +35,21 @@ ROUNDING = 1e-6
 class AutoComponents:
     """Chooses the number of components: ``n_components=sf.AutoComponents(...)``; "auto" is ``AutoComponents()``.
 
-    Components are added, some at a time, until the criterion has got worse for a while; then those that matter least are taken
-    away again one by one, and the best number met is kept. All that was tried is in ``result.path``, the background alone (K = 0) among
-    it; where that is best the fit still holds one component, and its ``message`` says that none is called for.
+    Components are added, some at a time, until the criterion has got worse for a while; then those that matter least
+    are taken away again one by one, and the best number met is kept. All that was tried is in ``result.path``, the
+    background alone (K = 0) among it; where that is best the fit still holds one component, and its ``message`` says
+    that none is called for.
 
     Parameters
     ----------
-    criterion : "bic" (default) or "aicc", the lowest; "held_out", the fewest components whose error in blocks of the data that are left
-        out in turns is within one standard error of the least; "rmse" or "r2", the fewest that reach ``target``.
+    criterion : "bic" (default) or "aicc", the lowest; "held_out", the fewest components whose error in blocks of the
+        data that are left out in turns is within one standard error of the least; "rmse" or "r2", the fewest that reach
+        ``target``.
     target : the root mean square of the residuals not to exceed, in the units of the heights, or the R² to reach.
     most : largest number to try; default 1000, or as many as have two points for each of their parameters.
-    block : side of the blocks left out, in samples ("held_out" only). Wider than noise is alike, so that what is left out cannot be
-        foretold from noise beside it; narrower than the components, since one that lies in a block as a whole is foretold by none.
+    block : side of the blocks left out, in samples ("held_out" only). Wider than noise is alike, so that what is left
+        out cannot be foretold from noise beside it; narrower than the components, since one that lies in a block as a
+        whole is foretold by none.
     folds : in how many turns the blocks are left out, each block once ("held_out" only).
 
     >>> import surfacefit as sf
@@ -108,7 +112,11 @@ class Deviance(NamedTuple):
     def of(cls, data: SurfaceData, known_errors: bool = False) -> Deviance:
         weights, heights = data.weights, data.used_heights.astype(float)
         middle = np.average(heights, weights=weights**2)
-        return cls(data.n_used, float(np.sqrt(np.mean((weights * (heights - middle)) ** 2))), data.absolute_sigma or known_errors)
+        return cls(
+            data.n_used,
+            float(np.sqrt(np.mean((weights * (heights - middle)) ** 2))),
+            data.absolute_sigma or known_errors,
+        )
 
     def entry(self, n_components: int, n_parameters: int, square: float, misfit: float | None = None) -> Entry:
         """From twice the cost, and from the weighted sum of squares where the loss makes that another number."""
@@ -130,11 +138,12 @@ class Deviance(NamedTuple):
 class ComponentPath:
     """All numbers of components that were tried, in rising order, and what was chosen.
 
-    n_components, rmse, r2, bic, aicc, held_out, held_out_se : arrays (M,), the best fit met of each number. ``rmse`` is weighted by
-    ``sigma`` where there is one; ``held_out`` is the mean error in the blocks left out over the folds, and ``held_out_se`` its standard
-    error, NaN unless that was asked for.
-    criterion, chosen : what was asked for, and the number that it led to; -1 if a limit was met before anything was tried. 0 is the
-        background alone: the fit then holds one component, which is not called for.
+    n_components, rmse, r2, bic, aicc, held_out, held_out_se : arrays (M,), the best fit met of each number. ``rmse`` is
+        weighted by
+    ``sigma`` where there is one; ``held_out`` is the mean error in the blocks left out over the folds, and
+    ``held_out_se`` its standard error, NaN unless that was asked for.
+    criterion, chosen : what was asked for, and the number that it led to; -1 if a limit was met before anything was
+        tried. 0 is the background alone: the fit then holds one component, which is not called for.
     """
 
     n_components: np.ndarray
@@ -152,10 +161,14 @@ class ComponentPath:
         """What to know of the choice before the components are used; empty if there is nothing."""
         if self.chosen != 0:
             return ""
-        return f"No component is called for: by {LABELS[self.criterion]} the background alone does as well as any number"
+        return (
+            f"No component is called for: by {LABELS[self.criterion]} the background alone does as well as any number"
+        )
 
     def plot(self) -> Figure:
-        """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, with the chosen one marked."""
+        """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, with the chosen one
+        marked.
+        """
         from .plot_path import plot_path
 
         return plot_path(self)
@@ -169,7 +182,9 @@ class Log:
     entries: dict[int, Entry] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> bool:
-        """Whether this is the best of its number so far: of a number the lowest cost counts, which is that of the lowest BIC."""
+        """Whether this is the best of its number so far: of a number the lowest cost counts, which is that of the
+        lowest BIC.
+        """
         before = self.entries.get(entry.n_components)
         kept = before is None or entry.bic < before.bic
         if kept:
@@ -183,7 +198,9 @@ class Log:
 
     def best(self, least: int = 0) -> Entry | None:
         """That which is chosen, of ``least`` components or more; None if none was met."""
-        return min((entry for entry in self.entries.values() if entry.n_components >= least), key=self.key, default=None)
+        return min(
+            (entry for entry in self.entries.values() if entry.n_components >= least), key=self.key, default=None
+        )
 
     def key(self, entry: Entry) -> tuple[float, float]:
         """The lower the better, beside all that was met."""
@@ -193,7 +210,9 @@ class Log:
     def path(self) -> ComponentPath:
         best = self.best()
         entries = [self.entries[n] for n in sorted(self.entries)]
-        columns: dict[str, Any] = {name: np.array([getattr(entry, name) for entry in entries]) for name in Entry._fields}
+        columns: dict[str, Any] = {
+            name: np.array([getattr(entry, name) for entry in entries]) for name in Entry._fields
+        }
         return ComponentPath(**columns, criterion=self.auto.criterion, chosen=-1 if best is None else best.n_components)
 
 

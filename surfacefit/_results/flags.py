@@ -1,4 +1,6 @@
-"""What is to be known of a component before its numbers are used: one table of flags, each with its cause and the next step."""
+"""What is to be known of a component before its numbers are used: one table of flags, each with its cause and the next
+step.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse 
 class ComponentFlag(IntFlag):
     """Flags of a component, as `FitResult.flags` holds them for each of K; several may be set, 0 is none.
 
-    A flag says that a number is not to be taken at its face value: it sits at a limit, lies beside the data, is not called for or not
-    determined by them, or belongs to a component that was put elsewhere. The cause of each, and what to do next, is in ``FLAGS``.
+    A flag says that a number is not to be taken at its face value: it sits at a limit, lies beside the data, is not
+    called for or not determined by them, or belongs to a component that was put elsewhere. The cause of each, and what
+    to do next, is in ``FLAGS``.
 
     >>> import surfacefit as sf
     >>> sf.ComponentFlag.AT_FLOOR in sf.ComponentFlag(3)
@@ -56,17 +59,22 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
         "Take it for one sample's height, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
-        "held by `bounds`: the fit would be better beyond", "Widen the bounds, or quote it without an error: it has none."
+        "held by `bounds`: the fit would be better beyond",
+        "Widen the bounds, or quote it without an error: it has none.",
     ),
     ComponentFlag.OUTSIDE: FlagEntry(
-        "centred outside the data: only its flank is seen", "Do not read its numbers one by one; bound the centres if it must lie inside."
+        "centred outside the data: only its flank is seen",
+        "Do not read its numbers one by one; bound the centres if it must lie inside.",
     ),
-    ComponentFlag.NEGLIGIBLE: FlagEntry("nowhere in the data higher than a thousandth of the RMSE", "Use fewer components."),
+    ComponentFlag.NEGLIGIBLE: FlagEntry(
+        "nowhere in the data higher than a thousandth of the RMSE", "Use fewer components."
+    ),
     ComponentFlag.REDUNDANT: FlagEntry(
         "not called for by the data: the BIC is lower without it", "`result.merged()`, or fewer components."
     ),
     ComponentFlag.UNDETERMINED: FlagEntry(
-        "some of its numbers are not determined by the data: their errors are infinite", "Fix or bound them, or use fewer components."
+        "some of its numbers are not determined by the data: their errors are infinite",
+        "Fix or bound them, or use fewer components.",
     ),
     ComponentFlag.RESET: FlagEntry(
         "had collapsed, and was put anew where the residual was highest",
@@ -106,7 +114,9 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     centers, amplitudes = np.asarray(surface.centers), np.abs(np.asarray(surface.amplitudes))
     inside = np.clip(centers, low, high)
     offsets = inside - centers
-    squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0])
+    squares = np.einsum(
+        "ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
+    )
     tallest, outside = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400)), (offsets != 0).any(axis=1)
     for k in np.flatnonzero(outside & (tallest <= NEGLIGIBLE * result.rmse)):  # a slanting one may be higher elsewhere
         alone = surface.component(k)
@@ -162,7 +172,10 @@ def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray
 def _undetermined(result: FitResult) -> np.ndarray:
     """Where errors are infinite (K,) of what no limit holds."""
     errors, held = result.standard_errors, _held(result)
-    unknown = {name: ~np.isfinite(np.asarray(getattr(errors, name)).reshape(result.n_components, -1)).all(axis=1) for name in held}
+    unknown = {
+        name: ~np.isfinite(np.asarray(getattr(errors, name)).reshape(result.n_components, -1)).all(axis=1)
+        for name in held
+    }
     return np.any([unknown[name] & ~which for name, which in held.items()], axis=0)
 
 
@@ -172,7 +185,9 @@ def described(found: np.ndarray) -> list[tuple[str, str]]:
     for flag, entry in FLAGS.items():
         which = np.flatnonzero(found & int(flag))
         if len(which):
-            lines.append((readable(flag), f"component{'s' * (len(which) > 1)} {listed(which)}: {entry.cause}. {entry.advice}"))
+            lines.append(
+                (readable(flag), f"component{'s' * (len(which) > 1)} {listed(which)}: {entry.cause}. {entry.advice}")
+            )
     return lines
 
 
@@ -182,4 +197,6 @@ def readable(flag: ComponentFlag) -> str:
 
 def listed(which: np.ndarray) -> str:
     """The first of them by their numbers, and how many more."""
-    return ", ".join(str(k) for k in which[:MOST_NAMED]) + (f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else "")
+    return ", ".join(str(k) for k in which[:MOST_NAMED]) + (
+        f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
+    )

@@ -89,7 +89,9 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
 
 def _settings(document: dict[str, Any]) -> Settings:
     prior, constraints = document["prior"], document["constraints"]
-    bounds: dict[str, Any] = {name: tuple(limit) if isinstance(limit, list) else limit for name, limit in constraints["bounds"].items()}
+    bounds: dict[str, Any] = {
+        name: tuple(limit) if isinstance(limit, list) else limit for name, limit in constraints["bounds"].items()
+    }
     return Settings(
         **{
             **document,
@@ -106,9 +108,18 @@ def _background_to_document(background: Any) -> dict[str, Any] | None:
     if isinstance(model, ConstantBackground):
         return {"kind": "constant", "value": np.asarray(model.value)}
     if isinstance(model, PlaneBackground):
-        return {"kind": "plane", "value": np.asarray(model.value), "slopes": np.asarray(model.slopes), "origin": np.asarray(model.origin)}
+        return {
+            "kind": "plane",
+            "value": np.asarray(model.value),
+            "slopes": np.asarray(model.slopes),
+            "origin": np.asarray(model.origin),
+        }
     assert isinstance(model, FunctionBackground)
-    return {"kind": "function", "name": getattr(model.function, "__name__", "function"), "parameters": np.asarray(model.parameters)}
+    return {
+        "kind": "function",
+        "name": getattr(model.function, "__name__", "function"),
+        "parameters": np.asarray(model.parameters),
+    }
 
 
 def _background_from_document(document: dict[str, Any] | None, function: Callable[..., Any] | None) -> Any:

@@ -43,7 +43,9 @@ def plot_result(result: FitResult, ellipses: bool | None = None) -> Figure:
     """
     n_dim, scattered = result.data.n_dim, result.data.axes is None
     if n_dim > 3:
-        raise ValueError(f"a plot shows 1 to 3 dimensions, this fit has {n_dim}: use `result.residuals` and `result.predict()`")
+        raise ValueError(
+            f"a plot shows 1 to 3 dimensions, this fit has {n_dim}: use `result.residuals` and `result.predict()`"
+        )
     figure = empty_figure()
     if n_dim == 1:
         _draw_curve(figure, result)
@@ -81,7 +83,12 @@ def _draw_curve(figure: Figure, result: FitResult) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     x = result.data.used_points[:, 0]
     fine = np.linspace(x.min(), x.max(), int(np.clip(4 * len(x), 1000, 20000)))
-    dots: Look = {"marker": ".", "linestyle": "none", "rasterized": True, "markersize": float(np.clip(2000 / len(x), 2, 7))}
+    dots: Look = {
+        "marker": ".",
+        "linestyle": "none",
+        "rasterized": True,
+        "markersize": float(np.clip(2000 / len(x), 2, 7)),
+    }
     upper.plot(x, result.data.used_heights, color="0.6", label="data", **dots)
     upper.plot(fine, result.surface(fine), color="C3", linewidth=1.5, label="model", zorder=3)
     if result.n_components <= MOST_CURVES:
@@ -95,10 +102,14 @@ def _draw_curve(figure: Figure, result: FitResult) -> None:
 
 
 def _draw_components(panel: Axes, surface: GaussianSurface, x: np.ndarray, flagged: np.ndarray) -> None:
-    """Each component on the background, orange where flagged; where these are far off, the panel keeps to what it shows already."""
+    """Each component on the background, orange where flagged; where these are far off, the panel keeps to what it shows
+    already.
+    """
     low, high = panel.get_ylim()
     offsets = x - np.asarray(surface.centers, float)
-    components = np.asarray(surface.amplitudes, float)[:, None] * np.exp(-0.5 * (offsets / surface.principal_widths) ** 2)
+    components = np.asarray(surface.amplitudes, float)[:, None] * np.exp(
+        -0.5 * (offsets / surface.principal_widths) ** 2
+    )
     background = surface(x) - components.sum(axis=0)
     for which, label, look in ((~flagged, "components", COMPONENT), (flagged, "flagged", FLAGGED_COMPONENT)):
         for number, line in enumerate(panel.plot(x, (background + components[which]).T, **look)):
@@ -184,7 +195,9 @@ def _draw_cloud(figure: Figure, result: FitResult) -> None:
 
 
 def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | None = None) -> None:
-    """The 1-sigma ellipse of each component, dashed where it is negative, orange where flagged; x is the second axis, y the first."""
+    """The 1-sigma ellipse of each component, dashed where it is negative, orange where flagged; x is the second axis, y
+    the first.
+    """
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke
 
@@ -209,7 +222,11 @@ def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | N
     if flagged is not None and flagged.any():
         text = f"{np.count_nonzero(flagged)} flagged"
         panel.annotate(
-            text, (0.02, 0.02), xycoords="axes fraction", color=FLAGGED, path_effects=[withStroke(linewidth=2, foreground="black")]
+            text,
+            (0.02, 0.02),
+            xycoords="axes fraction",
+            color=FLAGGED,
+            path_effects=[withStroke(linewidth=2, foreground="black")],
         )
 
 
@@ -249,7 +266,9 @@ def _flagged(result: FitResult) -> list[str]:
 
 
 def _finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None:
-    """One colorbar for data and model, one for the residual, and a size that fits ``ratio``, all rows' height over width."""
+    """One colorbar for data and model, one for the residual, and a size that fits ``ratio``, all rows' height over
+    width.
+    """
     from matplotlib.cm import ScalarMappable
 
     heights, _, residual = _looks(result)

@@ -78,7 +78,9 @@ def _components(mixture: MixtureResult, n_rows: int) -> tuple[list[str], list[li
 def plot_mixture(mixture: MixtureResult, points: Any = None) -> Figure:
     """The density over a histogram (d = 1), or points under ellipses (d = 2); see `MixtureResult.plot`."""
     if mixture.n_dim > 2:
-        raise ValueError(f"a plot shows 1 or 2 dimensions, this mixture has {mixture.n_dim}: plot two columns of `means` and of the points")
+        raise ValueError(
+            f"a plot shows 1 or 2 dimensions, this mixture has {mixture.n_dim}: plot two columns of `means` and of the points"
+        )
     shown, weights = mixture.points, mixture.point_weights
     if points is not None:
         shown, weights = np.asarray(real_array("points", points), np.float64).reshape(-1, mixture.n_dim), None
@@ -103,7 +105,12 @@ def _draw_density(figure: Figure, mixture: MixtureResult, positions: np.ndarray,
     density = mixture.surface(1.0)
     panel.plot(fine, density(fine), color="C3", linewidth=1.5, label="density", zorder=3)
     if mixture.n_components <= MOST_CURVES:
-        lines = panel.plot(fine, np.stack([density.component(k)(fine) for k in range(mixture.n_components)], 1), color="C0", linewidth=0.8)
+        lines = panel.plot(
+            fine,
+            np.stack([density.component(k)(fine) for k in range(mixture.n_components)], 1),
+            color="C0",
+            linewidth=0.8,
+        )
         lines[0].set_label("components")
     panel.set(xlabel="axis 0", ylabel="density")
     panel.legend(frameon=False, fontsize="small")
@@ -114,7 +121,16 @@ def _draw_cloud(figure: Figure, mixture: MixtureResult, points: np.ndarray, weig
     figure.set_size_inches(0.6 * WIDTH, 0.5 * WIDTH)
     panel = figure.subplots()
     sizes = np.clip(20000 / len(points), 1, 20) * np.minimum(weights / weights.mean(), 10)
-    panel.scatter(points[:, 1], points[:, 0], c=mixture.predict(points) % 10, s=sizes, cmap="tab10", vmin=0, vmax=9, rasterized=True)
+    panel.scatter(
+        points[:, 1],
+        points[:, 0],
+        c=mixture.predict(points) % 10,
+        s=sizes,
+        cmap="tab10",
+        vmin=0,
+        vmax=9,
+        rasterized=True,
+    )
     if mixture.n_components <= MOST_ELLIPSES:
         draw_ellipses(panel, mixture.surface(1.0))
     panel.set(xlabel="axis 1", ylabel="axis 0")

@@ -23,7 +23,10 @@ def summary(result: FitResult, n_rows: int = 10) -> Summary:
     hidden = result.n_components - n_rows
     rest = f"... and {hidden} smaller components" if hidden > 0 else ""
     return Summary(
-        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D", _facts(result), *component_table(result, n_rows), rest
+        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D",
+        _facts(result),
+        *component_table(result, n_rows),
+        rest,
     )
 
 
@@ -41,13 +44,19 @@ def _facts(result: FitResult) -> list[tuple[str, str]]:
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
         ("points", points),
-        ("parameters", f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)"),
+        (
+            "parameters",
+            f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)",
+        ),
         ("background", _background(result)),
         *_held_background(result),
         *described(shown(result)),
         *_not_looked_for(result),
         ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
-        ("time", f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"),
+        (
+            "time",
+            f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}",
+        ),
     ]
 
 
@@ -68,7 +77,11 @@ def _path(result: FitResult) -> list[tuple[str, str]]:
         return []
     if path.chosen < 0:
         return [("components", f"{result.n_components}: a limit was met before any number was tried")]
-    how = f", chosen by {LABELS[path.criterion]}" if path.chosen else f": none is called for by {LABELS[path.criterion]}, and a fit has one"
+    how = (
+        f", chosen by {LABELS[path.criterion]}"
+        if path.chosen
+        else f": none is called for by {LABELS[path.criterion]}, and a fit has one"
+    )
     count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
     tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
     return [("components", f"{result.n_components}{how}; tried {tried}")]
@@ -80,7 +93,12 @@ def _correlated(result: FitResult) -> list[tuple[str, str]]:
     if path is None or path.criterion not in ("bic", "aicc") or not (reach := result.diagnostics.reach):
         return []
     way_out = "see AutoComponents('held_out') or a target"
-    return [("residuals", f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components; {way_out}")]
+    return [
+        (
+            "residuals",
+            f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components; {way_out}",
+        )
+    ]
 
 
 def _starts(result: FitResult) -> list[tuple[str, str]]:
@@ -89,7 +107,12 @@ def _starts(result: FitResult) -> list[tuple[str, str]]:
         return []
     low, middle, high = (number(float(cost)) for cost in (costs.min(), np.median(costs), costs.max()))
     near = np.count_nonzero(costs <= CLOSE * costs.min())
-    return [("starts", f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the lowest")]
+    return [
+        (
+            "starts",
+            f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the lowest",
+        )
+    ]
 
 
 def _background(result: FitResult) -> str:

@@ -62,19 +62,21 @@ class FitResult:
 
     Attributes
     ----------
-    surface : `GaussianSurface`, components in the order of falling volume (of the start, where each has limits of its own or masks of
-        what is fixed); callable at any points.
+    surface : `GaussianSurface`, components in the order of falling volume (of the start, where each has limits of its
+        own or masks of what is fixed); callable at any points.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used, or what another ``loss`` makes of them.
     status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
-    penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0 without one.
-    history : dict of arrays, one entry a step after growth and search (of a reset, where it was kept): "cost" (with the penalty),
-        "optimality" (largest cosine of residuals with a column of the Jacobian; for Adam the largest slope) and "damping" (for Adam
-        the learning rate).
+    penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0
+        without one.
+    history : dict of arrays, one entry a step after growth and search (of a reset, where it was kept): "cost" (with the
+        penalty), "optimality" (largest cosine of residuals with a column of the Jacobian; for Adam the largest slope)
+        and "damping" (for Adam the learning rate).
     timings : seconds as `Timings`, compilation apart from running.
     settings : what was asked for, as `Settings`.
     data : the data as they were fitted.
     resets : integers (K,): how often each component had collapsed and was placed anew (``reset`` of `fit`).
-    starts : of `RandomStarts` the costs (n,), with the penalty, that all ended at, before any reset, NaN where a limit came first; or None.
+    starts : of `RandomStarts` the costs (n,), with the penalty, that all ended at, before any reset, NaN where a limit
+        came first; or None.
     path : what was tried where the number of components was chosen, as `ComponentPath`; None where it was given.
 
     Examples
@@ -110,7 +112,9 @@ class FitResult:
 
     @property
     def message(self) -> str:
-        """Why the fit ended, what to do next where it did not converge, and what to know of a number of components that was chosen."""
+        """Why the fit ended, what to do next where it did not converge, and what to know of a number of components that
+        was chosen.
+        """
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
         note = "" if self.path is None else self.path.note
@@ -176,13 +180,16 @@ class FitResult:
         return self.uncertainty().surface
 
     def uncertainty(self, method: str = "hessian") -> Uncertainty:
-        """Standard errors of parameters, widths, FWHM, angles, volumes, of the surface at any point, and of any function of it.
+        """Standard errors of parameters, widths, FWHM, angles, volumes, of the surface at any point, and of any
+        function of it.
 
-        method : "hessian" (default; independent errors, as `scipy.optimize.curve_fit`), "sandwich" (errors that differ from point to point
-            in an unknown way, and outliers), or "correlated" (on a grid, noise alike in neighbouring points, as seen in the residuals).
+        method : "hessian" (default; independent errors, as `scipy.optimize.curve_fit`), "sandwich" (errors that differ
+            from point to point in an unknown way, and outliers), or "correlated" (on a grid, noise alike in
+            neighbouring points, as seen in the residuals).
 
-        With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data set to data set.
-        Above 5000 parameters only what is quoted of single components is computed, by nested dissection ("hessian" only).
+        With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data
+        set to data set. Above 5000 parameters only what is quoted of single components is computed, by nested
+        dissection ("hessian" only).
         """
         from .._base.checks import one_of
         from .._statistics.uncertainty import METHODS, uncertainty
@@ -197,11 +204,13 @@ class FitResult:
         return {}
 
     def bootstrap(self, n_samples: int = 200, *, seed: int = 0) -> Bootstrap:
-        """Refits to ``n_samples`` sets of heights simulated from this fit: a check of the errors, without their linearisation.
+        """Refits to ``n_samples`` sets of heights simulated from this fit: a check of the errors, without their
+        linearisation.
 
-        Noise is Gaussian with the standard deviation that the errors take; Poisson's for counts; for a robust loss drawn from the
-        residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that of the estimate, narrower than the
-        posterior. Raises ValueError above 5000 parameters, and where there are no more points than parameters.
+        Noise is Gaussian with the standard deviation that the errors take; Poisson's for counts; for a robust loss
+        drawn from the residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that
+        of the estimate, narrower than the posterior. Raises ValueError above 5000 parameters, and where there are no
+        more points than parameters.
         """
         from .._base.checks import count
         from .._statistics.bootstrap import bootstrap
@@ -224,8 +233,9 @@ class FitResult:
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000 parameters REDUNDANT is
-        not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED, too, unless this was asked for before.
+        """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000
+        parameters REDUNDANT is not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED,
+        too, unless this was asked for before.
         """
         from .flags import flags
 
@@ -233,10 +243,12 @@ class FitResult:
 
     @cached_property
     def worth(self) -> np.ndarray:
-        """The rise in cost (K,) if a component were lost and all others adapted, by the quadratic model at the solution.
+        """The rise in cost (K,) if a component were lost and all others adapted, by the quadratic model at the
+        solution.
 
-        Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of two components
-        that can stand in for each other either is worth next to nothing. With a prior the cost holds its penalty.
+        Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of
+        two components that can stand in for each other either is worth next to nothing. With a prior the cost holds its
+        penalty.
         """
         from .._statistics.redundancy import worth
 
@@ -254,19 +266,21 @@ class FitResult:
 
     @cached_property
     def at_floor(self) -> np.ndarray:
-        """Which components (K,) are as narrow as ``min_width`` allows, or narrower aslant: not resolved by the sampling, or noise.
+        """Which components (K,) are as narrow as ``min_width`` allows, or narrower aslant: not resolved by the
+        sampling, or noise.
 
-        Their smallest principal width, with every axis in units of its sampling distance, is within a hundredth of ``min_width`` or below.
+        Their smallest principal width, with every axis in units of its sampling distance, is within a hundredth of
+        ``min_width`` or below.
         """
         spacing = self.data.spacing
         squares = np.linalg.eigvalsh(np.asarray(self.surface.covariances, float) / np.outer(spacing, spacing))
         return np.asarray(squares[:, 0] < ((1 + AT_FLOOR) * self.settings.min_width) ** 2)
 
     def merged(self) -> FitResult:
-        """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same volume, mean and
-        covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the BIC falls. What is fixed of the
-        neighbour stays, and limits and masks of single components go along. The result itself if there is nothing to merge; Ctrl-C gives
-        the last number of components that was done.
+        """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same
+        volume, mean and covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the
+        BIC falls. What is fixed of the neighbour stays, and limits and masks of single components go along. The result
+        itself if there is nothing to merge; Ctrl-C gives the last number of components that was done.
         """
         from .._fit.merging import merged
 
@@ -286,7 +300,9 @@ class FitResult:
         return self.summary()
 
     def __repr__(self) -> str:
-        return f"<FitResult: K={self.n_components}, rmse={self.rmse:.4g}, {self.status.name.lower()}, {self.steps} steps>"
+        return (
+            f"<FitResult: K={self.n_components}, rmse={self.rmse:.4g}, {self.status.name.lower()}, {self.steps} steps>"
+        )
 
     def _repr_html_(self) -> str:
         from .report import summary

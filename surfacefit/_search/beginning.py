@@ -36,8 +36,8 @@ PATIENCE = 30.0  # seconds to wait for what compiles beside
 
 @dataclass(frozen=True)
 class Plan:
-    """How to begin: ``init`` is one of INITS, several random starts, or a surface in the units of the fit; seconds to search, None for
-    the default.
+    """How to begin: ``init`` is one of INITS, several random starts, or a surface in the units of the fit; seconds to
+    search, None for the default.
     """
 
     init: str | GaussianSurface | RandomStarts
@@ -58,14 +58,18 @@ class Plan:
 
 
 class Beginning(NamedTuple):
-    """Parameters (P,) to step from, of one start or several that are made as they are asked for, and a status if a limit was met."""
+    """Parameters (P,) to step from, of one start or several that are made as they are asked for, and a status if a
+    limit was met.
+    """
 
     starts: Iterator[Array]
     halted: Status | None
 
 
 def beginning(bench: Workbench, plan: Plan) -> Beginning:
-    """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is kept."""
+    """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is
+    kept.
+    """
     if isinstance(plan.init, RandomStarts):
         return Beginning((bench.params(STARTS["random"](bench.request)) for _ in range(plan.init.n)), None)
     if not plan.is_grown:

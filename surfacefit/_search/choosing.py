@@ -1,7 +1,8 @@
-"""The number of components: growth until it does not pay, then the least useful away one by one, then up and down again.
+"""The number of components: growth until it does not pay, then the least useful away one by one, then up and down
+again.
 
-Each number that is met is judged by the criterion at the best fit of it; the best number wins. States in the units of the fit do not
-depend on how many components there is room for, so room is made in powers of two as it is needed.
+Each number that is met is judged by the criterion at the best fit of it; the best number wins. States in the units of
+the fit do not depend on how many components there is room for, so room is made in powers of two as it is needed.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ SAME = 0.1  # of the BIC: the same fit once more
 
 
 class Chosen(NamedTuple):
-    """The best number's surface in the user's units (None if nothing was tried), all that was tried, the steps that it took, and a
-    status if a limit was met on the way.
+    """The best number's surface in the user's units (None if nothing was tried), all that was tried, the steps that it
+    took, and a status if a limit was met on the way.
     """
 
     surface: GaussianSurface | None
@@ -58,8 +59,8 @@ class Tried(NamedTuple):
 
 @dataclass(eq=False)
 class Choice:
-    """A walk over numbers of components up to ``most``. ``make`` gives a bench with room for some of them; ``fold`` (N,) says when each
-    point is left out, None if none is.
+    """A walk over numbers of components up to ``most``. ``make`` gives a bench with room for some of them; ``fold``
+    (N,) says when each point is left out, None if none is.
     """
 
     auto: AutoComponents
@@ -126,7 +127,9 @@ class Choice:
         return tried
 
     def _level(self) -> State:
-        """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in their middle."""
+        """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in
+        their middle.
+        """
         bench = self._bench(1)
         start = bench.empty()
         alone = reweighted(bench, bench.prepared.problem.weights)
@@ -136,7 +139,9 @@ class Choice:
         return start
 
     def _down(self, tried: Tried | None, share: float) -> None:
-        """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for some rounds."""
+        """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for
+        some rounds.
+        """
         failures = 0
         while tried is not None and tried.size > 1 and failures < DOWN_PATIENCE:
             (state, before), bench = tried, self._bench(tried.size)
@@ -176,7 +181,9 @@ class Choice:
         bench = self._bench(state.size)
         square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
         shared = bench.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
-        entry = self.deviance.entry(state.size, state.blocks.size + len(state.border) - shared, square, bench.misfit(state))
+        entry = self.deviance.entry(
+            state.size, state.blocks.size + len(state.border) - shared, square, bench.misfit(state)
+        )
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)

@@ -1,10 +1,11 @@
 r"""How well a number of components foretells blocks of the data that are left out of the fit, fold by fold.
 
-The components of the fit to all data are refitted to what a fold leaves of them. So that they bring nothing along from where they must
-foretell, each starts at a_k s_k, its amplitude times the share s_k = sum_kept (w g_k)^2 / sum_all (w g_k)^2 of it that is seen: what lies
-in a block left out starts at nothing, and nothing in the data that are kept calls it back. The error of a fold is the weighted root mean
-square of the misfit (or of what a loss makes of it) in its blocks; their mean and its standard error are the answer: Hastie, Tibshirani &
-Friedman, The Elements of Statistical Learning (2009), section 7.10.
+The components of the fit to all data are refitted to what a fold leaves of them. So that they bring nothing along from
+where they must foretell, each starts at a_k s_k, its amplitude times the share s_k = sum_kept (w g_k)^2 / sum_all (w
+g_k)^2 of it that is seen: what lies in a block left out starts at nothing, and nothing in the data that are kept calls
+it back. The error of a fold is the weighted root mean square of the misfit (or of what a loss makes of it) in its
+blocks; their mean and its standard error are the answer: Hastie, Tibshirani & Friedman, The Elements of Statistical
+Learning (2009), section 7.10.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ AT_ONCE = 2_000_000  # values of components at points
 
 
 def held_out_error(bench: Workbench, state: State, fold: np.ndarray) -> tuple[float, float]:
-    """Mean over folds of the error in the points left out, in the user's units, and its standard error; ``fold`` (N,) from `folds`."""
+    """Mean over folds of the error in the points left out, in the user's units, and its standard error; ``fold`` (N,)
+    from `folds`.
+    """
     seen = _seen(bench, state, fold)
     errors = [_error(bench, _shrunk(bench, state, seen[:, n]), fold == n) for n in range(seen.shape[1])]
     return float(np.mean(errors)), float(np.std(errors, ddof=1) / np.sqrt(len(errors)))
@@ -45,13 +48,15 @@ def _without(bench: Workbench, out: np.ndarray) -> Workbench:
 
 
 def reweighted(bench: Workbench, weights: Array) -> Workbench:
-    """The same bench with other weights at its places, and without the closed form of J^T J, which is for components on points that
-    weigh the same.
+    """The same bench with other weights at its places, and without the closed form of J^T J, which is for components on
+    points that weigh the same.
     """
     prepared = bench.prepared
     problem = replace(prepared.problem, weights=weights)
     planner = None if prepared.planner is None else replace(prepared.planner, grid=None)
-    return Workbench(replace(prepared, problem=problem, planner=planner), bench.request, whole=bench.root, solver=bench.solver)
+    return Workbench(
+        replace(prepared, problem=problem, planner=planner), bench.request, whole=bench.root, solver=bench.solver
+    )
 
 
 def _shrunk(bench: Workbench, state: State, share: np.ndarray) -> State:
@@ -73,7 +78,9 @@ def _seen(bench: Workbench, state: State, fold: np.ndarray) -> np.ndarray:
     for first in range(0, state.size, step):
         some = slice(first, first + step)
         offsets = points - surface.centers[some, None]
-        squares = np.einsum("kni,kij,knj->kn", offsets, np.linalg.inv(surface.covariances[some]), offsets, optimize=True)
+        squares = np.einsum(
+            "kni,kij,knj->kn", offsets, np.linalg.inv(surface.covariances[some]), offsets, optimize=True
+        )
         inside[some] = np.exp(-squares) @ out
     total = inside.sum(axis=1, keepdims=True)
     return 1 - inside / np.where(total > 0, total, 1)

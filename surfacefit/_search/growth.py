@@ -23,7 +23,9 @@ def grow(bench: Workbench, n_components: int) -> State:
     return grown(bench, bench.empty(), n_components, bench.keep)
 
 
-def grown(bench: Workbench, state: State, n_components: int, keep: Callable[[State], Any] = lambda state: None) -> State:
+def grown(
+    bench: Workbench, state: State, n_components: int, keep: Callable[[State], Any] = lambda state: None
+) -> State:
     """A state with components added until there are ``n_components``, or no peak is left; ``keep`` sees each round."""
     while state.size < n_components:
         wanted = min(n_components - state.size, max(FIRST if state.size == 0 else 1, round(RATIO * state.size)))

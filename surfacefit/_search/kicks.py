@@ -1,8 +1,9 @@
 """Kicks: ways out of a minimum from which no single move leads, each to another minimum not too far away.
 
-Two minima may be spliced along a line, which keeps what is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995) 288);
-components may be taken away and as many grown anew, or added first and then as many of the least useful taken away; and for few
-components, or where little helps, a random start is as good, most of which can be given up after some steps.
+Two minima may be spliced along a line, which keeps what is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995)
+288); components may be taken away and as many grown anew, or added first and then as many of the least useful taken
+away; and for few components, or where little helps, a random start is as good, most of which can be given up after some
+steps.
 """
 
 from __future__ import annotations
@@ -82,10 +83,11 @@ class Minima:
 
 
 def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: int) -> State:
-    """The best that kicks lead to, more of them where components are few; where they find a better state they begin anew from there.
+    """The best that kicks lead to, more of them where components are few; where they find a better state they begin
+    anew from there.
 
-    Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the first rounds
-    have not helped; then, and of few components from the first, kicks lead anywhere, too.
+    Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the
+    first rounds have not helped; then, and of few components from the first, kicks lead anywhere, too.
     """
     first, states, wanted = met.best, list[State](), min(MOST_KICKS, max(KICKS, round(FLIGHTS / met.best.size**3)))
     while len(states) < wanted and not met.exact:
@@ -141,7 +143,9 @@ def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State
 def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
     """Some components more at peaks drawn at random, then as many away, the least useful first."""
     wide = bench.roomier
-    some = int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
+    some = (
+        int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
+    )
     peaks = bench.peaks(best, 2 * some) if some else []
     if not peaks:
         return best

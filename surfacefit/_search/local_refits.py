@@ -1,8 +1,9 @@
 """Refits of a few components on the points around them, all others held: hundreds of small fits at once.
 
-What would be won by a component here, or lost without that one there, is asked for many candidates, of which few are ever
-tried on the whole map. Each is a dense problem of fixed size (MEMBERS components, WINDOW points, float32), so that one
-program serves all fits of a dimension. They run in batches, one by one with a thread a batch on a CPU, elsewhere under ``vmap``.
+What would be won by a component here, or lost without that one there, is asked for many candidates, of which few are
+ever tried on the whole map. Each is a dense problem of fixed size (MEMBERS components, WINDOW points, float32), so that
+one program serves all fits of a dimension. They run in batches, one by one with a thread a batch on a CPU, elsewhere
+under ``vmap``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ LARGEST = 1e30  # of what may be cast to single precision
 
 
 class LocalProblems(NamedTuple):
-    """C small problems: points (C, W, d), residuals w (f - z) and weights w there (C, W), the components whose part of f is
-    replaced ``held`` (C, m + 1, p), and those to start from ``start`` (C, m, p), with how many there are of each (C,).
+    """C small problems: points (C, W, d), residuals w (f - z) and weights w there (C, W), the components whose part of
+    f is replaced ``held`` (C, m + 1, p), and those to start from ``start`` (C, m, p), with how many there are of each
+    (C,).
     """
 
     points: np.ndarray
@@ -52,15 +54,21 @@ class LocalFits(NamedTuple):
     blocks: np.ndarray
 
 
-def local_refits(parameterization: Parameterization, shared: np.ndarray, problems: LocalProblems, steps: int) -> LocalFits:
-    """Refits each small problem in a few Levenberg-Marquardt steps; ``shared`` (s,), the shape of tied components, is held."""
+def local_refits(
+    parameterization: Parameterization, shared: np.ndarray, problems: LocalProblems, steps: int
+) -> LocalFits:
+    """Refits each small problem in a few Levenberg-Marquardt steps; ``shared`` (s,), the shape of tied components, is
+    held.
+    """
     local = jax.tree.map(_single, replace(parameterization, background=NoBackground(), shape_held=True))
     # Coordinates from the middle of each window: far from there single precision would lose narrow components.
     middle = problems.points.mean(axis=1, keepdims=True)
     batches = list(_batches(_moved(problems, -middle), _batch_size()))
     with calm_blas(1), ThreadPoolExecutor(_threads()) as pool:
         fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
-    fall, blocks = (np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True))
+    fall, blocks = (
+        np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True)
+    )
     return LocalFits(np.where(np.isfinite(fall), fall, -np.inf), _shifted(blocks, middle))
 
 
@@ -75,7 +83,9 @@ def _shifted(blocks: np.ndarray, by: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _run(local: Parameterization, shared: np.ndarray, batch: LocalProblems, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def _run(
+    local: Parameterization, shared: np.ndarray, batch: LocalProblems, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
     fall, blocks = _refit_all(local, shared, batch, steps)
     return np.asarray(fall), np.asarray(blocks)
 

@@ -1,11 +1,12 @@
 r"""Moves between minima: a component more, or one less, tried on its neighbourhood first.
 
-An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component away.
-In each, the nearest components are refitted (`_search/local_refits`) on the points around,
-which says what the move would win or lose. A relocation is a removal with an addition: their falls add up where they are apart.
+An addition is a component at a peak of the residual, or two halves of one that is there; a removal takes a component
+away. In each, the nearest components are refitted (`_search/local_refits`) on the points around,
+which says what the move would win or lose. A relocation is a removal with an addition: their falls add up where they
+are apart.
 
-After Ueda, Nakano, Ghahramani & Hinton, SMEM algorithm for mixture models, Neural Computation 12 (2000) 2109, who split and merge
-components of mixtures; here what a split wins and a removal costs is measured instead of guessed.
+After Ueda, Nakano, Ghahramani & Hinton, SMEM algorithm for mixture models, Neural Computation 12 (2000) 2109, who split
+and merge components of mixtures; here what a split wins and a removal costs is measured instead of guessed.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ SHARE = 0.3
 
 
 class Candidate(NamedTuple):
-    """A move before its refit: the components ``members`` (m,) start anew from ``start`` (m or m + 1, p), whose last row is the added
-    one if there is one more; ``removed`` is the component taken away, or -1; ``place`` is where a new one stands: centre, covariance.
-    A candidate that ``splits`` puts two halves in the place of its first member.
+    """A move before its refit: the components ``members`` (m,) start anew from ``start`` (m or m + 1, p), whose last
+    row is the added one if there is one more; ``removed`` is the component taken away, or -1; ``place`` is where a new
+    one stands: centre, covariance. A candidate that ``splits`` puts two halves in the place of its first member.
     """
 
     members: np.ndarray
@@ -80,12 +81,16 @@ class Neighbourhood:
         return [self._removal(k) for k in which]
 
     def losses(self, which: np.ndarray) -> list[Move]:
-        """Removals of these components, the least loss first: by the inverse of J^T J, or of large fits by local refits."""
+        """Removals of these components, the least loss first: by the inverse of J^T J, or of large fits by local
+        refits.
+        """
         removals = self.removals(which)
         if not invertible(self.bench):
             return self.raced(removals)
         loss = removal_losses(self.bench, self.state)
-        return sorted((Move(one, -float(loss[one.removed]), one.start) for one in removals), key=lambda move: -move.fall)
+        return sorted(
+            (Move(one, -float(loss[one.removed]), one.start) for one in removals), key=lambda move: -move.fall
+        )
 
     def relocation(self, gain: Move, loss: Move) -> Candidate:
         """An addition and a removal in one, from where the refit of each has led."""
@@ -152,13 +157,17 @@ class Neighbourhood:
         candidates = []
         for n, k in enumerate(which):
             members = np.append(k, self._neighbours(k)[: MEMBERS - 2])
-            start = np.concatenate([blocks[2 * n : 2 * n + 1], self.state.blocks[members[1:]], blocks[2 * n + 1 : 2 * n + 2]])
+            start = np.concatenate(
+                [blocks[2 * n : 2 * n + 1], self.state.blocks[members[1:]], blocks[2 * n + 1 : 2 * n + 2]]
+            )
             candidates.append(Candidate(members, start, place=halves[2 * n + 1][1:], splits=True))
         return candidates
 
     def _halves(self, k: int) -> list[Peak]:
         """Two components along the major axis that look much like the one."""
-        amplitude, center, covariance = (array[k] for array in (self.surface.amplitudes, self.surface.centers, self.surface.covariances))
+        amplitude, center, covariance = (
+            array[k] for array in (self.surface.amplitudes, self.surface.centers, self.surface.covariances)
+        )
         values, vectors = np.linalg.eigh(covariance)
         offset = 0.7 * np.sqrt(values[-1]) * vectors[:, -1]
         shape = covariance - 0.675 * values[-1] * np.outer(vectors[:, -1], vectors[:, -1])
@@ -199,7 +208,11 @@ class Neighbourhood:
         for c, candidate in enumerate(candidates):
             index, scales[c] = self._window(candidate)
             n = len(index)
-            points[c, :n], residuals[c, :n], weights[c, :n] = bench.points[index], self.residuals[index], self.weights[index]
+            points[c, :n], residuals[c, :n], weights[c, :n] = (
+                bench.points[index],
+                self.residuals[index],
+                self.weights[index],
+            )
             points[c, n:] = bench.points[index[-1]] if n else bench.points[0]
             replaced = self._replaced(candidate)
             held[c, : len(replaced)] = self.state.blocks[replaced]
@@ -216,7 +229,9 @@ class Neighbourhood:
 
     def _ranks(self, level: int, k: int) -> np.ndarray:
         if (level, k) not in self._inside:
-            self._inside[level, k] = self.bench.windows.ranks(level, self.surface.centers[k], self.surface.covariances[k])
+            self._inside[level, k] = self.bench.windows.ranks(
+                level, self.surface.centers[k], self.surface.covariances[k]
+            )
         return self._inside[level, k]
 
     def _replaced(self, candidate: Candidate) -> np.ndarray:
@@ -236,7 +251,8 @@ def warm_up(bench: Workbench) -> None:
 def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.ndarray) -> np.ndarray:
     """What fits to a sample of the points win there, and lose again on the others (C,).
 
-    P parameters take P s^2 / 2 off the cost of W independent residuals of variance s^2, and add as much on any W points beside.
+    P parameters take P s^2 / 2 off the cost of W independent residuals of variance s^2, and add as much on any W points
+    beside.
     """
     squares = np.sum(problems.residuals**2, axis=1) / np.maximum(np.count_nonzero(problems.weights, axis=1), 1)
     free = np.array([candidate.start.size for candidate in candidates])

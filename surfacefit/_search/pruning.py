@@ -15,12 +15,16 @@ WIDE = 3.0
 
 
 def without_least(bench: Workbench, state: State, some: int) -> np.ndarray:
-    """The blocks without ``some`` of the components, or one at least: by the inverse of J^T J, or of large fits by local refits."""
+    """The blocks without ``some`` of the components, or one at least: by the inverse of J^T J, or of large fits by
+    local refits.
+    """
     if invertible(bench):
         order = np.argsort(removal_losses(bench, state))
         return np.delete(state.blocks, far_apart(bench.surface(state), order, some), axis=0)
     flat = np.flatnonzero(bench.surface(state).principal_widths[:, -1] > WIDE * np.ptp(bench.points, axis=0).max())
-    if len(flat) and len(state.border) > bench.parameterization.n_shared:  # local refits hold the background that takes its place
+    if (
+        len(flat) and len(state.border) > bench.parameterization.n_shared
+    ):  # local refits hold the background that takes its place
         return np.delete(state.blocks, flat[:1], axis=0)
     around = Neighbourhood(bench, state)
     moves = around.raced(around.removals(around.by_weight()[: max(LEAST, 8 * some)]))
@@ -28,7 +32,9 @@ def without_least(bench: Workbench, state: State, some: int) -> np.ndarray:
 
 
 def far_apart(surface: GaussianSurface, order: np.ndarray, most: int) -> list[int]:
-    """Up to ``most`` of the components in an order, none within FAR widths of one before it: two may stand in for each other."""
+    """Up to ``most`` of the components in an order, none within FAR widths of one before it: two may stand in for each
+    other.
+    """
     chosen: list[int] = []
     for k in order:
         offsets = surface.centers[chosen] - surface.centers[k]

@@ -1,9 +1,11 @@
-"""Resets: components that a fit has left with nothing to do get the places where its residual is highest, and all are refitted.
+"""Resets: components that a fit has left with nothing to do get the places where its residual is highest, and all are
+refitted.
 
-At a minimum <r, w g_k> = 0, so the loss of component k would raise the cost by |w a_k g_k|^2 / 2 less what the others make up for: on a
-grid with steps h half of a_k^2 prod_i pi^(1/2) sigma_i / h_i at most. Collapsed is what is worth less than the BIC asks for its p numbers,
-p log(n) / 2 mean squares of the residuals: a height of nothing, a centre from where nothing reaches the data, a spike at the narrowest
-width on one sample. That is seen without a compiled program; the search (`search=`) moves what has not collapsed, too.
+At a minimum <r, w g_k> = 0, so the loss of component k would raise the cost by |w a_k g_k|^2 / 2 less what the others
+make up for: on a grid with steps h half of a_k^2 prod_i pi^(1/2) sigma_i / h_i at most. Collapsed is what is worth less
+than the BIC asks for its p numbers, p log(n) / 2 mean squares of the residuals: a height of nothing, a centre from
+where nothing reaches the data, a spike at the narrowest width on one sample. That is seen without a compiled program;
+the search (`search=`) moves what has not collapsed, too.
 """
 
 from __future__ import annotations
@@ -44,8 +46,15 @@ def with_resets(stepping: Stepping, ended: Ended) -> Ended:
 def _goes_on(stepping: Stepping, ended: Ended) -> bool:
     """Whether it has ended by itself, above rounding, before the time is over."""
     status = Status(int(ended.solution.status))
-    by_itself = STATUS[status].success or (isinstance(stepping.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
-    return by_itself and status != Status.EXACT and _steps_left(stepping, ended) > 0 and time.perf_counter() < stepping.limits.deadline
+    by_itself = STATUS[status].success or (
+        isinstance(stepping.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0
+    )
+    return (
+        by_itself
+        and status != Status.EXACT
+        and _steps_left(stepping, ended) > 0
+        and time.perf_counter() < stepping.limits.deadline
+    )
 
 
 def _steps_left(stepping: Stepping, ended: Ended) -> int:
@@ -100,7 +109,11 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
     squares = np.prod(np.maximum(np.sqrt(np.pi) * widths, 1.0), axis=1)
     outside = np.flatnonzero(((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1))
     for k in outside:  # only a flank of it counts
-        squares[k] = _square_at(points, centers[k], surface.covariances[k]) if len(points) * len(outside) < MOST_LOOKED_AT else np.inf
+        squares[k] = (
+            _square_at(points, centers[k], surface.covariances[k])
+            if len(points) * len(outside) < MOST_LOOKED_AT
+            else np.inf
+        )
     heaviest = (data.weights**2).max() / np.mean(data.weights**2)
     return np.asarray(0.5 * heaviest * np.asarray(surface.amplitudes) ** 2 * squares)
 
@@ -122,12 +135,16 @@ def _may_move(prepared: Prepared) -> bool:
 
 
 def _better(ended: Ended, lane: Lane | None, placed: np.ndarray, outcome: Status) -> Ended:
-    """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were taken."""
+    """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were
+    taken.
+    """
     before, history, resets, costs = ended
     steps = before.steps + (0 if lane is None else lane.carry.best.steps)
     if lane is None or lane.cost() > (1 - HAIR) * float(before.cost):
         told = outcome in (Status.INTERRUPTED, Status.STOPPED)
-        return ended._replace(solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status))
+        return ended._replace(
+            solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status)
+        )
     rows = Record(*(np.concatenate(columns) for columns in zip(history, lane.history(), strict=True)))
     counts = resets + np.isin(np.arange(len(resets)), placed)
     return Ended(lane.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)

@@ -1,9 +1,10 @@
 """Search around a minimum: relocations, accepted only where the joint refit is better.
 
-Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs of both are
-relocations. The most promising moves are tried on the problem, or on a smaller one like it: two trials beside one another, several
-moves in one trial where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that `_search/kicks` leads to.
+Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs
+of both are relocations. The most promising moves are tried on the problem, or on a smaller one like it: two trials
+beside one another, several moves in one trial where they stand apart and promise to win.
+When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that
+`_search/kicks` leads to.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ USES = 6
 
 
 def trials(bench: Workbench, state: State) -> list[list[Move]]:
-    """Relocations of a state, one by one in the order of what they promise; before that, winners that stand apart at once."""
+    """Relocations of a state, one by one in the order of what they promise; before that, winners that stand apart at
+    once.
+    """
     around, count = Neighbourhood(bench, state), state.size
     few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
     losses = around.losses(few)
-    gains = around.refitted(around.additions(8 + count // 8, around.by_misfit(few)[: min(SPLITS, max(8, count // 2))]), FEW_STEPS)
+    gains = around.refitted(
+        around.additions(8 + count // 8, around.by_misfit(few)[: min(SPLITS, max(8, count // 2))]), FEW_STEPS
+    )
     moves = around.raced([around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))])
     moves.sort(key=lambda move: -move.fall)
     winners = apart([move for move in moves if move.fall > 0], max(1, round(AT_ONCE * count)))

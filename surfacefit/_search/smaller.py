@@ -1,7 +1,7 @@
 """A smaller problem much like a bench's own, in single precision, on which a search makes its trials.
 
-A grid is averaged over blocks. Where these would be too few, where points are scattered, or for a loss other than squares, in
-which a mean does not stand for its points, a fair sample of the points is taken instead.
+A grid is averaged over blocks. Where these would be too few, where points are scattered, or for a loss other than
+squares, in which a mean does not stand for its points, a fair sample of the points is taken instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def smaller(bench: Workbench) -> Workbench | None:
 
 
 def fitting(bench: Workbench, small: Workbench | None, state: State) -> Workbench | None:
-    """The smaller problem for a search around a state: the averages unless it has components too narrow for their blocks, else a sample."""
+    """The smaller problem for a search around a state: the averages unless it has components too narrow for their
+    blocks, else a sample.
+    """
     if small is None or small.block is None or _stand(small, small.block, state):
         return small
     return _sampled(bench)
@@ -69,7 +71,9 @@ def _averaged(bench: Workbench) -> Workbench | None:
 
 
 def _thinning(data: SurfaceData, n_parameters: int) -> int:
-    """One point in how many for J^T J: where all weigh about the same; no divisor of the grid's rows, so that all columns are met."""
+    """One point in how many for J^T J: where all weigh about the same; no divisor of the grid's rows, so that all
+    columns are met.
+    """
     squares = data.weights**2
     if not data.used.all() or squares.sum() ** 2 < EVEN * squares.size * (squares @ squares):
         return 1

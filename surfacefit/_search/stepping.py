@@ -21,8 +21,8 @@ TOLD = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 
 
 class Ended(NamedTuple):
-    """What the stepping came to, the history of the steps that led there, how often each component (K,) was reset, and the costs that
-    all starts ended at, in the units of the fit.
+    """What the stepping came to, the history of the steps that led there, how often each component (K,) was reset, and
+    the costs that all starts ended at, in the units of the fit.
     """
 
     solution: Solution
@@ -95,4 +95,6 @@ class Stepping:
 
 
 def with_status(ended: Ended, status: Status | None) -> Ended:
-    return ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))
+    return (
+        ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))
+    )

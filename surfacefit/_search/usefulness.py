@@ -1,8 +1,8 @@
 r"""What each component is worth: how much the cost would rise without it, the others adapting.
 
-From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 of component k, taking its amplitude a_k to zero, its centre
-and shape held and all else adapting, costs a_k^2 [C_k^-1]_aa / 2. Of two components that stand in for each other either is worth next to
-nothing.
+From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 of component k, taking its amplitude a_k to
+zero, its centre and shape held and all else adapting, costs a_k^2 [C_k^-1]_aa / 2. Of two components that stand in for
+each other either is worth next to nothing.
 """
 
 from __future__ import annotations

@@ -70,12 +70,13 @@ class Enough(Exception):
 
 @dataclass(eq=False)
 class Workbench:
-    """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them all.
+    """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them
+    all.
 
-    ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop. ``pace`` is how many steps
-    a refit may take between two looks at the clock.
-    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``; each of whose points went
-    into ``block`` (N,), the number of a point here, if these are averages.
+    ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop. ``pace``
+    is how many steps a refit may take between two looks at the clock.
+    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``; each of
+    whose points went into ``block`` (N,), the number of a point here, if these are averages.
     """
 
     prepared: Prepared
@@ -101,7 +102,9 @@ class Workbench:
         return self.prepared.problem.parameterization
 
     def refit(self, blocks: np.ndarray, border: np.ndarray, steps: int, target: float | None = None) -> State:
-        """Joint Levenberg-Marquardt steps until the cost settles; with a ``target`` cost they end where that is out of reach, too."""
+        """Joint Levenberg-Marquardt steps until the cost settles; with a ``target`` cost they end where that is out of
+        reach, too.
+        """
         problem = self.problem(len(blocks))
         params = self.pack(blocks, border)
         ends = min(self.root.deadline, self.root.search_until)
@@ -149,8 +152,14 @@ class Workbench:
         return AT_ONCE if small and jax.default_backend() == "cpu" else 1
 
     def hold(self, state: State) -> None:
-        """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they win."""
-        if self.best is None or state.size > self.best.size or (state.size == self.best.size and state.cost <= self.best.cost):
+        """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they
+        win.
+        """
+        if (
+            self.best is None
+            or state.size > self.best.size
+            or (state.size == self.best.size and state.cost <= self.best.cost)
+        ):
             self.best = state
 
     def keep(self, state: State) -> None:
@@ -159,7 +168,9 @@ class Workbench:
         self.look()
 
     def look(self) -> None:
-        """Shows the best so far, and looks at the clock. Raises Halt where the fit must end, Enough where the search must."""
+        """Shows the best so far, and looks at the clock. Raises Halt where the fit must end, Enough where the search
+        must.
+        """
         root, now = self.root, time.perf_counter()
         best = root.best
         if best is not None and root.watch(best.cost, root.steps, lambda: root.physical(best)):

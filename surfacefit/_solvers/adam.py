@@ -89,7 +89,9 @@ class Adam:
             direction, moments = self._transform().update(state.gradient, state.moments)
         trial = problem.projected(state.params - rate * direction)
         replan = state._replace(status=jnp.asarray(int(Status.REPLAN)), wanted=trial)
-        return jax.lax.cond(problem.covers(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan)
+        return jax.lax.cond(
+            problem.covers(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan
+        )
 
     def _moved(self, problem: Problem, state: AdamState, trial: Array, rate: Array, moments: Any) -> AdamState:
         cost, gradient = _cost_and_gradient(problem, trial)
@@ -118,7 +120,9 @@ class Adam:
             (cost <= problem.rounding_cost(), Status.EXACT),
             (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
         ]
-        return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
+        return jnp.select(
+            [rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING)
+        )
 
     def _transform(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.b1, b2=self.b2)

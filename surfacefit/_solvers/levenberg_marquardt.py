@@ -94,12 +94,12 @@ class LevenbergMarquardt:
     ftol : stop when a full step lowers the cost by less than this fraction, as predicted and in fact.
     xtol : stop when a step changes the parameters by less than this fraction, in the metric of D.
     gtol : stop when no column of the Jacobian makes a larger cosine than this with the residuals.
-    slack, patience : stop when ``patience`` steps (rounded up to a multiple of 4) together lower the cost by less than the
-        fraction ``slack``. Sums of Gaussians end in long, nearly level valleys, often with a component on its way to
-        infinity; 0.06 % of the cost in 16 steps is 0.03 % of the RMSE. ``slack=0`` follows the valley to its end.
+    slack, patience : stop when ``patience`` steps (rounded up to a multiple of 4) together lower the cost by less than
+        the fraction ``slack``. Sums of Gaussians end in long, nearly level valleys, often with a component on its way
+        to infinity; 0.06 % of the cost in 16 steps is 0.03 % of the RMSE. ``slack=0`` follows the valley to its end.
     damping : initial mu.
-    reach : how far a step may move a component, in its own widths: at first and at least, and at most. It doubles while the
-        linear model holds (gain above 3/4) and halves where a step fails.
+    reach : how far a step may move a component, in its own widths: at first and at least, and at most. It doubles while
+        the linear model holds (gain above 3/4) and halves where a step fails.
     method : "cholesky" on the normal equations, which hands over to "qr" where they are too ill-conditioned.
 
     `ftol`, `xtol` and `gtol` mean what they mean in MINPACK; below the rounding of the dtype they have no effect, and
@@ -153,7 +153,8 @@ class LevenbergMarquardt:
         )
 
     def replanned(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        """The state under a problem whose plan was renewed: it keeps its proposal, and linearises anew where that fails.
+        """The state under a problem whose plan was renewed: it keeps its proposal, and linearises anew where that
+        fails.
 
         The cost is taken again, since another plan leaves out other tails.
         """
@@ -162,7 +163,9 @@ class LevenbergMarquardt:
         normal, _ = jax.eval_shape(jacobian.normal, residuals)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal)
         running = jnp.asarray(int(Status.RUNNING))
-        return state._replace(residuals=residuals, cost=half_square(residuals), normal=zeros, stale=jnp.asarray(True), status=running)
+        return state._replace(
+            residuals=residuals, cost=half_square(residuals), normal=zeros, stale=jnp.asarray(True), status=running
+        )
 
     def step(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
         state = jax.lax.cond(state.proposed, lambda: state, lambda: self._proposed(problem, state))
@@ -186,7 +189,9 @@ class LevenbergMarquardt:
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
         length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
-        return state._replace(proposed=jnp.asarray(True), step=step, length=length, predicted=predicted, trusted=trusted)
+        return state._replace(
+            proposed=jnp.asarray(True), step=step, length=length, predicted=predicted, trusted=trusted
+        )
 
     def _judged(self, problem: Problem, state: LevenbergMarquardtState, least: float) -> LevenbergMarquardtState:
         """The step taken or not, and the damping that follows from it."""
@@ -215,7 +220,9 @@ class LevenbergMarquardt:
             proposed=jnp.asarray(False),
         )
 
-    def _solve(self, jacobian: Jacobian, walls: Walls | None, state: LevenbergMarquardtState, scaling: Array) -> tuple[Array, Array]:
+    def _solve(
+        self, jacobian: Jacobian, walls: Walls | None, state: LevenbergMarquardtState, scaling: Array
+    ) -> tuple[Array, Array]:
         """The damped Gauss-Newton step beside what is held, and whether it can be trusted."""
         damping = jnp.where(state.held, IMMOVABLE, state.damping)
         if self.method == "qr":
@@ -251,7 +258,9 @@ class LevenbergMarquardt:
             (~accepted & (length <= eps), Status.PRECISION),
             (~jnp.isfinite(state.damping), Status.PRECISION),
         ]
-        return jnp.select([rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING))
+        return jnp.select(
+            [rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING)
+        )
 
 
 def _fits_qr(state: LevenbergMarquardtState) -> bool:
@@ -274,7 +283,9 @@ def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMa
     return state._replace(optimality=optimality, gradient=gradient, held=held, normal=normal, stale=jnp.asarray(False))
 
 
-def _damping(state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array, least: float) -> tuple[Array, Array]:
+def _damping(
+    state: LevenbergMarquardtState, actual: Array, predicted: Array, accepted: Array, least: float
+) -> tuple[Array, Array]:
     """Nielsen's rule, with the damping kept above rounding."""
     gain = jnp.where(accepted, actual, 0.0) / jnp.where(accepted, predicted, 1.0)
     eased = state.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)

@@ -69,8 +69,8 @@ Planner = Callable[[Any, Array, Array], Any]
 def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
     """Minimise a problem from a start (P,), as a pure function of arrays for use under ``jit`` and ``vmap``.
 
-    ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a tiled
-    one are renewed by `fit` alone); ``solver`` any solver object.
+    ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a
+    tiled one are renewed by `fit` alone); ``solver`` any solver object.
     Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is
     scaled, nothing raised: a lane of a ``vmap`` that fails keeps its best parameters and says so in its status.
     See `SurfaceProblem.from_start` for an example.
@@ -83,7 +83,12 @@ def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
 
 
 def run(
-    problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None = None, outcome: Status | None = None
+    problem: Problem,
+    start: Array,
+    solver: Solver,
+    limits: Limits,
+    planner: Planner | None = None,
+    outcome: Status | None = None,
 ) -> tuple[Solution, Record]:
     """Minimise in chunks of steps, under limits; gives the solution and the history, one row a step.
 
@@ -179,7 +184,9 @@ def resumed(carry: Carry) -> Carry:
     return Carry(state, carry.best._replace(status=jnp.where(gave_up, running, carry.best.status)))
 
 
-def advance(solver: Solver, problem: Problem, carry: Carry, n_steps: Any, n_rows: int | None) -> tuple[Carry, Record | None]:
+def advance(
+    solver: Solver, problem: Problem, carry: Carry, n_steps: Any, n_rows: int | None
+) -> tuple[Carry, Record | None]:
     """Up to ``n_steps`` more steps, with a record of ``n_rows`` rows (none if None)."""
     first = carry.best.steps
     rows = None

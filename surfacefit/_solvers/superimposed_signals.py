@@ -1,15 +1,17 @@
-r"""Expectation-maximisation for superimposed signals, on least squares: the residual is shared out, each component refitted alone.
+r"""Expectation-maximisation for superimposed signals, on least squares: the residual is shared out, each component
+refitted alone.
 
-The E step gives component k its own part of the fit and a share beta of the residual, y_k = f_k + beta r; the M step refits each to
-its y_k by itself, here by a Gauss-Newton step with the blocks of J^T J on the diagonal, all components in parallel:
+The E step gives component k its own part of the fit and a share beta of the residual, y_k = f_k + beta r; the M step
+refits each to its y_k by itself, here by a Gauss-Newton step with the blocks of J^T J on the diagonal, all components
+in parallel:
 
     h_k = -beta (J_k^T J_k + mu D_k)^-1 J_k^T r.
 
-The share is the one that lowers the quadratic model most, so a step is one iteration of the conjugate gradients with which
-Levenberg-Marquardt solves a large system, preconditioned by the same blocks.
+The share is the one that lowers the quadratic model most, so a step is one iteration of the conjugate gradients with
+which Levenberg-Marquardt solves a large system, preconditioned by the same blocks.
 
-After Feder & Weinstein, Parameter estimation of superimposed signals using the EM algorithm, IEEE Trans. Acoust. Speech Signal Process. 36
-(1988) 477.
+After Feder & Weinstein, Parameter estimation of superimposed signals using the EM algorithm, IEEE Trans. Acoust. Speech
+Signal Process. 36 (1988) 477.
 """
 
 from __future__ import annotations
@@ -28,15 +30,17 @@ from .levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 @register_dataclass
 @dataclass(frozen=True)
 class SuperimposedSignals:
-    """EM for superimposed signals (Feder & Weinstein): cheap steps, each component by itself; for components that hardly overlap.
+    """EM for superimposed signals (Feder & Weinstein): cheap steps, each component by itself; for components that
+    hardly overlap.
 
     Parameters
     ----------
     max_steps : limit on steps.
-    damping, slack, patience and the rest : ``inner``, a `LevenbergMarquardt` whose rules for steps and for stopping are used.
+    damping, slack, patience and the rest : ``inner``, a `LevenbergMarquardt` whose rules for steps and for stopping are
+        used.
 
-    Overlapping components compete for the same residual, and the more they overlap the more steps it takes; Levenberg-Marquardt is
-    faster in all cases that were measured, see docs/design.md.
+    Overlapping components compete for the same residual, and the more they overlap the more steps it takes;
+    Levenberg-Marquardt is faster in all cases that were measured, see docs/design.md.
 
     >>> import surfacefit as sf
     >>> sf.SuperimposedSignals(max_steps=100).max_steps

@@ -1,7 +1,8 @@
 r"""Expectation-maximisation: the heights, read as a density, are fitted as a mixture for a few steps.
 
-Each point weighs as much as it is high above the background (nothing below it). From the peaks, EM moves, widens and tilts the
-components together, and the mixture's density times the volume under the heights is the surface: for sampling cells of volume V
+Each point weighs as much as it is high above the background (nothing below it). From the peaks, EM moves, widens and
+tilts the components together, and the mixture's density times the volume under the heights is the surface: for sampling
+cells of volume V
 
 .. math:: a_k = V \sum_n \max(z_n, 0) \; w_k / \sqrt{(2\pi)^d |\Sigma_k|} .
 
@@ -45,7 +46,9 @@ def em_start(request: StartRequest) -> GaussianSurface:
 
 
 def _sample(request: StartRequest, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights to work on: all that are not zero, or where they are many, points drawn evenly by mass, all alike."""
+    """Points and weights to work on: all that are not zero, or where they are many, points drawn evenly by mass, all
+    alike.
+    """
     points, used = request.points.astype(float), masses > 0
     most = max(4096, POINTS_PER_COMPONENT * request.n_components)
     if np.count_nonzero(used) <= most:
@@ -61,7 +64,9 @@ def _scaled(surface: GaussianSurface, factors: np.ndarray) -> GaussianSurface:
     return GaussianSurface(surface.amplitudes, surface.centers * factors, covariances)
 
 
-def _fitted(points: np.ndarray, weights: np.ndarray, start: GaussianSurface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fitted(
+    points: np.ndarray, weights: np.ndarray, start: GaussianSurface
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights (K,), means (K, d) and covariances (K, d, d) after the steps, for points in sampling distances."""
     with jax.enable_x64(True):
         zero, n_dim = jnp.asarray(0.0), points.shape[1]

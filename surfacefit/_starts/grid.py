@@ -26,7 +26,8 @@ def grid_start(request: StartRequest) -> GaussianSurface:
 
 
 def heights_around(request: StartRequest, centers: np.ndarray) -> np.ndarray:
-    """Mean heights (K,) of the cells around each centre; unless signed, lifted to a small positive share of the largest.
+    """Mean heights (K,) of the cells around each centre; unless signed, lifted to a small positive share of the
+    largest.
 
     Where all heights vanish, the background already fits and components start next to nothing.
     """

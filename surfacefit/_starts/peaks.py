@@ -35,7 +35,9 @@ class Peak(NamedTuple):
 def peaks_start(request: StartRequest) -> GaussianSurface:
     """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
     count = request.n_components
-    return _completed(find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS), request.signed), request)
+    return _completed(
+        find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS), request.signed), request
+    )
 
 
 def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signed: bool) -> list[Peak]:
@@ -92,7 +94,9 @@ def _greatest_around(gain: np.ndarray) -> np.ndarray:
 
 
 def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(sum w r g)^2 / (2 sum w g^2) at every cell where the amplitude may have that sign, zero elsewhere; and the signs."""
+    """(sum w r g)^2 / (2 sum w g^2) at every cell where the amplitude may have that sign, zero elsewhere; and the
+    signs.
+    """
     overlap = correlated(sums, scale)
     sign = np.where(overlap < 0, -1.0, 1.0) if signed else np.ones_like(overlap)
     return np.maximum(sign * overlap, 0) ** 2 / norm, sign
@@ -122,7 +126,9 @@ def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
     return (vectors * widths) @ vectors.T
 
 
-def _amplitude(offsets: np.ndarray, r: np.ndarray, w: np.ndarray, shift: np.ndarray, shape: np.ndarray) -> tuple[float, float]:
+def _amplitude(
+    offsets: np.ndarray, r: np.ndarray, w: np.ndarray, shift: np.ndarray, shape: np.ndarray
+) -> tuple[float, float]:
     """Best amplitude of one Gaussian on a patch, and what it takes off the cost."""
     g = _gaussian(offsets - shift, shape)
     overlap, norm = float(r @ g), float(w @ (g * g))
@@ -142,7 +148,9 @@ def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:
     residual[window] -= weights[window] * values.reshape(residual[window].shape)
 
 
-def _patch(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _patch(
+    residual: np.ndarray, weights: np.ndarray, index: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Offsets (n, d), weighted residuals and weights (n,) of the cells within reach."""
     window = _window(residual.shape, index, reach)
     return _offsets(window, index), residual[window].ravel(), weights[window].ravel()
@@ -172,7 +180,9 @@ def _completed(peaks: list[Peak], request: StartRequest) -> GaussianSurface:
         lattice = grid_start(request)
         peaks = peaks + [
             Peak(0.1 * float(a), c, s)
-            for a, c, s in zip(lattice.amplitudes[:missing], lattice.centers[:missing], lattice.covariances[:missing], strict=True)
+            for a, c, s in zip(
+                lattice.amplitudes[:missing], lattice.centers[:missing], lattice.covariances[:missing], strict=True
+            )
         ]
     amplitudes, centers, covariances = (np.array(column) for column in zip(*peaks, strict=True))
     return GaussianSurface(amplitudes, centers, covariances)

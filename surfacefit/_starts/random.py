@@ -15,8 +15,8 @@ from .request import StartRequest
 class RandomStarts:
     """The best of ``n`` random starts, each stepped to its end: ``init=sf.RandomStarts(10)``.
 
-    The honest baseline: growth and search (``init="auto"``) end lower in less time on every map that was tried. The first start is that of
-    ``init="random"``; ``result.starts`` holds the costs that all ended at.
+    The honest baseline: growth and search (``init="auto"``) end lower in less time on every map that was tried. The
+    first start is that of ``init="random"``; ``result.starts`` holds the costs that all ended at.
 
     >>> import surfacefit as sf
     >>> sf.RandomStarts().n
@@ -27,7 +27,9 @@ class RandomStarts:
 
 
 def random_start(request: StartRequest) -> GaussianSurface:
-    """Centres drawn with a chance in proportion to the height above the lowest (signed: with its size), widths log-normal (factor 1.5)."""
+    """Centres drawn with a chance in proportion to the height above the lowest (signed: with its size), widths
+    log-normal (factor 1.5).
+    """
     rng, (n_points, n_dim) = request.rng, request.points.shape
     above = np.abs(request.heights) if request.signed else request.heights - request.heights.min()
     chances = above + 1e-3 * (np.ptp(request.heights) or 1.0)

@@ -56,7 +56,9 @@ class StartRequest:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Sums of w^2 z and of w^2 in the cells of a grid, with the coordinates of the cells' middles, and the cell of each point."""
+    """Sums of w^2 z and of w^2 in the cells of a grid, with the coordinates of the cells' middles, and the cell of each
+    point.
+    """
 
     sums: np.ndarray
     weights: np.ndarray
@@ -88,7 +90,9 @@ class Raster:
 
     def steps(self, index: np.ndarray) -> np.ndarray:
         """Cell sizes (d,) at an index (d,)."""
-        return np.array([size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, self._sizes, strict=True)])
+        return np.array(
+            [size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, self._sizes, strict=True)]
+        )
 
     @cached_property
     def _sizes(self) -> list[np.ndarray]:
@@ -103,5 +107,8 @@ def _bins(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     shape = np.where(spread, cells, 1)
     index = ((request.points - request.low) / request.extent * shape).astype(int)
     index = np.clip(index, 0, shape - 1)
-    axes = tuple(low + extent * (np.arange(n) + 0.5) / n for low, extent, n in zip(request.low, request.extent, shape, strict=True))
+    axes = tuple(
+        low + extent * (np.arange(n) + 0.5) / n
+        for low, extent, n in zip(request.low, request.extent, shape, strict=True)
+    )
     return axes, np.ravel_multi_index(tuple(index.T), tuple(shape))

@@ -32,7 +32,9 @@ def _halved(array: np.ndarray) -> np.ndarray:
 def norms_of(weights: np.ndarray) -> Norms:
     """2 sum w g^2 at every cell of each level for each scale, kept from where there are next to no data."""
     norms = [[correlated(counts, scale / np.sqrt(2)) for scale in SCALES] for counts in pyramid(weights)]
-    return [[2 * np.maximum(norm, LEAST * norm.max() + np.finfo(float).tiny) for norm in of_level] for of_level in norms]
+    return [
+        [2 * np.maximum(norm, LEAST * norm.max() + np.finfo(float).tiny) for norm in of_level] for of_level in norms
+    ]
 
 
 def correlated(array: np.ndarray, scale: float) -> np.ndarray:

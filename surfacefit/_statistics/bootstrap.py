@@ -1,4 +1,6 @@
-"""Parametric bootstrap: the fit refitted to its own surface under fresh noise, many times, as a check of errors that are linearised."""
+"""Parametric bootstrap: the fit refitted to its own surface under fresh noise, many times, as a check of errors that
+are linearised.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Bootstrap:
         if not 0 < level < 1:
             raise ValueError(f"`level` must be between 0 and 1, got {level!r}")
         low, high = (
-            jax.tree.map(lambda leaf, q=q: np.quantile(leaf, q, axis=0), self.surfaces) for q in ((1 - level) / 2, (1 + level) / 2)
+            jax.tree.map(lambda leaf, q=q: np.quantile(leaf, q, axis=0), self.surfaces)
+            for q in ((1 - level) / 2, (1 + level) / 2)
         )
         return low, high
 
@@ -55,7 +58,9 @@ class Bootstrap:
 def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
     """See `FitResult.bootstrap`."""
     if result.n_parameters > MOST_PARAMETERS:
-        raise ValueError(f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is {MOST_PARAMETERS}")
+        raise ValueError(
+            f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is {MOST_PARAMETERS}"
+        )
     if result.n_points <= result.n_parameters:
         raise ValueError(
             f"`bootstrap` draws noise as large as the residuals show it, and {result.n_points} points leave none beside"
@@ -73,7 +78,9 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
             found.append(np.asarray(rows)[: len(some)])
             ended += [STATUS[Status(int(code))].success for code in status[: len(some)]]
         surfaces = [prepared.surface(jnp.asarray(one)) for one in np.concatenate(found)]
-        return Bootstrap(jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *surfaces), np.array(ended))
+        return Bootstrap(
+            jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *surfaces), np.array(ended)
+        )
 
 
 def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.random.Generator) -> np.ndarray:

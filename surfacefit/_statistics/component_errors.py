@@ -20,13 +20,15 @@ from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared, precision
 
 LOST = 1e-6
-LEAST = 1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
+LEAST = (
+    1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ComponentErrors:
-    """Covariances (K, m, m) of each component's own numbers with the shape that all share, and (b, b) of the background's; ``lost``
-    (K, m, q) and (b, q) span what the data do not determine, or a limit holds.
+    """Covariances (K, m, m) of each component's own numbers with the shape that all share, and (b, b) of the
+    background's; ``lost`` (K, m, q) and (b, q) span what the data do not determine, or a limit holds.
     """
 
     prepared: Prepared
@@ -38,7 +40,9 @@ class ComponentErrors:
 
     def surface(self) -> GaussianSurface:
         """Errors of the surface's own numbers, in its structure."""
-        amplitudes, centers, covariances = (self.by_component(number) for number in (_amplitudes, _centers, _covariances))
+        amplitudes, centers, covariances = (
+            self.by_component(number) for number in (_amplitudes, _centers, _covariances)
+        )
         return GaussianSurface(amplitudes, centers, covariances, self._background())
 
     def by_component(self, function: Callable[[GaussianSurface], Array]) -> np.ndarray:
@@ -47,7 +51,11 @@ class ComponentErrors:
             parts, count = self.prepared.problem.parameterization, self.prepared.model.n_components
             blocks, shared, _ = parts.split(self.params)
             joint = jnp.concatenate([blocks[:count], jnp.broadcast_to(shared, (count, shared.size))], axis=1)
-            slopes = np.asarray(_slopes(function, replace(parts, n_components=1, n_active=jnp.asarray(1.0)), self.prepared.scaling, joint))
+            slopes = np.asarray(
+                _slopes(
+                    function, replace(parts, n_components=1, n_active=jnp.asarray(1.0)), self.prepared.scaling, joint
+                )
+            )
         shape = slopes.shape[1:-1]
         flat = slopes.reshape(count, -1, slopes.shape[-1])
         variances = np.einsum("knp,kpq,knq->kn", flat, self.blocks, flat, optimize=True)
@@ -90,7 +98,9 @@ def _covariances(surface: GaussianSurface) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _slopes(function: Callable[[GaussianSurface], Array], alone: Parameterization, scaling: Scaling, joint: Array) -> Array:
+def _slopes(
+    function: Callable[[GaussianSurface], Array], alone: Parameterization, scaling: Scaling, joint: Array
+) -> Array:
     """Derivatives (K, ..., m) of a function's numbers, one component at a time: joint (K, m)."""
     single = replace(alone, background=NoBackground())
 

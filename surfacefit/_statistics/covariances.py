@@ -72,10 +72,11 @@ def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
 
 
 def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray, unknown: np.ndarray) -> Root:
-    """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors ``bars`` (P, q).
+    """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors
+    ``bars`` (P, q).
 
-    Changes ``unknown`` (P, m) are what these keep the data from telling. Its rows are scaled to a unit diagonal; what is then below
-    rounding counts as not determined.
+    Changes ``unknown`` (P, m) are what these keep the data from telling. Its rows are scaled to a unit diagonal; what
+    is then below rounding counts as not determined.
     """
     inner = reduced(normal, bars, used)
     factor = _factor(inner.matrix)
@@ -99,7 +100,9 @@ def _factor(scaled: np.ndarray) -> np.ndarray | None:
 
 @dataclass(frozen=True, eq=False)
 class WholeCovariance:
-    """From the whole matrix: ``root`` in the problem's units, ``unit`` the variance of a weighted residual there, ``fixed`` (P,)."""
+    """From the whole matrix: ``root`` in the problem's units, ``unit`` the variance of a weighted residual there,
+    ``fixed`` (P,).
+    """
 
     prepared: Prepared
     params: Array
@@ -125,7 +128,9 @@ class WholeCovariance:
         try:
             return self._of(function)
         except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
-            raise TypeError("`function` must be written with jax.numpy instead of numpy, so that JAX can take its derivatives") from error
+            raise TypeError(
+                "`function` must be written with jax.numpy instead of numpy, so that JAX can take its derivatives"
+            ) from error
 
     def _of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         with precision(np.dtype(np.float64)):
@@ -154,7 +159,9 @@ class WholeCovariance:
             for first in range(0, len(points), POINTS):
                 some = scaling.points(points[first : first + POINTS])
                 padded = np.pad(some, [(0, POINTS - len(some)), (0, 0)], mode="edge") if len(points) > POINTS else some
-                rows = np.where(self.fixed, 0.0, np.asarray(_rows_at(self.prepared.problem, self.params, jnp.asarray(padded))))
+                rows = np.where(
+                    self.fixed, 0.0, np.asarray(_rows_at(self.prepared.problem, self.params, jnp.asarray(padded)))
+                )
                 errors[first : first + POINTS] = self.root.errors(rows[: len(some)])
         return errors * np.sqrt(self.unit) * scaling.height_scale
 
@@ -163,20 +170,26 @@ class WholeCovariance:
         return self.prepared.model.n_components
 
     def _slopes(self, function: Callable[[GaussianSurface], Any]) -> np.ndarray:
-        slopes = np.asarray(_slopes_of(function, self._count, self.prepared.problem, self.prepared.scaling, self.params))
+        slopes = np.asarray(
+            _slopes_of(function, self._count, self.prepared.problem, self.prepared.scaling, self.params)
+        )
         return np.where(self.fixed, 0.0, slopes)
 
 
 def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
     """The surface of the components in use, in the user's units."""
     inner = problem.surface(params)
-    active = GaussianSurface(inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background)
+    active = GaussianSurface(
+        inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background
+    )
     physical = scaling.surface_to_physical(active)
     return jax.tree.map(jnp.asarray, physical)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _slopes_of(function: Callable[..., Any], count: int, problem: SurfaceProblem, scaling: Scaling, params: Array) -> Array:
+def _slopes_of(
+    function: Callable[..., Any], count: int, problem: SurfaceProblem, scaling: Scaling, params: Array
+) -> Array:
     return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
 
 

@@ -25,14 +25,17 @@ CLEAR, FELT = 2.0, 0.1  # times chance, and correlation of neighbours, from whic
 
 @dataclass(frozen=True, eq=False)
 class ResidualDiagnostics:
-    """Residuals r = z - f over sigma (of counts over the square root of the fitted rate: Pearson's), and what they look like beside noise.
+    """Residuals r = z - f over sigma (of counts over the square root of the fitted rate: Pearson's), and what they look
+    like beside noise.
 
     residuals : (N,) weighted, in the order of the points used.
-    lags, autocorrelation : (L,) distances, in samples, and the correlation of residuals so far apart, over all directions; of scattered
-        points the mean distances of the nearest, second nearest, ... neighbour, in sampling distances.
+    lags, autocorrelation : (L,) distances, in samples, and the correlation of residuals so far apart, over all
+        directions; of scattered points the mean distances of the nearest, second nearest, ... neighbour, in sampling
+        distances.
     chance : (L,) what 95 % of independent residuals stay below.
-    runs, expected_runs, runs_z : runs of one sign along the last axis (scattered: none, 0), how many independent residuals make, and the
-        difference in standard deviations (Wald & Wolfowitz 1940); well below -2 the model misses something smooth.
+    runs, expected_runs, runs_z : runs of one sign along the last axis (scattered: none, 0), how many independent
+        residuals make, and the difference in standard deviations (Wald & Wolfowitz 1940); well below -2 the model
+        misses something smooth.
     outliers : how many residuals exceed five robust standard deviations (1.4826 times the median of |r - median|).
     """
 
@@ -47,7 +50,9 @@ class ResidualDiagnostics:
 
     @property
     def reach(self) -> float:
-        """The distance, in samples, up to which residuals are correlated beyond chance; 0 where neighbours are not, or hardly."""
+        """The distance, in samples, up to which residuals are correlated beyond chance; 0 where neighbours are not, or
+        hardly.
+        """
         correlation, chance = self.autocorrelation, self.chance
         if not len(correlation) or correlation[0] < max(CLEAR * chance[0], FELT):
             return 0.0
@@ -82,13 +87,21 @@ def weighted_residuals(result: FitResult) -> np.ndarray:
 
 def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grid = Grid(used)
-    values, pairs, rings = grid.autocovariance(residuals - residuals.mean()), grid.pairs, np.round(grid.lags()).astype(int)
+    values, pairs, rings = (
+        grid.autocovariance(residuals - residuals.mean()),
+        grid.pairs,
+        np.round(grid.lags()).astype(int),
+    )
     most = min(MOST_LAGS, max(1, max(used.shape) // 2))
     near = rings <= most
     counts = np.bincount(rings[near], pairs[near], minlength=most + 1)
     means = np.bincount(rings[near], (pairs * values)[near], minlength=most + 1) / np.maximum(counts, 1)
     correlation = means / means[0] if means[0] > 0 else np.zeros_like(means)
-    return np.arange(1, most + 1), correlation[1:], CHANCE / np.sqrt(np.maximum(counts[1:] / 2, 1))  # each pair has two lags
+    return (
+        np.arange(1, most + 1),
+        correlation[1:],
+        CHANCE / np.sqrt(np.maximum(counts[1:] / 2, 1)),
+    )  # each pair has two lags
 
 
 def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +120,9 @@ def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _runs(residuals: np.ndarray) -> tuple[int, float, float]:
-    """Runs of one sign along the last axis, with gaps left out, and what chance makes of as many of either sign in each row."""
+    """Runs of one sign along the last axis, with gaps left out, and what chance makes of as many of either sign in each
+    row.
+    """
     runs, expected, variance = 0, 0.0, 0.0
     for row in residuals.reshape(-1, residuals.shape[-1]):
         signs = row[np.isfinite(row) & (row != 0)] > 0

@@ -20,8 +20,8 @@ WALL = 1e-8
 
 
 class HeldAxes(NamedTuple):
-    """Axes (K, p, p) of the components' parameters and (n, n) of the border's, in columns; which (P,) are ``held``, of these
-    ``boxed`` one by one; and, of the shapes at a limit, changes (K, p, m) and (n, m) that nothing is known of.
+    """Axes (K, p, p) of the components' parameters and (n, n) of the border's, in columns; which (P,) are ``held``, of
+    these ``boxed`` one by one; and, of the shapes at a limit, changes (K, p, m) and (n, m) that nothing is known of.
     """
 
     own: np.ndarray
@@ -44,7 +44,9 @@ class HeldAxes(NamedTuple):
         return np.concatenate(
             [
                 np.pad(own, rows),
-                np.broadcast_to(np.pad(shared, [(own.shape[1], 0), (0, 0)]), (count, own.shape[1] + self.n_shared, shared.shape[1])),
+                np.broadcast_to(
+                    np.pad(shared, [(own.shape[1], 0), (0, 0)]), (count, own.shape[1] + self.n_shared, shared.shape[1])
+                ),
             ],
             axis=2,
         )
@@ -72,7 +74,9 @@ def held_axes(problem: SurfaceProblem, params: Array, gradient: np.ndarray, near
         changes = changes / np.maximum(np.linalg.norm(changes, axis=1, keepdims=True), 1e-300)
         some: np.ndarray
         if parts.covariance.shared:
-            (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(np.asarray(walls.border.normals)[:, : parts.n_shared])
+            (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(
+                np.asarray(walls.border.normals)[:, : parts.n_shared]
+            )
             held[count * size : count * size + parts.n_shared] |= some
             border_unknown = np.pad(changes[0], [(0, len(border) - parts.n_shared), (0, 0)])
         else:

@@ -1,4 +1,6 @@
-"""Errors of very many components: the inverse by nested dissection, exact but for tails of components beyond FELT widths."""
+"""Errors of very many components: the inverse by nested dissection, exact but for tails of components beyond FELT
+widths.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Pieces(NamedTuple):
 
 def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     """For a variance ``misfit`` of weighted residuals, in the user's units."""
-    prepared = prepare(result.data, Model.of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf")))
+    prepared = prepare(
+        result.data, Model.of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf"))
+    )
     params = _pack(prepared.problem, prepared.scaling.surface_to_internal(result.surface))
     assert prepared.planner is not None
     problem = prepared.planner(prepared.fixing(params), params, params)
@@ -102,7 +106,10 @@ def _tile_normals(prepared: Prepared, problem: SurfaceProblem, pieces: Pieces, c
 def _indices(count: int, problem: SurfaceProblem, n_shared: int) -> tuple[np.ndarray, np.ndarray]:
     """Unknowns (K, p + s) of each component with the shared shape, and those (b,) of the background."""
     size = problem.parameterization.block_size
-    own, n_background = np.arange(count * size).reshape(count, size), int(np.size(problem.parameterization.background.vector()))
+    own, n_background = (
+        np.arange(count * size).reshape(count, size),
+        int(np.size(problem.parameterization.background.vector())),
+    )
     shared = np.broadcast_to(count * size + np.arange(n_shared), (count, n_shared))
     return np.concatenate([own, shared], axis=1), count * size + n_shared + np.arange(n_background)
 

@@ -24,7 +24,9 @@ def worth(result: FitResult) -> np.ndarray:
     What is fixed or stands at a bound does not adapt, but for the amplitudes: to lose a component is to let them go.
     """
     if result.n_parameters > MOST_PARAMETERS:
-        raise ValueError(f"`worth` takes the inverse of a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}")
+        raise ValueError(
+            f"`worth` takes the inverse of a matrix of {result.n_parameters} parameters: the limit is {MOST_PARAMETERS}"
+        )
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
         problem = prepared.fixing(params)
@@ -59,4 +61,6 @@ def _precisions(inner: Reduced, index: np.ndarray) -> np.ndarray:
     root = root / np.where(sizes > 0, sizes, 1)
     values, vectors = np.linalg.eigh(np.matmul(root, root.swapaxes(1, 2)))
     inverse = np.where(values > 1e-12, 1 / np.maximum(values, 1e-12), 0.0)
-    return np.asarray(np.einsum("ka,ka,ka->k", vectors[:, 0], vectors[:, 0], inverse) / np.where(sizes > 0, sizes, 1)[:, 0, 0] ** 2)
+    return np.asarray(
+        np.einsum("ka,ka,ka->k", vectors[:, 0], vectors[:, 0], inverse) / np.where(sizes > 0, sizes, 1)[:, 0, 0] ** 2
+    )

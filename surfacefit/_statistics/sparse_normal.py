@@ -17,8 +17,9 @@ FELT = 5.0
 
 @dataclass(frozen=True, eq=False)
 class TileNormals:
-    """Components (K) in NumPy, felt within FELT widths; points (N, d) and their information (N,); the chain rule's matrices, the slopes of
-    the background (N, b), and what a prior adds to diagonal blocks. Unknowns: blocks (K p,), then what all share (s + b,).
+    """Components (K) in NumPy, felt within FELT widths; points (N, d) and their information (N,); the chain rule's
+    matrices, the slopes of the background (N, b), and what a prior adds to diagonal blocks. Unknowns: blocks (K p,),
+    then what all share (s + b,).
     """
 
     tiling: Tiling
@@ -57,11 +58,15 @@ class TileNormals:
         own = some[:, None] * size + np.arange(size)
         return np.concatenate([own.ravel(), len(self.centers) * size + np.arange(border)])
 
-    def _add_prior(self, matrix: np.ndarray, some: np.ndarray, here: np.ndarray, border: bool, scale: np.ndarray) -> None:
+    def _add_prior(
+        self, matrix: np.ndarray, some: np.ndarray, here: np.ndarray, border: bool, scale: np.ndarray
+    ) -> None:
         """Of the components that are met ``here`` for the first time, and once that of what all share."""
         size = self.chain.own.shape[2]
         index, own = (which[:, None] * size + np.arange(size) for which in (np.flatnonzero(here), some[here]))
-        matrix[index[:, :, None], index[:, None, :]] += self.prior_own[some[here]] * scale[own][:, :, None] * scale[own][:, None, :]
+        matrix[index[:, :, None], index[:, None, :]] += (
+            self.prior_own[some[here]] * scale[own][:, :, None] * scale[own][:, None, :]
+        )
         if border:
             last = scale[len(self.centers) * size :]
             matrix[len(some) * size :, len(some) * size :] += self.prior_border * np.outer(last, last)
@@ -69,7 +74,10 @@ class TileNormals:
     def _rows(self, tile: int, some: np.ndarray) -> np.ndarray:
         """Weighted derivatives (m p + s + b, n) of the model at the points of a tile."""
         index = self.tiling.order[tile][self.tiling.filled[tile]]
-        offsets, weights = (self.points[index] - self.centers[some][:, None]).swapaxes(1, 2), np.sqrt(self.information[index])
+        offsets, weights = (
+            (self.points[index] - self.centers[some][:, None]).swapaxes(1, 2),
+            np.sqrt(self.information[index]),
+        )
         u = np.matmul(np.linalg.inv(self.factors[some]), offsets).swapaxes(0, 1)
         n_dim = len(u)
         factors = [*u, *(u[i] * u[j] for i in range(n_dim) for j in range(i + 1))]

@@ -1,12 +1,13 @@
 r"""How good a fit is, in the numbers that are usually quoted.
 
-With residuals r_j = f(x_j) - z_j, n points and p free numbers (with a prior the effective number tr(N_data N^-1) of what the data say,
-Moody, NIPS 4 (1992) 847), chi2 = sum (r_j / sigma_j)^2 and
+With residuals r_j = f(x_j) - z_j, n points and p free numbers (with a prior the effective number tr(N_data N^-1) of
+what the data say, Moody, NIPS 4 (1992) 847), chi2 = sum (r_j / sigma_j)^2 and
 
     log L = -1/2 sum_j ((r_j / sigma_j)^2 + log(2 pi sigma_j^2))
 
-where the sigmas are known; where only their ratios are, at the most likely scale chi2 / n; of counts Poisson's. For a robust loss
-twice the cost stands in place of chi2 in log L. AIC = 2 p - 2 log L, AICc = AIC + 2 p (p + 1) / (n - p - 1), BIC = p log n - 2 log L.
+where the sigmas are known; where only their ratios are, at the most likely scale chi2 / n; of counts Poisson's. For a
+robust loss twice the cost stands in place of chi2 in log L. AIC = 2 p - 2 log L, AICc = AIC + 2 p (p + 1) / (n - p -
+1), BIC = p log n - 2 log L.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class FitStatistics:
     """Statistics of a fit; see the equations in the text of ``surfacefit._statistics``.
 
     n_points, n_parameters : points used, and free numbers.
-    effective_parameters : of these, how many the data determine; less than ``n_parameters`` only where a prior acts (above 5000 parameters
-        it is not computed: all count).
+    effective_parameters : of these, how many the data determine; less than ``n_parameters`` only where a prior acts
+        (above 5000 parameters it is not computed: all count).
     degrees_of_freedom : points less effective parameters.
-    chi2, reduced_chi2 : sum of squared residuals over sigma^2 (of counts over the fitted rate: Pearson's), and that over the degrees of
-        freedom: about 1 where sigmas are known and the model is right. In squared units of the heights where there is no ``sigma``.
-    log_likelihood, aic, aicc, bic : lower AIC, AICc, BIC are better, of one data set; AICc is infinite where points are too few.
+    chi2, reduced_chi2 : sum of squared residuals over sigma^2 (of counts over the fitted rate: Pearson's), and that
+        over the degrees of freedom: about 1 where sigmas are known and the model is right. In squared units of the
+        heights where there is no ``sigma``.
+    log_likelihood, aic, aicc, bic : lower AIC, AICc, BIC are better, of one data set; AICc is infinite where points are
+        too few.
     r2, rmse : as of the result.
     """
 

@@ -1,16 +1,19 @@
 r"""Errors of a fit, and of whatever follows from it.
 
-With J the derivatives of the weighted residuals at the solution and N = J^T J (for a loss other than least squares J^T W J with its second
-derivatives W), the covariance of the parameters is
+With J the derivatives of the weighted residuals at the solution and N = J^T J (for a loss other than least squares J^T
+W J with its second derivatives W), the covariance of the parameters is
 
-- "hessian": s^2 N^+, with s^2 = 1 for known errors (absolute sigmas, counts) and 2 cost / (n - P) otherwise, as `scipy.optimize.curve_fit`;
-- "sandwich": N^+ (sum_j psi_j^2 J_j^T J_j) N^+ n / (n - P), with psi_j the derivative of the cost of a point: for errors that differ in an
+- "hessian": s^2 N^+, with s^2 = 1 for known errors (absolute sigmas, counts) and 2 cost / (n - P) otherwise, as
+`scipy.optimize.curve_fit`;
+- "sandwich": N^+ (sum_j psi_j^2 J_j^T J_j) N^+ n / (n - P), with psi_j the derivative of the cost of a point: for
+errors that differ in an
   unknown way (White, Econometrica 48 (1980) 817; MacKinnon & White's HC1), and for robust losses (Huber 1967);
 - "correlated": N^+ (J^T R J) N^+ with the noise's covariance R as the residuals show it, see `_data/noise`.
 
-A number y(p) has the variance y' C y'^T (delta method). Directions that the data do not determine, the null space of N, and those that a
-limit holds are left out of the inverse, and every number that they move has an infinite error; what is fixed has none. A limit of widths
-keeps the widths that meet it from being known, not the other ones, nor the angle between unlike ones.
+A number y(p) has the variance y' C y'^T (delta method). Directions that the data do not determine, the null space of N,
+and those that a limit holds are left out of the inverse, and every number that they move has an infinite error; what is
+fixed has none. A limit of widths keeps the widths that meet it from being known, not the other ones, nor the angle
+between unlike ones.
 """
 
 from __future__ import annotations
@@ -44,17 +47,20 @@ if TYPE_CHECKING:
 METHODS = ("hessian", "sandwich", "correlated")
 MOST_PARAMETERS = 5000
 MOST_ENTRIES = 3e8
-PRINCIPAL_WIDTHS, FWHM, ORIENTATION, VOLUMES = (attrgetter(name) for name in ("principal_widths", "fwhm", "orientation", "volumes"))
+PRINCIPAL_WIDTHS, FWHM, ORIENTATION, VOLUMES = (
+    attrgetter(name) for name in ("principal_widths", "fwhm", "orientation", "volumes")
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """Standard errors of the numbers of a fit, under the names that a `GaussianSurface` has for them; made by `FitResult.uncertainty`.
+    """Standard errors of the numbers of a fit, under the names that a `GaussianSurface` has for them; made by
+    `FitResult.uncertainty`.
 
     method : "hessian", "sandwich" or "correlated", as asked for.
-    exact : whether the whole normal matrix was inverted. Else, for very many components, its diagonal blocks were, by nested dissection,
-        with every component cut off at 5 of its widths, which changes nearly all errors by less than five per cent (99.9 % of them at
-        10,000 components).
+    exact : whether the whole normal matrix was inverted. Else, for very many components, its diagonal blocks were, by
+        nested dissection, with every component cut off at 5 of its widths, which changes nearly all errors by less than
+        five per cent (99.9 % of them at 10,000 components).
     correlation_length : for "correlated", the lag in samples within which noise was found to be correlated; else 0.
 
     >>> import jax.numpy as jnp, numpy as np, surfacefit as sf
@@ -121,7 +127,8 @@ class Uncertainty:
         return self._components.by_component(VOLUMES)
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
-        """Errors of what a JAX function makes of the surface, in the structure of its answer (delta method: first order).
+        """Errors of what a JAX function makes of the surface, in the structure of its answer (delta method: first
+        order).
 
         ``function`` is given a `GaussianSurface` of JAX arrays in the user's units. Needs ``exact``.
         """
@@ -144,7 +151,9 @@ class Uncertainty:
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """Covariance matrix (M, M) of the numbers in ``names``; infinite on the diagonal where undetermined. Needs ``exact``."""
+        """Covariance matrix (M, M) of the numbers in ``names``; infinite on the diagonal where undetermined. Needs
+        ``exact``.
+        """
         return self._whole("matrix").matrix(_numbers)
 
     @cached_property
@@ -163,7 +172,9 @@ class Uncertainty:
     def _whole(self, name: str) -> WholeCovariance:
         if isinstance(self._covariance, WholeCovariance):
             return self._covariance
-        raise ValueError(f"`{name}` needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an excerpt")
+        raise ValueError(
+            f"`{name}` needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an excerpt"
+        )
 
     def __repr__(self) -> str:
         return f"<Uncertainty: {self.method}, {'exact' if self.exact else 'by nested dissection'}, {len(self.amplitudes)} components>"
@@ -189,7 +200,11 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
             rows = _grid_rows(result, problem, params)
             residuals = np.asarray(_residuals(problem, params))[: len(rows)]
             noise = correlated_noise(Grid(result.data.used), residuals, inverse.basis(rows))
-            inverse, unit, reach = inverse.around(rows.T @ Grid(result.data.used).convolved(noise.kernel, rows)), 1.0, noise.reach
+            inverse, unit, reach = (
+                inverse.around(rows.T @ Grid(result.data.used).convolved(noise.kernel, rows)),
+                1.0,
+                noise.reach,
+            )
         whole = WholeCovariance(prepared, params, inverse, unit, fixed_parameters(prepared))
         return Uncertainty(method, True, reach, whole)
 
@@ -205,7 +220,9 @@ def effective_parameters(result: FitResult) -> float:
 
 def _by_dissection(result: FitResult, method: str) -> Uncertainty:
     if method != "hessian":
-        raise ValueError(f"`method`={method!r} needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an excerpt")
+        raise ValueError(
+            f"`method`={method!r} needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an excerpt"
+        )
     with precision(np.dtype(np.float64)):
         return Uncertainty(method, False, 0.0, local_errors(result, misfit(result)))
 
@@ -251,9 +268,13 @@ def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.
     if result.data.axes is None:
         raise ValueError("`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'")
     if result.settings.loss != "linear":
-        raise ValueError(f"`method`='correlated' is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'")
+        raise ValueError(
+            f"`method`='correlated' is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'"
+        )
     if result.n_points * result.n_parameters > MOST_ENTRIES:
-        raise ValueError(f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit an excerpt")
+        raise ValueError(
+            f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit an excerpt"
+        )
     return np.asarray(_rows(replace(problem, penalty=None), params))[: result.n_points]
 
 
@@ -261,7 +282,11 @@ def normals(problem: SurfaceProblem, params: Array) -> tuple[Array, Array, Array
     """N (P, P), the gradient (P,), and sum_j psi_j^2 J_j^T J_j (P, P) of the data."""
     residuals, jacobian = problem.linearize(params)
     information = problem.informed(params)
-    return information.normal(residuals)[0].as_matrix(), jacobian.rmv(residuals), problem.scores(params).normal(residuals)[0].as_matrix()
+    return (
+        information.normal(residuals)[0].as_matrix(),
+        jacobian.rmv(residuals),
+        problem.scores(params).normal(residuals)[0].as_matrix(),
+    )
 
 
 def jacobian_rows(problem: SurfaceProblem, params: Array) -> Array:

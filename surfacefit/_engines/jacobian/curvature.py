@@ -61,7 +61,9 @@ class Curvature:
         border = jnp.einsum("kqp,kqb->kpb", own, columns, precision="highest")
         return BlockNormal(blocks, self.owner, self.neighbours, self.own, border, corner)
 
-    def _filled(self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: int, n_rows: Array) -> tuple[Array, Array]:
+    def _filled(
+        self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: int, n_rows: Array
+    ) -> tuple[Array, Array]:
         """The rows of one rule computed, some at once."""
         some = max(1, AT_ONCE // WIDTH // max(1, rule.nodes ** len(rule.axes) // 64))
 
@@ -82,10 +84,15 @@ class Curvature:
         second = jax.lax.dynamic_slice_in_dim(self.neighbours, place, some).ravel()
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
-        sums = overlap_sums(rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second], there)
+        sums = overlap_sums(
+            rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second], there
+        )
         # Sums instead of batched products of 6 x 6 matrices, which take ten times as long on a CPU.
         own = table["own"][second]
-        blocks = sum((sums[:, :, r, None] * own[:, None, r] for r in range(1, sums.shape[1])), sums[:, :, 0, None] * own[:, None, 0])
+        blocks = sum(
+            (sums[:, :, r, None] * own[:, None, r] for r in range(1, sums.shape[1])),
+            sums[:, :, 0, None] * own[:, None, 0],
+        )
         blocks = jnp.moveaxis(blocks.reshape(some, WIDTH, *blocks.shape[1:]), 1, 2).reshape(some, sums.shape[1], -1)
         blocks = jnp.einsum("kpq,kqs->kps", jnp.swapaxes(table["own"], 1, 2)[owner], blocks, precision="highest")
         half = jnp.einsum("nqr,nrs->nqs", sums, table["shared"][second], precision="highest")

@@ -29,10 +29,12 @@ HALVED = 128  # rows from which a product less pays for putting blocks together
 @register_dataclass
 @dataclass(frozen=True)
 class DenseEngine:
-    """All components at all points. J^T J may be ``thinned``: taken from one point in so many, while costs and gradients are exact.
+    """All components at all points. J^T J may be ``thinned``: taken from one point in so many, while costs and
+    gradients are exact.
 
-    For components some points wide, on even weights, sums over fewer are within some percent of the whole in nearly every direction of
-    the parameters, along level valleys too, as combinations of the columns of J that nearly vanish also do so at the points left.
+    For components some points wide, on even weights, sums over fewer are within some percent of the whole in nearly
+    every direction of the parameters, along level valleys too, as combinations of the columns of J that nearly vanish
+    also do so at the points left.
     """
 
     thinned: int = field(default=1, metadata={"static": True})
@@ -48,7 +50,9 @@ class DenseEngine:
     def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> DenseJacobian:
         rows = chain.own.shape[0] * chain.own.shape[1]
         chunk = _chunk_size(len(points), rows)
-        return DenseJacobian(_chunks(points, chunk), _chunks(weights, chunk), components, chain, len(points), self.thinned)
+        return DenseJacobian(
+            _chunks(points, chunk), _chunks(weights, chunk), components, chain, len(points), self.thinned
+        )
 
 
 @register_dataclass
@@ -200,7 +204,9 @@ def _gram(rows: Array, error: Any) -> Array:
     if rows.dtype == jnp.float32:
         return _symmetric(rows)
     return jax.lax.cond(
-        jnp.asarray(error) >= SINGLE, lambda: _symmetric(rows.astype(jnp.float32)).astype(rows.dtype), lambda: _symmetric(rows)
+        jnp.asarray(error) >= SINGLE,
+        lambda: _symmetric(rows.astype(jnp.float32)).astype(rows.dtype),
+        lambda: _symmetric(rows),
     )
 
 

@@ -15,7 +15,9 @@ from ..._base.compile import concatenated
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class PenalizedJacobian:
-    """A Jacobian (N, P) over rows (K, m, p) of the components and rows (q, b) of the border, in this order: N + K m + q in all."""
+    """A Jacobian (N, P) over rows (K, m, p) of the components and rows (q, b) of the border, in this order: N + K m + q
+    in all.
+    """
 
     data: Any
     own: Array

@@ -22,8 +22,8 @@ class TilePlan:
     """Lists as `TileLists`, with the ellipsoids that they were made for.
 
     order (T',), rank (T,), offsets (C,), members (C, c, s), n_chunks () : as in `TileLists`, padded.
-    middle, half (T, d) : the tiles' boxes. centers (K, d), factors and inverse_factors (K, d, d), radii (K,) : the ellipsoids.
-    cutoff () : the height below which a component may be left out.
+    middle, half (T, d) : the tiles' boxes. centers (K, d), factors and inverse_factors (K, d, d), radii (K,) : the
+    ellipsoids. cutoff () : the height below which a component may be left out.
     """
 
     order: Array
@@ -55,7 +55,8 @@ class TilePlan:
         return jnp.all(reached <= self.radii) | ~jnp.all(jnp.isfinite(reached))
 
     def resembles(self, components: Components) -> Array:
-        """Whether no component has moved by more than FAR of its planned widths, or shrunk to less than 1 / SHRUNK of one.
+        """Whether no component has moved by more than FAR of its planned widths, or shrunk to less than 1 / SHRUNK of
+        one.
 
         The rules by which overlapping pairs are summed were chosen for the planned widths.
         """

@@ -1,8 +1,8 @@
 """The sparse engine: components only in the tiles where they are felt, chunk by chunk of the plan's lists.
 
-A chunk is MEMBERS components at each of some tiles, so that all work is on arrays (tiles, MEMBERS, places): exponentials,
-and small matrix products with them. Moments are taken in each tile's own coordinates, where one product gives all of
-them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places is kept.
+A chunk is MEMBERS components at each of some tiles, so that all work is on arrays (tiles, MEMBERS, places):
+exponentials, and small matrix products with them. Moments are taken in each tile's own coordinates, where one product
+gives all of them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places is kept.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class _Tiles:
             else:
                 rows = monomials(u)
                 polynomial = sum((c[..., q, None] * rows[q] for q in range(1, len(rows))), c[..., 0, None])
-                part = jnp.einsum("cs,csn->cn", jnp.ones_like(c[..., 0]), polynomial * _gaussian(u), precision="highest")
+                part = jnp.einsum(
+                    "cs,csn->cn", jnp.ones_like(c[..., 0]), polynomial * _gaussian(u), precision="highest"
+                )
             before = jax.lax.dynamic_slice_in_dim(total, chunk.offset, len(part))
             return jax.lax.dynamic_update_slice_in_dim(total, before + part, chunk.offset, 0)
 
@@ -182,7 +184,10 @@ class _Chunk:
         """u = L^-1 (x - c), d arrays (c, s, n)."""
         x = [self.points[:, None, j] - self.centers[..., j, None] for j in range(self.n_dim)]
         inverse = self.inverse[..., None]
-        return [sum((inverse[..., i, j, :] * x[j] for j in range(1, i + 1)), inverse[..., i, 0, :] * x[0]) for i in range(self.n_dim)]
+        return [
+            sum((inverse[..., i, j, :] * x[j] for j in range(1, i + 1)), inverse[..., i, 0, :] * x[0])
+            for i in range(self.n_dim)
+        ]
 
     def local_points(self) -> Array:
         """Points in units of their tile (c, d, n), between -1 and 1."""
@@ -191,12 +196,16 @@ class _Chunk:
     def moved(self, sums: Array) -> Array:
         """Moments (c, s, m, q) in the tiles' coordinates, as moments in the components' u."""
         stretch = (self.inverse * self.half[:, None, None, :])[:, :, None]
-        shift = jnp.einsum("csij,csj->csi", self.inverse, self.middle[:, None] - self.centers, precision="highest")[:, :, None]
+        shift = jnp.einsum("csij,csj->csi", self.inverse, self.middle[:, None] - self.centers, precision="highest")[
+            :, :, None
+        ]
         return moved_moments(sums, stretch, shift)
 
 
 def moved_moments(sums: Array, stretch: Array, shift: Array) -> Array:
-    """Moments (..., q) of x, in the order of the monomials, as moments of u = stretch x + shift, stretch (..., d, d) lower."""
+    """Moments (..., q) of x, in the order of the monomials, as moments of u = stretch x + shift, stretch (..., d, d)
+    lower.
+    """
     n_dim = shift.shape[-1]
     places = [(i, j) for i in range(n_dim) for j in range(i + 1)]
     zeroth, first = sums[..., 0], [sums[..., 1 + i] for i in range(n_dim)]
@@ -205,7 +214,11 @@ def moved_moments(sums: Array, stretch: Array, shift: Array) -> Array:
     own = [turned[i] + shift[..., i] * zeroth for i in range(n_dim)]
     products = []
     for i, j in places:
-        inner = sum(stretch[..., i, a] * stretch[..., j, b] * second[max(a, b), min(a, b)] for a in range(i + 1) for b in range(j + 1))
+        inner = sum(
+            stretch[..., i, a] * stretch[..., j, b] * second[max(a, b), min(a, b)]
+            for a in range(i + 1)
+            for b in range(j + 1)
+        )
         products.append(inner + turned[i] * shift[..., j] + shift[..., i] * own[j])
     return jnp.stack([zeroth, *own, *products], axis=-1)
 

@@ -1,8 +1,8 @@
 """How J^T J is held and how the damped system is solved: pick one of these.
 
-A normal matrix is a record with ``mv``, ``diagonal``, ``solve``, ``as_matrix`` and ``least_damping``. `DenseNormal` holds the
-whole matrix and factorises it, `BlockNormal` the blocks of overlapping components, `ProductNormal` only the blocks on the
-diagonal; the latter two solve by conjugate gradients.
+A normal matrix is a record with ``mv``, ``diagonal``, ``solve``, ``as_matrix`` and ``least_damping``. `DenseNormal`
+holds the whole matrix and factorises it, `BlockNormal` the blocks of overlapping components, `ProductNormal` only the
+blocks on the diagonal; the latter two solve by conjugate gradients.
 """
 
 from .base import Normal

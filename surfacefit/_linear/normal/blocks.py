@@ -56,8 +56,12 @@ class BlockNormal:
         padded = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
         gathered = padded[self.neighbours].reshape(len(self.owner), -1)
         rows = jnp.einsum("rpc,rc->rp", self.blocks, gathered, precision="highest")
-        inner = jax.ops.segment_sum(rows, self.owner, n_components) + jnp.einsum("kpb,b->kp", self.cross, border, precision="highest")
-        outer = jnp.einsum("kpb,kp->b", self.cross, parts, precision="highest") + jnp.matmul(self.corner, border, precision="highest")
+        inner = jax.ops.segment_sum(rows, self.owner, n_components) + jnp.einsum(
+            "kpb,b->kp", self.cross, border, precision="highest"
+        )
+        outer = jnp.einsum("kpb,kp->b", self.cross, parts, precision="highest") + jnp.matmul(
+            self.corner, border, precision="highest"
+        )
         return concatenated([inner.ravel(), outer])
 
     def diagonal(self) -> Array:

@@ -19,7 +19,8 @@ from .blocks import diagonal_of
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class ProductNormal:
-    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many iterations.
+    """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many
+    iterations.
 
     ``bars`` are of such shapes, and added to the operator.
     """
