@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from surfacefit._model.units import to_internal
+
 ROOT = Path(__file__).resolve().parents[1]
 DTYPES = ("float32", "float64")
 BUDGET = 440.0
@@ -46,7 +48,7 @@ def numbers(dtype: str) -> dict[str, Any]:
         model = Model(60, None, "full", 0.25)
         prepared = prepare(grid_data(heights), model, kind, EngineChoice(sf.Tiled()), start)
         params = quick_jit(type(prepared.problem.parameterization).pack)(
-            prepared.problem.parameterization, prepared.scaling.surface_to_internal(start)
+            prepared.problem.parameterization, to_internal(start, prepared.scaling)
         )
         assert prepared.planner is not None
         problem = prepared.planner(prepared.problem, params, params)

@@ -9,7 +9,8 @@ from test_bounds import HEIGHTS, PLACES, START, TO_THE_END, fitted
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
-from surfacefit._statistics.uncertainty import linearized_at, normal_matrices
+from surfacefit._statistics.linearization import linearized_at
+from surfacefit._statistics.uncertainty import normal_matrices
 
 LIMITS = {
     "widths": Bounds(widths=(1.7, 2.5)),

@@ -10,6 +10,7 @@ from surfacefit._base.memory import MemoryShort
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.fitting import Running, _request
+from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.kicks import KEPT, Minima, _spliced, better, kicked
 from surfacefit._search.search import Effort, search
@@ -43,14 +44,12 @@ def test_a_splice_takes_the_good_half_of_either():
 
         def stuck(rows):
             centers = CENTERS[rows] + np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-            return bench.refit(
-                bench.blocks(bench.prepared.scaling.surface_to_internal(surface(centers))), np.zeros(0), 60
-            )
+            return bench.refit(bench.blocks(to_internal(surface(centers), bench.prepared.scaling)), np.zeros(0), 60)
 
         one, other = stuck([0, 0, 1, 3]), stuck([0, 2, 1, 1])
         rng = np.random.default_rng(0)
         costs = [_spliced(bench, *pair, rng).cost for pair in ((one, other), (other, one)) * 8]
-        exact = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS))))
+        exact = bench.state(bench.params(to_internal(surface(CENTERS), bench.prepared.scaling)))
         empty = bench.empty()
     assert min(one.cost, other.cost) > 0.01 * empty.cost
     assert exact.cost < 1e-12 * empty.cost
@@ -94,9 +93,7 @@ def test_refits_beside_one_another_come_to_what_they_come_to_alone():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
         bench = workbench(heights, 4)
-        starts = [
-            bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS + off))) for off in (0.5, 1.0, -1.0)
-        ]
+        starts = [bench.blocks(to_internal(surface(CENTERS + off), bench.prepared.scaling)) for off in (0.5, 1.0, -1.0)]
         alone = [bench.refit(blocks, np.zeros(0), 5) for blocks in starts]
 
         def short():
@@ -114,7 +111,7 @@ def test_a_search_on_averages_ends_with_what_memory_allows(monkeypatch):
     heights = truth(np.argwhere(np.ones((64, 96), bool)).astype(float)).reshape(64, 96)
     with precision(np.dtype(np.float64)):
         bench = workbench(heights + 0.1 * np.random.default_rng(0).normal(size=heights.shape), 4)
-        state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS + 1.0))))
+        state = bench.state(bench.params(to_internal(surface(CENTERS + 1.0), bench.prepared.scaling)))
         small = smaller(bench)
         whole, refit = Workbench.recosted, Workbench.refit
 
@@ -136,7 +133,7 @@ def test_an_exact_fit_is_not_kicked():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
         bench = workbench(heights, 4)
-        best = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(surface(CENTERS))))
+        best = bench.state(bench.params(to_internal(surface(CENTERS), bench.prepared.scaling)))
         met = Minima(best, 1e-12 * bench.empty().cost)
         assert met.exact
         assert kicked(bench, met, np.random.default_rng(0), 0) is best
@@ -147,7 +144,7 @@ def test_ctrl_c_beside_a_long_refit_ends_it():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
         bench = workbench(np.random.default_rng(0).normal(size=heights.shape), 4)
-        blocks = bench.blocks(bench.prepared.scaling.surface_to_internal(surface(CENTERS)))
+        blocks = bench.blocks(to_internal(surface(CENTERS), bench.prepared.scaling))
         bench.solver = sf.LevenbergMarquardt(ftol=0, xtol=0, gtol=0, slack=0)
 
         def interrupted():

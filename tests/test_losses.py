@@ -14,6 +14,7 @@ import surfacefit as sf
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
+from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, prepare
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-15, xtol=1e-12, gtol=1e-14)
@@ -289,7 +290,7 @@ def test_engines_weigh_the_normal_matrix_alike(name):
         found = []
         for engine in (sf.Dense(), TILED):
             ready = prepare(data, model, np.dtype(float), EngineChoice(engine, float("inf")))
-            params = ready.problem.parameterization.pack(ready.scaling.surface_to_internal(HILLS))
+            params = ready.problem.parameterization.pack(to_internal(HILLS, ready.scaling))
             problem = ready.problem if ready.planner is None else ready.planner(ready.problem, params, params)
             found.append(normal_and_gradient(problem, params))
     for one, other in zip(*found, strict=True):

@@ -14,6 +14,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._fit.fitting import Running, _request
+from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, precision, prepare
 from surfacefit._search.search import beginning as _beginning
 from surfacefit._search.smaller import fitting, smaller
@@ -60,7 +61,7 @@ def test_averages_are_used_where_components_span_their_blocks(width, stands):
     with precision(DOUBLE):
         bench = bench_of(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
         small = smaller(bench)
-        state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(truth)))
+        state = bench.state(bench.params(to_internal(truth, bench.prepared.scaling)))
         assert small.block is not None
         assert (fitting(bench, small, state) is small) == stands
         inside = 0.5 * np.sum(bench.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
@@ -76,7 +77,7 @@ def test_the_tiled_engine_s_averages_are_those_of_the_dense_one():
         for engine in (sf.Dense(), sf.Tiled(cutoff=0.0)):
             bench = bench_of(heights, 4, engine)
             small = smaller(bench)
-            state = bench.state(bench.params(bench.prepared.scaling.surface_to_internal(truth)))
+            state = bench.state(bench.params(to_internal(truth, bench.prepared.scaling)))
             assert fitting(bench, small, state) is small
             costs.append(small.recosted(state).cost)
     assert costs[0] == pytest.approx(costs[1], rel=1e-5)
@@ -90,7 +91,7 @@ def test_thinned_products_resemble_the_whole_in_every_direction(row):
     with precision(DOUBLE):
         bench = bench_of(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
         small = smaller(bench)
-        problem, params = small.problem(4), small.params(small.prepared.scaling.surface_to_internal(truth))
+        problem, params = small.problem(4), small.params(to_internal(truth, small.prepared.scaling))
         residuals = jnp.zeros(len(problem.points), problem.points.dtype)
         thinned, whole = (
             np.asarray(replace(problem, engine=engine).linearize(params)[1].normal(residuals)[0].matrix, float)

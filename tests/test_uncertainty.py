@@ -14,7 +14,7 @@ from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._problem.prepare import precision
 from surfacefit._results.result import FitResult, Settings, Timings
-from surfacefit._statistics.uncertainty import linearized_at
+from surfacefit._statistics.linearization import linearized_at
 
 X = np.linspace(-3, 12, 80)
 LINE = [2.0, 1.0, 4.5, 0.5]

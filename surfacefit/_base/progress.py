@@ -7,9 +7,10 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._model.surface import GaussianSurface
+if TYPE_CHECKING:
+    from .._model.surface import GaussianSurface
 
 SHOWN_AFTER = 1.0
 

@@ -21,6 +21,7 @@ from .._data.data import SurfaceData
 from .._engines.engines import EngineChoice
 from .._losses import Loss
 from .._model.surface import GaussianSurface, checked_surface
+from .._model.units import to_internal
 from .._problem.prepare import Model, Prepared, precision, prepare
 from .._results.criteria import AutoComponents, ComponentPath, Deviance
 from .._results.result import FitResult, Settings, Timings
@@ -181,7 +182,7 @@ def _plan(prepared: Prepared, running: Running) -> Plan:
     init = running.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
-        init = _lifted(prepared.scaling.surface_to_internal(replace(start, background=None)), prepared.model)
+        init = _lifted(to_internal(replace(start, background=None), prepared.scaling), prepared.model)
     return Plan(init, running.search, running.seed)
 
 

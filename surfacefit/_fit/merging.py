@@ -12,9 +12,9 @@ from .._base.status import Status
 from .._constraints.bounds import FIXABLE
 from .._engines.engines import engine_choice
 from .._model.surface import GaussianSurface
-from .._problem.prepare import Model
 from .._results.criteria import Deviance
 from .._solvers import LevenbergMarquardt
+from .._statistics.linearization import model_of
 from .fitting import Running, fitted
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
 def _refitted(result: FitResult, k: int) -> FitResult:
     settings = result.settings
     start = without(result.surface, k, settings.constraints.fixed)
-    model = replace(Model.of(result, start), constraints=settings.constraints.without(k))
+    model = replace(model_of(result, start), constraints=settings.constraints.without(k))
     engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
     running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
     fit = fitted(result.data, model, None, running, time.perf_counter())

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, one_of, real_array
-
-if TYPE_CHECKING:
-    from .scaling import Scaling
+from .scaling import Scaling
 
 LOW, MIDDLE = 0.1, 0.5
 

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from .background import background_model
-from .surface import GaussianSurface
-
 RARE, FAR = 0.01, 100.0
 
 
@@ -32,22 +29,6 @@ class Scaling:
 
     def heights(self, heights: Any) -> Any:
         return (heights - self.height_shift) / self.height_scale
-
-    def surface_to_internal(self, surface: GaussianSurface) -> GaussianSurface:
-        return GaussianSurface(
-            surface.amplitudes / self.height_scale,
-            self.points(surface.centers),
-            surface.covariances / (self.point_scale[:, None] * self.point_scale[None, :]),
-            background_model(surface.background).to_internal(self),
-        )
-
-    def surface_to_physical(self, surface: GaussianSurface) -> GaussianSurface:
-        return GaussianSurface(
-            surface.amplitudes * self.height_scale,
-            surface.centers * self.point_scale + self.point_shift,
-            surface.covariances * (self.point_scale[:, None] * self.point_scale[None, :]),
-            background_model(surface.background).to_physical(self),
-        )
 
 
 def without_outliers(heights: np.ndarray) -> np.ndarray:

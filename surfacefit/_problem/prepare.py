@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +23,14 @@ from .._engines.overlaps import EvenGrid
 from .._engines.tiles import Tiling, grid_tiles, scattered_tiles
 from .._losses import ROBUST, Linear, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
-from .._model.background import LOW, MIDDLE, NoBackground, background_model, background_start, continued
+from .._model.background import LOW, MIDDLE, NoBackground, background_start, continued
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface
+from .._model.units import to_physical
 from .planning import TilePlanner
 from .problem import SurfaceProblem
-
-if TYPE_CHECKING:
-    from .._results.result import FitResult
 
 
 @dataclass(frozen=True)
@@ -48,23 +46,6 @@ class Model:
     loss: str = "linear"
     f_scale: float = 1.0
     constraints: Constraints = field(default_factory=Constraints)
-
-    @classmethod
-    def of(cls, result: FitResult, surface: GaussianSurface | None = None) -> Model:
-        """What a result was fitted with, for its own surface or another one."""
-        settings, start = result.settings, result.surface if surface is None else surface
-        kind, least, prior = settings.covariance_type, settings.min_width, settings.prior
-        return cls(
-            start.n_components,
-            None if start.background is None else background_model(start.background),
-            kind,
-            least,
-            settings.amplitudes,
-            prior,
-            settings.loss,
-            settings.f_scale,
-            settings.constraints,
-        )
 
     def plain_loss(self, data: SurfaceData) -> Loss:
         """The loss in the user's units."""
@@ -129,7 +110,7 @@ class Prepared:
         *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
         internal = GaussianSurface(amplitudes, centers, _definite(factors @ factors.swapaxes(1, 2)), model)
-        physical = self.scaling.surface_to_physical(internal)
+        physical = to_physical(internal, self.scaling)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
 

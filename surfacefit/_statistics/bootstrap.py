@@ -19,7 +19,8 @@ from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared, precision
 from .._problem.problem import SurfaceProblem
 from .._solvers import LevenbergMarquardt, solve
-from .uncertainty import MOST_PARAMETERS, linearized_at, misfit
+from .linearization import linearized_at
+from .uncertainty import MOST_PARAMETERS, misfit
 
 if TYPE_CHECKING:
     from .._results.result import FitResult

@@ -17,6 +17,7 @@ from .._model.background import NoBackground
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
+from .._model.units import to_physical
 from .._problem.prepare import Prepared, precision
 
 LOST = 1e-6
@@ -105,7 +106,7 @@ def _slopes(
     single = replace(alone, background=NoBackground())
 
     def number(own: Array) -> Array:
-        surface = scaling.surface_to_physical(single.surface(own))
+        surface = to_physical(single.surface(own), scaling)
         arrays = (jnp.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances))
         return function(GaussianSurface(*arrays))[0]
 

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from .._engines.jacobian import DenseEngine
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
+from .._model.units import to_physical
 from .._problem.prepare import Prepared, precision
 from .._problem.problem import SurfaceProblem
 from .component_errors import LEAST, LOST, ComponentErrors
@@ -182,7 +183,7 @@ def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Arr
     active = GaussianSurface(
         inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background
     )
-    physical = scaling.surface_to_physical(active)
+    physical = to_physical(active, scaling)
     return jax.tree.map(jnp.asarray, physical)
 
 

@@ -17,10 +17,12 @@ from .._engines.engines import EngineChoice, Tiled
 from .._engines.jacobian import background_rows
 from .._linear.selected_inverse import inverse_blocks
 from .._model.parameters import ChainRule
-from .._problem.prepare import Model, Prepared, fixed_parameters, prepare, used_parameters
+from .._model.units import to_internal
+from .._problem.prepare import Prepared, fixed_parameters, prepare, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import LEAST, ComponentErrors
 from .held_axes import HeldAxes, held_axes
+from .linearization import model_of, pack
 from .sparse_normal import TileNormals
 
 if TYPE_CHECKING:
@@ -47,9 +49,9 @@ class Pieces(NamedTuple):
 def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     """For a variance ``misfit`` of weighted residuals, in the user's units."""
     prepared = prepare(
-        result.data, Model.of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf"))
+        result.data, model_of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf"))
     )
-    params = _pack(prepared.problem, prepared.scaling.surface_to_internal(result.surface))
+    params = pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))
     assert prepared.planner is not None
     problem = prepared.planner(prepared.fixing(params), params, params)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
@@ -140,4 +142,3 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
 
 
 _pieces = quick_jit(pieces)
-_pack = quick_jit(lambda problem, surface: problem.parameterization.pack(surface))

@@ -9,10 +9,11 @@ import scipy.linalg
 
 from .._constraints.box import at_bound
 from .._problem.prepare import fixed_parameters, precision, used_parameters
-from .._search.usefulness import RIDGE
+from .._problem.removal_cost import RIDGE
 from .covariances import Reduced, reduced
 from .held_axes import held_axes
-from .uncertainty import MOST_PARAMETERS, barred, linearized_at, misfit, normal_matrices
+from .linearization import linearized_at
+from .uncertainty import MOST_PARAMETERS, barred, misfit, normal_matrices
 
 if TYPE_CHECKING:
     from .._results.result import FitResult

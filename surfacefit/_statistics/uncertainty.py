@@ -31,14 +31,14 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._constraints.box import at_bound
 from .._data.noise import Grid, correlated_noise
-from .._engines.engines import Dense, EngineChoice
 from .._model.background import background_model
 from .._model.surface import GaussianSurface, with_last_axis
-from .._problem.prepare import Model, Prepared, fixed_parameters, precision, prepare, used_parameters
+from .._problem.prepare import fixed_parameters, precision, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors
 from .covariances import Root, WholeCovariance, inverse_root
 from .held_axes import HeldAxes, held_axes
+from .linearization import linearized_at
 from .local_covariances import local_errors
 
 if TYPE_CHECKING:
@@ -227,12 +227,6 @@ def _by_dissection(result: FitResult, method: str) -> Uncertainty:
         return Uncertainty(method, False, 0.0, local_errors(result, misfit(result)))
 
 
-def linearized_at(result: FitResult) -> tuple[Prepared, Array]:
-    """The problem of a result for the dense engine, in double precision, and its parameters there."""
-    prepared = prepare(result.data, Model.of(result), np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
-    return prepared, pack(prepared.problem, prepared.scaling.surface_to_internal(result.surface))
-
-
 def misfit(result: FitResult) -> float:
     """s^2, the variance of a weighted residual in the user's units."""
     if result.data.absolute_sigma or result.settings.loss == "poisson":
@@ -302,4 +296,3 @@ def _numbers(surface: GaussianSurface) -> Array:
 
 normal_matrices, _rows = quick_jit(normals), quick_jit(jacobian_rows)
 _residuals = quick_jit(SurfaceProblem.residuals)
-pack = quick_jit(lambda problem, surface: problem.parameterization.pack(surface))
