@@ -2,10 +2,14 @@
 
 import ast
 import doctest
+import enum
 import importlib
+import inspect
 import pkgutil
 import re
+import statistics
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,18 +18,42 @@ import surfacefit as sf
 
 PACKAGE = Path(sf.__file__).parent
 DESIGN = (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
-MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")}
 
 
-def unit(name):
-    """Module or folder of a file: a folder's siblings belong together."""
-    return name.split("/")[0]
+def module(path):
+    """Dotted name of a file below the package; a folder's ``__init__`` is the folder."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def layers():
-    """The modules of design.md's layer table, lowest first: rows `| 3 | a, b |`."""
-    rows = re.findall(r"^\| (\d+) \| ([_a-z, `]+) \|", DESIGN, re.MULTILINE)
-    return {module.strip(" `"): int(level) for level, modules in rows for module in modules.split(",")}
+FILES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+DOORS = ("", "__main__")
+
+# A record may know its own views, where its methods are called: (record, view). Nothing else imports upwards.
+VIEWS = {
+    ("_base.progress", "_model.surface"),  # for the type of what a callback sees
+    ("_model.surface", "_problem.evaluation"),
+    ("_mixture.result", "_mixture.io"),
+    ("_mixture.result", "_mixture.sklearn"),
+    ("_mixture.result", "_results.plot_mixture"),
+    ("_results.criteria", "_results.plot_path"),
+    ("_results.result", "_fit.merging"),
+    ("_results.result", "_results.flags"),
+    ("_results.result", "_results.io"),
+    ("_results.result", "_results.plot"),
+    ("_results.result", "_results.report"),
+    ("_results.result", "_statistics.bootstrap"),
+    ("_results.result", "_statistics.diagnostics"),
+    ("_results.result", "_statistics.redundancy"),
+    ("_results.result", "_statistics.statistics"),
+    ("_results.result", "_statistics.uncertainty"),
+    ("_statistics.diagnostics", "_statistics.plot_residuals"),
+}
+
+
+def chapters():
+    """The layer of each chapter in design.md's table: rows `| 3 | `_problem/` | what |`."""
+    return {name: int(layer) for layer, name in re.findall(r"^\| (\d+) \| `([_a-z]+)/` \|", DESIGN, re.MULTILINE)}
 
 
 def allowed_packages():
@@ -34,40 +62,110 @@ def allowed_packages():
     return set(re.findall(r"^\| `([A-Za-z]+)` \|", table, re.MULTILINE))
 
 
-def imports(path):
-    """(relative level, module, is it at the top of the file) of each import."""
+def imports(name):
+    """(target, is it at the top of the file) of each import of a file, lazy and type-only ones among them."""
+    path = FILES[name]
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    here = name.split(".") if name else []
+    here = here if path.name == "__init__.py" else here[:-1]
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or "", node in tree.body
-        elif isinstance(node, ast.Import):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in tree.body) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module, node in tree.body
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] + (node.module.split(".") if node.module else [])
             for alias in node.names:
-                yield 0, alias.name, node in tree.body
+                whole = ".".join([*base, alias.name])
+                yield "." + (whole if whole in FILES else ".".join(base)), node in tree.body
 
 
-def test_every_module_has_its_layer():
-    assert {unit(name) for name in MODULES} - {"__init__", "__main__"} == set(layers())
+def own_imports(name):
+    """(target, at the top) of the imports of this package's files, but for its front door."""
+    return [(target[1:], at_top) for target, at_top in imports(name) if target.startswith(".") and target != "."]
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_imports_point_down(name):
-    if name in ("__init__", "__main__"):
-        return
-    own, levels = unit(name), layers()
-    depth = name.count("/") + 1
-    for level, module, at_top in imports(MODULES[name]):
-        target = module.split(".")[0]
-        if level < depth or level == 0 or not target:
-            continue  # a sibling, another package, or the package itself
-        assert not at_top or levels[target] < levels[own], f"{name} imports {target}"
+def chapter(name):
+    return name.split(".")[0]
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_imports_are_in_the_dependency_table(name):
-    for level, module, _ in imports(MODULES[name]):
-        package = module.split(".")[0]
-        if level == 0 and package not in sys.stdlib_module_names:
-            assert package in allowed_packages() | {"surfacefit"}, f"{name} imports {package}"
+def modules(folder):
+    return [name for name, path in FILES.items() if name.startswith(folder + ".") and path.name != "__init__.py"]
+
+
+def test_every_chapter_has_its_layer():
+    assert {chapter(name) for name in FILES} - set(DOORS) == set(chapters())
+
+
+@pytest.mark.parametrize("folder", sorted(chapters()))
+def test_a_chapter_is_neither_a_drawer_nor_a_warehouse(folder):
+    assert 4 <= len(modules(folder)) <= 14
+
+
+@pytest.mark.parametrize("folder", sorted(chapters()))
+def test_a_chapter_lists_its_modules(folder):
+    """Its ``__init__`` is a table of contents: a line a module or subfolder, without code unless it is a choice."""
+    contents = ast.get_docstring(ast.parse(FILES[folder].read_text(encoding="utf-8"))) or ""
+    here = {name.removeprefix(folder + ".").split(".")[0] for name in modules(folder)}
+    assert not {name for name in here if not re.search(rf"\b{name}\b", contents)}, folder
+
+
+@pytest.mark.parametrize("folder", ["", *sorted(chapters())])
+def test_imports_point_down(folder):
+    levels = chapters()
+    for name in [FILE for FILE in FILES if chapter(FILE) == folder and FILE not in DOORS]:
+        for target, at_top in own_imports(name):
+            if chapter(target) == chapter(name) or ((name, target) in VIEWS and not at_top):
+                continue
+            assert levels[chapter(target)] < levels[chapter(name)], f"{name} imports {target}"
+
+
+def test_no_circle_of_files():
+    graph = {
+        name: {target for target, at_top in own_imports(name) if (name, target) not in VIEWS or at_top} - {name}
+        for name in FILES
+        if name not in DOORS
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+def test_every_listed_view_is_there():
+    for name, target in VIEWS:
+        assert target in dict(own_imports(name)), f"{name} no longer imports {target}"
+
+
+def test_imports_are_in_the_dependency_table():
+    for name in FILES:
+        for target, _ in imports(name):
+            package = target.split(".")[0]
+            if package and package not in sys.stdlib_module_names:
+                assert package in allowed_packages() | {"surfacefit"}, f"{name} imports {package}"
+
+
+def test_files_are_short():
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert {name: n for name, n in lengths.items() if n > 400} == {}
+    assert 80 <= statistics.median(n for name, n in lengths.items() if FILES[name].name != "__init__.py") <= 200
+
+
+def public_members(kind):
+    """Fields and methods that a class adds to its bases."""
+    names = {*vars(kind), *vars(kind).get("__annotations__", {}), *getattr(kind, "_fields", ())}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def test_classes_are_small():
+    large = {}
+    for name in FILES:
+        if name in DOORS:
+            continue
+        for label, kind in inspect.getmembers(importlib.import_module(f"surfacefit.{name}"), inspect.isclass):
+            if kind.__module__ == f"surfacefit.{name}" and not issubclass(kind, enum.Enum):
+                large[f"{name}.{label}"] = len(public_members(kind))
+    assert {label: count for label, count in large.items() if count > 15} == {}
 
 
 def test_public_names_are_documented():
@@ -77,9 +175,10 @@ def test_public_names_are_documented():
         assert len(doc) > 60, name
 
 
-@pytest.mark.parametrize(
-    "module", sorted(m.name for m in pkgutil.walk_packages(sf.__path__, "surfacefit.") if "__main__" not in m.name)
-)
-def test_examples_run(module):
-    failed, _ = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert failed == 0
+@pytest.mark.parametrize("part", range(4))
+def test_examples_run(part):
+    names = sorted(m.name for m in pkgutil.walk_packages(sf.__path__, "surfacefit.") if "__main__" not in m.name)
+    with_examples = [name for name in names if ">>>" in FILES[name.removeprefix("surfacefit.")].read_text("utf-8")]
+    for name in with_examples[part::4]:
+        failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+        assert failed == 0, name

@@ -1,1 +1,12 @@
-"""TODO."""
+"""What knows nothing of fits.
+
+checks         Coercers for the door: each takes an argument's name first and returns the clean value, or says what is
+compile        Compiling with less waiting
+compile_clock  Seconds that JAX spends tracing and compiling, told apart from the seconds of running
+documents      Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number come
+layout         A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
+memory         How much memory a fit will need, before it takes any
+progress       What a person sees while a fit runs: a bar, and a callback
+status         Why a fit ended: one table of codes, each with its cause and the next step
+threads        The cores that there are, and keeping LAPACK's threads from spinning on them
+"""

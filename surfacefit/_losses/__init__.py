@@ -2,6 +2,14 @@
 
 A loss writes the cost of each point as half the square of a residual r(f, z, w), so that the cost of all is |r|^2 / 2
 and every solver and engine serves it as it is; an engine only sees dr/df in place of the weights.
+
+base      the contract
+linear    least squares
+huber     squares, then lines
+soft_l1   a smooth absolute value
+cauchy    the logarithm of one plus squares
+robust    what the three have in common
+poisson   half the deviance of counts
 """
 
 from __future__ import annotations

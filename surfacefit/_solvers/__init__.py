@@ -1,4 +1,11 @@
-"""Solvers: pick one of these, by name or as an object with settings. ``_loop`` runs whichever is picked."""
+"""Solvers: pick one of these, by name or as an object with settings. ``loop`` runs whichever is picked.
+
+base                  the contract
+loop                  compiled chunks of steps; the best iterate is kept whatever happens
+levenberg_marquardt   damped Gauss-Newton steps: the default
+superimposed_signals  expectation-maximisation, each component by itself
+adam                  first-order steps
+"""
 
 from .adam import Adam
 from .base import Solver

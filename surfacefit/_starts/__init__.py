@@ -2,6 +2,13 @@
 
 A start is a function of a `StartRequest` that gives a `GaussianSurface` without background, in the units of the
 fit. A new one is one new file and one line here.
+
+request                   what a start works from
+scales                    the widths at which peaks are looked for
+grid                      an even lattice
+peaks                     the highest peaks over all scales
+random                    places and widths at random; the best of several
+expectation_maximization  heights read as a density
 """
 
 from collections.abc import Callable
