@@ -233,7 +233,7 @@ def _scene(rng: np.random.Generator, count: int) -> sf.GaussianSurface:
 
 def many() -> Iterator[str]:
     """Errors of 10,000 components, and how far those by nested dissection are from the exact ones at 500."""
-    from surfacefit._statistics.statistics import uncertainty as _uncertainty
+    from surfacefit._statistics import uncertainty as _uncertainty
 
     heights = np.asarray(sf.example_map("jacksboro"), float)
     few = sf.fit(heights[:EXCERPT, :EXCERPT], 500, init="grid", progress=False, max_time=60)

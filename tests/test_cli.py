@@ -13,8 +13,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 import surfacefit as sf
 from surfacefit._data.read import CannotRead, read_heights, read_points
 from surfacefit._engines.engines import ENGINES as ALL_ENGINES
+from surfacefit._fit import cli as _cli
 from surfacefit._fit.cli import main
-from surfacefit._fit.fit import cli as _cli
 from surfacefit._losses import LOSSES
 from surfacefit._model.amplitudes import AMPLITUDE_TYPES
 from surfacefit._model.covariance import COVARIANCE_TYPES

@@ -10,7 +10,7 @@ from oracles import central_differences, random_surface, surface_by_loops
 
 import surfacefit as sf
 from surfacefit._engines.jacobian import MatrixJacobian
-from surfacefit._engines.jacobian import _dense as dense
+from surfacefit._engines.jacobian import dense as dense
 
 TYPES = ["full", "diag", "spherical", "tied"]
 BACKGROUNDS = ["none", "constant", "plane", "function"]

@@ -9,6 +9,7 @@ from test_bounds import HEIGHTS, PLACES, START, TO_THE_END, fitted
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
+from surfacefit._problem.prepare import precision
 from surfacefit._statistics.linearization import linearized_at
 from surfacefit._statistics.uncertainty import normal_matrices
 
@@ -42,7 +43,7 @@ def test_errors_at_a_limit_are_those_of_a_fit_with_the_shapes_fixed(case, method
 def test_a_root_at_a_limit_has_orthonormal_columns_in_the_data(case):
     result = fitted(bounds=LIMITS[case])
     root = result.uncertainty()._covariance.root.root
-    with sf._prepare.precision(np.dtype(np.float64)):
+    with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
         normal = np.asarray(normal_matrices(prepared.fixing(params), params)[0])
     np.testing.assert_allclose(root.T @ normal @ root, np.eye(root.shape[1]), atol=1e-7)

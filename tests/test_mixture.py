@@ -15,8 +15,8 @@ from sklearn.mixture import GaussianMixture
 
 import surfacefit as sf
 from surfacefit._constraints.singularities import Remedies, collapsed, n_distinct
-from surfacefit._mixture.fit import cloud as _cloud
-from surfacefit._mixture.fit import expectation_maximization as em
+from surfacefit._mixture import cloud as _cloud
+from surfacefit._mixture import expectation_maximization as em
 
 TYPES = ("full", "diag", "spherical", "tied")
 NAN = np.nan

@@ -5,6 +5,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit import Status
+from surfacefit._starts import STARTS
 
 RNG = np.random.default_rng(3)
 Y, X = np.mgrid[:20, :24].astype(float)
@@ -84,14 +85,14 @@ def test_who_stops_one_stops_them_all(act, status, n_steps):
 
 
 def test_ctrl_c_between_two_starts(monkeypatch):
-    first, draw, drawn = fitted(1), sf._beginning.STARTS["random"], []
+    first, draw, drawn = fitted(1), STARTS["random"], []
 
     def interrupted(request):
         if drawn:
             raise KeyboardInterrupt
         return drawn.append(1) or draw(request)
 
-    monkeypatch.setitem(sf._beginning.STARTS, "random", interrupted)
+    monkeypatch.setitem(STARTS, "random", interrupted)
     result = fitted()
     assert result.status == Status.INTERRUPTED
     assert result.cost == first.cost

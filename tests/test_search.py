@@ -8,15 +8,15 @@ import pytest
 
 import surfacefit as sf
 import surfacefit._search.search
+from surfacefit._data import windows as _windows
 from surfacefit._data.data import grid_data
-from surfacefit._data.data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._search import beginning as _beginning
+from surfacefit._search import stepping as _stepping
 from surfacefit._search.moves import Neighbourhood, applied
-from surfacefit._search.search import beginning as _beginning
-from surfacefit._search.search import stepping as _stepping
 from surfacefit._search.workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)

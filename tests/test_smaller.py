@@ -16,7 +16,7 @@ from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search.search import beginning as _beginning
+from surfacefit._search import beginning as _beginning
 from surfacefit._search.smaller import fitting, smaller
 from surfacefit._search.workbench import Workbench
 

@@ -497,7 +497,7 @@ def stored_flags(path):
 
 
 def test_summaries_files_and_pictures_of_many_parameters_say_what_was_not_looked_for(tmp_path, monkeypatch):
-    for module in ("_flags", "_report"):
+    for module in ("_results.flags", "_results.report"):
         monkeypatch.setattr(f"surfacefit.{module}.MOST_FLAGGED", 5)
     result, path = three(amplitude=0.03), tmp_path / "fit.json"
     silent = "redundant and undetermined: not looked for above 5 parameters: see `result.flags`"

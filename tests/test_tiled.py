@@ -15,8 +15,8 @@ from surfacefit._engines.overlap_sums import overlap_sums
 from surfacefit._engines.overlaps import EvenGrid, Rule, rules
 from surfacefit._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
 from surfacefit._engines.tiles import block_sides, grid_tiles, scattered_tiles
+from surfacefit._problem import planning as planning
 from surfacefit._problem.planning import TilePlanner
-from surfacefit._problem.problem import planning as planning
 
 SHAPES = {1: (90,), 2: (24, 31), 3: (9, 10, 11)}
 CUTOFF = 1e-9
