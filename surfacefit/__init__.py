@@ -12,7 +12,7 @@ from ._engines.engines import Dense, Tiled
 from ._constraints.bounds import Bounds
 from ._starts import RandomStarts
 from ._constraints.prior import SurfacePrior
-from ._constraints.singularities import MixturePrior
+from ._constraints.mixture_regularization import MixturePrior
 from ._base.progress import MixtureProgress, Progress
 from ._model.surface import GaussianSurface
 from ._results.result import FitResult

@@ -27,19 +27,19 @@ class FunctionProblem:
     def scaling(self, diagonal):
         return jnp.where(diagonal > 0, diagonal, 1.0)
 
-    def restrict(self, params, step, reach):
+    def within_trust_region(self, params, step, reach):
         return step
 
     def projected(self, params):
         return params
 
-    def held(self, params, gradient):
+    def at_bound(self, params, gradient):
         return jnp.zeros(params.shape, bool)
 
-    def walls(self, params, gradient, scaling=None):
+    def active_constraints(self, params, gradient, scaling=None):
         return None
 
-    def covers(self, params):
+    def plan_is_valid(self, params):
         return jnp.asarray(True)
 
     def rounding_cost(self):

@@ -147,9 +147,9 @@ def test_no_step_moves_a_component_too_far(rng, covariance_type):
         problem, params = make_problem(rng, 2, covariance_type)
         layout = problem.parameterization
         step = jnp.asarray(rng.normal(size=params.size) * 10)
-        short = problem.restrict(params, step, 0.3)
+        short = problem.within_trust_region(params, step, 0.3)
         assert float(layout.relative_change(params, short).max()) <= 0.3 + 1e-9
-        np.testing.assert_allclose(problem.restrict(params, 1e-3 * step, 0.3), 1e-3 * step)
+        np.testing.assert_allclose(problem.within_trust_region(params, 1e-3 * step, 0.3), 1e-3 * step)
         small = 1e-4 * step
         before, after = layout.components(params), layout.components(params + small)
         inverse = np.linalg.inv(np.asarray(before.factors))

@@ -14,7 +14,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 import surfacefit as sf
-from surfacefit._constraints.singularities import Remedies, collapsed, n_distinct
+from surfacefit._constraints.mixture_regularization import MixtureRegularization, collapsed, n_distinct
 from surfacefit._mixture import cloud as _cloud
 from surfacefit._mixture import expectation_maximization as em
 
@@ -537,13 +537,13 @@ def test_the_core_passes_vmap_over_starts():
     starts = [start_of(POINTS, seed=seed) for seed in range(3)]
     cloud = _cloud.packed(POINTS, np.ones(len(POINTS)), 3, dtype)
     zero, none, off = jnp.zeros((), dtype), jnp.zeros((2, 2), dtype), jnp.zeros(3, bool)
-    remedies = Remedies(jnp.asarray(1e-6, dtype), none, none, zero, zero, "full")
+    regularization = MixtureRegularization(jnp.asarray(1e-6, dtype), none, none, zero, zero, "full")
     watch = em.Watch(jnp.asarray(1e-5, dtype), zero, zero, off, off)
     mixtures = [_cloud.to_device(*start, dtype) for start in starts]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures)
 
     def run(mixture):
-        return em.expectation_maximization(cloud, em.begin(mixture), watch, remedies, 200)[0]
+        return em.expectation_maximization(cloud, em.begin(mixture), watch, regularization, 200)[0]
 
     together = jax.jit(jax.vmap(run))(stacked)
     alone_of = jax.jit(run)

@@ -105,7 +105,7 @@ def everything(problem, params):
 def test_tiled_agrees_with_dense(rng, blocks_pay, n_dim, covariance_type, kind, layout):
     with jax.enable_x64(True):
         dense, tiled, params = dense_and_tiled(rng, n_dim, covariance_type, kind, layout)
-        assert bool(tiled.covers(params))
+        assert bool(tiled.plan_is_valid(params))
         assert (tiled.engine.curvature is not None) == (layout == "even grid")
         expected, found = everything(dense, params), everything(tiled, params)
     for name, tolerance in TOLERANCES.items():
@@ -376,7 +376,7 @@ def test_a_component_that_shrinks_calls_for_another_plan(rng, blocks_pay):
         _, tiled, params = dense_and_tiled(rng, 2, "full", "none", "even grid")
         narrow = np.asarray(params).reshape(12, 6).copy()
         narrow[0, 3:5] = -5.0
-        assert not bool(tiled.covers(jnp.asarray(narrow.ravel())))
+        assert not bool(tiled.plan_is_valid(jnp.asarray(narrow.ravel())))
 
 
 def test_much_is_evaluated_where_it_is_not_zero(rng, monkeypatch):

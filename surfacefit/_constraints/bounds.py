@@ -174,7 +174,8 @@ def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:
 def _fixable(name: Any) -> str:
     if isinstance(name, str) and name in ("widths", "shapes", "angles", "orientation"):
         raise ValueError(
-            f"`fixed` must be one of {', '.join(map(repr, FIXABLE))}, got {name!r}: widths and angles are held by 'covariances'"
+            f"`fixed` must be one of {', '.join(map(repr, FIXABLE))}, got {name!r}:"
+            " widths and angles are held by 'covariances'"
         )
     return one_of("fixed", name, FIXABLE)
 
@@ -188,6 +189,7 @@ def _mask(name: str, mask: Any, n_components: int | None) -> Any:
         )
     if array.ndim and (n_components is None or array.shape != (n_components,)):
         raise ValueError(
-            f"`fixed[{name!r}]` must have one entry for each component of a start `init=GaussianSurface(...)`, got {array.shape}"
+            f"`fixed[{name!r}]` must have one entry for each component of a start `init=GaussianSurface(...)`,"
+            f" got {array.shape}"
         )
     return array if array.ndim else bool(array)

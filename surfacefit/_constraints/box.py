@@ -1,8 +1,10 @@
 """Limits and fixed parameters as a box in the parameters of a fit.
 
-A box holds each free number between a lower and an upper one; a number that is fixed has both at its start. A solver
-projects its steps into the box, and leaves alone what stands at a bound that the gradient pushes against (`Box.held`);
-whatever does not is free again, so nothing sticks to a bound. Bertsekas, SIAM J. Control Optim. 20 (1982) 221.
+A box keeps each free number between a lower and an upper limit; for a fixed number both equal its start. A solver
+projects its steps into the box. It does not move a number at a bound while the negative gradient points outside
+(`Box.at_bound`); this is decided anew at each step, so nothing sticks to a bound.
+
+Bertsekas, SIAM J. Control Optim. 20 (1982) 221.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Box:
     def clipped(self, parts: Parameterization, params: Array) -> Array:
         return jnp.clip(params, *self._sides(parts))
 
-    def held(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Array:
+    def at_bound(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Array:
         """Which parameters (P,) stand at a bound that lies where the cost falls, or are fixed."""
         low, high = self._sides(parts)
         eps = max(near, 8 * float(np.finfo(params.dtype).eps))
@@ -57,8 +59,8 @@ class Box:
         return [concatenated([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
 
 
-def at_bound(dtype: Any) -> float:
-    """How near a bound, in units of order one, a fit in that precision has ended that meets it."""
+def bound_tolerance(dtype: Any) -> float:
+    """How near a bound, in units of order one, a number counts as at the bound after a fit in that precision."""
     return 1e-7 if np.dtype(dtype) == np.float64 else 2e-4
 
 

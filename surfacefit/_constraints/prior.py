@@ -26,7 +26,7 @@ from .._base.checks import positive_number
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import inverse_lower
-from .singularities import prior_scale
+from .mixture_regularization import prior_scale
 
 NEARBY = 1e-2
 

@@ -22,11 +22,20 @@ from jax.tree_util import register_dataclass
 
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
+from .active_constraints import ActiveConstraints, GroupConstraints
+from .active_width_limits import (
+    NEARBY_LIMIT,
+    CandidateLimits,
+    CostSlope,
+    WidthFrame,
+    active_limits,
+    undetermined_changes,
+    width_frame,
+    with_fixed_angles,
+)
 from .bounds import Bounds
-from .walls import Wall, Walls
-from .width_walls import STRAIGHT, Push, Sides, Strain, facing, strained, unknown, with_angles
 
-NEAR = 1e3  # units of rounding
+AT_LIMIT_ROUNDINGS = 1e3  # units of rounding
 
 
 @register_dataclass
@@ -44,24 +53,29 @@ class WidthLimits:
         projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
         return parts.with_shapes(params, projected)
 
-    def walls(
+    def active_constraints(
         self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0
-    ) -> Walls:
-        """Where a fit stands, or with ``scaling`` (P,) nearly stands, at limits that the gradient (P,) pushes against."""
-        near = max(near, NEAR * float(np.finfo(params.dtype).eps))
+    ) -> ActiveConstraints:
+        """The active constraints at parameters (P,) with this gradient (P,).
+
+        Active are limits that are met and that the negative gradient would cross. With the solver's squared scales
+        ``scaling`` (P,) also limits nearby that the next step would cross.
+        """
+        near = max(near, AT_LIMIT_ROUNDINGS * float(np.finfo(params.dtype).eps))
         shapes, slopes = parts.shapes(params), parts.shapes(gradient)
         scales = jnp.full_like(shapes, jnp.inf) if scaling is None else parts.shapes(scaling)
-        found = jax.vmap(lambda shape, slope, scale: self._walls(parts, shape, Push(slope, scale, near)))(
+        found = jax.vmap(lambda shape, slope, scale: self._active(parts, shape, CostSlope(slope, scale, near)))(
             shapes, slopes, scales
         )
         n_border, n_own = parts.n_shared + int(np.size(parts.background.vector())), parts.block_size
         if parts.covariance.shared:
             idle = _idle(parts.n_components, n_own, found)
-            return Walls(
-                idle, Wall(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps)
+            return ActiveConstraints(
+                idle,
+                GroupConstraints(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps),
             )
-        return Walls(
-            Wall(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps),
+        return ActiveConstraints(
+            GroupConstraints(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps),
             _idle(1, n_border, found),
         )
 
@@ -78,30 +92,34 @@ class WidthLimits:
         covariance = jnp.matmul(root, root.T, precision="highest")
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
-    def unknown(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
+    def undetermined_changes(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
         """Changes of each shape (K, s, m), or (1, s, m) of a shared one, of which a limit that is met keeps the data
         from telling.
         """
 
         def one(shape: Array, slope: Array) -> Array:
-            strain, sides, push = self._met(parts, shape, Push(slope, jnp.full_like(shape, jnp.inf), near))
-            return unknown(facing(sides, push), sides.holds, strain)
+            frame, candidates, cost = self._frame_and_candidates(
+                parts, shape, CostSlope(slope, jnp.full_like(shape, jnp.inf), near)
+            )
+            return undetermined_changes(active_limits(candidates, cost), candidates.holds, frame)
 
         return jax.vmap(one)(parts.shapes(params), parts.shapes(gradient))
 
-    def _walls(self, parts: Parameterization, shape: Array, push: Push) -> Wall:
+    def _active(self, parts: Parameterization, shape: Array, cost: CostSlope) -> GroupConstraints:
         """Unit vectors (s, m) with their gaps (m,)."""
-        strain, sides, push = self._met(parts, shape, push)
-        return with_angles(facing(sides, push), sides.holds, strain)
+        frame, candidates, cost = self._frame_and_candidates(parts, shape, cost)
+        return with_fixed_angles(active_limits(candidates, cost), candidates.holds, frame)
 
-    def _met(self, parts: Parameterization, shape: Array, push: Push) -> tuple[Strain, Sides, Push]:
+    def _frame_and_candidates(
+        self, parts: Parameterization, shape: Array, cost: CostSlope
+    ) -> tuple[WidthFrame, CandidateLimits, CostSlope]:
         factor, turn = self.scales[:, None] * parts.covariance.cholesky(shape, parts.floor), self.scales[:, None, None]
         slopes = turn * jax.jacfwd(lambda shape: parts.covariance.cholesky(shape, parts.floor))(shape)
-        strain = strained(factor, slopes, push, jnp.minimum(STRAIGHT, (self.aspect - 1) / 4))
-        return strain, self._sides(strain), push
+        frame = width_frame(factor, slopes, cost, jnp.minimum(NEARBY_LIMIT, (self.aspect - 1) / 4))
+        return frame, self._candidates(frame), cost
 
-    def _sides(self, strain: Strain) -> Sides:
-        widths, slopes = jnp.diag(strain.values), jnp.diagonal(strain.slopes)
+    def _candidates(self, frame: WidthFrame) -> CandidateLimits:
+        widths, slopes = jnp.diag(frame.values), jnp.diagonal(frame.slopes)
         large, small = np.triu_indices(len(widths), 1)
         ratio = jnp.where(jnp.isfinite(self.aspect), self.aspect, 1.0)
         outward = jnp.concatenate([-slopes, slopes, slopes[:, large] - ratio * slopes[:, small]], axis=1)
@@ -109,7 +127,7 @@ class WidthLimits:
         room = jnp.concatenate([widths - self.low, self.high - widths, apart])
         each = np.eye(len(widths), dtype=bool)
         holds = np.concatenate([each, each, each[large] | each[small]])
-        return Sides(Wall(outward, room), jnp.append(jnp.tile(widths, 2), widths[large]), holds)
+        return CandidateLimits(GroupConstraints(outward, room), jnp.append(jnp.tile(widths, 2), widths[large]), holds)
 
 
 def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> WidthLimits | None:
@@ -125,8 +143,8 @@ def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> Widt
     return WidthLimits(np.asarray(scaling.point_scale), *(np.asarray(number) for number in numbers))
 
 
-def _idle(count: int, size: int, like: Wall) -> Wall:
-    return Wall(
+def _idle(count: int, size: int, like: GroupConstraints) -> GroupConstraints:
+    return GroupConstraints(
         *(
             jnp.zeros(shape, like.gaps.dtype)
             for shape in ((count, size, like.gaps.shape[1]), (count, like.gaps.shape[1]))

@@ -85,12 +85,13 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class CorrelatedNoise:
-    """``kernel`` autocovariance by lag (padded shape), without units; its value at lag 0 is the variance. ``reach`` in
-    samples.
+    """``kernel``: autocovariance by lag (padded shape), without units; its value at lag 0 is the variance.
+
+    ``correlation_length`` is in samples.
     """
 
     kernel: np.ndarray
-    reach: float
+    correlation_length: float
 
 
 def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed: int = 0) -> CorrelatedNoise:
@@ -98,21 +99,23 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
     orthonormal.
     """
     seen, distance = grid.autocovariance(residuals), grid.lags()
-    reach = first = _reach(seen, distance, len(residuals))
-    kernel = np.where(distance <= reach, seen, 0.0)
+    correlation_length = first = _correlation_length(seen, distance, len(residuals))
+    kernel = np.where(distance <= correlation_length, seen, 0.0)
     rng = np.random.default_rng(seed)
     for _ in range(ROUNDS):
         values = grid.noise(kernel, PROBES, rng)
         left = values - (values @ basis) @ basis.T
         lost = grid.autocovariance(values) - grid.autocovariance(left)
-        # What a fit takes away makes far lags look empty: the reach is looked for anew once that is given back.
+        # What a fit takes away makes far lags look empty: it is looked for anew once that is given back.
         if first >= 1:
-            reach = min(2 * first, max(reach, _reach(seen + lost, distance, len(residuals))))
-        kernel = np.where(distance <= reach, seen + lost, 0.0)
-    return CorrelatedNoise(kernel, reach)
+            correlation_length = min(
+                2 * first, max(correlation_length, _correlation_length(seen + lost, distance, len(residuals)))
+            )
+        kernel = np.where(distance <= correlation_length, seen + lost, 0.0)
+    return CorrelatedNoise(kernel, correlation_length)
 
 
-def _reach(autocovariance: np.ndarray, distance: np.ndarray, n_points: int) -> float:
+def _correlation_length(autocovariance: np.ndarray, distance: np.ndarray, n_points: int) -> float:
     """The lag from which the autocorrelation, averaged over directions, no longer stands clear of chance."""
     rings = np.round(distance).astype(int).ravel()
     means = np.bincount(rings, autocovariance.ravel()) / np.maximum(np.bincount(rings), 1)

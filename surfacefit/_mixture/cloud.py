@@ -16,7 +16,7 @@ import numpy as np
 
 from .._base.checks import finite, first_index, real_array
 from .._base.compile import rounded_up
-from .._constraints.singularities import n_distinct
+from .._constraints.mixture_regularization import n_distinct
 from .expectation_maximization import Cloud, Mixture
 
 CHUNK_ELEMENTS = 2**19

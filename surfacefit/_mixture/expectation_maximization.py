@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 
 from .._base.status import Status
-from .._constraints.singularities import Remedies, lifted, log_prior, shaped
+from .._constraints.mixture_regularization import MixtureRegularization, lifted, log_prior, shaped
 from .._model.surface import inverse_lower, monomials, whitened
 
 UNROLLED = 4
@@ -131,8 +131,8 @@ def expectation(cloud: Cloud, mixture: Mixture) -> Moments:
     return jax.lax.scan(add, empty, cloud)[0]
 
 
-def maximization(moments: Moments, mixture: Mixture, remedies: Remedies) -> tuple[Mixture, Array]:
-    """The M step under the remedies: a new mixture, and the lowest eigenvalues (K,) of its covariances before the
+def maximization(moments: Moments, mixture: Mixture, regularization: MixtureRegularization) -> tuple[Mixture, Array]:
+    """The M step under the regularization: a new mixture, and the lowest eigenvalues (K,) of its covariances before the
     floor.
 
     A component without mass keeps its place: any would be as good.
@@ -145,19 +145,19 @@ def maximization(moments: Moments, mixture: Mixture, remedies: Remedies) -> tupl
     spread = jnp.where(alive[:, None, None], spread, np.eye(n_dim, dtype=mass.dtype))
     means = mixture.means + jnp.einsum("kij,kj->ki", mixture.factors, shift, precision="highest")
     scatter = jnp.einsum("kia,kab,kjb->kij", mixture.factors, spread, mixture.factors, precision="highest")
-    count = mass if remedies.kind == "tied" else jnp.where(alive | (remedies.pull > 0), mass, 1)
+    count = mass if regularization.kind == "tied" else jnp.where(alive | (regularization.pull > 0), mass, 1)
     covariances, lowest = lifted(
-        shaped(scatter * count[:, None, None], count, remedies) + remedies.added, remedies.floor
+        shaped(scatter * count[:, None, None], count, regularization) + regularization.added, regularization.floor
     )
-    weights = (mass + remedies.extra) / (mass.sum() + n_components * remedies.extra)
+    weights = (mass + regularization.extra) / (mass.sum() + n_components * regularization.extra)
     return Mixture(weights, means, jnp.linalg.cholesky(covariances)), lowest
 
 
-def state_of(cloud: Cloud, mixture: Mixture, lowest: Array, remedies: Remedies) -> State:
+def state_of(cloud: Cloud, mixture: Mixture, lowest: Array, regularization: MixtureRegularization) -> State:
     """A mixture with its E step."""
     moments = expectation(cloud, mixture)
     total = cloud.weights.sum(dtype=mixture.means.dtype)
-    prior = log_prior(mixture.weights, _inverses(mixture.factors), remedies)
+    prior = log_prior(mixture.weights, _inverses(mixture.factors), regularization)
     return State(mixture, moments, moments.log_likelihood / total, (moments.log_likelihood + prior) / total, lowest)
 
 
@@ -170,12 +170,12 @@ def begin(mixture: Mixture) -> Carry:
     return Carry(state, jnp.asarray(True), jnp.asarray(0), jnp.asarray(Status.RUNNING.value), jnp.zeros(n, bool))
 
 
-def step(cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies) -> Carry:
+def step(cloud: Cloud, carry: Carry, watch: Watch, regularization: MixtureRegularization) -> Carry:
     """An M step (none of a fresh carry) and the E step after it; what is not finite is not taken."""
     old, fresh = carry.state, carry.fresh
-    moved = maximization(old.moments, old.mixture, remedies)
+    moved = maximization(old.moments, old.mixture, regularization)
     mixture, lowest = _chosen(fresh, (old.mixture, old.lowest), moved)
-    new = state_of(cloud, mixture, lowest, remedies)
+    new = state_of(cloud, mixture, lowest, regularization)
     fine = jnp.isfinite(new.objective)
     failing = _failing(new, watch)
     change = jnp.abs(new.objective - old.objective)
@@ -198,7 +198,7 @@ class Record(NamedTuple):
 
 
 def expectation_maximization(
-    cloud: Cloud, carry: Carry, watch: Watch, remedies: Remedies, n_rows: Array
+    cloud: Cloud, carry: Carry, watch: Watch, regularization: MixtureRegularization, n_rows: Array
 ) -> tuple[Carry, Record]:
     """Up to ``n_rows`` more iterates (of a fresh carry the first is the start itself), with a record of the first ROWS.
 
@@ -211,7 +211,7 @@ def expectation_maximization(
 
     def body(loop: tuple[Carry, Record]) -> tuple[Carry, Record]:
         carry, (likelihoods, objectives, row) = loop
-        carry = step(cloud, carry, watch, remedies)
+        carry = step(cloud, carry, watch, regularization)
         likelihoods = likelihoods.at[row].set(carry.state.log_likelihood, mode="drop")
         objectives = objectives.at[row].set(carry.state.objective, mode="drop")
         taken = jnp.where(carry.status == Status.SINGULAR.value, 0, 1)

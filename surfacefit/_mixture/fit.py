@@ -1,7 +1,7 @@
 """`fit_mixture`: Gaussian mixtures of weighted points by expectation-maximisation.
 
 user arrays -> _cloud (checks, units) -> _mixture_starts -> _mixture_run (chunks of steps of _expectation_maximization,
-with the remedies of _singularities) -> _mixture_result
+with the remedies of mixture_regularization) -> _mixture_result
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from .._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
 from .._base.progress import MixtureProgress, ProgressBar
 from .._base.status import Status
-from .._constraints.singularities import Prior, Remedies, checked_prior, lifted, points_needed
+from .._constraints.mixture_regularization import MixtureRegularization, Prior, checked_prior, lifted, points_needed
 from .._data.data import fit_dtype
 from .._model.covariance import COVARIANCE_TYPES
 from .cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
@@ -197,7 +197,7 @@ def _task(data: WeightedPoints, wanted: Wanted, units: Units) -> Task:
         points=points,
         weights=data.weights,
         cloud=packed(points, data.weights, wanted.n_components, wanted.dtype),
-        remedies=Remedies(
+        regularization=MixtureRegularization(
             floor=jnp.asarray(wanted.min_width**2, np.float64),
             added=jnp.asarray(wanted.reg_covar * units.forms(np.eye(data.n_dim)), np.float64),
             scale=jnp.asarray(units.forms(prior.scale) / weight, np.float64),
@@ -221,7 +221,7 @@ def _start(wanted: Wanted, units: Units, task: Task, rng: np.random.Generator) -
         start = start._replace(covariances=restricted(start.covariances, start.weights, wanted.kind))
     else:
         start = Start(wanted.init.weights, units.points(wanted.init.means), units.forms(wanted.init.covariances))
-    wide = lifted(jnp.asarray(start.covariances), task.remedies.floor).covariances
+    wide = lifted(jnp.asarray(start.covariances), task.regularization.floor).covariances
     return start._replace(covariances=np.asarray(wide))
 
 

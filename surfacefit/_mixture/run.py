@@ -12,7 +12,7 @@ import numpy as np
 
 from .._base.compile import quick_jit
 from .._base.status import Status
-from .._constraints.singularities import MOST_RESETS, Remedies, collapsed, fresh_component, lifted
+from .._constraints.mixture_regularization import MOST_RESETS, MixtureRegularization, collapsed, fresh_component, lifted
 from .cloud import to_device
 from .expectation_maximization import (
     ROWS,
@@ -32,7 +32,7 @@ CHUNK_SECONDS = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is fitted, in the units of the fit: points (N, d) and weights (N,), the same on the device, remedies.
+    """What is fitted, in the units of the fit: points (N, d) and weights (N,), the same on the device, regularization.
 
     ``least`` is the mass, in units of an average point, below which a component is placed anew, ``needed`` the number
     of distinct points, and ``bounded`` whether the objective is, so that a collapsed iterate may count as the best.
@@ -41,7 +41,7 @@ class Task:
     points: np.ndarray
     weights: np.ndarray
     cloud: Cloud
-    remedies: Remedies
+    regularization: MixtureRegularization
     least: float
     needed: int
     bounded: bool
@@ -74,7 +74,7 @@ class MixtureRun:
         n_components = len(start.weights)
         self.resets = np.zeros(n_components, int)
         each = np.full(n_components, task.resets)
-        self.watch = self._watch(each, each & (task.remedies.kind != "tied"))
+        self.watch = self._watch(each, each & (task.regularization.kind != "tied"))
         self.carry = begin(to_device(*start, np.float64))
         self.left: State | None = None
         self.entries: list[Entry] = []
@@ -126,7 +126,7 @@ class MixtureRun:
 
     def _chunk(self, n_rows: int) -> None:
         restarted = bool(self.carry.fresh)
-        self.carry, record = _advance(self.task.cloud, self.carry, self.watch, self.task.remedies, n_rows)
+        self.carry, record = _advance(self.task.cloud, self.carry, self.watch, self.task.regularization, n_rows)
         for row in range(int(record.n_rows)):
             self.entries.append(
                 Entry(float(record.log_likelihood[row]), float(record.objective[row]), restarted and row == 0)
@@ -174,7 +174,7 @@ class MixtureRun:
             if weights.sum() > 0:
                 densities = self._at_points(_log_density, _mixture(weights, means, factors))
             means[k], covariance = fresh_component(self.task.points, self.task.weights, densities, share, self.rng)
-            if self.task.remedies.kind != "tied":
+            if self.task.regularization.kind != "tied":
                 factors[k] = self._wide_enough(covariance)
             others = weights.sum()
             weights *= (1 - share) / others if others > 0 else 0
@@ -184,7 +184,7 @@ class MixtureRun:
 
     def _wide_enough(self, covariance: np.ndarray) -> np.ndarray:
         """Cholesky factor (d, d) of a covariance of the type, neither at the floor nor all too flat."""
-        form = restricted(covariance[None], np.ones(1), self.task.remedies.kind)
+        form = restricted(covariance[None], np.ones(1), self.task.regularization.kind)
         lowest = max(float(self.watch.low), 1e-2 * np.linalg.eigvalsh(form[0])[-1])
         return np.linalg.cholesky(np.asarray(lifted(jnp.asarray(form), jnp.asarray(lowest)).covariances))[0]
 
@@ -201,7 +201,7 @@ class MixtureRun:
         self.carry = begin(best.mixture)._replace(steps=self.carry.steps)
 
     def _watch(self, thin: np.ndarray, flat: np.ndarray) -> Watch:
-        lowest = max(float(self.task.remedies.floor), 100 * float(np.finfo(np.float64).eps))
+        lowest = max(float(self.task.regularization.floor), 100 * float(np.finfo(np.float64).eps))
         tol, least, low = (jnp.asarray(value, np.float64) for value in (self.task.tol, self.task.least, lowest))
         return Watch(tol, least, low, jnp.asarray(thin), jnp.asarray(flat))
 

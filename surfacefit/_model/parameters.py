@@ -183,7 +183,7 @@ class Parameterization:
         stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
         return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
 
-    def in_reach(self, params: Array, step: Array, extent: Array) -> Array:
+    def within_extent(self, params: Array, step: Array, extent: Array) -> Array:
         """The step (P,) without what takes centres and shapes beyond FARTHEST extents: a flat direction would carry
         them off.
         """

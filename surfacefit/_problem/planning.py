@@ -1,6 +1,6 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
-A plan serves until a component leaves the room that it was given (`TilePlan.covers`); the loop then asks for another
+A plan serves until a component leaves the room that it was given (`TilePlan.plan_is_valid`); the loop then asks for another
 one. Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the fits
 before one have come to need, at the same number of tiles and room for components, is where it begins.
 """

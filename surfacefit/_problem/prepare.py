@@ -160,8 +160,8 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
         )
         sides = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
         limits = Box(limits.low, limits.high, *sides)
-    walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
-    objective = Objective(parameterization, *_on_device((rows, loss, limits, walls), dtype))
+    widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
+    objective = Objective(parameterization, *_on_device((rows, loss, limits, widths), dtype))
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
@@ -218,8 +218,8 @@ class Objective(NamedTuple):
 
     def problem(self, internal: Internal, dtype: np.dtype) -> SurfaceProblem:
         points, heights, weights = (_on_device(array, dtype) for array in internal)
-        parts, rows, loss, limits, walls = self
-        return SurfaceProblem(points, heights, weights, parts, penalty=rows, loss=loss, box=limits, width_limits=walls)
+        parts, rows, loss, limits, widths = self
+        return SurfaceProblem(points, heights, weights, parts, penalty=rows, loss=loss, box=limits, width_limits=widths)
 
 
 def _tiling(data: SurfaceData, internal: Internal, size: int) -> Tiling:

@@ -14,9 +14,9 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
+from .._constraints.active_constraints import ActiveConstraints
 from .._constraints.box import Box
 from .._constraints.prior import Penalty
-from .._constraints.walls import Walls
 from .._constraints.width_limits import WidthLimits
 from .._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from .._losses import Linear, Loss
@@ -44,7 +44,7 @@ class Problem(Protocol):
         """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J."""
         ...
 
-    def restrict(self, params: Array, step: Array, reach: Array) -> Array:
+    def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
         """The part of a step that moves nothing by more than ``reach`` of its own size."""
         ...
 
@@ -52,18 +52,20 @@ class Problem(Protocol):
         """The nearest parameters that are allowed."""
         ...
 
-    def held(self, params: Array, gradient: Array) -> Array:
+    def at_bound(self, params: Array, gradient: Array) -> Array:
         """Which parameters (P,) stand at a limit that the negative gradient would cross."""
         ...
 
-    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:
+    def active_constraints(
+        self, params: Array, gradient: Array, scaling: Array | None = None
+    ) -> ActiveConstraints | None:
         """Directions that the step must leave alone, for limits that are no box; None where there are none.
 
         With ``scaling`` (P,) also of limits that are near, which the step is to reach.
         """
         ...
 
-    def covers(self, params: Array) -> Array:
+    def plan_is_valid(self, params: Array) -> Array:
         """Whether residuals may be asked for here, or the host must renew a plan first."""
         ...
 
@@ -209,7 +211,7 @@ class SurfaceProblem:
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
         return positive_scaling(diagonal, concatenated([floor.ravel(), border]))
 
-    def restrict(self, params: Array, step: Array, reach: Array) -> Array:
+    def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
         """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and
         inside the box.
         """
@@ -217,7 +219,7 @@ class SurfaceProblem:
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.split(step)
         shortened = concatenated([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
-        shortened = self.parameterization.in_reach(params, shortened, jnp.abs(self.points).max(initial=0))
+        shortened = self.parameterization.within_extent(params, shortened, jnp.abs(self.points).max(initial=0))
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params
 
@@ -225,22 +227,24 @@ class SurfaceProblem:
         inside = params if self.width_limits is None else self.width_limits.clipped(self.parameterization, params)
         return inside if self.box is None else self.box.clipped(self.parameterization, inside)
 
-    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Walls | None:
+    def active_constraints(
+        self, params: Array, gradient: Array, scaling: Array | None = None
+    ) -> ActiveConstraints | None:
         return (
             None
             if self.width_limits is None
-            else self.width_limits.walls(self.parameterization, params, gradient, scaling)
+            else self.width_limits.active_constraints(self.parameterization, params, gradient, scaling)
         )
 
-    def held(self, params: Array, gradient: Array) -> Array:
+    def at_bound(self, params: Array, gradient: Array) -> Array:
         return (
             jnp.zeros(params.shape, bool)
             if self.box is None
-            else self.box.held(self.parameterization, params, gradient)
+            else self.box.at_bound(self.parameterization, params, gradient)
         )
 
-    def covers(self, params: Array) -> Array:
-        return self.engine.covers(self.parameterization.components(params))
+    def plan_is_valid(self, params: Array) -> Array:
+        return self.engine.plan_is_valid(self.parameterization.components(params))
 
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._constraints.bounds import FIXABLE
-from .._constraints.box import at_bound
+from .._constraints.box import bound_tolerance
 from .._model.background import background_model
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def background_at_bound(result: FitResult) -> np.ndarray:
 
 
 def _near(result: FitResult) -> float:
-    return max(NEAR, at_bound(result.settings.dtype))
+    return max(NEAR, bound_tolerance(result.settings.dtype))
 
 
 def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray:

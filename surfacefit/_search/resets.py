@@ -21,7 +21,7 @@ from .._base.status import STATUS, Status
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared
-from .._solvers import Adam, Lane, Record, Solution
+from .._solvers import Adam, Record, Solution, SolverRun
 from .stepping import Ended, Stepping, with_status
 from .workbench import State, Workbench, penalty_cost
 
@@ -64,19 +64,21 @@ def _steps_left(stepping: Stepping, ended: Ended) -> int:
 
 def _reset(stepping: Stepping, ended: Ended, which: np.ndarray) -> Ended:
     """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
-    lane, placed, outcome = None, which[:0], Status.INTERRUPTED
+    solver_run, placed, outcome = None, which[:0], Status.INTERRUPTED
     prepared, before = stepping.prepared, Status(int(ended.solution.status))
     try:
         start, placed = _replaced(stepping.bench, ended.solution, which)
         if not len(placed):
             return ended
-        lane = Lane(prepared.fixing(start), start, stepping.solver, stepping.beside(ended.solution), prepared.planner)
-        outcome = lane.advance(_steps_left(stepping, ended))
+        solver_run = SolverRun(
+            prepared.fixing(start), start, stepping.solver, stepping.beside(ended.solution), prepared.planner
+        )
+        outcome = solver_run.advance(_steps_left(stepping, ended))
     except KeyboardInterrupt:
         pass
     except MemoryShort:
         outcome = before
-    return _better(ended, lane, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
+    return _better(ended, solver_run, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
 
 
 def _replaced(bench: Workbench, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
@@ -134,17 +136,17 @@ def _may_move(prepared: Prepared) -> bool:
     )
 
 
-def _better(ended: Ended, lane: Lane | None, placed: np.ndarray, outcome: Status) -> Ended:
+def _better(ended: Ended, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> Ended:
     """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were
     taken.
     """
     before, history, resets, costs = ended
-    steps = before.steps + (0 if lane is None else lane.carry.best.steps)
-    if lane is None or lane.cost() > (1 - HAIR) * float(before.cost):
+    steps = before.steps + (0 if solver_run is None else solver_run.carry.best.steps)
+    if solver_run is None or solver_run.cost() > (1 - HAIR) * float(before.cost):
         told = outcome in (Status.INTERRUPTED, Status.STOPPED)
         return ended._replace(
             solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status)
         )
-    rows = Record(*(np.concatenate(columns) for columns in zip(history, lane.history(), strict=True)))
+    rows = Record(*(np.concatenate(columns) for columns in zip(history, solver_run.history(), strict=True)))
     counts = resets + np.isin(np.arange(len(resets)), placed)
-    return Ended(lane.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)
+    return Ended(solver_run.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)

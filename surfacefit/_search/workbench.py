@@ -30,7 +30,7 @@ from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared, component_capacity, components, precision
 from .._problem.problem import SurfaceProblem
-from .._solvers import Lane, LevenbergMarquardt, Limits
+from .._solvers import LevenbergMarquardt, Limits, SolverRun
 from .._starts import STARTS, Peak, StartRequest, find_peaks
 from .local_refits import WINDOW
 
@@ -109,20 +109,20 @@ class Workbench:
         params = self.pack(blocks, border)
         ends = min(self.root.deadline, self.root.search_until)
         with calm_blas(len(params)):
-            lane = Lane(problem, params, self.solver, Limits(ends), self.prepared.planner)
-            last, lane.n_next = np.inf, self.pace
-            while lane.status == Status.RUNNING and lane.steps < steps and not self.root.ending:
-                outcome = lane.advance(min(lane.steps + CHUNK, steps))
-                cost = lane.cost()
+            solver_run = SolverRun(problem, params, self.solver, Limits(ends), self.prepared.planner)
+            last, solver_run.n_next = np.inf, self.pace
+            while solver_run.status == Status.RUNNING and solver_run.steps < steps and not self.root.ending:
+                outcome = solver_run.advance(min(solver_run.steps + CHUNK, steps))
+                cost = solver_run.cost()
                 drop, last = last - cost, cost
                 hopeless = target is not None and cost - target > OUT_OF_REACH * drop
                 settled = (target is None or cost < target) and drop < SETTLED * cost
                 if hopeless or settled or outcome == Status.MAX_TIME:
                     break
-        self.pace = lane.n_next
+        self.pace = solver_run.n_next
         with _COUNTING:
-            self.root.steps += lane.steps
-        return self._unpacked(lane.cost(), lane.carry.best.params, len(blocks))
+            self.root.steps += solver_run.steps
+        return self._unpacked(solver_run.cost(), solver_run.carry.best.params, len(blocks))
 
     def beside(self, tasks: Sequence[Callable[[], State]]) -> list[State]:
         """What several refits come to, with a thread each; those for which memory is short are left out."""

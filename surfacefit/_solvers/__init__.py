@@ -10,7 +10,7 @@ adam                  first-order steps
 from .adam import Adam
 from .base import Solver
 from .levenberg_marquardt import LevenbergMarquardt
-from .loop import Lane, Limits, Record, Solution, advance, begin, run, solve
+from .loop import Limits, Record, Solution, SolverRun, advance, begin, run, solve
 from .superimposed_signals import SuperimposedSignals
 
 SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
@@ -18,7 +18,7 @@ SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "sup
 __all__ = [
     "SOLVERS",
     "Adam",
-    "Lane",
+    "SolverRun",
     "LevenbergMarquardt",
     "Limits",
     "Record",

@@ -90,7 +90,7 @@ class Adam:
         trial = problem.projected(state.params - rate * direction)
         replan = state._replace(status=jnp.asarray(int(Status.REPLAN)), wanted=trial)
         return jax.lax.cond(
-            problem.covers(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan
+            problem.plan_is_valid(trial), lambda: self._moved(problem, state, trial, rate, moments), lambda: replan
         )
 
     def _moved(self, problem: Problem, state: AdamState, trial: Array, rate: Array, moments: Any) -> AdamState:
@@ -134,6 +134,6 @@ class Adam:
 def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
     residuals, jacobian = problem.linearize(params)
     gradient = jacobian.rmv(residuals)
-    walls = problem.walls(params, gradient)
-    gradient = gradient if walls is None else walls.along(gradient)
-    return half_square(residuals), jnp.where(problem.held(params, gradient), 0, gradient)
+    walls = problem.active_constraints(params, gradient)
+    gradient = gradient if walls is None else walls.tangential(gradient)
+    return half_square(residuals), jnp.where(problem.at_bound(params, gradient), 0, gradient)

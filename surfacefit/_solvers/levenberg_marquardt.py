@@ -25,7 +25,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.status import Status
-from .._constraints.walls import Walls
+from .._constraints.active_constraints import ActiveConstraints
 from .._engines.jacobian import Jacobian
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal
@@ -173,7 +173,9 @@ class LevenbergMarquardt:
         # The normal matrix goes around the branch, which would copy it.
         rest = state._replace(normal=None)
         replan = rest._replace(status=jnp.asarray(int(Status.REPLAN)))
-        rest = jax.lax.cond(problem.covers(state.wanted), lambda: self._judged(problem, rest, least), lambda: replan)
+        rest = jax.lax.cond(
+            problem.plan_is_valid(state.wanted), lambda: self._judged(problem, rest, least), lambda: replan
+        )
         return rest._replace(normal=state.normal)
 
     def _proposed(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
@@ -182,9 +184,9 @@ class LevenbergMarquardt:
         _, jacobian = problem.linearize(state.params)
         normal = jacobian.restored(state.normal)
         scaling = problem.scaling(normal.diagonal().astype(state.params.dtype))
-        walls = problem.walls(state.params, state.gradient, scaling * jnp.maximum(1, state.damping))
+        walls = problem.active_constraints(state.params, state.gradient, scaling * jnp.maximum(1, state.damping))
         step, trusted = self._solve(jacobian, walls, state, scaling)
-        step = problem.restrict(state.params, jnp.where(state.held, 0, step), state.reach)
+        step = problem.within_trust_region(state.params, jnp.where(state.held, 0, step), state.reach)
         predicted = -jnp.vdot(step, state.gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
@@ -221,19 +223,19 @@ class LevenbergMarquardt:
         )
 
     def _solve(
-        self, jacobian: Jacobian, walls: Walls | None, state: LevenbergMarquardtState, scaling: Array
+        self, jacobian: Jacobian, walls: ActiveConstraints | None, state: LevenbergMarquardtState, scaling: Array
     ) -> tuple[Array, Array]:
         """The damped Gauss-Newton step beside what is held, and whether it can be trusted."""
         damping = jnp.where(state.held, IMMOVABLE, state.damping)
         if self.method == "qr":
             matrix, residuals = jacobian.as_matrix(), state.residuals
             if walls is not None:
-                matrix, residuals = walls.below(matrix, residuals, scaling)
+                matrix, residuals = walls.augmented_rows(matrix, residuals, scaling)
             return solve_qr(matrix, residuals, scaling, damping), jnp.asarray(True)
         normal, gradient = jacobian.restored(state.normal), jnp.where(state.held, 0, state.gradient)
         if walls is not None:
             scales = scaling.astype(normal.diagonal().dtype)
-            normal, gradient = normal.barred(*walls.blocks(scales)), walls.drawn(gradient, scales)
+            normal, gradient = normal.with_penalty(*walls.penalty_blocks(scales)), walls.with_gap(gradient, scales)
         step, trusted = normal.solve(gradient, scaling, damping)
         return step, trusted | (not _fits_qr(state))
 
@@ -276,9 +278,9 @@ def _linearized(problem: Problem, state: LevenbergMarquardtState) -> LevenbergMa
     _, jacobian = problem.linearize(state.params)
     normal, gradient = jacobian.normal(state.residuals, CURVATURE_ERROR * state.damping)
     diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
-    held = problem.held(state.params, gradient)
-    walls = problem.walls(state.params, gradient)
-    free = jnp.where(held, 0, gradient if walls is None else walls.along(gradient))
+    held = problem.at_bound(state.params, gradient)
+    walls = problem.active_constraints(state.params, gradient)
+    free = jnp.where(held, 0, gradient if walls is None else walls.tangential(gradient))
     optimality = cosine_optimality(free, diagonal, state.cost)
     return state._replace(optimality=optimality, gradient=gradient, held=held, normal=normal, stale=jnp.asarray(False))
 

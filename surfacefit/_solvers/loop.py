@@ -95,18 +95,18 @@ def run(
     The planner is asked for a plan before the first step, and whenever a solver wants to leave the one it has. With an
     ``outcome`` no step is taken: the fit has ended already.
     """
-    lane = Lane(problem, start, solver, limits, planner)
+    solver_run = SolverRun(problem, start, solver, limits, planner)
     if outcome is None:
         try:
-            outcome = lane.advance(int(solver.max_steps))
+            outcome = solver_run.advance(int(solver.max_steps))
         except KeyboardInterrupt:
             outcome = Status.INTERRUPTED
     if outcome == Status.RUNNING:
         outcome = Status.MAX_STEPS
-    return lane.carry.best._replace(status=jnp.asarray(int(outcome))), lane.history()
+    return solver_run.carry.best._replace(status=jnp.asarray(int(outcome))), solver_run.history()
 
 
-class Lane:
+class SolverRun:
     """One start on its way: what it carries, and the rows of its history."""
 
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
@@ -157,7 +157,7 @@ class Lane:
         except MemoryShort:
             self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.MAX_MEMORY))))
             return
-        if not bool(_covers(problem, state.wanted)):
+        if not bool(_plan_is_valid(problem, state.wanted)):
             self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.PRECISION))))
             return
         self.problem = problem
@@ -224,12 +224,12 @@ def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
     return solver.replanned(problem, state)
 
 
-def covers(problem: Problem, params: Array) -> Array:
-    return problem.covers(params)
+def plan_is_valid(problem: Problem, params: Array) -> Array:
+    return problem.plan_is_valid(params)
 
 
 _begin = quick_jit(begin)
-_covers = quick_jit(covers)
+_plan_is_valid = quick_jit(plan_is_valid)
 _replanned = quick_jit(replanned)
 _advance = quick_jit(_recorded)
 

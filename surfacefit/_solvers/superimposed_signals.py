@@ -81,20 +81,20 @@ class Separated:
     def scaling(self, diagonal: Array) -> Array:
         return self.problem.scaling(diagonal)
 
-    def restrict(self, params: Array, step: Array, reach: Array) -> Array:
-        return self.problem.restrict(params, step, reach)
+    def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
+        return self.problem.within_trust_region(params, step, reach)
 
     def projected(self, params: Array) -> Array:
         return self.problem.projected(params)
 
-    def held(self, params: Array, gradient: Array) -> Array:
-        return self.problem.held(params, gradient)
+    def at_bound(self, params: Array, gradient: Array) -> Array:
+        return self.problem.at_bound(params, gradient)
 
-    def walls(self, params: Array, gradient: Array, scaling: Array | None = None) -> Any:
-        return self.problem.walls(params, gradient, scaling)
+    def active_constraints(self, params: Array, gradient: Array, scaling: Array | None = None) -> Any:
+        return self.problem.active_constraints(params, gradient, scaling)
 
-    def covers(self, params: Array) -> Array:
-        return self.problem.covers(params)
+    def plan_is_valid(self, params: Array) -> Array:
+        return self.problem.plan_is_valid(params)
 
     def rounding_cost(self) -> Array:
         return self.problem.rounding_cost()

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
-from .._constraints.singularities import Remedies
+from .._constraints.mixture_regularization import MixtureRegularization
 from .._mixture.cloud import packed, to_device
 from .._mixture.expectation_maximization import Watch, begin, expectation_maximization
 from .._model.surface import GaussianSurface
@@ -71,12 +71,12 @@ def _fitted(
     with jax.enable_x64(True):
         zero, n_dim = jnp.asarray(0.0), points.shape[1]
         none = jnp.zeros((n_dim, n_dim))
-        remedies = Remedies(jnp.asarray(NARROWEST**2), none, none, zero, zero, "full")
+        regularization = MixtureRegularization(jnp.asarray(NARROWEST**2), none, none, zero, zero, "full")
         off = jnp.zeros(start.n_components, bool)
         watch = Watch(jnp.asarray(TOL), zero, zero, off, off)
         mixture = to_device(start.volumes / start.volume, start.centers, start.covariances, np.float64)
         cloud = packed(points, weights, start.n_components, np.float64)
-        carry, _ = _run(cloud, begin(mixture), watch, remedies, 1 + STEPS)
+        carry, _ = _run(cloud, begin(mixture), watch, regularization, 1 + STEPS)
         shares, means, factors = (np.asarray(array) for array in carry.state.mixture)
     return shares, means, factors @ factors.swapaxes(1, 2)
 

@@ -18,7 +18,7 @@ import numpy as np
 from .._model.surface import GaussianSurface
 from .grid import grid_start
 from .request import Raster, StartRequest
-from .scales import REACH, SCALES, Norms, correlated, pyramid
+from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
 
 ROUNDS = 24
 APART = 2.0
@@ -104,7 +104,7 @@ def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tup
 
 def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float) -> Peak:
     """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more."""
-    offsets, r, w = _patch(residual, weights, index, REACH * scale)
+    offsets, r, w = _patch(residual, weights, index, KERNEL_RADIUS * scale)
     window = np.exp(-0.5 * np.sum(offsets**2, axis=1) / scale**2)
     round_shape = np.eye(len(index)) * scale**2
     candidates = [(np.zeros(len(index)), round_shape)]
@@ -141,24 +141,24 @@ def _gaussian(offsets: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:
-    reach = REACH * float(np.sqrt(np.diag(peak.covariance).max()))
-    window = _window(residual.shape, peak.center, reach)
+    radius = KERNEL_RADIUS * float(np.sqrt(np.diag(peak.covariance).max()))
+    window = _window(residual.shape, peak.center, radius)
     offsets = _offsets(window, peak.center)
     values = peak.amplitude * _gaussian(offsets, peak.covariance)
     residual[window] -= weights[window] * values.reshape(residual[window].shape)
 
 
 def _patch(
-    residual: np.ndarray, weights: np.ndarray, index: np.ndarray, reach: float
+    residual: np.ndarray, weights: np.ndarray, index: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets (n, d), weighted residuals and weights (n,) of the cells within reach."""
-    window = _window(residual.shape, index, reach)
+    """Offsets (n, d), weighted residuals and weights (n,) of the cells within radius."""
+    window = _window(residual.shape, index, radius)
     return _offsets(window, index), residual[window].ravel(), weights[window].ravel()
 
 
-def _window(shape: tuple[int, ...], center: np.ndarray, reach: float) -> tuple[slice, ...]:
-    starts = [max(0, int(np.ceil(c - reach))) for c in center]
-    stops = [min(n, int(np.floor(c + reach)) + 1) for c, n in zip(center, shape, strict=True)]
+def _window(shape: tuple[int, ...], center: np.ndarray, radius: float) -> tuple[slice, ...]:
+    starts = [max(0, int(np.ceil(c - radius))) for c in center]
+    stops = [min(n, int(np.floor(c + radius)) + 1) for c, n in zip(center, shape, strict=True)]
     return tuple(slice(min(a, n - 1), max(b, min(a, n - 1) + 1)) for a, b, n in zip(starts, stops, shape, strict=True))
 
 

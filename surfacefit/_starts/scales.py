@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 SCALES = (1.0, 2**0.5)
-REACH = 4.0
+KERNEL_RADIUS = 4.0
 LEAST = 0.05
 SHORT = 128  # cells, up to which one product by a matrix beats a filter
 Norms = list[list[np.ndarray]]
@@ -38,7 +38,7 @@ def norms_of(weights: np.ndarray) -> Norms:
 
 
 def correlated(array: np.ndarray, scale: float) -> np.ndarray:
-    """Sum over cells of array * exp(-|x|^2 / (2 scale^2)), as far as REACH scales."""
+    """Sum over cells of array * exp(-|x|^2 / (2 scale^2)), as far as KERNEL_RADIUS scales."""
     for axis, length in enumerate(array.shape):
         if 1 < length <= SHORT:
             array = (array.swapaxes(axis, -1) @ _kernel_matrix(length, scale)).swapaxes(axis, -1)
@@ -57,5 +57,5 @@ def _kernel_matrix(length: int, scale: float) -> np.ndarray:
 
 
 def _kernel(scale: float) -> np.ndarray:
-    reach = int(REACH * scale + 0.5)
-    return np.exp(-0.5 * (np.arange(-reach, reach + 1) / scale) ** 2)
+    radius = int(KERNEL_RADIUS * scale + 0.5)
+    return np.exp(-0.5 * (np.arange(-radius, radius + 1) / scale) ** 2)

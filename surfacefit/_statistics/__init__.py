@@ -4,7 +4,7 @@ bootstrap          Parametric bootstrap: the fit refitted to its own surface und
 component_errors   Standard errors of numbers that depend on one component each, from that component's block of the co
 covariances        The covariance of a fit's parameters as a root, and what it says of other numbers
 diagnostics        Whether residuals look like noise: autocorrelation, runs, and outliers
-held_axes          Axes of the parameters in which a limit holds some of them whole, and leaves the others alone
+constrained_directions  Axes of the parameters along which limits hold a fit
 linearization      The problem that a result solved, built anew at its surface: what errors, worths and refits begin f
 local_covariances  Errors of very many components: the inverse by nested dissection, exact but for tails of components
 plot_residuals     The picture of residual diagnostics

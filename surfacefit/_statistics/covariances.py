@@ -59,27 +59,27 @@ class Reduced:
     basis: np.ndarray
 
 
-def reduced(normal: np.ndarray, bars: np.ndarray, used: np.ndarray) -> Reduced:
-    """Of a normal matrix (P, P) of ``used`` parameters (P,), without unit vectors ``bars`` (P, q)."""
+def reduced(normal: np.ndarray, normals: np.ndarray, used: np.ndarray) -> Reduced:
+    """Of a normal matrix (P, P) of ``used`` parameters (P,), without unit vectors ``normals`` (P, q)."""
     diagonal = np.diag(normal)
     least = max(np.finfo(float).eps ** 2 * float(diagonal[used].max(initial=0.0)), LEAST)
     scale = np.where(used, 1 / np.sqrt(np.where(diagonal > least, diagonal, 1.0)), 0.0)
     basis = np.diag(scale)[:, used]
-    if bars.shape[1]:
-        vectors, sizes, _ = np.linalg.svd(basis.T @ bars)
+    if normals.shape[1]:
+        vectors, sizes, _ = np.linalg.svd(basis.T @ normals)
         basis = basis @ vectors[:, int(np.count_nonzero(sizes > 1e-8 * sizes.max())) :]
         basis[np.linalg.norm(basis, axis=1) < 1e-9 * scale] = 0.0  # rounding, of what is held
     return Reduced(basis.T @ normal @ basis, basis)
 
 
-def inverse_root(normal: np.ndarray, bars: np.ndarray, used: np.ndarray, unknown: np.ndarray) -> Root:
+def inverse_root(normal: np.ndarray, normals: np.ndarray, used: np.ndarray, unknown: np.ndarray) -> Root:
     """Of the inverse of a normal matrix (P, P) of ``used`` parameters (P,), where it has one, without unit vectors
-    ``bars`` (P, q).
+    ``normals`` (P, q).
 
     Changes ``unknown`` (P, m) are what these keep the data from telling. Its rows are scaled to a unit diagonal; what
     is then below rounding counts as not determined.
     """
-    inner = reduced(normal, bars, used)
+    inner = reduced(normal, normals, used)
     factor = _factor(inner.matrix)
     if factor is not None:
         return Root(inner.basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True).T, unknown)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
-from .._constraints.box import at_bound
+from .._constraints.box import bound_tolerance
 from .._engines.engines import EngineChoice, Tiled
 from .._engines.jacobian import background_rows
 from .._linear.selected_inverse import inverse_blocks
@@ -21,7 +21,7 @@ from .._model.units import to_internal
 from .._problem.prepare import Prepared, fixed_parameters, prepare, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import LEAST, ComponentErrors
-from .held_axes import HeldAxes, held_axes
+from .constrained_directions import ConstrainedDirections, constrained_directions
 from .linearization import model_of, pack
 from .sparse_normal import TileNormals
 
@@ -56,9 +56,9 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     problem = prepared.planner(prepared.fixing(params), params, params)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
     used, count = used_parameters(prepared), result.n_components
-    axes = held_axes(problem, params, pieces.gradient, at_bound(result.settings.dtype))
+    axes = constrained_directions(problem, params, pieces.gradient, bound_tolerance(result.settings.dtype))
     pieces = _along(axes, pieces)
-    fixed, held = fixed_parameters(prepared)[used], axes.held[used]
+    fixed, held = fixed_parameters(prepared)[used], axes.constrained[used]
     diagonal = np.append(np.einsum("kpp->kp", pieces.blocks).ravel(), np.diag(pieces.corner))[used]
     lost = (diagonal <= LEAST) | (held & ~fixed)
     scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > LEAST, diagonal, 1.0)))
@@ -69,16 +69,16 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     unmet = np.logical_not(elements.met())[blocks[:, :1]]
     endless = (np.einsum("kmm->km", found) > ENDLESS) | (unmet & (scale[blocks] > 0))
     gone, gone_there = lost[blocks] | endless, lost[corner] | (np.diag(square) > ENDLESS)
-    walled, unit = (axes.held & ~axes.boxed)[used][blocks], misfit / prepared.cost_unit
+    at_width_limit, unit = (axes.constrained & ~axes.at_box)[used][blocks], misfit / prepared.cost_unit
     size = np.einsum("km,kn->kmn", scale[blocks], scale[blocks])
     there = np.outer(scale[corner], scale[corner])
     back = axes.together(count)
     found = unit * np.matmul(back, np.matmul(size * found, back.swapaxes(1, 2)))
-    lost = np.concatenate([back * (gone & ~walled)[:, None], axes.changes(count)], axis=2)
+    lost = np.concatenate([back * (gone & ~at_width_limit)[:, None], axes.undetermined_changes(count)], axis=2)
     return ComponentErrors(prepared, params, found, lost, unit * there * square, np.diag(gone_there * 1.0))
 
 
-def _along(axes: HeldAxes, pieces: Pieces) -> Pieces:
+def _along(axes: ConstrainedDirections, pieces: Pieces) -> Pieces:
     """The pieces for parameters along other axes."""
     own, border = axes.own.swapaxes(1, 2), axes.border.T
     return pieces._replace(

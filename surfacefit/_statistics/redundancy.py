@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.linalg
 
-from .._constraints.box import at_bound
+from .._constraints.box import bound_tolerance
 from .._problem.prepare import fixed_parameters, precision, used_parameters
 from .._problem.removal_cost import RIDGE
+from .constrained_directions import constrained_directions
 from .covariances import Reduced, reduced
-from .held_axes import held_axes
 from .linearization import linearized_at
-from .uncertainty import MOST_PARAMETERS, barred, misfit, normal_matrices
+from .uncertainty import MOST_PARAMETERS, constraint_normals, misfit, normal_matrices
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -32,14 +32,16 @@ def worth(result: FitResult) -> np.ndarray:
         prepared, params = linearized_at(result)
         problem = prepared.fixing(params)
         normal, gradient, _ = (np.asarray(a) for a in normal_matrices(problem, params))
-        bars = barred(held_axes(problem, params, gradient, at_bound(result.settings.dtype)))
+        normals = constraint_normals(
+            constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
+        )
         parts, count = problem.parameterization, result.n_components
         index = np.arange(count)[:, None] * parts.block_size + np.arange(parts.block_size)
-        ours = bars[index[:, 0]].any(axis=0)
-        precisions = _precisions(reduced(normal, bars[:, ~ours], used_parameters(prepared)), index)
+        ours = normals[index[:, 0]].any(axis=0)
+        precisions = _precisions(reduced(normal, normals[:, ~ours], used_parameters(prepared)), index)
         free = params[index[:, 0]]
         change = -np.asarray(parts.amplitude.value(free) / parts.amplitude.slope(free))
-        pressed = np.where(bars[index[:, 0]][:, ours].any(axis=1), gradient[index[:, 0]], 0.0)
+        pressed = np.where(normals[index[:, 0]][:, ours].any(axis=1), gradient[index[:, 0]], 0.0)
         loss = change * pressed + 0.5 * change**2 * precisions
         return np.where(np.isfinite(loss), np.maximum(loss, 0), 0.0) * prepared.cost_unit
 

@@ -29,15 +29,15 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
-from .._constraints.box import at_bound
+from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
 from .._model.background import background_model
 from .._model.surface import GaussianSurface, with_last_axis
 from .._problem.prepare import fixed_parameters, precision, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors
+from .constrained_directions import ConstrainedDirections, constrained_directions
 from .covariances import Root, WholeCovariance, inverse_root
-from .held_axes import HeldAxes, held_axes
 from .linearization import linearized_at
 from .local_covariances import local_errors
 
@@ -188,9 +188,9 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         prepared, params = linearized_at(result)
         problem = prepared.fixing(params)
         normal, gradient, square = (np.asarray(a) for a in normal_matrices(problem, params))
-        axes = held_axes(problem, params, gradient, at_bound(result.settings.dtype))
-        used, unit, reach = used_parameters(prepared), misfit(result) / prepared.cost_unit, 0.0
-        inverse = inverse_root(normal, barred(axes), used, _unknown(axes))
+        axes = constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
+        used, unit, correlation_length = used_parameters(prepared), misfit(result) / prepared.cost_unit, 0.0
+        inverse = inverse_root(normal, constraint_normals(axes), used, _undetermined(axes))
         if not np.isfinite(unit):  # as many parameters as points: nothing is known of the noise
             inverse, unit = Root(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
         if method == "sandwich":
@@ -200,13 +200,13 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
             rows = _grid_rows(result, problem, params)
             residuals = np.asarray(_residuals(problem, params))[: len(rows)]
             noise = correlated_noise(Grid(result.data.used), residuals, inverse.basis(rows))
-            inverse, unit, reach = (
+            inverse, unit, correlation_length = (
                 inverse.around(rows.T @ Grid(result.data.used).convolved(noise.kernel, rows)),
                 1.0,
-                noise.reach,
+                noise.correlation_length,
             )
         whole = WholeCovariance(prepared, params, inverse, unit, fixed_parameters(prepared))
-        return Uncertainty(method, True, reach, whole)
+        return Uncertainty(method, True, correlation_length, whole)
 
 
 def effective_parameters(result: FitResult) -> float:
@@ -235,25 +235,31 @@ def misfit(result: FitResult) -> float:
     return 2 * result.cost / free if free > 0 else float("inf")
 
 
-def barred(axes: HeldAxes) -> np.ndarray:
+def constraint_normals(axes: ConstrainedDirections) -> np.ndarray:
     """Orthonormal vectors (P, q) along which limits hold the parameters."""
     count, size, _ = axes.own.shape
-    end, (rows, columns) = count * size, np.nonzero(axes.held[: count * size].reshape(count, size))
-    own, border = np.zeros((len(axes.held), len(rows))), np.zeros((len(axes.held), len(axes.held) - end))
+    end, (rows, columns) = count * size, np.nonzero(axes.constrained[: count * size].reshape(count, size))
+    own, border = (
+        np.zeros((len(axes.constrained), len(rows))),
+        np.zeros((len(axes.constrained), len(axes.constrained) - end)),
+    )
     index = rows * size + np.arange(size)[:, None]
     own[index, np.arange(len(rows))] = axes.own[rows, :, columns].T
     border[end:] = axes.border
-    return np.concatenate([own, border[:, axes.held[end:]]], axis=1)
+    return np.concatenate([own, border[:, axes.constrained[end:]]], axis=1)
 
 
-def _unknown(axes: HeldAxes) -> np.ndarray:
+def _undetermined(axes: ConstrainedDirections) -> np.ndarray:
     """Changes (P, q) that limits keep the data from telling."""
-    count, size, m = axes.unknown.shape
-    own, border = np.zeros((len(axes.held), count * m)), np.zeros((len(axes.held), axes.border_unknown.shape[1]))
+    count, size, m = axes.undetermined.shape
+    own, border = (
+        np.zeros((len(axes.constrained), count * m)),
+        np.zeros((len(axes.constrained), axes.border_undetermined.shape[1])),
+    )
     index = np.arange(count * size).reshape(count, size, 1)
-    own[index, np.arange(count * m).reshape(count, 1, m)] = axes.unknown
-    border[count * size :] = axes.border_unknown
-    together = np.concatenate([np.eye(len(axes.held))[:, axes.boxed], own, border], axis=1)
+    own[index, np.arange(count * m).reshape(count, 1, m)] = axes.undetermined
+    border[count * size :] = axes.border_undetermined
+    together = np.concatenate([np.eye(len(axes.constrained))[:, axes.at_box], own, border], axis=1)
     return together[:, np.linalg.norm(together, axis=0) > 0.5]
 
 

@@ -39,7 +39,7 @@ class DenseEngine:
 
     thinned: int = field(default=1, metadata={"static": True})
 
-    def covers(self, components: Components) -> Array:
+    def plan_is_valid(self, components: Components) -> Array:
         return jnp.asarray(True)
 
     def model(self, points: Array, components: Components) -> Array:

@@ -49,7 +49,7 @@ class Jacobian(Protocol):
 class Engine(Protocol):
     """Evaluates the sum of components and linearises it. Engines are pytrees."""
 
-    def covers(self, components: Components) -> Array:
+    def plan_is_valid(self, components: Components) -> Array:
         """Whether the engine's plan serves for these components; a dense engine serves for all."""
         ...
 

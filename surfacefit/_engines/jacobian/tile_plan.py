@@ -43,7 +43,7 @@ class TilePlan:
     def n_tiles(self) -> int:
         return self.rank.shape[0]
 
-    def covers(self, components: Components) -> Array:
+    def plan_is_valid(self, components: Components) -> Array:
         """Whether every component, out to its cutoff, lies inside the ellipsoid planned for it.
 
         |L0^-1 (c - c0)| + radius |L0^-1 L| <= planned radius. Where components are not finite no plan would do, and the solver

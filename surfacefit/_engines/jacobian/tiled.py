@@ -34,8 +34,8 @@ class TiledEngine:
     plan: TilePlan
     curvature: Curvature | None = None
 
-    def covers(self, components: Components) -> Array:
-        covered = self.plan.covers(components)
+    def plan_is_valid(self, components: Components) -> Array:
+        covered = self.plan.plan_is_valid(components)
         return covered if self.curvature is None else covered & self.plan.resembles(components)
 
     def model(self, points: Array, components: Components) -> Array:

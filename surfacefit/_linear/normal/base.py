@@ -23,7 +23,7 @@ class Normal(Protocol):
         """With blocks (K, p, p) added on the diagonal, and one (b, b) at its end."""
         ...
 
-    def barred(self, own: Array, corner: Array) -> Normal:
+    def with_penalty(self, own: Array, corner: Array) -> Normal:
         """With blocks that the Jacobian operator does not have."""
         ...
 

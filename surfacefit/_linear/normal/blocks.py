@@ -46,7 +46,7 @@ class BlockNormal:
         blocks = self.blocks.at[self.own, :, : own.shape[1]].add(own.astype(self.blocks.dtype))
         return replace(self, blocks=blocks, corner=self.corner + corner.astype(self.corner.dtype))
 
-    def barred(self, own: Array, corner: Array) -> BlockNormal:
+    def with_penalty(self, own: Array, corner: Array) -> BlockNormal:
         return self.with_blocks(own, corner)
 
     def mv(self, vector: Array) -> Array:

@@ -33,7 +33,7 @@ class DenseNormal:
         matrix = self.matrix.at[index[:, :, None], index[:, None, :]].add(own.astype(self.matrix.dtype))
         return DenseNormal(matrix.at[end:, end:].add(corner.astype(matrix.dtype)))
 
-    def barred(self, own: Array, corner: Array) -> DenseNormal:
+    def with_penalty(self, own: Array, corner: Array) -> DenseNormal:
         return self.with_blocks(own, corner)
 
     def mv(self, vector: Array) -> Array:

@@ -22,13 +22,13 @@ class ProductNormal:
     """J^T J by its Jacobian operator, with diagonal blocks (K, p, p) and the border's block (b, b); CG for so many
     iterations.
 
-    ``bars`` are of such shapes, and added to the operator.
+    ``penalty`` are of such shapes, and added to the operator.
     """
 
     blocks: Array
     border: Array
     jacobian: Any = None
-    bars: tuple[Array, Array] | None = None
+    penalty: tuple[Array, Array] | None = None
     iterations: int = field(default=MOST_ITERATIONS, metadata={"static": True})
 
     @property
@@ -41,14 +41,14 @@ class ProductNormal:
     def with_blocks(self, own: Array, corner: Array) -> ProductNormal:
         return replace(self, blocks=self.blocks + own, border=self.border + corner)
 
-    def barred(self, own: Array, corner: Array) -> ProductNormal:
-        return replace(self.with_blocks(own, corner), bars=(own, corner))
+    def with_penalty(self, own: Array, corner: Array) -> ProductNormal:
+        return replace(self.with_blocks(own, corner), penalty=(own, corner))
 
     def mv(self, vector: Array) -> Array:
         product = self.jacobian.rmv(self.jacobian.mv(vector))
-        if self.bars is None:
+        if self.penalty is None:
             return product
-        own, corner = self.bars
+        own, corner = self.penalty
         parts = vector[: own.shape[0] * own.shape[1]].reshape(own.shape[:2])
         inner = jnp.einsum("kpq,kq->kp", own, parts, precision="highest")
         return product + concatenated([inner.ravel(), jnp.matmul(corner, vector[parts.size :], precision="highest")])

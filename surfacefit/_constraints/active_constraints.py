@@ -11,7 +11,7 @@ from jax import Array
 from .._base.compile import concatenated
 
 
-class Wall(NamedTuple):
+class GroupConstraints(NamedTuple):
     """Of n groups of p parameters: unit vectors (n, p, m), zero where there is no wall, and how far it is along them
     (n, m).
     """
@@ -19,54 +19,56 @@ class Wall(NamedTuple):
     normals: Array
     gaps: Array
 
-    def along(self, vectors: Array) -> Array:
+    def tangential(self, vectors: Array) -> Array:
         """Vectors (n, p) without their parts in the span of the walls."""
         values, axes = jnp.linalg.eigh(jnp.einsum("npa,nqa->npq", self.normals, self.normals, precision="highest"))
         free = (values <= float(np.sqrt(np.finfo(vectors.dtype).eps))).astype(vectors.dtype)
         return jnp.einsum("npa,na,nqa,nq->np", axes, free, axes, vectors, precision="highest")
 
-    def rows(self, scaling: Array) -> Array:
+    def penalty_rows(self, scaling: Array) -> Array:
         """Rows (n, m, p) that hold a step with scales (n, p): sqrt(heavy) n^T."""
         heavy = 0.1 / float(np.sqrt(np.finfo(scaling.dtype).eps))
         sizes = heavy * jnp.einsum("npa,np->na", self.normals**2, scaling, precision="highest")
         return jnp.sqrt(sizes)[:, :, None] * self.normals.swapaxes(1, 2)
 
-    def blocks(self, scaling: Array) -> Array:
+    def penalty_blocks(self, scaling: Array) -> Array:
         """(n, p, p), of J^T J with these rows below J."""
-        rows = self.rows(scaling)
+        rows = self.penalty_rows(scaling)
         return jnp.einsum("nap,naq->npq", rows, rows, precision="highest")
 
-    def drawn(self, gradients: Array, scaling: Array) -> Array:
+    def with_gap(self, gradients: Array, scaling: Array) -> Array:
         """Gradients (n, p) along the walls, with what closes the gaps."""
-        pull = jnp.einsum("npq,nqa,na->np", self.blocks(scaling), self.normals, self.gaps, precision="highest")
-        return self.along(gradients) - pull
+        pull = jnp.einsum("npq,nqa,na->np", self.penalty_blocks(scaling), self.normals, self.gaps, precision="highest")
+        return self.tangential(gradients) - pull
 
 
-class Walls(NamedTuple):
+class ActiveConstraints(NamedTuple):
     """Of each component's parameters (K, p, m), and of the border's (1, s + b, m)."""
 
-    own: Wall
-    border: Wall
+    own: GroupConstraints
+    border: GroupConstraints
 
-    def along(self, vector: Array) -> Array:
+    def tangential(self, vector: Array) -> Array:
         """The part of a vector (P,) that runs along the walls."""
         own, border = self._split(vector)
-        return concatenated([self.own.along(own).ravel(), self.border.along(border).ravel()])
+        return concatenated([self.own.tangential(own).ravel(), self.border.tangential(border).ravel()])
 
-    def drawn(self, gradient: Array, scaling: Array) -> Array:
+    def with_gap(self, gradient: Array, scaling: Array) -> Array:
         """The gradient (P,) to solve with when J^T J has the blocks for these scales."""
         (own, border), (scales, border_scales) = self._split(gradient), self._split(scaling)
-        return concatenated([self.own.drawn(own, scales).ravel(), self.border.drawn(border, border_scales).ravel()])
+        return concatenated(
+            [self.own.with_gap(own, scales).ravel(), self.border.with_gap(border, border_scales).ravel()]
+        )
 
-    def blocks(self, scaling: Array) -> tuple[Array, Array]:
+    def penalty_blocks(self, scaling: Array) -> tuple[Array, Array]:
         """What to add to the blocks (K, p, p) and the corner (s + b, s + b) of J^T J, for its scales (P,)."""
         own, border = self._split(scaling)
-        return self.own.blocks(own), self.border.blocks(border)[0]
+        return self.own.penalty_blocks(own), self.border.penalty_blocks(border)[0]
 
-    def below(self, matrix: Array, residuals: Array, scaling: Array) -> tuple[Array, Array]:
+    def augmented_rows(self, matrix: Array, residuals: Array, scaling: Array) -> tuple[Array, Array]:
         """J (N, P) and r (N,) with rows for the walls below: the same as the blocks, not squared."""
         scales, border_scales = self._split(scaling)
-        own, border = self.own.rows(scales), self.border.rows(border_scales)[0]
+        own, border = self.own.penalty_rows(scales), self.border.penalty_rows(border_scales)[0]
         count, m, size = own.shape
         index = np.arange(count)
         spread = (
@@ -76,7 +78,7 @@ class Walls(NamedTuple):
             [jnp.pad(spread, [(0, 0), (0, border.shape[1])]), jnp.pad(border, [(0, 0), (count * size, 0)])]
         )
         pairs = ((self.own, scales), (self.border, border_scales))
-        closing = [jnp.einsum("nap,npb,nb->na", wall.rows(sizes), *wall).ravel() for wall, sizes in pairs]
+        closing = [jnp.einsum("nap,npb,nb->na", wall.penalty_rows(sizes), *wall).ravel() for wall, sizes in pairs]
         return jnp.concatenate([matrix, rows]), jnp.concatenate([residuals, -jnp.concatenate(closing)])
 
     def _split(self, vector: Array) -> tuple[Array, Array]:

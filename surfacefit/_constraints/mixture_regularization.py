@@ -1,14 +1,13 @@
 r"""Three remedies against covariances that collapse: a floor, a prior, and a new place for the component.
 
-A likelihood has no upper bound: a component that shrinks on to a single point gains without end (Day, Biometrika 56
-(1969) 463). So do sums of squares, in a milder way. The remedies work on bare arrays, in units in which the data have
-variance one:
+A likelihood has no upper bound: it grows without limit for a component that shrinks onto a single point (Day,
+Biometrika 56 (1969) 463). So do sums of squares, in a milder way. The remedies work on bare arrays, in units in which
+the data have variance one:
 
 - **floor**: the best covariance for the scatter S among all with eigenvalues >= f keeps the eigenvectors of S and lifts
-its
-  eigenvalues to at least f. That is an exact M step under a constraint, so the likelihood still never falls;
+  its eigenvalues to at least f. That is an exact M step under a constraint, so the likelihood still never falls;
 - **prior**: inverse Wishart on covariances and Dirichlet on weights (Fraley & Raftery, J. Classification 24 (2007)
-155),
+  155),
 
   .. math:: \log p = -\tfrac{\nu+d+1}{2} \log|\Sigma| - \tfrac12 \mathrm{tr}(\Psi \Sigma^{-1}) + (\alpha-1) \log w +
   \text{const};
@@ -60,7 +59,7 @@ class MixturePrior:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class Remedies:
+class MixtureRegularization:
     """What an M step adds to the plain estimates, in the units of the fit.
 
     ``floor`` smallest eigenvalue (0: none), ``added`` (d, d) to every covariance, ``scale`` (d, d) and ``pull`` = nu +
@@ -91,30 +90,30 @@ def lifted(covariances: Array, floor: Array) -> Lifted:
     return Lifted(jnp.where(below, raised, covariances), values[:, 0])
 
 
-def shaped(scatter: Array, mass: Array, remedies: Remedies) -> Array:
-    """Best covariances (K, d, d) of a type, from scatter (K, d, d) = sum of w r (x - mean)(x - mean)^T and mass (K,)."""
-    if remedies.kind == "tied":
-        pooled = (scatter.sum(axis=0) + remedies.scale) / (mass.sum() + remedies.pull)
+def shaped(scatter: Array, mass: Array, regularization: MixtureRegularization) -> Array:
+    """Best covariances (K, d, d) of a type, from scatter (K, d, d) = sum w r (x - mean)(x - mean)^T and mass (K,)."""
+    if regularization.kind == "tied":
+        pooled = (scatter.sum(axis=0) + regularization.scale) / (mass.sum() + regularization.pull)
         return jnp.broadcast_to(pooled, scatter.shape)
-    full = (scatter + remedies.scale) / (mass + remedies.pull)[:, None, None]
+    full = (scatter + regularization.scale) / (mass + regularization.pull)[:, None, None]
     identity = np.eye(scatter.shape[-1], dtype=scatter.dtype)
-    if remedies.kind == "diag":
+    if regularization.kind == "diag":
         return full * identity
-    if remedies.kind == "spherical":
+    if regularization.kind == "spherical":
         return jnp.trace(full, axis1=1, axis2=2)[:, None, None] / scatter.shape[-1] * identity
     return full
 
 
-def log_prior(weights: Array, inverse_factors: Array, remedies: Remedies) -> Array:
+def log_prior(weights: Array, inverse_factors: Array, regularization: MixtureRegularization) -> Array:
     """log p of weights (K,) and covariances given by inverse Cholesky factors (K, d, d), without constants; 0 with the
     prior off.
     """
     log_determinants = -2 * jnp.log(jnp.diagonal(inverse_factors, axis1=1, axis2=2)).sum(axis=1)
-    traces = jnp.einsum("kia,ab,kib->k", inverse_factors, remedies.scale, inverse_factors, precision="highest")
-    each = -0.5 * (remedies.pull * log_determinants + traces)
-    shapes = each[0] if remedies.kind == "tied" else each.sum()
-    counts = jnp.where(remedies.extra > 0, remedies.extra * jnp.log(weights).sum(), 0)
-    return jnp.where(remedies.pull > 0, shapes, 0) + counts
+    traces = jnp.einsum("kia,ab,kib->k", inverse_factors, regularization.scale, inverse_factors, precision="highest")
+    each = -0.5 * (regularization.pull * log_determinants + traces)
+    shapes = each[0] if regularization.kind == "tied" else each.sum()
+    counts = jnp.where(regularization.extra > 0, regularization.extra * jnp.log(weights).sum(), 0)
+    return jnp.where(regularization.pull > 0, shapes, 0) + counts
 
 
 class Prior(NamedTuple):
@@ -144,7 +143,8 @@ def checked_prior(prior: Any, n_components: int, covariance: np.ndarray) -> Prio
     concentration = positive_number("prior.concentration", prior.concentration)
     if concentration < 1:
         raise ValueError(
-            f"`prior.concentration` must be at least 1 (flat), got {concentration:g}: below, the mode would be at weights of 0"
+            f"`prior.concentration` must be at least 1 (flat), got {concentration:g}:"
+            " below, the mode would be at weights of 0"
         )
     scale = covariance / n_components ** (2 / n_dim) if prior.scale is None else prior_scale(prior.scale, n_dim)
     return Prior(scale, freedom + n_dim + 1, concentration - 1)
@@ -179,7 +179,7 @@ def n_distinct(points: np.ndarray) -> int:
 
 
 def collapsed(points: np.ndarray, masses: np.ndarray, needed: int) -> bool:
-    """Whether the points (N, d) that a component holds, with masses w r (N,), are fewer than ``needed`` distinct ones."""
+    """Whether a component, with masses w r (N,) at points (N, d), holds fewer than ``needed`` distinct points."""
     return n_distinct(points[masses > MEMBER * masses.max()]) < needed
 
 
