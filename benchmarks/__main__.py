@@ -12,8 +12,10 @@ from .peers import PEERS
 SUITES = {
     "small": "one map, K = 8 and 32, from the same start: surfacefit beside scipy, lmfit, astropy and optimistix",
     "large": "256 to 100,000 components: time, memory, scaling; beside Adam and scipy; about half an hour",
-    "quality": "how low a fit gets without a guess: volcano, Jacksboro, radio image, lidar, all maps beside cosines; about half an hour",
-    "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers, 10,000 components; about half an hour",
+    "quality": "how low a fit gets without a guess: volcano, Jacksboro, radio image, lidar, all maps"
+    " beside cosines; about half an hour",
+    "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers,"
+    " 10,000 components; about half an hour",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 

@@ -52,7 +52,9 @@ def _coverage(label: str, count: int, fwhm: float, methods: tuple[str, ...]) -> 
 
 
 def scene(seed: int) -> sf.GaussianSurface:
-    """Five components on a map of SIDE x SIDE, elongated, so that their angles mean something, apart but overlapping."""
+    """Five components on a map of SIDE x SIDE, elongated, so that their angles mean something, apart but
+    overlapping.
+    """
     rng = np.random.default_rng([seed, 0])
     places = np.array([[12.0, 12.0], [14.0, 35.0], [35.0, 13.0], [34.0, 34.0], [24.0, 24.0]]) + rng.uniform(
         -2, 2, (COUNT, 2)

@@ -40,7 +40,10 @@ def _nist(name: str, entry: dict[str, list[float]], start: str) -> str:
     certified = np.array([b[2], b[5], b[3], b[6], b[4] / np.sqrt(2), b[7] / np.sqrt(2)])
     off = np.abs(found / certified - 1).max()
     rss = abs(2 * result.cost / entry["certified_rss"] - 1)  # type: ignore[operator]
-    return f"NIST {name} {start}: parameters within {off:.1e}, residual sum of squares within {rss:.1e} (relative), {result.steps} steps"
+    return (
+        f"NIST {name} {start}: parameters within {off:.1e}, residual sum of squares within {rss:.1e} (relative),"
+        f" {result.steps} steps"
+    )
 
 
 def _nist_surface(b: list[float]) -> sf.GaussianSurface:
@@ -65,7 +68,8 @@ def lidar() -> list[str]:
     worst, count = max(ratios), sum(ratio <= 1 + 1e-6 for ratio in ratios)
     seconds = time.perf_counter() - begun
     return [
-        f"lidar: {count} of {len(ratios)} at most the published residual sum (1 + 1e-6); worst ratio {worst:.9f}; {seconds:.0f} s in all"
+        f"lidar: {count} of {len(ratios)} at most the published residual sum (1 + 1e-6); worst ratio {worst:.9f};"
+        f" {seconds:.0f} s in all"
     ]
 
 
@@ -75,5 +79,6 @@ def cryo_em() -> list[str]:
     result = sf.fit(volume, 20)
     relative, run, compiling = result.rmse / volume.std(), result.timings.run, result.timings.compile
     return [
-        f"cryo-EM volume, K = 20: relative RMS {relative:.4f}, {result.steps} steps, {run:.1f} s and {compiling:.1f} s compiling"
+        f"cryo-EM volume, K = 20: relative RMS {relative:.4f}, {result.steps} steps, {run:.1f} s and {compiling:.1f}"
+        f" s compiling"
     ]

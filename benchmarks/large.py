@@ -139,7 +139,9 @@ def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
 
 
 def synthetic(size: int, n_components: int, steps: int, goal: float = 0.0, **options: Any) -> dict[str, Any]:
-    """A map of known components from a start off by 0.15 widths: residual in units of the signal's standard deviation."""
+    """A map of known components from a start off by 0.15 widths: residual in units of the signal's standard
+    deviation.
+    """
     truth = surfaces.random_components(size, n_components)
     heights = surfaces.rendered(truth, size)
     before, spread = _peak(), float(heights.std())
@@ -216,7 +218,9 @@ QUICK = ("jacksboro K=256", "growing sizes")
 
 
 def run(options: Options) -> str:
-    """Run the cases one by one, each in a fresh process; print and give their figures, and the slopes of the scaling."""
+    """Run the cases one by one, each in a fresh process; print and give their figures, and the slopes of the
+    scaling.
+    """
     figures: dict[str, dict[str, Any]] = {}
     lines = []
     for name in QUICK if options.quick else CASES:

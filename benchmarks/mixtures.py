@@ -61,7 +61,10 @@ def against_sklearn(problems: tuple[tuple[int, int], ...] = PROBLEMS, n_steps: i
             shared = min(len(ours), len(theirs))
             largest = max(largest, float(np.abs(ours[:shared] - theirs[:shared]).max()))
             compared += shared
-    return f"mixtures: log-likelihood per point and step within {largest:.1e} of scikit-learn's, {compared} steps of {len(problems) * 4} fits"
+    return (
+        f"mixtures: log-likelihood per point and step within {largest:.1e} of scikit-learn's,"
+        f" {compared} steps of {len(problems) * 4} fits"
+    )
 
 
 def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
@@ -73,8 +76,10 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
     met = sum(fit.log_likelihood / len(t.points) > t.truth - 0.01 for fit, t in zip(fits, trials, strict=True))
     converged = sum(fit.converged for fit in fits)
     yield (
-        f"mixtures, {CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling likelihood);"
-        f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a point of the truth"
+        f"mixtures, {CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling"
+        f" likelihood);"
+        f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a"
+        f" point of the truth"
     )
     bare = [
         sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, min_width=0, reset=False, progress=False)
@@ -84,7 +89,8 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
     lost = sum(fit.status != sf.Status.SINGULAR and bool((fit.weights * len(fit.points) < 1e-6).any()) for fit in bare)
     met = sum(fit.log_likelihood / len(t.points) > t.truth - 0.01 for fit, t in zip(bare, trials, strict=True))
     yield (
-        f"the same, remedies off: {singular} stop at a singular covariance, {lost} more end with components that hold no point,"
+        f"the same, remedies off: {singular} stop at a singular covariance, {lost} more end with components that hold"
+        f" no point,"
         f" {met} reach the truth"
     )
     errors = 0

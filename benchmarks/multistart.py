@@ -60,14 +60,18 @@ def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[
         try:
             fit = module.fit(PeerProblem(heights, start))
         except Exception as error:  # a peer may raise whatever it likes: the next start is another chance
-            yield f"  {name} K = {count} {label}: {type(error).__name__} after {time.perf_counter() - begun:.1f} s: {str(error)[:80]}"
+            seconds = time.perf_counter() - begun
+            yield f"  {name} K = {count} {label}: {type(error).__name__} after {seconds:.1f} s: {str(error)[:80]}"
             continue
         rmse = float(np.sqrt(np.mean((fit.heights - heights.ravel()) ** 2)))
         ends.append((rmse, fit.seconds, label))
         yield f"  {name} K = {count} {label}: {rmse:.9f} m in {fit.seconds:.1f} s {fit.remark}"
     if ends:
         (rmse, seconds, label), total = min(ends), sum(end[1] for end in ends)
-        yield f"{name} K = {count}: best of {len(ends)} starts {rmse:.9f} m ({label}) in {seconds:.1f} s, {total:.0f} s in all"
+        yield (
+            f"{name} K = {count}: best of {len(ends)} starts {rmse:.9f} m ({label}) in {seconds:.1f} s,"
+            f" {total:.0f} s in all"
+        )
 
 
 def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str, sf.GaussianSurface]]:

@@ -91,7 +91,10 @@ def lidar() -> str:
             fit = sf.fit(heights, int(entry["n_gauss"][0]), coords=x, background=None, min_width=0.1)
             ratios.append(2 * fit.cost / float(entry["rss"][0]))
     share, worst, seconds = 100 * np.mean(np.array(ratios) <= 1.01), max(ratios), time.perf_counter() - begun
-    return f"lidar, own start: {share:.1f} % of {len(ratios)} at most 1 % above the published residual sum; worst {worst:.3f}; {seconds:.0f} s"
+    return (
+        f"lidar, own start: {share:.1f} % of {len(ratios)} at most 1 % above the published residual sum;"
+        f" worst {worst:.3f}; {seconds:.0f} s"
+    )
 
 
 def against_cosines() -> Iterator[str]:

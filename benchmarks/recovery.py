@@ -1,4 +1,6 @@
-"""Is the number of components found where it is known? Random maps, and an image of a hundred stars that others made."""
+"""Is the number of components found where it is known? Random maps, and an image of a hundred stars that others
+made.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,13 @@ def random_maps(count: int = MAPS) -> Iterator[str]:
     sizes = np.abs(np.concatenate(deviations))
     seconds = (time.perf_counter() - begun) / count
     yield (
-        f"recovery: K right in {right:.0f} of {count} maps ({100 * right / count:.1f} %); wrong: {', '.join(wrong) or 'none'};"
+        f"recovery: K right in {right:.0f} of {count} maps ({100 * right / count:.1f} %); wrong:"
+        f" {', '.join(wrong) or 'none'};"
         f" {seconds:.1f} s a map, at most {worst_seconds:.0f} s"
     )
     yield (
-        f"recovery, centres where K is right: {100 * np.mean(sizes <= 3):.2f} % of {sizes.size} coordinates within 3 standard errors"
+        f"recovery, centres where K is right: {100 * np.mean(sizes <= 3):.2f} % of {sizes.size} coordinates within 3"
+        f" standard errors"
         f" (99.73 % expected), {100 * np.mean(sizes <= 1):.1f} % within 1 (68.3 % expected)"
     )
 

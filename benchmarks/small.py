@@ -46,7 +46,8 @@ cold: first fit, compiling included, imports not; warm: the second fit, below 2 
 Ratios are to surfacefit from the same start.
 steps: steps tried (surfacefit, optimistix) or evaluations of the residuals (the others).
 search=1: with a second of search around the first minimum, which is counted.
-same start s, auto start s: when surfacefit, warm, reaches this row's RMSE from the same start and from `init="auto"`; - is never.
+same start s, auto start s: when surfacefit, warm, reaches this row's RMSE from the same start and from
+`init="auto"`; - is never.
 *: one run only, as it took more than 20 s."""
 FIRST_FIT = """
 import time

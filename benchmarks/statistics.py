@@ -76,7 +76,8 @@ def _nist(name: str, start: str, entry: dict[str, list[float]], x: np.ndarray, y
     )
     rss = abs(2 * result.cost / entry["certified_rss"] - 1)  # type: ignore[operator]
     return (
-        f"NIST {name} {start}, exponential background, 8 parameters: parameters within {off:.1e}, standard deviations within {sd_off:.1e},"
+        f"NIST {name} {start}, exponential background, 8 parameters: parameters within {off:.1e}, standard deviations"
+        f" within {sd_off:.1e},"
         f" residual sum of squares within {rss:.1e} (relative), {result.steps} steps"
     )
 
@@ -105,8 +106,10 @@ def lidar() -> str:
         off.append(np.abs(found / expected - 1).ravel())
     deviations = np.concatenate(off)
     return (
-        f"lidar: the published minimum in {same} of {len(published)} waveforms; there {100 * np.mean(deviations <= 1e-4):.2f} % of"
-        f" {deviations.size} published standard errors within 1e-4 (relative), median {np.median(deviations):.1e}, worst"
+        f"lidar: the published minimum in {same} of {len(published)} waveforms; there"
+        f" {100 * np.mean(deviations <= 1e-4):.2f} % of"
+        f" {deviations.size} published standard errors within 1e-4 (relative), median {np.median(deviations):.1e},"
+        f" worst"
         f" {deviations.max():.1e}; {time.perf_counter() - begun:.0f} s"
     )
 
@@ -126,8 +129,10 @@ def outliers() -> Iterator[str]:
     for loss in losses:
         mine, theirs = np.concatenate(own[loss]), np.concatenate(robust[loss])
         yield (
-            f"10 % outliers of 50 sigma, {SCENES} maps, own start, loss {loss}: {100 * np.mean(mine <= 3):.1f} % of {mine.size} centre"
-            f" coordinates within 3 standard errors, worst {mine.max():.1f}; in those of soft_l1 {100 * np.mean(theirs <= 3):.1f} %,"
+            f"10 % outliers of 50 sigma, {SCENES} maps, own start, loss {loss}: {100 * np.mean(mine <= 3):.1f} % of"
+            f" {mine.size} centre"
+            f" coordinates within 3 standard errors, worst {mine.max():.1f}; in those of soft_l1"
+            f" {100 * np.mean(theirs <= 3):.1f} %,"
             f" worst {theirs.max():.1f}"
         )
 
@@ -156,7 +161,10 @@ def bounds(count: int) -> Iterator[str]:
         reached.setdefault(kind, []).append(_reaches(kind, np.random.default_rng(seed)))
     each = ", ".join(f"{kind} {sum(found)}/{len(found)}" for kind, found in reached.items())
     total = sum(map(sum, reached.values()))
-    yield f"starts on a bound with the optimum inside: {total} of {count} reach it ({each}); {time.perf_counter() - begun:.0f} s"
+    yield (
+        f"starts on a bound with the optimum inside: {total} of {count} reach it ({each});"
+        f" {time.perf_counter() - begun:.0f} s"
+    )
 
 
 BOUNDS = (
@@ -258,4 +266,7 @@ def many() -> Iterator[str]:
     errors = result.uncertainty()
     known = np.isfinite(errors.covariances).all(axis=(1, 2))
     seconds = time.perf_counter() - begun
-    yield f"K = 10,000 (Jacksboro, RMSE {result.rmse:.2f} m): all standard errors in {seconds:.1f} s, {known.sum()} components determined"
+    yield (
+        f"K = 10,000 (Jacksboro, RMSE {result.rmse:.2f} m): all standard errors in {seconds:.1f} s,"
+        f" {known.sum()} components determined"
+    )

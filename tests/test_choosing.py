@@ -216,8 +216,8 @@ def test_correlated_residuals_are_said_to_mislead_bic():
     reach = round(smooth.diagnostics.reach)
     said = " ".join(smooth.summary().split())
     assert (
-        f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a target"
-        in said
+        f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a"
+        f" target" in said
     )
     white = sf.fit(hills(0), sf.AutoComponents(most=4))
     assert white.diagnostics.reach == 0

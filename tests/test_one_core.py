@@ -11,7 +11,8 @@ import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import numpy as np, surfacefit as sf
 rows, columns = np.mgrid[:24, :30]
-heights = 1 + np.exp(-0.5 * ((rows - 9) ** 2 + (columns - 12) ** 2) / 9) + 0.01 * np.random.default_rng(0).normal(size=rows.shape)
+noise = 0.01 * np.random.default_rng(0).normal(size=rows.shape)
+heights = 1 + np.exp(-0.5 * ((rows - 9) ** 2 + (columns - 12) ** 2) / 9) + noise
 objects = {"mask": heights > 1.9, "bounds": sf.Bounds(widths=(1, 9)), "prior": sf.SurfacePrior(scale=9.0)}
 for options in CASES:
     options = {"progress": False, "search": 0, **options}

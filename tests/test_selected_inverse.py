@@ -208,7 +208,8 @@ CASES = [
     full, diag_and_sigma, tied_over_a_plane, prior_and_hole, at_a_bound,
     *(
         pytest.param(case, marks=pytest.mark.slow)
-        for case in (spherical, robust, curve, volume, tied_with_a_prior, scattered, fixed, near_a_bound, twins, at_a_wall)
+        for case in (spherical, robust, curve, volume, tied_with_a_prior, scattered, fixed, near_a_bound, twins,
+                     at_a_wall)
     ),
 ]  # fmt: skip
 

@@ -48,33 +48,40 @@ TWINS = start((1.5, (7, 8), (3, 2)), (1.5, (7, 8), (3, 2)), (2, (16, 15), (2, 4)
 ROBUST = {"loss": "cauchy", "f_scale": 0.1}
 
 CASES = {
-    "a start that is nearly round": (NOISY, {"init": start((2, (8, 8), (3, 3 + 1e-9)), (2, (15, 16), (3, 3)), (1, (7, 17), (2, 2)))}),
+    "a start that is nearly round": (NOISY,
+        {"init": start((2, (8, 8), (3, 3 + 1e-9)), (2, (15, 16), (3, 3)), (1, (7, 17), (2, 2)))}),
     "a perfect Gaussian without noise": (CLEAN, {"init": THREE}),
     "the answer as start": (CLEAN, {"init": start((3, (7, 8), (3, 2)), (2, (16, 15), (2, 4)), (1, (6, 18), (2, 2)))}),
-    "a start on a bound": (NOISY, {"init": THREE, "bounds": sf.Bounds(amplitudes=(0, 2), centers=(0, 17), widths=(2, 6))}),
+    "a start on a bound": (NOISY,
+        {"init": THREE, "bounds": sf.Bounds(amplitudes=(0, 2), centers=(0, 17), widths=(2, 6))}),
     "amplitudes of zero": (NOISY, {"init": start((0, (8, 8), (3, 3)), (0, (15, 16), (3, 3)), (0, (7, 17), (2, 2)))}),
     "NaN in the heights": (with_values(NOISY, [np.nan] * 200), {"init": THREE}),
     "NaN in sigma": (NOISY, {"init": THREE, "sigma": with_values(np.ones_like(NOISY), [np.nan] * 200)}),
     "only a corner without NaN": (np.where((Y < 8) & (X < 8), NOISY, np.nan), {"init": THREE}),
     "outliers of a million": (with_values(NOISY, [1e6, -1e6] * 10), {"init": THREE}),
     "outliers of a million, robust": (with_values(NOISY, [1e6, -1e6] * 10), {"init": THREE, **ROBUST}),
-    "sigma over twenty decades": (NOISY, {"init": THREE, "sigma": 10.0 ** np.linspace(-10, 10, SIDE * SIDE).reshape(SIDE, SIDE)}),
+    "sigma over twenty decades": (NOISY,
+        {"init": THREE, "sigma": 10.0 ** np.linspace(-10, 10, SIDE * SIDE).reshape(SIDE, SIDE)}),
     "zeros": (np.zeros_like(NOISY), {"init": THREE}),
     "a constant": (np.full_like(NOISY, 7.0), {"init": THREE}),
     "a constant of 1e30": (np.full_like(NOISY, 1e30), {"init": THREE}),
-    "heights of 1e-30": (1e-30 * NOISY, {"init": dataclasses.replace(THREE, amplitudes=1e-30 * np.array(THREE.amplitudes))}),
-    "heights of 1e30": (1e30 * NOISY, {"init": dataclasses.replace(THREE, amplitudes=1e30 * np.array(THREE.amplitudes))}),
+    "heights of 1e-30": (1e-30 * NOISY,
+        {"init": dataclasses.replace(THREE, amplitudes=1e-30 * np.array(THREE.amplitudes))}),
+    "heights of 1e30": (1e30 * NOISY,
+        {"init": dataclasses.replace(THREE, amplitudes=1e30 * np.array(THREE.amplitudes))}),
     "a small bump on a height of 1e8": (NOISY + 1e8, {"init": THREE}),
     "coordinates of 1e9": (
         NOISY,
-        {"coords": [1e9 + Y[:, 0], 1e9 + X[0]], "init": dataclasses.replace(THREE, centers=1e9 + np.array(THREE.centers))},
+        {"coords": [1e9 + Y[:, 0], 1e9 + X[0]],
+         "init": dataclasses.replace(THREE, centers=1e9 + np.array(THREE.centers))},
     ),
     "coordinates of 1e-9": (
         NOISY,
         {
             "coords": [1e-9 * Y[:, 0], 1e9 * X[0]],
             "init": sf.GaussianSurface(
-                THREE.amplitudes, np.array(THREE.centers) * [1e-9, 1e9], np.array(THREE.covariances) * np.outer([1e-9, 1e9], [1e-9, 1e9])
+                THREE.amplitudes, np.array(THREE.centers) * [1e-9, 1e9],
+                np.array(THREE.covariances) * np.outer([1e-9, 1e9], [1e-9, 1e9])
             ),
         },
     ),
@@ -88,8 +95,10 @@ CASES = {
         {"init": start((3, (7.5, 8.5), (0.05, 0.05)), (2, (15, 16), (0.01, 3)), (1, (7, 17), (9, 1e-6)))},
     ),
     "a width below a pixel": (with_values(np.zeros_like(NOISY), [5.0, 3.0, 1.0]), {"init": THREE}),
-    "components far outside": (NOISY, {"init": start((3, (-50, 8), (3, 2)), (2, (500, 500), (2, 4)), (1, (6, 18), (2, 2)))}),
-    "components as wide as the world": (NOISY, {"init": start((3, (7, 8), (1e6, 1e6)), (2, (16, 15), (1e6, 1)), (1, (6, 18), (2, 2)))}),
+    "components far outside": (NOISY,
+        {"init": start((3, (-50, 8), (3, 2)), (2, (500, 500), (2, 4)), (1, (6, 18), (2, 2)))}),
+    "components as wide as the world": (NOISY,
+        {"init": start((3, (7, 8), (1e6, 1e6)), (2, (16, 15), (1e6, 1)), (1, (6, 18), (2, 2)))}),
     "nearly singular covariances": (
         NOISY,
         {"init": sf.GaussianSurface([1.0] * 3, THREE.centers, [np.array([[9.0, 9.0 - 1e-8], [9.0 - 1e-8, 9.0]])] * 3)},
@@ -109,7 +118,8 @@ CASES = {
         NOISY,
         {"init": THREE, "sigma": 1e6, "absolute_sigma": True, "prior": sf.SurfacePrior(scale=1e-3)},
     ),
-    "everything fixed": (NOISY, {"init": THREE, "background": 0.1, "fixed": ["amplitudes", "centers", "covariances", "background"]}),
+    "everything fixed": (NOISY,
+        {"init": THREE, "background": 0.1, "fixed": ["amplitudes", "centers", "covariances", "background"]}),
     "bounds of no width": (NOISY, {"init": THREE, "bounds": sf.Bounds(centers=(7, 7 + 1e-12))}),
 }  # fmt: skip
 

@@ -234,7 +234,9 @@ def test_errors_under_smooth_noise_are_the_scatter_of_refits():
 
 
 def test_errors_under_white_noise_are_the_plain_ones(rng):
-    """With so few points to a parameter that what the fit has followed of the noise counts for more than the tolerance."""
+    """With so few points to a parameter that what the fit has followed of the noise counts for more than the
+    tolerance.
+    """
     points = np.stack(np.mgrid[:16, :18], axis=-1).astype(float)
     surface = replace(HILLS, centers=0.6 * HILLS.centers)
     result = at(surface, grid_data(surface(points) + 0.1 * rng.normal(size=(16, 18))))

@@ -24,7 +24,9 @@ class PeerProblem:
 
 @dataclass(frozen=True, eq=False)
 class PeerFit:
-    """Fitted heights (N,) in metres, seconds of the whole fit without imports, how many evaluations or steps, a remark."""
+    """Fitted heights (N,) in metres, seconds of the whole fit without imports, how many evaluations or steps, a
+    remark.
+    """
 
     heights: np.ndarray
     seconds: float

@@ -62,7 +62,8 @@ def read(path: str | PathLike[str], form: str, version: int, make: Callable[[dic
         )
     if document.get("version") != version:
         raise NotAFit(
-            f"{str(path)!r} has version {document.get('version')!r} of the format, this surfacefit reads version {version}"
+            f"{str(path)!r} has version {document.get('version')!r} of the format, this surfacefit reads version"
+            f" {version}"
         )
     try:
         return make(document)

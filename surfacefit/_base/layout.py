@@ -54,7 +54,8 @@ class Summary(NamedTuple):
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
         rest = f"<p>{escape(self.rest)}</p>" if self.rest else ""
         title = f"<b>{escape(self.title)}</b>"
-        return f"<div>{title}<table>{facts}</table><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<div>{title}<table>{facts}</table>{table}{rest}</div>"
 
 
 def table_width(table: list[list[str]], gap: int = 1) -> int:

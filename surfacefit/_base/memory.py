@@ -73,6 +73,7 @@ def check_dense(n_parameters: int, dtype: np.dtype, limit: float) -> None:
     need = 5.0 * n_parameters**2 * dtype.itemsize
     if need > limit:
         raise ValueError(
-            f"a dense fit of {n_parameters} parameters needs about {gigabytes(need)}, more than `max_memory` = {gigabytes(limit)}:"
+            f"a dense fit of {n_parameters} parameters needs about {gigabytes(need)}, more than `max_memory` ="
+            f" {gigabytes(limit)}:"
             " use engine='tiled', fewer components, or allow more"
         )

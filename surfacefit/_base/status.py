@@ -67,7 +67,8 @@ STATUS: dict[Status, StatusEntry] = {
     ),
     Status.MAX_MEMORY: StatusEntry(
         False,
-        "stopped because the components have grown so much that the next step would exceed `max_memory`; the best surface so far is kept",
+        "stopped because the components have grown so much that the next step would exceed `max_memory`; the best"
+        " surface so far is kept",
         "Allow more `max_memory`, a larger cutoff (`engine=sf.Tiled(cutoff=1e-4)`), or dtype='float32'.",
     ),
     Status.INTERRUPTED: StatusEntry(
@@ -77,7 +78,8 @@ STATUS: dict[Status, StatusEntry] = {
     Status.NON_FINITE: StatusEntry(
         False,
         "stopped because the cost or its derivatives are not finite; the best surface so far is kept",
-        "Look for a background function that is not finite; where heights or `sigma` span many decades, try dtype='float64'.",
+        "Look for a background function that is not finite; where heights or `sigma` span many decades, try"
+        " dtype='float64'.",
     ),
     Status.ILL_CONDITIONED: StatusEntry(
         False,

@@ -29,7 +29,9 @@ class Blocks:
 
 
 def block_averages(data: SurfaceData, side: int) -> Blocks:
-    """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be smaller."""
+    """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be
+    smaller.
+    """
     assert data.axes is not None
     shape = tuple(-(-n // side) for n in data.heights.shape)
     index = np.ix_(*(np.arange(n) // side for n in data.heights.shape))

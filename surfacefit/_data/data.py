@@ -153,7 +153,8 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         coords = (coords,)
     if isinstance(coords, str) or not isinstance(coords, Sequence | np.ndarray):
         raise TypeError(
-            f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got {type(coords).__name__}"
+            f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got"
+            f" {type(coords).__name__}"
         )
     if len(coords) != len(shape):
         raise ValueError(
@@ -193,7 +194,8 @@ def _surface_data(
     used = ~(nan | masked)
     if not used.any():
         raise ValueError(
-            f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and {masked.sum()} are masked"
+            f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and"
+            f" {masked.sum()} are masked"
         )
     deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
     known = yes_or_no("absolute_sigma", absolute_sigma)
@@ -217,6 +219,7 @@ def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:
     wrong = used & ~((array > 0) & np.isfinite(array))
     if wrong.any():
         raise ValueError(
-            f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index {first_index(wrong)}"
+            f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index"
+            f" {first_index(wrong)}"
         )
     return array

@@ -34,7 +34,9 @@ class CannotRead(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Heights:
-    """Heights on a grid, with ``coords`` where the file has them, or (N,) at ``points`` (N, d); ``how`` they were read."""
+    """Heights on a grid, with ``coords`` where the file has them, or (N,) at ``points`` (N, d); ``how`` they were
+    read.
+    """
 
     heights: np.ndarray
     points: np.ndarray | None = None
@@ -48,7 +50,9 @@ class Heights:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Numbers (rows, columns), the names of the columns or none, and the axes that label rows and columns, if they do."""
+    """Numbers (rows, columns), the names of the columns or none, and the axes that label rows and columns, if they
+    do.
+    """
 
     numbers: np.ndarray
     names: tuple[str, ...] = ()
@@ -80,7 +84,8 @@ def read_points(path: str | Path, n_dim: int) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] != n_dim or points.dtype.kind not in "fiub":
         found = f"{points.shape[1]}" if points.ndim == 2 else f"an array of shape {points.shape}"
         raise CannotRead(
-            f"{str(path)!r} must have {n_dim} column{'s' * (n_dim > 1)} of numbers, one a dimension of the surface, got {found}"
+            f"{str(path)!r} must have {n_dim} column{'s' * (n_dim > 1)} of numbers, one a dimension of the surface,"
+            f" got {found}"
         )
     return points.astype(float)
 
@@ -276,7 +281,9 @@ def _numbers_with_gaps(path: Path, row: list[str], line: int) -> list[float]:
 
 
 def _labelled(numbers: np.ndarray, corner: str, names: list[str]) -> Table:
-    """A table with the labels of its rows and columns taken out, as pandas writes them; its first cell is ``corner``."""
+    """A table with the labels of its rows and columns taken out, as pandas writes them; its first cell is
+    ``corner``.
+    """
     if len(names) == numbers.shape[1] + 1 and names[-1] == "":
         names = names[:-1]
     counted = np.array_equal(numbers[:, 0], np.arange(len(numbers)))

@@ -1,4 +1,6 @@
-"""Small samples of the points around some components: even in density, and found at once however many points there are."""
+"""Small samples of the points around some components: even in density, and found at once however many points there
+are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ FEW = 4096  # points, which need no tree
 
 @dataclass(eq=False)
 class Windows:
-    """Samples of up to ``size`` of the points (N, d), which have been shuffled: the first n of them are a fair sample."""
+    """Samples of up to ``size`` of the points (N, d), which have been shuffled: the first n of them are a fair
+    sample.
+    """
 
     points: np.ndarray
     size: int

@@ -105,7 +105,8 @@ def _candidates(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> tuple[
     need = BYTES_A_CANDIDATE * float(np.prod(counts.astype(float), axis=1).sum())
     if need > memory:
         raise MemoryShort(
-            f"the lists of components in tiles need about {gigabytes(need)}, more than `max_memory` = {gigabytes(memory)}:"
+            f"the lists of components in tiles need about {gigabytes(need)}, more than `max_memory` ="
+            f" {gigabytes(memory)}:"
             " allow more, or use fewer or narrower components or a larger cutoff"
         )
     component, cells = _boxes(first, counts, shape)

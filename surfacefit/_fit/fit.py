@@ -148,7 +148,8 @@ def fit(
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search,
+        reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)
@@ -206,7 +207,8 @@ def fit_points(
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
     options = Options(
-        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search, reset, min_width, prior,
+        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search,
+        reset, min_width, prior,
         solver, engine, max_memory, dtype, max_time, callback, progress, seed,
     )  # fmt: skip
     return fitted(data, *options.checked(data), begun)

@@ -106,19 +106,22 @@ class Options:
             raise ValueError("`fixed` names a background, and background=None has none: leave it out")
         if fixed.get("background") and not self._gives_background:
             raise ValueError(
-                f"`fixed` holds a background at the value given for it, got none with background={self.background!r}: give it in the"
+                f"`fixed` holds a background at the value given for it, got none with background={self.background!r}:"
+                f" give it in the"
                 " start, init=GaussianSurface(..., background=0.5), or as background=0.5"
             )
         shapes = np.atleast_1d(fixed.get("covariances", False))
         if kind == "tied" and shapes.any() != shapes.all():
             raise ValueError(
-                f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}"
+                f"`fixed['covariances']` must be the same for all where they share one shape (tied), got"
+                f" {shapes.tolist()}"
             )
         if any(np.any(mask) for name, mask in fixed.items() if name != "background") and (
             auto is not None or (isinstance(self.init, str) and self.init in GROWN) or self.search
         ):
             raise ValueError(
-                "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than 'auto' and 'growth',"
+                "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
+                " 'auto' and 'growth',"
                 f" and no `search`; got init={self.init!r}"
             )
         return Constraints(bounds, fixed)
@@ -142,7 +145,8 @@ def _covariance_type(covariance_type: Any, tied: Any) -> str:
         )
     if kind not in ("full", "tied"):
         raise ValueError(
-            f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one out"
+            f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one"
+            f" out"
         )
     return "tied"
 
@@ -154,7 +158,8 @@ def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
         spread = float(np.ptp(np.quantile(data.used_heights.astype(float) * data.weights, [0.05, 0.95])))
         if scale < SMALLEST_F_SCALE * spread:
             raise ValueError(
-                f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of sigma)"
+                f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of"
+                f" sigma)"
             )
         return name, scale
     if f_scale is not None:
@@ -167,7 +172,8 @@ def _loss(loss: Any, f_scale: Any, data: SurfaceData) -> tuple[str, float]:
     if negative.any():
         where = f"{data.heights[negative][0]:g} at index {first_index(negative)}"
         raise ValueError(
-            f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use another loss"
+            f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use"
+            f" another loss"
         )
     if data.sigma is not None:
         raise ValueError(
@@ -184,7 +190,8 @@ def _number(n_components: Any, init: Any) -> tuple[AutoComponents | None, int]:
     if isinstance(init, GaussianSurface) or init not in GROWN:
         given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
         raise ValueError(
-            f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a number"
+            f"`n_components` that is to be chosen grows from nothing, got init={given}: leave `init` out, or give a"
+            f" number"
         )
     return number, 1
 
@@ -194,7 +201,8 @@ def _init(init: Any, search: Any) -> Any:
         count("init.n", init.n)
         if search:
             raise ValueError(
-                f"`search` looks around one start, got search={search!r} with {init!r}: search from `init=result.surface` then"
+                f"`search` looks around one start, got search={search!r} with {init!r}: search from"
+                f" `init=result.surface` then"
             )
         return init
     return init if isinstance(init, GaussianSurface) else one_of("init", init, INITS)
@@ -245,7 +253,8 @@ def _solver(solver: Any) -> Solver:
         return solver
     if isinstance(solver, str) and solver.lower() == "em":
         raise ValueError(
-            "`solver` must be one of 'lm', 'adam', 'superimposed', got 'em': expectation-maximisation maximises a likelihood; start"
+            "`solver` must be one of 'lm', 'adam', 'superimposed', got 'em': expectation-maximisation maximises a"
+            " likelihood; start"
             " from it by `init='em'`, or fit heights as a density by `fit_mixture(points, K, weights=heights)`"
         )
     return SOLVERS[one_of("solver", solver, SOLVERS)]()

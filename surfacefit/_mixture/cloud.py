@@ -83,7 +83,8 @@ def weighted_points(points: Any, weights: Any) -> WeightedPoints:
     extent = float(np.ptp(array, axis=0).max())
     if extent != 0 and not SMALLEST < extent < LARGEST:
         raise ValueError(
-            f"`points` must spread over {SMALLEST:g} to {LARGEST:g}, so that variances are numbers, got {extent:g}: rescale them"
+            f"`points` must spread over {SMALLEST:g} to {LARGEST:g}, so that variances are numbers, got {extent:g}:"
+            f" rescale them"
         )
     if weights is None:
         return WeightedPoints(array, np.ones(len(array)), dtype)
@@ -98,7 +99,8 @@ def weighted_points(points: Any, weights: Any) -> WeightedPoints:
     used = masses > 0
     if not used.any():
         raise ValueError(
-            f"`weights` must not all be zero: of {len(array)} points none is left; leave `weights` out to count all alike"
+            f"`weights` must not all be zero: of {len(array)} points none is left; leave `weights` out to count all"
+            f" alike"
         )
     return WeightedPoints(array[used], masses[used], dtype)
 
@@ -108,7 +110,8 @@ def check_enough(data: WeightedPoints, n_components: int) -> int:
     distinct = n_distinct(data.points)
     if distinct < n_components:
         raise ValueError(
-            f"`n_components`={n_components} is more than the {distinct} distinct `points` of positive weight: at most {distinct}"
+            f"`n_components`={n_components} is more than the {distinct} distinct `points` of positive weight: at most"
+            f" {distinct}"
         )
     return distinct
 

@@ -33,7 +33,9 @@ ROUNDING = 4
 
 
 class Cloud(NamedTuple):
-    """Points (C, n, d) in C chunks, with weights (C, n): zero at places that hold no point, one on average elsewhere."""
+    """Points (C, n, d) in C chunks, with weights (C, n): zero at places that hold no point, one on average
+    elsewhere.
+    """
 
     points: Array
     weights: Array
@@ -94,7 +96,9 @@ class Carry(NamedTuple):
 
 
 def log_joint(points: Array, mixture: Mixture) -> tuple[Array, Any]:
-    """log(w_k N(x_n; mu_k, Sigma_k)) (K, n) for points (n, d), and u (K, n, d) or, where d is small, d arrays (K, n)."""
+    """log(w_k N(x_n; mu_k, Sigma_k)) (K, n) for points (n, d), and u (K, n, d) or, where d is small, d arrays (K,
+    n).
+    """
     n_dim, inverses = points.shape[-1], _inverses(mixture.factors)
     log_heights = jnp.log(mixture.weights) + jnp.log(jnp.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
     log_heights -= 0.5 * n_dim * float(np.log(2 * np.pi))

@@ -101,7 +101,9 @@ class MixtureResult:
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion p log N - 2 log L, with the sum of the weights for N: give weights as numbers of points."""
+        """Schwarz's criterion p log N - 2 log L, with the sum of the weights for N: give weights as numbers of
+        points.
+        """
         return self.n_parameters * float(np.log(self.total_weight)) - 2 * self.log_likelihood
 
     def log_density(self, points: Any) -> np.ndarray:

@@ -59,7 +59,9 @@ class Limits:
 
 
 class Entry(NamedTuple):
-    """Log-likelihood and objective per unit weight of an iterate, and whether it does not follow from the one before."""
+    """Log-likelihood and objective per unit weight of an iterate, and whether it does not follow from the one
+    before.
+    """
 
     log_likelihood: float
     objective: float

@@ -69,7 +69,9 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
 
 
 def expanded(covariances: np.ndarray, n_components: int, n_dim: int, kind: str) -> np.ndarray:
-    """Covariances (K, d, d) from the shape that scikit-learn uses for their type; any other shape comes back as it is."""
+    """Covariances (K, d, d) from the shape that scikit-learn uses for their type; any other shape comes back as it
+    is.
+    """
     identity, shape = np.eye(n_dim), covariances.shape
     if kind == "spherical" and shape == (n_components,):
         return covariances[:, None, None] * identity

@@ -70,7 +70,8 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
         return ConstantBackground(float(finite("background", np.asarray(option, float))))
     if not isinstance(option, str):
         raise TypeError(
-            f"`background` must be None, 'constant', 'plane', a number, a background object or (function, start), got {option!r}"
+            f"`background` must be None, 'constant', 'plane', a number, a background object or (function, start), got"
+            f" {option!r}"
         )
     if one_of("background", option, ["constant", "plane"]) == "constant":
         return ConstantBackground(np.quantile(heights, level))
@@ -95,7 +96,8 @@ def _function_start(function: Callable[..., Any], start: Any, points: np.ndarray
     heights = np.asarray(function(jnp.asarray(parameters), jnp.asarray(some)))
     if heights.shape != some.shape[:-1]:
         raise ValueError(
-            f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for {some.shape}"
+            f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for"
+            f" {some.shape}"
         )
     return model
 

@@ -32,7 +32,9 @@ class Scaling:
 
 
 def without_outliers(heights: np.ndarray) -> np.ndarray:
-    """Heights (N,) with those far beyond what nearly all lie between cut off: their units are not for outliers to set."""
+    """Heights (N,) with those far beyond what nearly all lie between cut off: their units are not for outliers to
+    set.
+    """
     low, high = np.quantile(heights, [RARE, 1 - RARE])
     far = FAR * (high - low)
     return np.clip(heights, low - far, high + far) if far > 0 else heights

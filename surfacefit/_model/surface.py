@@ -204,7 +204,8 @@ def checked_surface(
     for field, array, shape in zip(("amplitudes", "centers", "covariances"), arrays, shapes, strict=True):
         if array.shape != shape:
             raise ValueError(
-                f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}"
+                f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got"
+                f" {array.shape}"
             )
         finite(f"{name}.{field}", array)
     amplitudes, centers, covariances = arrays
@@ -219,7 +220,8 @@ def checked_surface(
     bad = ~symmetric | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
     if bad.any():
         raise ValueError(
-            f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index {int(bad.argmax())}"
+            f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index"
+            f" {int(bad.argmax())}"
         )
     return GaussianSurface(amplitudes, centers, covariances, surface.background)
 

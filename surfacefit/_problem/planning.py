@@ -1,8 +1,8 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
-A plan serves until a component leaves the room that it was given (`TilePlan.plan_is_valid`); the loop then asks for another
-one. Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the fits
-before one have come to need, at the same number of tiles and room for components, is where it begins.
+A plan serves until a component leaves the room that it was given (`TilePlan.plan_is_valid`); the loop then asks for
+another one. Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the
+fits before one have come to need, at the same number of tiles and room for components, is where it begins.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class TilePlanner:
         least = need.total - need.blocks
         if least > self.memory:
             raise MemoryShort(
-                f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(self.memory)}: allow more, or use"
+                f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(self.memory)}: allow"
+                f" more, or use"
                 " fewer points or components, a larger cutoff, or dtype='float32'"
             )
         return need.total <= self.memory

@@ -175,7 +175,9 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
 
 
 def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
-    """The same fit to other data that stand for a ``share`` of its own, for the dense engine and in single precision."""
+    """The same fit to other data that stand for a ``share`` of its own, for the dense engine and in single
+    precision.
+    """
     scaling, problem, dtype = prepared.scaling, prepared.problem, np.dtype(np.float32)
     internal = Internal(
         scaling.points(data.used_points),
@@ -300,5 +302,6 @@ def _check_enough_points(data: SurfaceData, model: Model, parameterization: Para
     if model.covariance_type == "full" and data.n_dim > 1:
         way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"
     raise ValueError(
-        f"`n_components`={model.n_components} means {n_parameters} parameters, more than the {data.n_used} points to fit: {way_out}"
+        f"`n_components`={model.n_components} means {n_parameters} parameters, more than the {data.n_used} points to"
+        f" fit: {way_out}"
     )

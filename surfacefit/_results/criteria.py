@@ -102,7 +102,9 @@ class Entry(NamedTuple):
 
 
 class Deviance(NamedTuple):
-    """What the criteria need of the data: points, spread of the heights (weighted), and whether their errors are known."""
+    """What the criteria need of the data: points, spread of the heights (weighted), and whether their errors are
+    known.
+    """
 
     n_points: int
     spread: float

@@ -136,7 +136,8 @@ def _background_from_document(document: dict[str, Any] | None, function: Callabl
 def _missing(name: str) -> Callable[..., Any]:
     def missing_background(parameters: Any, points: Any) -> Any:
         raise ValueError(
-            f"this fit has a background function {name!r}, which its file does not hold: load it with load(path, background={name})"
+            f"this fit has a background function {name!r}, which its file does not hold: load it with load(path,"
+            f" background={name})"
         )
 
     missing_background.__name__ = name

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def evaluated(mixture: MixtureResult, function: Callable[..., Any], points: Any) -> np.ndarray:
-    """A pure function of points (n, d) and a mixture, (..., n), at a user's points (..., d), in float64 and in chunks."""
+    """A pure function of points (n, d) and a mixture, (..., n), at a user's points (..., d), in float64 and in
+    chunks.
+    """
     given = with_last_axis(np.asarray(real_array("points", points), np.float64), mixture.n_dim)
     flat = finite("points", given.reshape(-1, mixture.n_dim))
     if len(flat) == 0:
@@ -79,7 +81,8 @@ def plot_mixture(mixture: MixtureResult, points: Any = None) -> Figure:
     """The density over a histogram (d = 1), or points under ellipses (d = 2); see `MixtureResult.plot`."""
     if mixture.n_dim > 2:
         raise ValueError(
-            f"a plot shows 1 or 2 dimensions, this mixture has {mixture.n_dim}: plot two columns of `means` and of the points"
+            f"a plot shows 1 or 2 dimensions, this mixture has {mixture.n_dim}: plot two columns of `means` and of"
+            f" the points"
         )
     shown, weights = mixture.points, mixture.point_weights
     if points is not None:

@@ -96,7 +96,8 @@ def _correlated(result: FitResult) -> list[tuple[str, str]]:
     return [
         (
             "residuals",
-            f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components; {way_out}",
+            f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components;"
+            f" {way_out}",
         )
     ]
 
@@ -110,7 +111,8 @@ def _starts(result: FitResult) -> list[tuple[str, str]]:
     return [
         (
             "starts",
-            f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the lowest",
+            f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the"
+            f" lowest",
         )
     ]
 

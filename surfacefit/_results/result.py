@@ -144,7 +144,9 @@ class FitResult:
         return self.settings.n_parameters
 
     def predict(self, points: Any = None) -> np.ndarray:
-        """Fitted heights at points (..., d), or in the shape of the data: there, masked and NaN places are filled in."""
+        """Fitted heights at points (..., d), or in the shape of the data: there, masked and NaN places are filled
+        in.
+        """
         if points is not None:
             return np.asarray(self.surface(points))
         return self._fitted.copy()

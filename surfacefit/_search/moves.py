@@ -73,7 +73,9 @@ class Neighbourhood:
         self._inside: dict[tuple[int, int], np.ndarray] = {}
 
     def additions(self, count: int, splits: Sequence[int] | np.ndarray = ()) -> list[Candidate]:
-        """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in ``splits``."""
+        """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in
+        ``splits``.
+        """
         return [*self._at_peaks(self.bench.peaks(self.state, count)), *self._splits(splits)]
 
     def removals(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:

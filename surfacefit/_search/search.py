@@ -143,7 +143,9 @@ def steps_of(state: State) -> int:
 
 
 def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Move, Move]]:
-    """Up to ``most`` pairs of an addition and a removal, the most promising first, no part in more than USES of them."""
+    """Up to ``most`` pairs of an addition and a removal, the most promising first, no part in more than USES of
+    them.
+    """
     uses: dict[int, int] = {}
     chosen: list[tuple[Move, Move]] = []
     for gain, loss in sorted(product(gains, losses), key=lambda pair: -pair[0].fall - pair[1].fall):

@@ -28,7 +28,9 @@ POINTS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Root:
-    """C = root root^T (P, P) from root (P, r); ``lost`` (P, q) spans what the data do not determine, or a limit holds."""
+    """C = root root^T (P, P) from root (P, r); ``lost`` (P, q) spans what the data do not determine, or a limit
+    holds.
+    """
 
     root: np.ndarray
     lost: np.ndarray

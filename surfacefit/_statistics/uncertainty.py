@@ -177,7 +177,8 @@ class Uncertainty:
         )
 
     def __repr__(self) -> str:
-        return f"<Uncertainty: {self.method}, {'exact' if self.exact else 'by nested dissection'}, {len(self.amplitudes)} components>"
+        how = "exact" if self.exact else "by nested dissection"
+        return f"<Uncertainty: {self.method}, {how}, {len(self.amplitudes)} components>"
 
 
 def uncertainty(result: FitResult, method: str) -> Uncertainty:
@@ -221,7 +222,8 @@ def effective_parameters(result: FitResult) -> float:
 def _by_dissection(result: FitResult, method: str) -> Uncertainty:
     if method != "hessian":
         raise ValueError(
-            f"`method`={method!r} needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an excerpt"
+            f"`method`={method!r} needs the whole normal matrix, of at most {MOST_PARAMETERS} parameters: fit an"
+            f" excerpt"
         )
     with precision(np.dtype(np.float64)):
         return Uncertainty(method, False, 0.0, local_errors(result, misfit(result)))

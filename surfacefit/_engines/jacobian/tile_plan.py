@@ -1,4 +1,6 @@
-"""A plan on the device: tiles, the lists of components in them, and how far those may move before it must be renewed."""
+"""A plan on the device: tiles, the lists of components in them, and how far those may move before it must be
+renewed.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ class TilePlan:
     def plan_is_valid(self, components: Components) -> Array:
         """Whether every component, out to its cutoff, lies inside the ellipsoid planned for it.
 
-        |L0^-1 (c - c0)| + radius |L0^-1 L| <= planned radius. Where components are not finite no plan would do, and the solver
-        will find out.
+        |L0^-1 (c - c0)| + radius |L0^-1 L| <= planned radius. Where components are not finite no plan would
+        do, and the solver will find out.
         """
         offset = jnp.einsum("kij,kj->ki", self.inverse_factors, components.centers - self.centers, precision="highest")
         relative = jnp.einsum("kij,kjl->kil", self.inverse_factors, components.factors, precision="highest")
