@@ -19,7 +19,7 @@ from surfacefit._losses import LOSSES
 from surfacefit._model.amplitudes import AMPLITUDE_TYPES
 from surfacefit._model.covariance import COVARIANCE_TYPES
 from surfacefit._results.criteria import CRITERIA
-from surfacefit._search.beginning import INITS
+from surfacefit._search.initialization import INITS
 from surfacefit._solvers import SOLVERS as ALL_SOLVERS
 
 ROWS, COLUMNS = 20, 25

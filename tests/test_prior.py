@@ -13,8 +13,8 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search.smaller import _sampled
-from surfacefit._search.workbench import Workbench
+from surfacefit._search.context import SearchContext
+from surfacefit._search.surrogate import _sampled
 from surfacefit._starts import STARTS
 
 KINDS = ("full", "diag", "spherical", "tied")
@@ -202,15 +202,15 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
         running = Running(
             "grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None
         )
-        bench = Workbench(whole, _request(whole, running))
-        sample = _sampled(bench)
-        state = bench.state(bench.params(STARTS["grid"](bench.request)))
+        context = SearchContext(whole, _request(whole, running))
+        sample = _sampled(context)
+        state = context.state(context.params(STARTS["grid"](context.request)))
         share = sample.prepared.data.n_used / data.n_used
         assert 0.1 < share < 0.9
-        assert bench.penalty(state) > 0
-        np.testing.assert_allclose(sample.penalty(state), share * bench.penalty(state), rtol=1e-4)
-        residuals = bench.residuals(state)
-        np.testing.assert_allclose(state.cost, 0.5 * residuals @ residuals + bench.penalty(state), rtol=1e-9)
+        assert context.penalty(state) > 0
+        np.testing.assert_allclose(sample.penalty(state), share * context.penalty(state), rtol=1e-4)
+        residuals = context.residuals(state)
+        np.testing.assert_allclose(state.cost, 0.5 * residuals @ residuals + context.penalty(state), rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface, Status
-from surfacefit._search.resets import HAIR, most_worth
+from surfacefit._fit.resets import HAIR, most_worth
 
 Y, X = np.mgrid[:24, :30].astype(float)
 PLACES = np.stack([Y, X], axis=-1)
@@ -78,7 +78,7 @@ def test_flags_summary_and_files_say_so(suffix, tmp_path):
 def test_where_nothing_has_collapsed_nothing_is_done(monkeypatch):
     left = fitted(TRUTH, reset=False)
     monkeypatch.setattr(
-        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
     )
     result = fitted(TRUTH)
     np.testing.assert_array_equal(result.surface.amplitudes, left.surface.amplitudes)
@@ -97,7 +97,7 @@ KEPT = {
 @pytest.mark.parametrize("case", KEPT)
 def test_what_is_held_or_out_of_steps_is_let_be(case, monkeypatch):
     monkeypatch.setattr(
-        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
     )
     assert fitted(**KEPT[case]).resets.tolist() == [0, 0]
 
@@ -121,7 +121,7 @@ def test_no_step_too_many():
 def test_what_ends_no_lower_is_not_kept(monkeypatch):
     left = fitted(reset=False)
     monkeypatch.setattr(
-        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda bench, state, n: np.full((n, 6), -40.0)
+        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda context, state, n: np.full((n, 6), -40.0)
     )
     result = fitted()
     np.testing.assert_array_equal(result.surface.centers, left.surface.centers)
@@ -154,7 +154,7 @@ def test_who_stops_it_gets_the_best_of_before_or_now(act, status):
 
 def test_ctrl_c_while_peaks_are_looked_for(monkeypatch):
     left = fitted(reset=False)
-    monkeypatch.setattr("surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: ctrl_c(None))
+    monkeypatch.setattr("surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: ctrl_c(None))
     result = fitted()
     assert result.status == Status.INTERRUPTED
     assert result.cost == left.cost
@@ -168,7 +168,7 @@ def test_time_that_is_over_leaves_the_fit_as_it_ended(monkeypatch):
             monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
 
     monkeypatch.setattr(
-        "surfacefit._search.workbench.Workbench.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
     )
     result = fitted(max_time=3600, callback=last)
     assert (result.resets.sum(), result.status) == (0, left.status)
@@ -186,7 +186,7 @@ def test_worth_at_most_is_what_a_sum_over_the_points_says():
 
 
 def test_ctrl_c_while_worth_is_asked_for(monkeypatch):
-    monkeypatch.setattr("surfacefit._search.resets.most_worth", lambda *a: ctrl_c(None))
+    monkeypatch.setattr("surfacefit._fit.resets.most_worth", lambda *a: ctrl_c(None))
     result = fitted()
     assert result.status == Status.INTERRUPTED
     monkeypatch.undo()

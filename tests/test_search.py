@@ -12,12 +12,12 @@ from surfacefit._data import windows as _windows
 from surfacefit._data.data import grid_data
 from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
+from surfacefit._fit import run_starts
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search import beginning as _beginning
-from surfacefit._search import stepping as _stepping
+from surfacefit._search import initialization
+from surfacefit._search.context import SearchContext
 from surfacefit._search.moves import Neighbourhood, applied
-from surfacefit._search.workbench import Workbench
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -139,12 +139,12 @@ def test_what_a_move_promises_comes_true(rough, covariance_type, background):
     running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
     with precision(dtype):
         prepared = prepare(data, Model(9, background, covariance_type, 0.25), dtype, EngineChoice(None))
-        bench = Workbench(prepared, _request(prepared, running))
-        state = bench.refit(bench.blocks_at_peaks(bench.empty(), 9), bench.empty().border, 40)
-        around = Neighbourhood(bench, state)
+        context = SearchContext(prepared, _request(prepared, running))
+        state = context.refit(context.blocks_at_peaks(context.empty(), 9), context.empty().border, 40)
+        around = Neighbourhood(context, state)
         moves = around.raced(around.removals(np.arange(9)) + around.additions(4, np.arange(4)))
         for move in moves[:12]:
-            after = bench.recosted(state._replace(blocks=applied(state, [move])))
+            after = context.recosted(state._replace(blocks=applied(state, [move])))
             assert abs(state.cost - after.cost - move.fall) < 0.05 * state.cost + 0.1 * abs(move.fall)
 
 
@@ -195,7 +195,7 @@ def test_a_callback_may_end_a_search(rough):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_surface(rough, monkeypatch):
     """Where rounds end the search, not the clock."""
-    monkeypatch.setattr(_beginning, "SHORT_SECONDS", 300.0)
+    monkeypatch.setattr(initialization, "SHORT_SECONDS", 300.0)
     one, two = (sf.fit(rough, 5, background=None, seed=4).surface for _ in range(2))
     np.testing.assert_array_equal(one.centers, two.centers)
 
@@ -239,7 +239,7 @@ def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
 
 
 def test_ctrl_c_while_the_solver_compiles_keeps_what_has_grown(rough, monkeypatch):
-    calls, run = [], _stepping.run
+    calls, run = [], run_starts.run
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -247,7 +247,7 @@ def test_ctrl_c_while_the_solver_compiles_keeps_what_has_grown(rough, monkeypatc
             raise KeyboardInterrupt
         return run(*arguments)
 
-    monkeypatch.setattr(_stepping, "run", interrupted)
+    monkeypatch.setattr(run_starts, "run", interrupted)
     result = sf.fit(rough, 12, background=None, init="growth")
     assert result.status == sf.Status.INTERRUPTED
     assert result.rmse < 0.5 * np.std(rough)

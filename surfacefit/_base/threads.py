@@ -23,7 +23,7 @@ def cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def calm_blas(size: int) -> AbstractContextManager[Any]:
+def single_threaded_blas(size: int) -> AbstractContextManager[Any]:
     """One BLAS thread inside the block, for factorisations of a matrix of ``size`` too small to gain from more.
 
     On a CPU, JAX factorises by SciPy's OpenBLAS, whose waiting threads spin: where another process wants a core too,

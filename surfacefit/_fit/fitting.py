@@ -15,7 +15,7 @@ import numpy as np
 from .._base.compile_clock import compile_clock, seconds
 from .._base.progress import Progress, ProgressBar
 from .._base.status import Status
-from .._base.threads import calm_blas
+from .._base.threads import single_threaded_blas
 from .._data.blocks_left_out import folds
 from .._data.data import SurfaceData
 from .._engines.engines import EngineChoice
@@ -25,13 +25,13 @@ from .._model.units import to_internal
 from .._problem.prepare import Model, Prepared, precision, prepare
 from .._results.criteria import AutoComponents, ComponentPath, Deviance
 from .._results.result import FitResult, Settings, Timings
-from .._search.beginning import Beginning, Plan, beginning
 from .._search.choosing import Choice, Chosen
-from .._search.resets import with_resets
-from .._search.stepping import Ended, Stepping
-from .._search.workbench import Workbench, penalty_cost
+from .._search.context import SearchContext, penalty_cost
+from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution, Solver
 from .._starts import RandomStarts, StartRequest
+from .resets import with_resets
+from .run_starts import RunOutcome, StartRuns
 
 POINTS_PER_PARAMETER = 2
 LIFT = 1e-2  # of the spread of the heights
@@ -80,36 +80,36 @@ class Fitting:
         most = max(1, min(auto.most, enough))
         deviance = Deviance.of(self.data, model.plain_loss(self.data).known_errors)
         choice = Choice(auto, most, deviance, lambda room: self._room(self.data, model, room), fold)
-        with calm_blas(1):
+        with single_threaded_blas(1):
             return choice.chosen()
 
     def stepped(self, model: Model, start: Chosen | None) -> FitResult:
         """The fit of a number of components, from its beginning to the solver's end."""
         prepared = self._prepared(self.data, model)
-        with calm_blas(prepared.problem.parameterization.n_parameters):
-            bench = self._bench(prepared)
-            begins = self._begin(bench, start)
+        with single_threaded_blas(prepared.problem.parameterization.n_parameters):
+            context = self._context(prepared)
+            begins = self._begin(context, start)
             began = time.perf_counter()
-            before = self.steps + bench.steps
+            before = self.steps + context.steps
 
             def callback(best: Solution) -> bool:
-                return bench.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
+                return context.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
 
-            stepping = Stepping(bench, self.running.solver, Limits(self.deadline, callback))
-            ended = stepping.ended(begins.starts, begins.halted)
-            ended = with_resets(stepping, ended) if self.running.reset else ended
+            runs = StartRuns(context, self.running.solver, Limits(self.deadline, callback))
+            ended = runs.run_all(begins.starts, begins.halted)
+            ended = with_resets(runs, ended) if self.running.reset else ended
         ended = ended._replace(solution=ended.solution._replace(steps=ended.solution.steps + before))
         path = None if start is None else start.path
         return _result(ended, prepared, self.running, self._timings(began), path)
 
-    def _begin(self, bench: Workbench, start: Chosen | None) -> Beginning:
-        plan = _plan(bench.prepared, self.running)
+    def _begin(self, context: SearchContext, start: Chosen | None) -> Initialization:
+        plan = _plan(context.prepared, self.running)
         if start is None or start.halted is None:
-            return beginning(bench, plan)
-        return beginning(bench, replace(plan, search=0))._replace(halted=start.halted)
+            return initialize(context, plan)
+        return initialize(context, replace(plan, search=0))._replace(halted=start.halted)
 
-    def _room(self, data: SurfaceData, model: Model, room: int) -> Workbench:
-        return self._bench(self._prepared(data, replace(model, n_components=room)))
+    def _room(self, data: SurfaceData, model: Model, room: int) -> SearchContext:
+        return self._context(self._prepared(data, replace(model, n_components=room)))
 
     def _prepared(self, data: SurfaceData, model: Model) -> Prepared:
         running = self.running
@@ -120,8 +120,8 @@ class Fitting:
             )
         return prepared
 
-    def _bench(self, prepared: Prepared) -> Workbench:
-        return Workbench(prepared, _request(prepared, self.running), self.deadline, self._watch(prepared))
+    def _context(self, prepared: Prepared) -> SearchContext:
+        return SearchContext(prepared, _request(prepared, self.running), self.deadline, self._watch(prepared))
 
     def _watch(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
         """Shows the best so far: its cost in the problem's units, the steps so far, and a way to its surface. True: the
@@ -157,7 +157,7 @@ def fitted(data: SurfaceData, model: Model, auto: AutoComponents | None, running
     chosen.
     """
     with precision(running.dtype), compile_clock() as spans:
-        plain = auto is None and not Plan(running.init, running.search, running.seed).takes_steps
+        plain = auto is None and not StartPlan(running.init, running.search, running.seed).takes_steps
         label = f"fit K={model.n_components if auto is None else 'auto'}"
         n_starts = running.init.n if isinstance(running.init, RandomStarts) else 1
         bar = ProgressBar(running.progress, n_starts * int(running.solver.max_steps) if plain else None, label)
@@ -178,12 +178,12 @@ def _from(running: Running, chosen: Chosen) -> Running:
     return replace(running, init="grid" if chosen.surface is None else chosen.surface, search=running.search or 0)
 
 
-def _plan(prepared: Prepared, running: Running) -> Plan:
+def _plan(prepared: Prepared, running: Running) -> StartPlan:
     init = running.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
         init = _lifted(to_internal(replace(start, background=None), prepared.scaling), prepared.model)
-    return Plan(init, running.search, running.seed)
+    return StartPlan(init, running.search, running.seed)
 
 
 def _lifted(start: GaussianSurface, model: Model) -> GaussianSurface:
@@ -229,13 +229,13 @@ def _cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
         return 0.5 * float(jnp.sum(residuals**2))
 
 
-def _starts(ended: Ended, many: RandomStarts) -> np.ndarray:
+def _starts(ended: RunOutcome, many: RandomStarts) -> np.ndarray:
     """The costs (n,) at the ends of all starts, NaN for those that were not tried."""
     return np.array(ended.costs + [np.nan] * (many.n - len(ended.costs)))
 
 
 def _result(
-    ended: Ended, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None
+    ended: RunOutcome, prepared: Prepared, running: Running, timings: Timings, path: ComponentPath | None
 ) -> FitResult:
     model, data, solution = prepared.model, prepared.data, ended.solution
     history: dict[str, np.ndarray] = ended.history._asdict()

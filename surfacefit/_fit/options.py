@@ -19,7 +19,7 @@ from .._model.covariance import COVARIANCE_TYPES
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Model
 from .._results.criteria import AutoComponents, auto_components
-from .._search.beginning import GROWN, INITS
+from .._search.initialization import GROWN, INITS
 from .._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
 from .._starts import RandomStarts
 from .fitting import Running

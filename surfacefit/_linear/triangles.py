@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from .._base.threads import calm_blas
+from .._base.threads import single_threaded_blas
 
 
 class Triangle(NamedTuple):
@@ -76,7 +76,7 @@ def eliminated(front: Triangle) -> Triangle:
     own, across, rest = front
     if not len(own):
         return front
-    with calm_blas(len(own)):
+    with single_threaded_blas(len(own)):
         upper, failed = lapack.dpotrf(own.T, lower=0, clean=0, overwrite_a=1)
     if failed:
         raise np.linalg.LinAlgError("the normal matrix is not positive definite")
@@ -91,7 +91,7 @@ def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> Tr
     """Z, from the lower factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; in the memory of the factor."""
     if not len(factor):
         return Triangle(factor, coupling, waiting)
-    with calm_blas(len(factor)):
+    with single_threaded_blas(len(factor)):
         own, _ = lapack.dpotri(factor.T, lower=0, overwrite_c=1)
     if not len(waiting):
         return Triangle(own.T, coupling, waiting)

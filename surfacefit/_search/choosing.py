@@ -17,10 +17,10 @@ import numpy as np
 from .._base.status import Status
 from .._model.surface import GaussianSurface
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
+from .context import Halt, SearchContext, State
 from .cross_validation import held_out_error, reweighted
 from .moves import Neighbourhood, apart, applied
 from .pruning import without_least
-from .workbench import Halt, State, Workbench
 
 FIRST_ROOM = 8
 RATIO = 0.5
@@ -59,17 +59,17 @@ class Tried(NamedTuple):
 
 @dataclass(eq=False)
 class Choice:
-    """A walk over numbers of components up to ``most``. ``make`` gives a bench with room for some of them; ``fold``
+    """A walk over numbers of components up to ``most``. ``make`` gives a context with room for some of them; ``fold``
     (N,) says when each point is left out, None if none is.
     """
 
     auto: AutoComponents
     most: int
     deviance: Deviance
-    make: Callable[[int], Workbench]
+    make: Callable[[int], SearchContext]
     fold: np.ndarray | None
     _states: dict[int, State] = field(default_factory=dict)
-    _benches: dict[int, Workbench] = field(default_factory=dict)
+    _contexts: dict[int, SearchContext] = field(default_factory=dict)
 
     @cached_property
     def log(self) -> Log:
@@ -90,8 +90,8 @@ class Choice:
             halted = halt.status
         except KeyboardInterrupt:
             halted = Status.INTERRUPTED
-        steps, best = sum(bench.steps for bench in self._benches.values()), self.best
-        surface = None if best is None else self._bench(best.size).physical(best.state)
+        steps, best = sum(context.steps for context in self._contexts.values()), self.best
+        surface = None if best is None else self._context(best.size).physical(best.state)
         path = self.log.path()
         if halted is not None and best is None:  # no component has been tried: none has been found not to be called for
             path = replace(path, chosen=-1)
@@ -117,11 +117,11 @@ class Choice:
             if failures >= (GROWTH_PATIENCE if state.size < FEW else 1):
                 break
             wanted = min(self.most, max(state.size + 1, round((1 + RATIO) * state.size)))
-            bench = self._bench(wanted)
-            blocks = bench.blocks_at_peaks(state, wanted - state.size)
+            context = self._context(wanted)
+            blocks = context.blocks_at_peaks(state, wanted - state.size)
             if not len(blocks):
                 break
-            state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
+            state = context.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
             tried = self._noted(state)
             failures = 0 if tried.entry is self.log.lowest else failures + 1
         return tried
@@ -130,10 +130,10 @@ class Choice:
         """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in
         their middle.
         """
-        bench = self._bench(1)
-        start = bench.empty()
-        alone = reweighted(bench, bench.prepared.problem.weights)
-        level = bench.recosted(alone.refit(start.blocks, start.border, GROWTH_STEPS))
+        context = self._context(1)
+        start = context.empty()
+        alone = reweighted(context, context.prepared.problem.weights)
+        level = context.recosted(alone.refit(start.blocks, start.border, GROWTH_STEPS))
         self._states[0] = level
         self.log.note(self._entry(level))
         return start
@@ -144,27 +144,27 @@ class Choice:
         """
         failures = 0
         while tried is not None and tried.size > 1 and failures < DOWN_PATIENCE:
-            (state, before), bench = tried, self._bench(tried.size)
-            blocks = without_least(bench, state, max(1, round(share * state.size)))
-            tried = self._noted(bench.refit(blocks, state.border, SETTLE))
+            (state, before), context = tried, self._context(tried.size)
+            blocks = without_least(context, state, max(1, round(share * state.size)))
+            tried = self._noted(context.refit(blocks, state.border, SETTLE))
             failures = 0 if self.log.key(tried.entry) < self.log.key(before) else failures + 1
 
     def _up(self, tried: Tried) -> Tried:
         """A component more (or some, of many), by what they win at peaks and as halves of those that are there."""
         state = tried.state
         some = min(self.most - state.size, max(1, round(AT_ONCE * state.size)))
-        bench = self._bench(state.size + some)
-        around = Neighbourhood(bench, state)
+        context = self._context(state.size + some)
+        around = Neighbourhood(context, state)
         moves = around.raced(around.additions(4 + some, around.by_misfit(np.arange(state.size))[:SPLITS]))
-        return self._noted(bench.refit(applied(state, apart(moves, some)), state.border, SETTLE))
+        return self._noted(context.refit(applied(state, apart(moves, some)), state.border, SETTLE))
 
-    def _bench(self, count: int) -> Workbench:
-        """A bench with room for ``count`` components, and some more."""
+    def _context(self, count: int) -> SearchContext:
+        """A context with room for ``count`` components, and some more."""
         room = min(self.most, max(FIRST_ROOM, 1 << (count - 1).bit_length()))
-        if room not in self._benches:
-            self._benches[room] = self.make(room)
-            self._benches[room].make_room()
-        return self._benches[room]
+        if room not in self._contexts:
+            self._contexts[room] = self.make(room)
+            self._contexts[room].make_room()
+        return self._contexts[room]
 
     def _noted(self, state: State) -> Tried:
         """A state with what is known of it, which may be the best so far. Raises Halt where the fit must end."""
@@ -172,24 +172,24 @@ class Choice:
         if self.log.note(entry):
             self._states[state.size] = state
         best = self.best or Tried(state, entry)
-        bench = self._bench(best.size)  # one with room for it, should it be asked for its surface
-        bench.best = best.state
-        bench.look()
+        context = self._context(best.size)  # one with room for it, should it be asked for its surface
+        context.best = best.state
+        context.look()
         return Tried(state, entry)
 
     def _entry(self, state: State) -> Entry:
-        bench = self._bench(state.size)
-        square = 2 * (state.cost - bench.penalty(state)) * bench.prepared.cost_unit
-        shared = bench.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
+        context = self._context(state.size)
+        square = 2 * (state.cost - context.penalty(state)) * context.prepared.cost_unit
+        shared = context.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
         entry = self.deviance.entry(
-            state.size, state.blocks.size + len(state.border) - shared, square, bench.misfit(state)
+            state.size, state.blocks.size + len(state.border) - shared, square, context.misfit(state)
         )
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)
         if before is not None and entry.bic > before.bic - SAME:
             return entry._replace(held_out=before.held_out, held_out_se=before.held_out_se)
-        held_out, standard_error = held_out_error(bench, state, self.fold)
+        held_out, standard_error = held_out_error(context, state, self.fold)
         return entry._replace(held_out=held_out, held_out_se=standard_error)
 
     def _reached(self) -> bool:

@@ -17,63 +17,63 @@ import numpy as np
 from jax import Array
 
 from .._problem.prepare import precision
-from .workbench import State, Workbench
+from .context import SearchContext, State
 
 STEPS = 10
 AT_ONCE = 2_000_000  # values of components at points
 
 
-def held_out_error(bench: Workbench, state: State, fold: np.ndarray) -> tuple[float, float]:
+def held_out_error(context: SearchContext, state: State, fold: np.ndarray) -> tuple[float, float]:
     """Mean over folds of the error in the points left out, in the user's units, and its standard error; ``fold`` (N,)
     from `folds`.
     """
-    seen = _seen(bench, state, fold)
-    errors = [_error(bench, _shrunk(bench, state, seen[:, n]), fold == n) for n in range(seen.shape[1])]
+    seen = _seen(context, state, fold)
+    errors = [_error(context, _shrunk(context, state, seen[:, n]), fold == n) for n in range(seen.shape[1])]
     return float(np.mean(errors)), float(np.std(errors, ddof=1) / np.sqrt(len(errors)))
 
 
-def _error(bench: Workbench, start: State, out: np.ndarray) -> float:
+def _error(context: SearchContext, start: State, out: np.ndarray) -> float:
     """Weighted root mean square of the misfit at the points left ``out`` (N,), after a refit to the others."""
-    refitted = _without(bench, out).refit(start.blocks, start.border, STEPS)
-    square = float(np.sum(bench.residuals(refitted)[out] ** 2)) * bench.prepared.cost_unit
-    return float(np.sqrt(square / np.sum(bench.prepared.data.weights[out] ** 2)))
+    refitted = _without(context, out).refit(start.blocks, start.border, STEPS)
+    square = float(np.sum(context.residuals(refitted)[out] ** 2)) * context.prepared.cost_unit
+    return float(np.sqrt(square / np.sum(context.prepared.data.weights[out] ** 2)))
 
 
-def _without(bench: Workbench, out: np.ndarray) -> Workbench:
-    """The same bench with weights of zero at points (N,), so that nothing is compiled anew."""
-    prepared, weights = bench.prepared, bench.prepared.problem.weights
+def _without(context: SearchContext, out: np.ndarray) -> SearchContext:
+    """The same context with weights of zero at points (N,), so that nothing is compiled anew."""
+    prepared, weights = context.prepared, context.prepared.problem.weights
     at_place = np.zeros(len(weights), bool)
     at_place[prepared.by_point(np.arange(len(weights)))] = out
-    return reweighted(bench, jnp.where(at_place, 0, weights))
+    return reweighted(context, jnp.where(at_place, 0, weights))
 
 
-def reweighted(bench: Workbench, weights: Array) -> Workbench:
-    """The same bench with other weights at its places, and without the closed form of J^T J, which is for components on
+def reweighted(context: SearchContext, weights: Array) -> SearchContext:
+    """The same context with other weights, and without the closed form of J^T J, which is for components on
     points that weigh the same.
     """
-    prepared = bench.prepared
+    prepared = context.prepared
     problem = replace(prepared.problem, weights=weights)
     planner = None if prepared.planner is None else replace(prepared.planner, grid=None)
-    return Workbench(
-        replace(prepared, problem=problem, planner=planner), bench.request, whole=bench.root, solver=bench.solver
+    return SearchContext(
+        replace(prepared, problem=problem, planner=planner), context.request, whole=context.root, solver=context.solver
     )
 
 
-def _shrunk(bench: Workbench, state: State, share: np.ndarray) -> State:
+def _shrunk(context: SearchContext, state: State, share: np.ndarray) -> State:
     """With amplitudes times a share (K,)."""
     if not state.size:
         return state
-    parts, blocks = bench.parameterization, state.blocks.copy()
+    parts, blocks = context.parameterization, state.blocks.copy()
     with precision(parts.floor.dtype):
         heights = parts.amplitude.value(jnp.asarray(blocks[:, 0], parts.floor.dtype))
         blocks[:, 0] = np.asarray(parts.amplitude.free(heights * share.astype(parts.floor.dtype)))
     return state._replace(blocks=blocks)
 
 
-def _seen(bench: Workbench, state: State, fold: np.ndarray) -> np.ndarray:
+def _seen(context: SearchContext, state: State, fold: np.ndarray) -> np.ndarray:
     """The share (K, folds) of each component that a fold leaves in the data."""
-    surface, points = bench.surface(state), bench.points
-    out = (bench.weights**2)[:, None] * (fold[:, None] == np.arange(fold.max() + 1))
+    surface, points = context.surface(state), context.points
+    out = (context.weights**2)[:, None] * (fold[:, None] == np.arange(fold.max() + 1))
     inside, step = np.empty((state.size, out.shape[1])), max(1, AT_ONCE // len(points))
     for first in range(0, state.size, step):
         some = slice(first, first + step)

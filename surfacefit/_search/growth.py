@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from .workbench import State, Workbench
+from .context import SearchContext, State
 
 FIRST = 2
 RATIO = 0.5
 STEPS = 8
 
 
-def grow(bench: Workbench, n_components: int) -> State:
-    """A state of ``n_components``, grown from nothing. Raises Halt with what there is in ``bench.best``."""
-    bench.make_room()
-    return grown(bench, bench.empty(), n_components, bench.keep)
+def grow(context: SearchContext, n_components: int) -> State:
+    """A state of ``n_components``, grown from nothing. Raises Halt with what there is in ``context.best``."""
+    context.make_room()
+    return grown(context, context.empty(), n_components, context.keep)
 
 
 def grown(
-    bench: Workbench, state: State, n_components: int, keep: Callable[[State], Any] = lambda state: None
+    context: SearchContext, state: State, n_components: int, keep: Callable[[State], Any] = lambda state: None
 ) -> State:
     """A state with components added until there are ``n_components``, or no peak is left; ``keep`` sees each round."""
     while state.size < n_components:
         wanted = min(n_components - state.size, max(FIRST if state.size == 0 else 1, round(RATIO * state.size)))
-        blocks = bench.blocks_at_peaks(state, wanted)
+        blocks = context.blocks_at_peaks(state, wanted)
         if not len(blocks):
             break
-        state = bench.refit(np.concatenate([state.blocks, blocks]), state.border, STEPS)
+        state = context.refit(np.concatenate([state.blocks, blocks]), state.border, STEPS)
         keep(state)
     return state

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import concatenated, quick_jit
-from .._base.threads import calm_blas, cores
+from .._base.threads import cores, single_threaded_blas
 from .._model.background import NoBackground
 from .._model.parameters import Parameterization
 from .._problem.problem import SurfaceProblem
@@ -64,7 +64,7 @@ def local_refits(
     # Coordinates from the middle of each window: far from there single precision would lose narrow components.
     middle = problems.points.mean(axis=1, keepdims=True)
     batches = list(_batches(_moved(problems, -middle), _batch_size()))
-    with calm_blas(1), ThreadPoolExecutor(_threads()) as pool:
+    with single_threaded_blas(1), ThreadPoolExecutor(_threads()) as pool:
         fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
     fall, blocks = (
         np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True)

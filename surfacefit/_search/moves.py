@@ -16,15 +16,28 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._problem.removal_cost import losses
 from .._starts import Peak
+from .context import SearchContext, State, joined
 from .local_refits import MEMBERS, LocalProblems, local_refits
-from .usefulness import invertible, removal_losses
-from .workbench import State, Workbench, joined
 
 NEAREST = 48
 STEPS = 20
 FEW_STEPS = 4
 SHARE = 0.3
+# Parameters up to which J^T J is inverted: a search asks once a round, and the inverse of a larger matrix takes longer
+# than the local refits that say nearly the same.
+MAX_INVERTED_PARAMETERS = 1500
+
+
+def invertible(context: SearchContext) -> bool:
+    """Whether J^T J is at hand, and small enough to be inverted."""
+    return context.prepared.planner is None and context.parameterization.n_parameters <= MAX_INVERTED_PARAMETERS
+
+
+def removal_losses(context: SearchContext, state: State) -> np.ndarray:
+    """The rise in cost (K,) for the loss of each component of a state, where ``invertible``."""
+    return np.asarray(losses(context.problem(state.size), context.pack(state.blocks, state.border)))[: state.size]
 
 
 class Candidate(NamedTuple):
@@ -64,19 +77,17 @@ class Move(NamedTuple):
 class Neighbourhood:
     """A state with what the moves from it need: components, residuals, and who is near whom."""
 
-    def __init__(self, bench: Workbench, state: State):
-        self.bench, self.state = bench, state
-        self.surface = bench.surface(state)
-        self.residuals, self.weights = bench.residuals(state), bench.secants(state)
-        self._levels = [bench.windows.level(covariance) for covariance in self.surface.covariances]
+    def __init__(self, context: SearchContext, state: State):
+        self.context, self.state = context, state
+        self.surface = context.surface(state)
+        self.residuals, self.weights = context.residuals(state), context.secants(state)
+        self._levels = [context.windows.level(covariance) for covariance in self.surface.covariances]
         self._near: dict[int, np.ndarray] = {}
         self._inside: dict[tuple[int, int], np.ndarray] = {}
 
     def additions(self, count: int, splits: Sequence[int] | np.ndarray = ()) -> list[Candidate]:
-        """The components that the residual calls for: at up to ``count`` peaks, and two in place of each in
-        ``splits``.
-        """
-        return [*self._at_peaks(self.bench.peaks(self.state, count)), *self._splits(splits)]
+        """Components that the residual calls for: at up to ``count`` peaks, and two for each one in ``splits``."""
+        return [*self._at_peaks(self.context.peaks(self.state, count)), *self._splits(splits)]
 
     def removals(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:
         """Each of these components taken away, for its neighbours to adapt."""
@@ -87,9 +98,9 @@ class Neighbourhood:
         refits.
         """
         removals = self.removals(which)
-        if not invertible(self.bench):
+        if not invertible(self.context):
             return self.raced(removals)
-        loss = removal_losses(self.bench, self.state)
+        loss = removal_losses(self.context, self.state)
         return sorted(
             (Move(one, -float(loss[one.removed]), one.start) for one in removals), key=lambda move: -move.fall
         )
@@ -115,14 +126,14 @@ class Neighbourhood:
 
     def _misfit(self, k: int) -> float:
         center, covariance = self.surface.centers[k], self.surface.covariances[k]
-        index, scale = self.bench.windows.sample(self._levels[k], [self._ranks(self._levels[k], k)])
-        offset = self.bench.points[index] - center
+        index, scale = self.context.windows.sample(self._levels[k], [self._ranks(self._levels[k], k)])
+        offset = self.context.points[index] - center
         share = np.exp(-0.5 * np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
         return scale * float(share @ self.residuals[index] ** 2)
 
     def raced(self, candidates: list[Candidate]) -> list[Move]:
         """Moves from the candidates that win most after a few steps, refitted further."""
-        self.bench.look()
+        self.context.look()
         first = self.refitted(candidates, FEW_STEPS)
         return self.refitted([move.candidate for move in first[: max(4, round(SHARE * len(first)))]], STEPS)
 
@@ -131,8 +142,8 @@ class Neighbourhood:
         if not candidates:
             return []
         problems, scales = self._problems(candidates)
-        shared = self.state.border[: self.bench.parameterization.n_shared]
-        fits = local_refits(self.bench.parameterization, shared, problems, steps)
+        shared = self.state.border[: self.context.parameterization.n_shared]
+        fits = local_refits(self.context.parameterization, shared, problems, steps)
         falls = scales * fits.fall - _overfit(problems, candidates, scales)
         moves = [
             Move(candidate, float(fall), blocks[: len(candidate.start)])
@@ -143,7 +154,7 @@ class Neighbourhood:
     def _at_peaks(self, peaks: list[Peak]) -> list[Candidate]:
         if not peaks:
             return []
-        added = self.bench.blocks(joined(peaks))
+        added = self.context.blocks(joined(peaks))
         candidates = []
         for peak, block in zip(peaks, added, strict=True):
             members = self._nearest(peak.center, peak.covariance, MEMBERS - 1)
@@ -155,7 +166,7 @@ class Neighbourhood:
         if not len(which):
             return []
         halves = [half for k in which for half in self._halves(k)]
-        blocks = self.bench.blocks(joined(halves))
+        blocks = self.context.blocks(joined(halves))
         candidates = []
         for n, k in enumerate(which):
             members = np.append(k, self._neighbours(k)[: MEMBERS - 2])
@@ -199,10 +210,10 @@ class Neighbourhood:
 
     def _problems(self, candidates: list[Candidate]) -> tuple[LocalProblems, np.ndarray]:
         """The candidates' small problems, and how many points each of their points stands for (C,)."""
-        bench, count = self.bench, len(candidates)
+        context, count = self.context, len(candidates)
         size = self.state.blocks.shape[1]
-        width = bench.windows.size
-        points = np.zeros((count, width, bench.points.shape[1]))
+        width = context.windows.size
+        points = np.zeros((count, width, context.points.shape[1]))
         residuals, weights = np.zeros((count, width)), np.zeros((count, width))
         held, start = np.zeros((count, MEMBERS + 1, size)), np.zeros((count, MEMBERS, size))
         n_held, n_start = np.zeros(count), np.zeros(count)
@@ -211,11 +222,11 @@ class Neighbourhood:
             index, scales[c] = self._window(candidate)
             n = len(index)
             points[c, :n], residuals[c, :n], weights[c, :n] = (
-                bench.points[index],
+                context.points[index],
                 self.residuals[index],
                 self.weights[index],
             )
-            points[c, n:] = bench.points[index[-1]] if n else bench.points[0]
+            points[c, n:] = context.points[index[-1]] if n else context.points[0]
             replaced = self._replaced(candidate)
             held[c, : len(replaced)] = self.state.blocks[replaced]
             start[c, : len(candidate.start)] = candidate.start
@@ -223,7 +234,7 @@ class Neighbourhood:
         return LocalProblems(points, residuals, weights, held, start, n_held, n_start), scales
 
     def _window(self, candidate: Candidate) -> tuple[np.ndarray, float]:
-        windows, replaced = self.bench.windows, self._replaced(candidate)
+        windows, replaced = self.context.windows, self._replaced(candidate)
         places = [] if candidate.place is None else [candidate.place]
         level = max([self._levels[k] for k in replaced] + [windows.level(covariance) for _, covariance in places])
         ranks = [self._ranks(level, int(k)) for k in replaced] + [windows.ranks(level, *place) for place in places]
@@ -231,7 +242,7 @@ class Neighbourhood:
 
     def _ranks(self, level: int, k: int) -> np.ndarray:
         if (level, k) not in self._inside:
-            self._inside[level, k] = self.bench.windows.ranks(
+            self._inside[level, k] = self.context.windows.ranks(
                 level, self.surface.centers[k], self.surface.covariances[k]
             )
         return self._inside[level, k]
@@ -241,9 +252,9 @@ class Neighbourhood:
         return candidate.members if candidate.removed < 0 else np.append(candidate.members, candidate.removed)
 
 
-def warm_up(bench: Workbench) -> None:
+def warm_up(context: SearchContext) -> None:
     """Compiles the small refits on a problem of zeros."""
-    parts, width = bench.parameterization, bench.windows.size
+    parts, width = context.parameterization, context.windows.size
     idle = np.zeros((1, MEMBERS + 1, parts.block_size))
     nothing, none = np.zeros((1, width)), np.zeros(1)
     zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:], none, none)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from .._model.surface import GaussianSurface
-from .moves import Neighbourhood, apart, applied
-from .usefulness import invertible, removal_losses
-from .workbench import State, Workbench
+from .context import SearchContext, State
+from .moves import Neighbourhood, apart, applied, invertible, removal_losses
 
 LEAST = 128
 FAR = 3.0
 WIDE = 3.0
 
 
-def without_least(bench: Workbench, state: State, some: int) -> np.ndarray:
+def without_least(context: SearchContext, state: State, some: int) -> np.ndarray:
     """The blocks without ``some`` of the components, or one at least: by the inverse of J^T J, or of large fits by
     local refits.
     """
-    if invertible(bench):
-        order = np.argsort(removal_losses(bench, state))
-        return np.delete(state.blocks, far_apart(bench.surface(state), order, some), axis=0)
-    flat = np.flatnonzero(bench.surface(state).principal_widths[:, -1] > WIDE * np.ptp(bench.points, axis=0).max())
+    if invertible(context):
+        order = np.argsort(removal_losses(context, state))
+        return np.delete(state.blocks, far_apart(context.surface(state), order, some), axis=0)
+    flat = np.flatnonzero(context.surface(state).principal_widths[:, -1] > WIDE * np.ptp(context.points, axis=0).max())
     if (
-        len(flat) and len(state.border) > bench.parameterization.n_shared
+        len(flat) and len(state.border) > context.parameterization.n_shared
     ):  # local refits hold the background that takes its place
         return np.delete(state.blocks, flat[:1], axis=0)
-    around = Neighbourhood(bench, state)
+    around = Neighbourhood(context, state)
     moves = around.raced(around.removals(around.by_weight()[: max(LEAST, 8 * some)]))
     return applied(state, apart(moves, some))
 

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .._base.memory import MemoryShort
-from .._base.threads import calm_blas
-from .kicks import SETTLE, Minima, better, kicked
+from .._base.threads import single_threaded_blas
+from .context import Enough, Halt, SearchContext, State
 from .moves import FEW_STEPS, Move, Neighbourhood, apart, applied
-from .workbench import Enough, Halt, State, Workbench
+from .perturbations import SETTLE, Minima, better, perturbed
 
 EXACT = 1e-12
 TRIES = 6
@@ -38,11 +38,11 @@ SEARCHED = 0.9
 USES = 6
 
 
-def trials(bench: Workbench, state: State) -> list[list[Move]]:
+def trials(context: SearchContext, state: State) -> list[list[Move]]:
     """Relocations of a state, one by one in the order of what they promise; before that, winners that stand apart at
     once.
     """
-    around, count = Neighbourhood(bench, state), state.size
+    around, count = Neighbourhood(context, state), state.size
     few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
     losses = around.losses(few)
     gains = around.refitted(
@@ -62,37 +62,39 @@ class Effort(NamedTuple):
     deadline: float
 
 
-def search(bench: Workbench, sample: Workbench | None, state: State, effort: Effort, rng: np.random.Generator) -> None:
-    """Leaves the best state met in ``bench.best``.
+def search(
+    context: SearchContext, sample: SearchContext | None, state: State, effort: Effort, rng: np.random.Generator
+) -> None:
+    """Leaves the best state met in ``context.best``.
 
     Trials are made on a smaller problem ``sample`` where there is one; what is better
     there is refitted on all points. Raises Halt where the fit as a whole must end.
     """
-    bench.keep(state)
-    small = sample or bench
+    context.keep(state)
+    small = sample or context
     met = Minima(small.recosted(state), EXACT * small.empty().cost)
 
     def hold() -> None:
         with suppress(MemoryShort):  # for components that have grown too wide on the smaller problem
-            bench.hold(met.best if sample is None else bench.recosted(met.best))
+            context.hold(met.best if sample is None else context.recosted(met.best))
 
     def keep() -> None:
         hold()
-        bench.look()
+        context.look()
 
     try:
-        with suppress(Enough), calm_blas(bench.parameterization.n_parameters):
-            bench.search_until = min(effort.deadline, _before(bench.deadline) if sample else bench.deadline)
+        with suppress(Enough), single_threaded_blas(context.parameterization.n_parameters):
+            context.search_until = min(effort.deadline, _before(context.deadline) if sample else context.deadline)
             _searched(small, met, rng, effort.patience, keep)
-        bench.search_until = float("inf")
+        context.search_until = float("inf")
         with suppress(MemoryShort):
-            bench.hold(met.best if sample is None else bench.refit(met.best.blocks, met.best.border, SETTLE))
-        bench.look()
+            context.hold(met.best if sample is None else context.refit(met.best.blocks, met.best.border, SETTLE))
+        context.look()
     except (Halt, KeyboardInterrupt, MemoryShort):
         hold()
         raise
     finally:
-        bench.search_until = float("inf")
+        context.search_until = float("inf")
 
 
 def _before(deadline: float) -> float:
@@ -101,37 +103,43 @@ def _before(deadline: float) -> float:
     return now + SEARCHED * max(0.0, deadline - now)
 
 
-def _searched(bench: Workbench, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[], None]) -> None:
+def _searched(
+    context: SearchContext, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[], None]
+) -> None:
     """Asks to ``keep`` the best where a climb has ended, or on all points as soon as there is one."""
-    here = bench.refit(met.best.blocks, met.best.border, SETTLE)
-    met.go(here)
+    here = context.refit(met.best.blocks, met.best.border, SETTLE)
+    met.visit(here)
     failures = 0
     while failures < patience and not met.exact:
-        before, found = met.best, _tried(bench, here)
-        near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.knows(other)]
+        before, found = met.best, _tried(context, here)
+        near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.visited(other)]
         met.add(found)
         failures += 1
         climbed = bool(found) and better(found[-1], here)
-        if not (climbed and bench.whole):
+        if not (climbed and context.whole):
             keep()
         if climbed:
             here = found[-1]
         elif failures < patience:
-            here = near[rng.integers(len(near))] if near and rng.random() < WALK else kicked(bench, met, rng, failures)
-        met.go(here)
+            here = (
+                near[rng.integers(len(near))]
+                if near and rng.random() < WALK
+                else perturbed(context, met, rng, failures)
+            )
+        met.visit(here)
         if better(met.best, before):
             failures = 0
 
 
-def _tried(bench: Workbench, here: State) -> list[State]:
+def _tried(context: SearchContext, here: State) -> list[State]:
     """What trials have led to, a few at once in their turn; they end where one is better, and it stands last."""
     found: list[State] = []
-    queue = trials(bench, here)
-    for first in range(0, len(queue), bench.at_once):
-        bench.look()
-        starts = [applied(here, moves) for moves in queue[first : first + bench.at_once]]
-        tasks = [partial(bench.refit, blocks, here.border, steps_of(here), here.cost) for blocks in starts]
-        found += sorted(bench.beside(tasks), key=lambda state: -state.cost)
+    queue = trials(context, here)
+    for first in range(0, len(queue), context.at_once):
+        context.look()
+        starts = [applied(here, moves) for moves in queue[first : first + context.at_once]]
+        tasks = [partial(context.refit, blocks, here.border, steps_of(here), here.cost) for blocks in starts]
+        found += sorted(context.beside(tasks), key=lambda state: -state.cost)
         if found and better(found[-1], here):
             break
     return found

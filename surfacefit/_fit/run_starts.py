@@ -14,13 +14,13 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._problem.prepare import Prepared
+from .._search.context import SearchContext
 from .._solvers import Limits, Record, Solution, Solver, run
-from .workbench import Workbench
 
-TOLD = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
+LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 
 
-class Ended(NamedTuple):
+class RunOutcome(NamedTuple):
     """What the stepping came to, the history of the steps that led there, how often each component (K,) was reset, and
     the costs that all starts ended at, in the units of the fit.
     """
@@ -32,20 +32,20 @@ class Ended(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Stepping:
+class StartRuns:
     """How a fit takes its steps."""
 
-    bench: Workbench
+    context: SearchContext
     solver: Solver
     limits: Limits
 
     @property
     def prepared(self) -> Prepared:
-        return self.bench.prepared
+        return self.context.prepared
 
-    def ended(self, starts: Iterable[Array], halted: Status | None) -> Ended:
+    def run_all(self, starts: Iterable[Array], halted: Status | None) -> RunOutcome:
         """The best end of all starts; ``halted`` says that none may step. A limit ends them all."""
-        best: Ended | None = None
+        best: RunOutcome | None = None
         try:
             for start in starts:
                 told = None if best is None else self._told(best)
@@ -59,29 +59,31 @@ class Stepping:
         assert best is not None
         return best
 
-    def _told(self, best: Ended) -> Status | None:
+    def _told(self, best: RunOutcome) -> Status | None:
         """What keeps the next start from being tried."""
         status = Status(int(best.solution.status))
-        if status in TOLD:
+        if status in LIMIT_STATUSES:
             return status
         return Status.MAX_TIME if time.perf_counter() >= self.limits.deadline else None
 
-    def _next(self, best: Ended | None, start: Array, halted: Status | None) -> Ended:
+    def _next(self, best: RunOutcome | None, start: Array, halted: Status | None) -> RunOutcome:
         problem, planner = self.prepared.fixing(start), self.prepared.planner
         if best is None:
             try:
                 solution, history = run(problem, start, self.solver, self.limits, planner, halted)
             except KeyboardInterrupt:  # while the first program was compiled: the start may be what a search has led to
                 solution, history = run(problem, start, self.solver, self.limits, planner, Status.INTERRUPTED)
-            return Ended(solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)])
+            return RunOutcome(
+                solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)]
+            )
         try:
             solution, history = run(problem, start, self.solver, self.beside(best.solution), planner)
         except MemoryShort:
             return best._replace(costs=[*best.costs, np.nan])
         steps, costs = best.solution.steps + solution.steps, [*best.costs, float(solution.cost)]
         if np.isfinite(costs[-1]) and not costs[-1] >= float(best.solution.cost):
-            return Ended(solution._replace(steps=steps), history, best.resets, costs)
-        told = Status(int(solution.status)) if int(solution.status) in TOLD else None
+            return RunOutcome(solution._replace(steps=steps), history, best.resets, costs)
+        told = Status(int(solution.status)) if int(solution.status) in LIMIT_STATUSES else None
         return with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
 
     def beside(self, best: Solution) -> Limits:
@@ -94,7 +96,7 @@ class Stepping:
         return Limits(self.limits.deadline, callback)
 
 
-def with_status(ended: Ended, status: Status | None) -> Ended:
+def with_status(ended: RunOutcome, status: Status | None) -> RunOutcome:
     return (
         ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))
     )

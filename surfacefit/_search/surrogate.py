@@ -1,4 +1,4 @@
-"""A smaller problem much like a bench's own, in single precision, on which a search makes its trials.
+"""A smaller problem much like a context's own, in single precision, on which a search makes its trials.
 
 A grid is averaged over blocks. Where these would be too few, where points are scattered, or for a loss other than
 squares, in which a mean does not stand for its points, a fair sample of the points is taken instead.
@@ -17,7 +17,7 @@ from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
 from .._problem.prepare import Prepared, resampled
-from .workbench import State, Workbench
+from .context import SearchContext, State
 
 FEWEST_BLOCKS = 6  # a parameter
 ENOUGH = 20  # points a parameter
@@ -29,23 +29,23 @@ WINDOW = 512
 FEWEST_POINTS, THINNEST = 3.5, 3  # points a parameter for J^T J, and one point in at most so many
 
 
-def smaller(bench: Workbench) -> Workbench | None:
+def surrogate(context: SearchContext) -> SearchContext | None:
     """None where little is saved: where the smaller problem would still be one for the tiled engine."""
-    if bench.prepared.planner is not None and ENOUGH * bench.parameterization.n_parameters**3 > DENSE_PRODUCTS:
+    if context.prepared.planner is not None and ENOUGH * context.parameterization.n_parameters**3 > DENSE_PRODUCTS:
         return None
-    return _averaged(bench) or _sampled(bench)
+    return _averaged(context) or _sampled(context)
 
 
-def fitting(bench: Workbench, small: Workbench | None, state: State) -> Workbench | None:
+def suitable_surrogate(context: SearchContext, small: SearchContext | None, state: State) -> SearchContext | None:
     """The smaller problem for a search around a state: the averages unless it has components too narrow for their
     blocks, else a sample.
     """
-    if small is None or small.block is None or _stand(small, small.block, state):
+    if small is None or small.block is None or blocks_resolve(small, small.block, state):
         return small
-    return _sampled(bench)
+    return _sampled(context)
 
 
-def _stand(small: Workbench, block: np.ndarray, state: State) -> bool:
+def blocks_resolve(small: SearchContext, block: np.ndarray, state: State) -> bool:
     """Whether misfits at the blocks' middles are about the means of those at their points."""
     whole = small.root
     sums, squares = (np.bincount(block, whole.weights * values) for values in (whole.residuals(state), whole.weights))
@@ -54,9 +54,9 @@ def _stand(small: Workbench, block: np.ndarray, state: State) -> bool:
     return bool(off @ off <= ALIASED * (means @ means))
 
 
-def _averaged(bench: Workbench) -> Workbench | None:
-    prepared, request = bench.prepared, bench.request
-    data, n_parameters = prepared.data, bench.parameterization.n_parameters
+def _averaged(context: SearchContext) -> SearchContext | None:
+    prepared, request = context.prepared, context.request
+    data, n_parameters = prepared.data, context.parameterization.n_parameters
     if data.axes is None or not isinstance(prepared.problem.loss, Linear):
         return None
     n_dim = max(1, sum(n > 1 for n in data.heights.shape))
@@ -67,7 +67,7 @@ def _averaged(bench: Workbench) -> Workbench | None:
     some = resampled(prepared, blocks.data, 1.0)
     thin = DenseEngine(_thinning(blocks.data, n_parameters))
     some = replace(some, problem=replace(some.problem, engine=thin))
-    return replace(_on(bench, some, blocks.averaged(request.heights)), block=blocks.block)
+    return replace(_on(context, some, blocks.averaged(request.heights)), block=blocks.block)
 
 
 def _thinning(data: SurfaceData, n_parameters: int) -> int:
@@ -82,9 +82,9 @@ def _thinning(data: SurfaceData, n_parameters: int) -> int:
     return max((n for n in range(1, most + 1) if gcd(n, rows) == 1), default=1)
 
 
-def _sampled(bench: Workbench) -> Workbench | None:
-    prepared, request, n_points = bench.prepared, bench.request, len(bench.points)
-    n_parameters = bench.parameterization.n_parameters
+def _sampled(context: SearchContext) -> SearchContext | None:
+    prepared, request, n_points = context.prepared, context.request, len(context.points)
+    n_parameters = context.parameterization.n_parameters
     size = ENOUGH * max(n_parameters, SAMPLED)
     if SAVED * size > n_points:
         return None
@@ -94,14 +94,14 @@ def _sampled(bench: Workbench) -> Workbench | None:
     used = data.used.copy()
     used[data.used] = kept
     some = resampled(prepared, replace(data, used=used), size / n_points)
-    return _on(bench, some, request.heights[kept])
+    return _on(context, some, request.heights[kept])
 
 
-def _on(bench: Workbench, some: Prepared, heights: np.ndarray) -> Workbench:
-    """The bench of a smaller problem, whose heights (n,) above the background at its start are given."""
+def _on(context: SearchContext, some: Prepared, heights: np.ndarray) -> SearchContext:
+    """The context of a smaller problem, whose heights (n,) above the background at its start are given."""
     data, scaling = some.data, some.scaling
     request = replace(
-        bench.request,
+        context.request,
         points=scaling.points(data.used_points),
         heights=heights,
         weights=some.by_point(some.problem.weights).astype(float),
@@ -109,4 +109,4 @@ def _on(bench: Workbench, some: Prepared, heights: np.ndarray) -> Workbench:
         used=data.used,
         spacing=data.spacing / scaling.point_scale,
     )
-    return Workbench(some, request, whole=bench, window=WINDOW)
+    return SearchContext(some, request, whole=context, window=WINDOW)

@@ -21,21 +21,21 @@ from .._base.status import STATUS, Status
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared
+from .._search.context import SearchContext, State, penalty_cost
 from .._solvers import Adam, Record, Solution, SolverRun
-from .stepping import Ended, Stepping, with_status
-from .workbench import State, Workbench, penalty_cost
+from .run_starts import RunOutcome, StartRuns, with_status
 
 ROUNDS = 3
 HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`
 MOST_LOOKED_AT = 10**7  # points times components outside
 
 
-def with_resets(stepping: Stepping, ended: Ended) -> Ended:
+def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
     """What resets have made of an end, as long as that is lower."""
     try:
-        for _ in range(ROUNDS if _may_move(stepping.prepared) else 0):
-            which = collapsed(stepping.prepared, ended.solution) if _goes_on(stepping, ended) else np.zeros(0, int)
-            before, ended = ended, _reset(stepping, ended, which) if len(which) else ended
+        for _ in range(ROUNDS if _may_move(runs.prepared) else 0):
+            which = collapsed(runs.prepared, ended.solution) if _goes_on(runs, ended) else np.zeros(0, int)
+            before, ended = ended, _reset(runs, ended, which) if len(which) else ended
             if ended.solution.cost == before.solution.cost:
                 break
     except KeyboardInterrupt:
@@ -43,37 +43,37 @@ def with_resets(stepping: Stepping, ended: Ended) -> Ended:
     return ended
 
 
-def _goes_on(stepping: Stepping, ended: Ended) -> bool:
+def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
     """Whether it has ended by itself, above rounding, before the time is over."""
     status = Status(int(ended.solution.status))
     by_itself = STATUS[status].success or (
-        isinstance(stepping.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0
+        isinstance(runs.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0
     )
     return (
         by_itself
         and status != Status.EXACT
-        and _steps_left(stepping, ended) > 0
-        and time.perf_counter() < stepping.limits.deadline
+        and _steps_left(runs, ended) > 0
+        and time.perf_counter() < runs.limits.deadline
     )
 
 
-def _steps_left(stepping: Stepping, ended: Ended) -> int:
+def _steps_left(runs: StartRuns, ended: RunOutcome) -> int:
     """Of those a solver may take from one start; Adam's are the length of a schedule, which begins anew."""
-    return int(stepping.solver.max_steps) - (0 if isinstance(stepping.solver, Adam) else len(ended.history.cost))
+    return int(runs.solver.max_steps) - (0 if isinstance(runs.solver, Adam) else len(ended.history.cost))
 
 
-def _reset(stepping: Stepping, ended: Ended, which: np.ndarray) -> Ended:
+def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
     """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
     solver_run, placed, outcome = None, which[:0], Status.INTERRUPTED
-    prepared, before = stepping.prepared, Status(int(ended.solution.status))
+    prepared, before = runs.prepared, Status(int(ended.solution.status))
     try:
-        start, placed = _replaced(stepping.bench, ended.solution, which)
+        start, placed = _replaced(runs.context, ended.solution, which)
         if not len(placed):
             return ended
         solver_run = SolverRun(
-            prepared.fixing(start), start, stepping.solver, stepping.beside(ended.solution), prepared.planner
+            prepared.fixing(start), start, runs.solver, runs.beside(ended.solution), prepared.planner
         )
-        outcome = solver_run.advance(_steps_left(stepping, ended))
+        outcome = solver_run.advance(_steps_left(runs, ended))
     except KeyboardInterrupt:
         pass
     except MemoryShort:
@@ -81,16 +81,16 @@ def _reset(stepping: Stepping, ended: Ended, which: np.ndarray) -> Ended:
     return _better(ended, solver_run, placed, Status.MAX_STEPS if outcome == Status.RUNNING else outcome)
 
 
-def _replaced(bench: Workbench, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
+def _replaced(context: SearchContext, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
     """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
-    parts, count = bench.parameterization, bench.prepared.model.n_components
+    parts, count = context.parameterization, context.prepared.model.n_components
     flat = np.asarray(solution.params, float)
     own = parts.n_components * parts.block_size
     blocks, border = flat[:own].reshape(-1, parts.block_size)[:count].copy(), flat[own:]
-    peaks = bench.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
+    peaks = context.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
     placed = which[: len(peaks)]
     blocks[placed] = peaks
-    return bench.pack(blocks, border), placed
+    return context.pack(blocks, border), placed
 
 
 def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
@@ -136,7 +136,7 @@ def _may_move(prepared: Prepared) -> bool:
     )
 
 
-def _better(ended: Ended, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> Ended:
+def _better(ended: RunOutcome, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> RunOutcome:
     """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were
     taken.
     """
@@ -149,4 +149,6 @@ def _better(ended: Ended, solver_run: SolverRun | None, placed: np.ndarray, outc
         )
     rows = Record(*(np.concatenate(columns) for columns in zip(history, solver_run.history(), strict=True)))
     counts = resets + np.isin(np.arange(len(resets)), placed)
-    return Ended(solver_run.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs)
+    return RunOutcome(
+        solver_run.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs
+    )

@@ -12,10 +12,10 @@ from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search.kicks import KEPT, Minima, _spliced, better, kicked
+from surfacefit._search.context import Halt, SearchContext, State
+from surfacefit._search.perturbations import KEPT, Minima, better, crossover, perturbed
 from surfacefit._search.search import Effort, search
-from surfacefit._search.smaller import smaller
-from surfacefit._search.workbench import Halt, State, Workbench
+from surfacefit._search.surrogate import surrogate
 
 CENTERS = np.array([[8.0, 8.0], [8.0, 40.0], [24.0, 8.0], [24.0, 40.0]])
 
@@ -28,29 +28,31 @@ def surface(centers):
     return sf.GaussianSurface(np.full(len(centers), 2.0), centers, np.tile(4.0 * np.eye(2), (len(centers), 1, 1)))
 
 
-def workbench(heights, count):
+def search_context(heights, count):
     dtype = np.dtype(np.float64)
     data = grid_data(heights, None, None, None, False)
     running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
     prepared = prepare(data, Model(count, None, "full", 0.25), dtype, EngineChoice(None))
-    return Workbench(prepared, _request(prepared, running))
+    return SearchContext(prepared, _request(prepared, running))
 
 
 def test_a_splice_takes_the_good_half_of_either():
     """Two components of four sit double on a bump: on the left in one minimum, on the right in the other."""
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
-        bench = workbench(heights, 4)
+        context = search_context(heights, 4)
 
         def stuck(rows):
             centers = CENTERS[rows] + np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-            return bench.refit(bench.blocks(to_internal(surface(centers), bench.prepared.scaling)), np.zeros(0), 60)
+            return context.refit(
+                context.blocks(to_internal(surface(centers), context.prepared.scaling)), np.zeros(0), 60
+            )
 
         one, other = stuck([0, 0, 1, 3]), stuck([0, 2, 1, 1])
         rng = np.random.default_rng(0)
-        costs = [_spliced(bench, *pair, rng).cost for pair in ((one, other), (other, one)) * 8]
-        exact = bench.state(bench.params(to_internal(surface(CENTERS), bench.prepared.scaling)))
-        empty = bench.empty()
+        costs = [crossover(context, *pair, rng).cost for pair in ((one, other), (other, one)) * 8]
+        exact = context.state(context.params(to_internal(surface(CENTERS), context.prepared.scaling)))
+        empty = context.empty()
     assert min(one.cost, other.cost) > 0.01 * empty.cost
     assert exact.cost < 1e-12 * empty.cost
     assert min(costs) < 1e-6 * one.cost
@@ -69,10 +71,10 @@ def test_minima_keep_the_best_and_a_few_that_are_near():
 
 def test_states_of_nearly_the_same_cost_are_one():
     met = Minima(state(1.0))
-    assert met.knows(state(1.0002))
-    assert not met.knows(state(1.02))
-    met.go(state(1.02))
-    assert met.knows(state(1.02))
+    assert met.visited(state(1.0002))
+    assert not met.visited(state(1.02))
+    met.visit(state(1.02))
+    assert met.visited(state(1.02))
     assert met.best.cost == 1.0
     assert not better(state(0.9995), met.best)
     assert met.partner(np.random.default_rng(0)).cost == 1.02
@@ -92,17 +94,19 @@ def test_refits_beside_one_another_come_to_what_they_come_to_alone():
     """In the precision of the fit, which JAX keeps for each thread; a task that memory is short for is left out."""
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
-        bench = workbench(heights, 4)
-        starts = [bench.blocks(to_internal(surface(CENTERS + off), bench.prepared.scaling)) for off in (0.5, 1.0, -1.0)]
-        alone = [bench.refit(blocks, np.zeros(0), 5) for blocks in starts]
+        context = search_context(heights, 4)
+        starts = [
+            context.blocks(to_internal(surface(CENTERS + off), context.prepared.scaling)) for off in (0.5, 1.0, -1.0)
+        ]
+        alone = [context.refit(blocks, np.zeros(0), 5) for blocks in starts]
 
         def short():
             raise MemoryShort("too wide")
 
-        steps = bench.steps
-        together = bench.beside([*(partial(bench.refit, blocks, np.zeros(0), 5) for blocks in starts), short])
+        steps = context.steps
+        together = context.beside([*(partial(context.refit, blocks, np.zeros(0), 5) for blocks in starts), short])
     assert [state.cost for state in together] == [state.cost for state in alone]
-    assert bench.steps == 2 * steps
+    assert context.steps == 2 * steps
 
 
 def test_a_search_on_averages_ends_with_what_memory_allows(monkeypatch):
@@ -110,54 +114,56 @@ def test_a_search_on_averages_ends_with_what_memory_allows(monkeypatch):
     truth = surface(CENTERS)
     heights = truth(np.argwhere(np.ones((64, 96), bool)).astype(float)).reshape(64, 96)
     with precision(np.dtype(np.float64)):
-        bench = workbench(heights + 0.1 * np.random.default_rng(0).normal(size=heights.shape), 4)
-        state = bench.state(bench.params(to_internal(surface(CENTERS + 1.0), bench.prepared.scaling)))
-        small = smaller(bench)
-        whole, refit = Workbench.recosted, Workbench.refit
+        context = search_context(heights + 0.1 * np.random.default_rng(0).normal(size=heights.shape), 4)
+        state = context.state(context.params(to_internal(surface(CENTERS + 1.0), context.prepared.scaling)))
+        small = surrogate(context)
+        whole, refit = SearchContext.recosted, SearchContext.refit
 
         def short(self, state):
-            if self is bench:
+            if self is context:
                 raise MemoryShort("too wide")
             return whole(self, state)
 
-        monkeypatch.setattr(Workbench, "recosted", short)
-        monkeypatch.setattr(Workbench, "refit", lambda self, *a: short(self, a) if self is bench else refit(self, *a))
-        search(bench, small, state, Effort(2, np.inf), np.random.default_rng(0))
-        assert bench.best is state
-        bench.watch = lambda *shown: True
+        monkeypatch.setattr(SearchContext, "recosted", short)
+        monkeypatch.setattr(
+            SearchContext, "refit", lambda self, *a: short(self, a) if self is context else refit(self, *a)
+        )
+        search(context, small, state, Effort(2, np.inf), np.random.default_rng(0))
+        assert context.best is state
+        context.watch = lambda *shown: True
         with pytest.raises(Halt):
-            search(bench, small, state, Effort(2, np.inf), np.random.default_rng(0))
+            search(context, small, state, Effort(2, np.inf), np.random.default_rng(0))
 
 
 def test_an_exact_fit_is_not_kicked():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
-        bench = workbench(heights, 4)
-        best = bench.state(bench.params(to_internal(surface(CENTERS), bench.prepared.scaling)))
-        met = Minima(best, 1e-12 * bench.empty().cost)
+        context = search_context(heights, 4)
+        best = context.state(context.params(to_internal(surface(CENTERS), context.prepared.scaling)))
+        met = Minima(best, 1e-12 * context.empty().cost)
         assert met.exact
-        assert kicked(bench, met, np.random.default_rng(0), 0) is best
-        assert bench.steps == 0
+        assert perturbed(context, met, np.random.default_rng(0), 0) is best
+        assert context.steps == 0
 
 
 def test_ctrl_c_beside_a_long_refit_ends_it():
     heights = surface(CENTERS)(np.argwhere(np.ones((32, 48), bool)).astype(float)).reshape(32, 48)
     with precision(np.dtype(np.float64)):
-        bench = workbench(np.random.default_rng(0).normal(size=heights.shape), 4)
-        blocks = bench.blocks(to_internal(surface(CENTERS), bench.prepared.scaling))
-        bench.solver = sf.LevenbergMarquardt(ftol=0, xtol=0, gtol=0, slack=0)
+        context = search_context(np.random.default_rng(0).normal(size=heights.shape), 4)
+        blocks = context.blocks(to_internal(surface(CENTERS), context.prepared.scaling))
+        context.solver = sf.LevenbergMarquardt(ftol=0, xtol=0, gtol=0, slack=0)
 
         def interrupted():
             raise KeyboardInterrupt
 
         def long():
-            while not bench.ending:
-                bench.refit(blocks, np.zeros(0), 10)
-            return bench.refit(blocks, np.zeros(0), 1000)
+            while not context.ending:
+                context.refit(blocks, np.zeros(0), 10)
+            return context.refit(blocks, np.zeros(0), 1000)
 
         with pytest.raises(KeyboardInterrupt):
-            bench.beside([interrupted, long])
-        steps = bench.steps
-        assert bench.refit(blocks, np.zeros(0), 10).cost < np.inf
-        assert not bench.ending
-        assert bench.steps == steps + 10
+            context.beside([interrupted, long])
+        steps = context.steps
+        assert context.refit(blocks, np.zeros(0), 10).cost < np.inf
+        assert not context.ending
+        assert context.steps == steps + 10

@@ -23,7 +23,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._base.threads import calm_blas
+from .._base.threads import single_threaded_blas
 from .._data.windows import Windows
 from .._losses import Linear
 from .._model.parameters import Parameterization
@@ -69,13 +69,13 @@ class Enough(Exception):
 
 
 @dataclass(eq=False)
-class Workbench:
+class SearchContext:
     """A problem on which states are refitted. ``best`` is what a fit goes on with if it must end; ``steps`` counts them
     all.
 
     ``watch`` is shown the best cost, the steps and a way to the surface, and may say that the fit must stop. ``pace``
     is how many steps a refit may take between two looks at the clock.
-    The bench of a sample looks at the clock, and counts, through the one that it was taken from, its ``whole``; each of
+    The context of a sample counts steps and looks at the clock through ``whole``, which it was taken from; each of
     whose points went into ``block`` (N,), the number of a point here, if these are averages.
     """
 
@@ -83,7 +83,7 @@ class Workbench:
     request: StartRequest
     deadline: float = float("inf")
     watch: Callable[[float, int, Callable[[], GaussianSurface]], bool] = lambda cost, steps, surface: False
-    whole: Workbench | None = None
+    whole: SearchContext | None = None
     block: np.ndarray | None = None
     window: int = WINDOW
     search_until: float = float("inf")
@@ -94,7 +94,7 @@ class Workbench:
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
 
     @property
-    def root(self) -> Workbench:
+    def root(self) -> SearchContext:
         return self.whole or self
 
     @property
@@ -108,7 +108,7 @@ class Workbench:
         problem = self.problem(len(blocks))
         params = self.pack(blocks, border)
         ends = min(self.root.deadline, self.root.search_until)
-        with calm_blas(len(params)):
+        with single_threaded_blas(len(params)):
             solver_run = SolverRun(problem, params, self.solver, Limits(ends), self.prepared.planner)
             last, solver_run.n_next = np.inf, self.pace
             while solver_run.status == Status.RUNNING and solver_run.steps < steps and not self.root.ending:
@@ -181,18 +181,20 @@ class Workbench:
             raise Enough
 
     def recosted(self, state: State) -> State:
-        """A state of another bench, with its cost here."""
+        """A state of another context, with its cost here."""
         residuals = self._background_residuals(state) if not state.size else self._all_residuals(state)
         return state._replace(cost=0.5 * float(residuals @ residuals))
 
     @cached_property
-    def roomier(self) -> Workbench:
+    def roomier(self) -> SearchContext:
         """The same with room for a quarter more components; for the dense engine."""
         prepared, count = self.prepared, self.request.n_components + max(1, self.request.n_components // 4)
         parts = replace(self.parameterization, n_components=component_capacity(count))
         model, problem = replace(prepared.model, n_components=count), replace(prepared.problem, parameterization=parts)
         request = replace(self.request, n_components=count)
-        return Workbench(replace(prepared, model=model, problem=problem), request, whole=self.root, window=self.window)
+        return SearchContext(
+            replace(prepared, model=model, problem=problem), request, whole=self.root, window=self.window
+        )
 
     def penalty(self, state: State) -> float:
         """What a prior adds to a state's cost."""

@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np
 
 from .._starts import STARTS
+from .context import SearchContext, State, joined
 from .growth import grown
 from .pruning import without_least
-from .workbench import State, Workbench, joined
 
 BETTER = 1e-3
 SETTLE = 40
@@ -33,7 +33,7 @@ AT_ONCE = 0.1
 KEPT = 8
 NEAR = 0.06
 
-Kick = Callable[[Workbench, State, np.random.Generator], State]
+Perturbation = Callable[[SearchContext, State, np.random.Generator], State]
 
 
 def better(a: State, b: State) -> bool:
@@ -50,10 +50,10 @@ class Minima:
     best: State
     nothing: float = 0.0
     others: dict[int, State] = field(default_factory=dict)
-    _been: set[int] = field(default_factory=set)
+    _visited: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.go(self.best)
+        self.visit(self.best)
 
     def add(self, states: Iterable[State]) -> None:
         for state in states:
@@ -64,17 +64,17 @@ class Minima:
         near = [level for level in sorted(self.others) if self.others[level].cost < (1 + NEAR) * self.best.cost]
         self.others = {level: self.others[level] for level in near[:KEPT]}
 
-    def go(self, state: State) -> None:
+    def visit(self, state: State) -> None:
         """The search goes on from there."""
         self.add([state])
-        self._been.add(_level(state))
+        self._visited.add(_level(state))
 
     @property
     def exact(self) -> bool:
         return self.best.cost <= self.nothing
 
-    def knows(self, state: State) -> bool:
-        return _level(state) in self._been
+    def visited(self, state: State) -> bool:
+        return _level(state) in self._visited
 
     def partner(self, rng: np.random.Generator) -> State | None:
         """One of the others, if there is one."""
@@ -82,7 +82,7 @@ class Minima:
         return self.others[levels[rng.integers(len(levels))]] if levels else None
 
 
-def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: int) -> State:
+def perturbed(context: SearchContext, met: Minima, rng: np.random.Generator, failures: int) -> State:
     """The best that kicks lead to, more of them where components are few; where they find a better state they begin
     anew from there.
 
@@ -91,36 +91,40 @@ def kicked(bench: Workbench, met: Minima, rng: np.random.Generator, failures: in
     """
     first, states, wanted = met.best, list[State](), min(MOST_KICKS, max(KICKS, round(FLIGHTS / met.best.size**3)))
     while len(states) < wanted and not met.exact:
-        bench.look()
+        context.look()
         before = met.best
-        drawn = rng.spawn(min(bench.at_once, wanted - len(states)))
-        made = bench.beside([partial(_kick, bench, before, met.partner(rng), failures, own) for own in drawn])
+        drawn = rng.spawn(min(context.at_once, wanted - len(states)))
+        made = context.beside(
+            [partial(_perturbation, context, before, met.partner(rng), failures, own) for own in drawn]
+        )
         met.add(made)
         states = [] if better(met.best, before) else [*states, *(made or [before])]
-    fresh = [state for state in states if not met.knows(state)]
+    fresh = [state for state in states if not met.visited(state)]
     return met.best if met.exact or better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
 
 
-def _kick(bench: Workbench, best: State, partner: State | None, failures: int, rng: np.random.Generator) -> State:
-    kind = _drawn(bench, best.size, failures, rng)
-    if kind is not _restarted and partner is not None and rng.random() < SPLICED:
-        return _spliced(bench, best, partner, rng)
-    return kind(bench, best, rng)
+def _perturbation(
+    context: SearchContext, best: State, partner: State | None, failures: int, rng: np.random.Generator
+) -> State:
+    kind = _draw_kind(context, best.size, failures, rng)
+    if kind is not random_restart and partner is not None and rng.random() < SPLICED:
+        return crossover(context, best, partner, rng)
+    return kind(context, best, rng)
 
 
-def _drawn(bench: Workbench, size: int, failures: int, rng: np.random.Generator) -> Kick:
+def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.Generator) -> Perturbation:
     """A kind of kick; of few components as many as half can be grown anew and end near, of many hardly."""
     anywhere = min(MOST_RESTARTS, RESTARTS / size)
     few = size <= RESTARTS / MOST_RESTARTS
     if (few or failures > PATIENT) and rng.random() < anywhere:
-        return _restarted
-    quick = bench.whole is None and failures <= PATIENT
-    return _regrown if quick or rng.random() < REGROWN / size else _overgrown
+        return random_restart
+    quick = context.whole is None and failures <= PATIENT
+    return remove_and_regrow if quick or rng.random() < REGROWN / size else grow_and_prune
 
 
-def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generator) -> State:
+def crossover(context: SearchContext, one: State, other: State, rng: np.random.Generator) -> State:
     """The components of one on one side of a line, those of the other on the other side, refitted together."""
-    mine, theirs = bench.surface(one).centers, bench.surface(other).centers
+    mine, theirs = context.surface(one).centers, context.surface(other).centers
     extent = np.ptp(mine, axis=0)
     direction = rng.normal(size=mine.shape[1]) / np.where(extent > 0, extent, 1.0)
     mine, theirs = mine @ direction, theirs @ direction
@@ -131,41 +135,41 @@ def _spliced(bench: Workbench, one: State, other: State, rng: np.random.Generato
     if not len(fits):
         return one
     line = lines[rng.choice(fits)]
-    return bench.refit(np.concatenate([one.blocks[mine < line], other.blocks[theirs >= line]]), one.border, SETTLE)
+    return context.refit(np.concatenate([one.blocks[mine < line], other.blocks[theirs >= line]]), one.border, SETTLE)
 
 
-def _restarted(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+def random_restart(context: SearchContext, best: State, rng: np.random.Generator) -> State:
     """Somewhere else altogether: a random start."""
-    surface = STARTS["random"](replace(bench.request, rng=rng))
-    return bench.refit(bench.blocks(surface), best.border, RESTART_STEPS, best.cost)
+    surface = STARTS["random"](replace(context.request, rng=rng))
+    return context.refit(context.blocks(surface), best.border, RESTART_STEPS, best.cost)
 
 
-def _overgrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+def grow_and_prune(context: SearchContext, best: State, rng: np.random.Generator) -> State:
     """Some components more at peaks drawn at random, then as many away, the least useful first."""
-    wide = bench.roomier
+    wide = context.roomier
     some = (
         int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
     )
-    peaks = bench.peaks(best, 2 * some) if some else []
+    peaks = context.peaks(best, 2 * some) if some else []
     if not peaks:
         return best
     drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)
-    added = bench.blocks(joined([peaks[n] for n in drawn]))
+    added = context.blocks(joined([peaks[n] for n in drawn]))
     state = wide.refit(np.concatenate([best.blocks, added]), best.border, SETTLE // 4)
     while state.size > best.size:
         at_once = max(1, min(state.size - best.size, round(AT_ONCE * state.size)))
         state = wide.refit(without_least(wide, state, at_once), state.border, SETTLE // 4)
-    return bench.refit(state.blocks, state.border, SETTLE)
+    return context.refit(state.blocks, state.border, SETTLE)
 
 
-def _regrown(bench: Workbench, best: State, rng: np.random.Generator) -> State:
+def remove_and_regrow(context: SearchContext, best: State, rng: np.random.Generator) -> State:
     """Some components away, and as many grown anew."""
     lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
     left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
     if left.size:
-        left = bench.refit(left.blocks, left.border, SETTLE // 4)
-    again = grown(bench, left, best.size)
-    return bench.refit(again.blocks, again.border, SETTLE)
+        left = context.refit(left.blocks, left.border, SETTLE // 4)
+    again = grown(context, left, best.size)
+    return context.refit(again.blocks, again.border, SETTLE)
 
 
 def _level(state: State) -> int:

@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import eigh
 
 import surfacefit as sf
-from surfacefit._base.threads import calm_blas
+from surfacefit._base.threads import single_threaded_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
@@ -16,9 +16,9 @@ from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._fit.fitting import Running, _request
 from surfacefit._model.units import to_internal
 from surfacefit._problem.prepare import Model, precision, prepare
-from surfacefit._search import beginning as _beginning
-from surfacefit._search.smaller import fitting, smaller
-from surfacefit._search.workbench import Workbench
+from surfacefit._search import initialization
+from surfacefit._search.context import SearchContext
+from surfacefit._search.surrogate import suitable_surrogate, surrogate
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)
@@ -31,11 +31,11 @@ def hills(width, count=4):
     return sf.GaussianSurface(rng.uniform(1, 2, count), centers, np.repeat([width**2 * np.eye(2)], count, axis=0))
 
 
-def bench_of(heights, count, engine=None, **options):
+def context_of(heights, count, engine=None, **options):
     data = grid_data(heights, **options)
     whole = prepare(data, Model(count, None, "full", 0.25), DOUBLE, EngineChoice(engine or sf.Dense(), float("inf")))
     running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), DOUBLE, False, None, None)
-    return Workbench(whole, _request(whole, running))
+    return SearchContext(whole, _request(whole, running))
 
 
 @pytest.mark.parametrize("side", [2, 3])
@@ -59,12 +59,12 @@ def test_averages_are_weighted_means(side):
 def test_averages_are_used_where_components_span_their_blocks(width, stands):
     truth = hills(width)
     with precision(DOUBLE):
-        bench = bench_of(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
-        small = smaller(bench)
-        state = bench.state(bench.params(to_internal(truth, bench.prepared.scaling)))
+        context = context_of(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
+        small = surrogate(context)
+        state = context.state(context.params(to_internal(truth, context.prepared.scaling)))
         assert small.block is not None
-        assert (fitting(bench, small, state) is small) == stands
-        inside = 0.5 * np.sum(bench.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
+        assert (suitable_surrogate(context, small, state) is small) == stands
+        inside = 0.5 * np.sum(context.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
         if stands:  # the cost differs by the misfit within blocks: three of four parts of white noise
             assert inside == pytest.approx(0.75 * state.cost, rel=0.1)
 
@@ -75,10 +75,10 @@ def test_the_tiled_engine_s_averages_are_those_of_the_dense_one():
     with precision(DOUBLE):
         costs = []
         for engine in (sf.Dense(), sf.Tiled(cutoff=0.0)):
-            bench = bench_of(heights, 4, engine)
-            small = smaller(bench)
-            state = bench.state(bench.params(to_internal(truth, bench.prepared.scaling)))
-            assert fitting(bench, small, state) is small
+            context = context_of(heights, 4, engine)
+            small = surrogate(context)
+            state = context.state(context.params(to_internal(truth, context.prepared.scaling)))
+            assert suitable_surrogate(context, small, state) is small
             costs.append(small.recosted(state).cost)
     assert costs[0] == pytest.approx(costs[1], rel=1e-5)
 
@@ -89,8 +89,8 @@ def test_thinned_products_resemble_the_whole_in_every_direction(row):
     places = np.stack(np.mgrid[:80, :row].astype(float), axis=-1)
     truth = hills(6.0)
     with precision(DOUBLE):
-        bench = bench_of(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
-        small = smaller(bench)
+        context = context_of(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
+        small = surrogate(context)
         problem, params = small.problem(4), small.params(to_internal(truth, small.prepared.scaling))
         residuals = jnp.zeros(len(problem.points), problem.points.dtype)
         thinned, whole = (
@@ -110,11 +110,11 @@ def test_uneven_weights_are_not_thinned():
     heights = truth(places) + 0.1 * np.random.default_rng(0).normal(size=sigma.shape)
     with precision(DOUBLE):
         thinned = [
-            smaller(bench_of(heights, 4, **options)).prepared.problem.engine.thinned
+            surrogate(context_of(heights, 4, **options)).prepared.problem.engine.thinned
             for options in ({}, {"sigma": sigma})
         ]
-        gaps = smaller(
-            bench_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)
+        gaps = surrogate(
+            context_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)
         ).prepared.problem.engine.thinned
     assert thinned[0] > 1
     assert (thinned[1], gaps) == (1, thinned[0])
@@ -126,15 +126,15 @@ def test_uneven_weights_are_not_thinned():
 def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, there):
     places = np.stack(np.mgrid[:300, :300].astype(float), axis=-1)
     with precision(DOUBLE):
-        assert (smaller(bench_of(hills(6.0)(places), count, engine)) is not None) == there
+        assert (surrogate(context_of(hills(6.0)(places), count, engine)) is not None) == there
 
 
 def test_what_compiles_aside_is_no_step_of_the_fit():
     with precision(DOUBLE):
-        bench = bench_of(hills(4.0)(PLACES), 4)
-        for task in _beginning._warm_ups(bench, smaller(bench)):
+        context = context_of(hills(4.0)(PLACES), 4)
+        for task in initialization._warm_ups(context, surrogate(context)):
             task()
-        assert bench.steps == 0
+        assert context.steps == 0
 
 
 def test_blas_has_its_threads_again_whoever_leaves_first():
@@ -143,7 +143,7 @@ def test_blas_has_its_threads_again_whoever_leaves_first():
     def threads():
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
-    before, first, second = threads(), calm_blas(1), calm_blas(1)
+    before, first, second = threads(), single_threaded_blas(1), single_threaded_blas(1)
     first.__enter__()
     second.__enter__()
     assert set(threads()) == {1}
