@@ -1,60 +1,82 @@
-"""Compiling with less waiting."""
+"""Compiling with less waiting; the one place where compiled programs are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from functools import lru_cache, update_wrapper
 from typing import Any
+from weakref import WeakSet
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-QUICK = {"xla_cpu_use_fusion_emitters": False}
+from . import devices
+
+# XLA's own switches, which a release may drop. Without its fusion emitters XLA compiles a solver's many small loops
+# faster: 2.2 s instead of 3.4 s for a first fit on two cores, at the same speed of running.
+CPU_COMPILER_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+# Numbers; below, sizes are powers of two: programs for so few points or components are as fast at the next power.
+FINE_SIZES_FROM = 512
+# Numbers; the smallest size, so that all tiny problems share one program.
+SMALLEST_SIZE = 32
+
+PROGRAMS: WeakSet[Program] = WeakSet()
+"""Every program that is alive, compiled or not: tests lower all of them for a GPU."""
 
 
 def rounded_up(count: int) -> int:
-    """The next of a few sizes, so that a like number compiles nothing new: powers of two up to 512, then eight an
-    octave.
+    """The next of a few sizes, so that a similar number reuses a compiled program: powers of two up to 512, then eight
+    sizes an octave.
     """
-    octave = 1 << max(5, (count - 1).bit_length())
-    unit = octave if octave <= 512 else octave // 16
+    octave = max(SMALLEST_SIZE, 1 << (count - 1).bit_length())
+    unit = octave if octave <= FINE_SIZES_FROM else octave // 16
     return -(-count // unit) * unit
 
 
 def concatenated(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """`jnp.concatenate` of those that are not empty: with only one core to compile on, XLA of JAX 0.10 loses the
-    settings of LAPACK calls in programs that concatenate several empty arrays ("No registered implementation for
-    untyped custom call").
+    """`jnp.concatenate` of those arrays that are not empty.
+
+    With only one core to compile on, XLA of JAX 0.10 loses the settings of LAPACK calls in programs that concatenate
+    several empty arrays ("No registered implementation for untyped custom call").
     """
     filled = [array for array in arrays if array.size]
     return jnp.concatenate(filled or list(arrays), axis=axis)
 
 
-def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit`, with the options under which XLA compiles a solver's many small loops fastest on a CPU.
+class Program:
+    """A function that `jax.jit` compiles when it is first called: on a CPU under ``cpu_options``, if XLA knows them."""
 
-    Measured on two cores: 2.2 s instead of 3.4 s for a first fit, at the same speed of running. The option is
-    XLA's own and may vanish: where it is not known, nothing changes.
+    def __init__(self, function: Callable[..., Any], static_argnums: Sequence[int], cpu_options: dict[str, Any] | None):
+        update_wrapper(self, function)
+        self.function, self.static_argnums = function, static_argnums
+        self._plain = self._on_cpu = jax.jit(function, static_argnums=static_argnums)
+        if cpu_options is not None:
+            self._on_cpu = jax.jit(function, static_argnums=static_argnums, compiler_options=cpu_options)
+        PROGRAMS.add(self)
+
+    def __call__(self, *args: Any) -> Any:
+        return (self._on_cpu if devices.on_cpu(args) and cpu_options_known() else self._plain)(*args)
+
+
+def quick_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:
+    """`jax.jit`, with the options under which XLA compiles fastest for a CPU where the arguments are on one.
+
+    Where XLA does not know the options, nothing changes but the time to compile.
     """
+    return Program(function, static_argnums, CPU_COMPILER_OPTIONS)
 
-    @lru_cache(maxsize=1)
-    def compiled() -> Callable[..., Any]:
-        return jax.jit(function, compiler_options=QUICK if _known() else None)
 
-    @wraps(function)
-    def call(*args: Any) -> Any:
-        return compiled()(*args)
-
-    return call
+def plain_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:
+    """`jax.jit` with XLA's own options, for single passes that compile fast as they are."""
+    return Program(function, static_argnums, None)
 
 
 @lru_cache(maxsize=1)
-def _known() -> bool:
-    if jax.default_backend() != "cpu":
-        return False
+def cpu_options_known() -> bool:
+    """Whether this XLA knows `CPU_COMPILER_OPTIONS`."""
     try:
-        jax.jit(lambda: 0, compiler_options=QUICK)()
+        jax.jit(lambda: 0, compiler_options=CPU_COMPILER_OPTIONS).lower().compile()
     except Exception:  # whatever XLA raises for an option that it does not know
         return False
     return True

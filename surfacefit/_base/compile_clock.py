@@ -10,12 +10,16 @@ from typing import Any
 
 import jax
 
+# Prefix of the events in which JAX reports the seconds of tracing, lowering and compiling; a name of JAX's own, which a
+# release may change: then the clock would show zero.
+COMPILE_EVENTS = "/jax/core/compile/"
+
 _spans: ContextVar[list[tuple[float, float]] | None] = ContextVar("surfacefit_compile_spans", default=None)
 
 
 def _listen(event: str, duration_secs: float, **_: Any) -> None:
     spans = _spans.get()
-    if spans is not None and event.startswith("/jax/core/compile/"):
+    if spans is not None and event.startswith(COMPILE_EVENTS):
         now = time.perf_counter()
         spans.append((now - duration_secs, now))
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
-SHARE = 0.6
-UNKNOWN = 8e9
+from .devices import device_of
+
+# Share of the device's memory that a fit may take unasked: the rest is for the arrays of the user and for what XLA
+# holds beside those that are counted here; a guess on the safe side.
+DEFAULT_MEMORY_SHARE = 0.6
+# Bytes that a device is taken to have where it does not say: what a small laptop or GPU has.
+UNKNOWN_MEMORY_BYTES = 8e9
+# Matrices of P x P numbers that a dense fit holds at its peak: J^T J, its scaled copy, the factor, and two that XLA
+# keeps in the loop.
+DENSE_MATRICES = 5.0
 
 
 class MemoryShort(ValueError):
@@ -50,18 +57,18 @@ def tiled_need(
 
 def memory_limit(asked: float | None) -> float:
     """Bytes that a fit may take: as asked in GB (1e9 bytes), else a share of the device's memory."""
-    return 1e9 * asked if asked is not None else SHARE * _installed()
+    return 1e9 * asked if asked is not None else DEFAULT_MEMORY_SHARE * _installed()
 
 
 def _installed() -> float:
-    device = jax.devices()[0]
+    device = device_of()
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
-        return float(stats.get("bytes_limit", UNKNOWN))
+        return float(stats.get("bytes_limit", UNKNOWN_MEMORY_BYTES))
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
-        return UNKNOWN
+        return UNKNOWN_MEMORY_BYTES
 
 
 def gigabytes(size: float) -> str:
@@ -70,7 +77,7 @@ def gigabytes(size: float) -> str:
 
 def check_dense(n_parameters: int, dtype: np.dtype, limit: float) -> None:
     """A dense fit holds a few copies of its normal matrix."""
-    need = 5.0 * n_parameters**2 * dtype.itemsize
+    need = DENSE_MATRICES * n_parameters**2 * dtype.itemsize
     if need > limit:
         raise ValueError(
             f"a dense fit of {n_parameters} parameters needs about {gigabytes(need)}, more than `max_memory` ="

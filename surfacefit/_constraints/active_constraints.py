@@ -78,7 +78,9 @@ class ActiveConstraints(NamedTuple):
             [jnp.pad(spread, [(0, 0), (0, border.shape[1])]), jnp.pad(border, [(0, 0), (count * size, 0)])]
         )
         pairs = ((self.own, scales), (self.border, border_scales))
-        closing = [jnp.einsum("nap,npb,nb->na", wall.penalty_rows(sizes), *wall).ravel() for wall, sizes in pairs]
+        closing = [
+            jnp.einsum("nap,npb,nb->na", wall.penalty_rows(sizes), *wall, precision="highest").ravel() for wall, sizes in pairs
+        ]
         return jnp.concatenate([matrix, rows]), jnp.concatenate([residuals, -jnp.concatenate(closing)])
 
     def _split(self, vector: Array) -> tuple[Array, Array]:

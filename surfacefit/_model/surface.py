@@ -13,6 +13,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, real_array
+from .._base.compile import plain_jit
 from .background import background_model
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
@@ -68,7 +69,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])
 
 
-_evaluate = jax.jit(evaluate)
+_evaluate = plain_jit(evaluate)
 
 
 @register_dataclass

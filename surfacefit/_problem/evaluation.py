@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
+from .._base.devices import on_cpu
 from .._engines.jacobian import TiledEngine
 from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
 from .._engines.tiles import scattered_tiles
 from .._model.background import NoBackground
 from .._model.parameters import Components
 from .._model.surface import GaussianSurface
-from .planning import tile_plan, tiles_at_once
+from .planning import tile_plan, tiles_a_chunk
 
 ROUNDING = 1e-15
 TILE = 256
@@ -43,7 +44,7 @@ def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 def _some(felt: Ellipsoids, components: Components, points: np.ndarray) -> np.ndarray:
     tiling = scattered_tiles(points, TILE)
-    lists = tile_lists(tiling, felt, tiles_at_once(tiling.n_tiles))
+    lists = tile_lists(tiling, felt, tiles_a_chunk(tiling.n_tiles, on_cpu(components)))
     capacity = 1 << max(3, (len(lists.offsets) - 1).bit_length())
     engine = TiledEngine(tile_plan(tiling, lists, felt, ROUNDING, capacity, np.dtype(float)))
     placed = np.asarray(_model(engine, jnp.asarray(tiling.spread(points)), components))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
+from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, gigabytes, tiled_need
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._engines.overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
@@ -24,6 +24,10 @@ from .._linear.normal import DIRECT
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
+# Tiles; 32 tiles of 256 points and 8 components keep the work of a chunk within a core's cache.
+CPU_TILES_A_CHUNK = 32
+# Tiles; an accelerator wants thousands of independent tiles at once, and 2048 still fit its memory.
+GPU_TILES_A_CHUNK = 2048
 ROWS = 64
 FIRST_HEADROOM = 1.5
 HEADROOM = 1.2
@@ -57,11 +61,13 @@ class TilePlanner:
     memory: float
     capacities: dict[str, int] = field(default_factory=dict)
     n_active: int = 0
+    cpu: bool = True
     spare: float = 1.0
     likeness: tuple[int, ...] = ()
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
+        self.cpu = on_cpu(problem.points)
         self.n_active = int(problem.parameterization.n_active)
         self.spare = min(MOST_SPARE, problem.parameterization.n_components / max(self.n_active, 1))
         self.likeness = (self.tiling.n_tiles, self.tiling.size, problem.parameterization.n_parameters)
@@ -104,7 +110,7 @@ class TilePlanner:
 
     def _lists(self, room: Ellipsoids) -> TileLists:
         active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
-        lists = tile_lists(self.tiling, active, tiles_at_once(self.tiling.n_tiles), self.memory)
+        lists = tile_lists(self.tiling, active, tiles_a_chunk(self.tiling.n_tiles, self.cpu), self.memory)
         members = np.where(lists.members == self.n_active, len(room.radii), lists.members)
         return replace(lists, members=members)
 
@@ -190,9 +196,11 @@ def tile_plan(
     )
 
 
-def tiles_at_once(n_tiles: int) -> int:
-    """Tiles a chunk: enough work to outweigh its launch, few enough to stay in cache and to leave few empty."""
-    largest = 32 if jax.default_backend() == "cpu" else 2048
+def tiles_a_chunk(n_tiles: int, cpu: bool) -> int:
+    """How many tiles compiled code takes at once: enough work to outweigh its launch, few enough to stay in cache and
+    to leave few places of the last chunk empty (at least about four chunks, where there are four tiles).
+    """
+    largest = CPU_TILES_A_CHUNK if cpu else GPU_TILES_A_CHUNK
     return int(min(largest, max(1, 2 ** int(np.log2(max(1, n_tiles / 4))))))
 
 

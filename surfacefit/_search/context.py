@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
+from .._base.devices import on_cpu
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._base.threads import single_threaded_blas
@@ -149,7 +150,7 @@ class SearchContext:
         The same on every processor, since what a search finds depends on it.
         """
         small = self.prepared.planner is None and self.parameterization.n_parameters <= SMALL
-        return AT_ONCE if small and jax.default_backend() == "cpu" else 1
+        return AT_ONCE if small and on_cpu(self.prepared.problem) else 1
 
     def hold(self, state: State) -> None:
         """Takes a state for the best so far if it is: of more components always, since a prior may cost more than they

@@ -8,7 +8,7 @@ under ``vmap``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import concatenated, quick_jit
+from .._base.devices import on_cpu
 from .._base.threads import cores, single_threaded_blas
 from .._model.background import NoBackground
 from .._model.parameters import Parameterization
@@ -63,9 +64,12 @@ def local_refits(
     local = jax.tree.map(_single, replace(parameterization, background=NoBackground(), shape_held=True))
     # Coordinates from the middle of each window: far from there single precision would lose narrow components.
     middle = problems.points.mean(axis=1, keepdims=True)
-    batches = list(_batches(_moved(problems, -middle), _batch_size()))
-    with single_threaded_blas(1), ThreadPoolExecutor(_threads()) as pool:
-        fits = list(pool.map(lambda batch: _run(local, _single(shared), batch, steps), batches))
+    cpu = on_cpu(local)
+    # Small batches where threads share them, of which the last to end keeps the others waiting.
+    batches = list(_batches(_moved(problems, -middle), SMALL_BATCH if cpu else BATCH))
+    refits = _refits_one_by_one if cpu else _refits_at_once
+    with single_threaded_blas(1), ThreadPoolExecutor(cores() if cpu else 1) as pool:
+        fits = list(pool.map(lambda batch: _on_host(refits(local, _single(shared), batch, steps)), batches))
     fall, blocks = (
         np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True)
     )
@@ -83,19 +87,18 @@ def _shifted(blocks: np.ndarray, by: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _run(
-    local: Parameterization, shared: np.ndarray, batch: LocalProblems, steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    fall, blocks = _refit_all(local, shared, batch, steps)
-    return np.asarray(fall), np.asarray(blocks)
+def _on_host(arrays: Iterable[Array]) -> list[np.ndarray]:
+    return [np.asarray(array) for array in arrays]
 
 
-def refit_all(local: Parameterization, shared: Array, batch: LocalProblems, steps: Any) -> tuple[Array, Array]:
-    def one(problem: LocalProblems) -> tuple[Array, Array]:
-        return refit(local, shared, problem, steps)
+def refits_one_by_one(local: Parameterization, shared: Array, batch: LocalProblems, steps: Any) -> tuple[Array, Array]:
+    """For a CPU, which takes batched small products one by one, slower than a loop over whole problems does."""
+    return jax.lax.map(lambda problem: refit(local, shared, problem, steps), batch)
 
-    # A CPU takes batched small products one by one, slower than a loop over whole problems does.
-    return jax.lax.map(one, batch) if jax.default_backend() == "cpu" else jax.vmap(one)(batch)
+
+def refits_at_once(local: Parameterization, shared: Array, batch: LocalProblems, steps: Any) -> tuple[Array, Array]:
+    """For an accelerator."""
+    return jax.vmap(lambda problem: refit(local, shared, problem, steps))(batch)
 
 
 def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps: Any) -> tuple[Array, Array]:
@@ -111,7 +114,7 @@ def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps:
     return 0.5 * jnp.sum(residuals**2) - best.cost, best.params[: start.size].reshape(start.shape)
 
 
-_refit_all = quick_jit(refit_all)
+_refits_one_by_one, _refits_at_once = quick_jit(refits_one_by_one), quick_jit(refits_at_once)
 
 
 def _sized(local: Parameterization, room: int, count: Array) -> Parameterization:
@@ -128,12 +131,3 @@ def _batches(problems: LocalProblems, size: int) -> Iterator[LocalProblems]:
     for first in range(0, count, size):
         index = np.minimum(np.arange(first, first + size), count - 1)
         yield LocalProblems(*(_single(column[index]) for column in problems))
-
-
-def _batch_size() -> int:
-    """Small where threads share the batches, of which the last to end keeps the others waiting."""
-    return SMALL_BATCH if jax.default_backend() == "cpu" else BATCH
-
-
-def _threads() -> int:
-    return cores() if jax.default_backend() == "cpu" else 1

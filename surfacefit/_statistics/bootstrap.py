@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
+from .._base.devices import on_cpu
 from .._base.status import STATUS, Status
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared, precision
@@ -75,7 +76,7 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
         for first in range(0, n_samples, lanes):
             some = heights[first : first + lanes]
             padded = np.concatenate([some, np.repeat(some[-1:], lanes - len(some), axis=0)])
-            rows, status = _refits(problem, params, jnp.asarray(padded))
+            rows, status = refits(problem, params, jnp.asarray(padded))
             found.append(np.asarray(rows)[: len(some)])
             ended += [STATUS[Status(int(code))].success for code in status[: len(some)]]
         surfaces = [prepared.surface(jnp.asarray(one)) for one in np.concatenate(found)]
@@ -104,12 +105,22 @@ def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.ra
 
 def refits(problem: SurfaceProblem, params: Array, heights: Array) -> tuple[Array, Array]:
     """Parameters (n, P) of fits to heights (n, N), all from the same start, and their statuses (n,)."""
-
-    def one(z: Array) -> tuple[Array, Array]:
-        solution = solve(replace(problem, heights=z), params, LevenbergMarquardt(slack=0.0))
-        return solution.params, solution.status
-
-    return jax.lax.map(one, heights) if jax.default_backend() == "cpu" else jax.vmap(one)(heights)
+    return (_refits_one_by_one if on_cpu(problem) else _refits_at_once)(problem, params, heights)
 
 
-_refits = quick_jit(refits)
+def refits_one_by_one(problem: SurfaceProblem, params: Array, heights: Array) -> tuple[Array, Array]:
+    """For a CPU, which takes batched small products one by one."""
+    return jax.lax.map(lambda z: _refit(problem, params, z), heights)
+
+
+def refits_at_once(problem: SurfaceProblem, params: Array, heights: Array) -> tuple[Array, Array]:
+    """For an accelerator."""
+    return jax.vmap(lambda z: _refit(problem, params, z))(heights)
+
+
+def _refit(problem: SurfaceProblem, params: Array, heights: Array) -> tuple[Array, Array]:
+    solution = solve(replace(problem, heights=heights), params, LevenbergMarquardt(slack=0.0))
+    return solution.params, solution.status
+
+
+_refits_one_by_one, _refits_at_once = quick_jit(refits_one_by_one), quick_jit(refits_at_once)

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from .._base.compile import plain_jit
 from .._model.background import NoBackground
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
@@ -98,7 +99,7 @@ def _covariances(surface: GaussianSurface) -> Array:
     return surface.covariances
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(plain_jit, static_argnums=(0,))
 def _slopes(
     function: Callable[[GaussianSurface], Array], alone: Parameterization, scaling: Scaling, joint: Array
 ) -> Array:

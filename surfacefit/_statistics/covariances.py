@@ -14,6 +14,7 @@ import scipy.linalg
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from .._base.compile import plain_jit
 from .._engines.jacobian import DenseEngine
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
@@ -189,14 +190,14 @@ def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Arr
     return jax.tree.map(jnp.asarray, physical)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(plain_jit, static_argnums=(0, 1))
 def _slopes_of(
     function: Callable[..., Any], count: int, problem: SurfaceProblem, scaling: Scaling, params: Array
 ) -> Array:
     return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
 
 
-@jax.jit
+@plain_jit
 def _rows_at(problem: SurfaceProblem, params: Array, points: Array) -> Array:
     parts = problem.parameterization
     ones = jnp.ones(len(points), points.dtype)

@@ -49,7 +49,7 @@ class PenalizedJacobian:
     def as_matrix(self) -> Array:
         count, rows, size = self.own.shape
         eye = jnp.eye(count, dtype=self.own.dtype)
-        own = jnp.einsum("kl,kmp->kmlp", eye, self.own).reshape(count * rows, count * size)
+        own = jnp.einsum("kl,kmp->kmlp", eye, self.own, precision="highest").reshape(count * rows, count * size)
         zeros = jnp.zeros((count * rows, self.border.shape[1]), own.dtype)
         before = jnp.zeros((self.border.shape[0], count * size), own.dtype)
         return jnp.concatenate([self.data.as_matrix(), jnp.hstack([own, zeros]), jnp.hstack([before, self.border])])
