@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,14 +18,28 @@ PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "lmfit", "astropy", "optimistix")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+# Characters a line, as in the code and the texts.
+LINE_LENGTH = 120
+
+
 def write(suite: str, measured_on: str, section: str) -> None:
     """Replace the suite's section and keep the others."""
     begin, end = f"<!-- {suite}: begin -->", f"<!-- {suite}: end -->"
-    block = f"{begin}\n## {suite}\n\n{measured_on}\n\n{section.strip()}\n{end}"
+    block = f"{begin}\n## {suite}\n\n{wrapped(measured_on)}\n\n{wrapped(section.strip())}\n{end}"
     text = RESULTS.read_text() if RESULTS.exists() else TITLE
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     text = pattern.sub(lambda _: block, text) if pattern.search(text) else f"{text.rstrip()}\n\n{block}\n"
     RESULTS.write_text(text)
+
+
+def wrapped(text: str) -> str:
+    """The text with its prose and list items broken at `LINE_LENGTH`; tables stay as they are."""
+    lines = []
+    for line in text.splitlines():
+        indent = "  " if line.startswith("- ") else ""
+        is_table = line.startswith("|")
+        lines += [line] if is_table or not line else textwrap.wrap(line, LINE_LENGTH, subsequent_indent=indent)
+    return "\n".join(lines)
 
 
 def environment() -> str:

@@ -1,0 +1,48 @@
+"""The texts: lines a person can read, links that lead somewhere, paths that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+RECORDS = ("CHANGELOG.md", "RESULTS.md")  # these name files as they were at their time
+LONGEST_LINE = 120  # characters, as in the code
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def prose(path):
+    """(number, line) of each line outside code blocks and tables."""
+    is_code = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif not is_code and not line.startswith(("    ", "|")):
+            yield number, line
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_lines_are_short(path):
+    long = [number for number, line in prose(path) if len(re.sub(r"\]\([^)]*\)", "]", line)) > LONGEST_LINE]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_links_resolve(path):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    own = [target for target in targets if "://" not in target]
+    assert [target for target in own if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.name not in RECORDS], ids=name)
+def test_paths_exist(path):
+    """Files of the package, by their path from the root or from the package (`_data/data.py`, `_solvers/`), and tests."""
+    text = path.read_text(encoding="utf-8")
+    modules = re.findall(r"`(?:surfacefit/)?(_[a-z]+/[a-z_/]*(?:\.py)?)`", text)
+    others = re.findall(r"`((?:tests|benchmarks|notebooks)/[a-z_/0-9]*\.[a-z]+)`", text)
+    paths = [*(ROOT / "surfacefit" / module for module in modules), *(ROOT / other for other in others)]
+    assert [path for path in paths if not path.exists()] == []
