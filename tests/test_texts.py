@@ -40,7 +40,7 @@ def test_links_resolve(path):
 
 @pytest.mark.parametrize("path", [path for path in TEXTS if path.name not in RECORDS], ids=name)
 def test_paths_exist(path):
-    """Files of the package, by their path from the root or from the package (`_data/data.py`, `_solvers/`), and tests."""
+    """Files of the package (by path from it or from the root: `_data/data.py`, `_solvers/`), tests and benchmarks."""
     text = path.read_text(encoding="utf-8")
     modules = re.findall(r"`(?:surfacefit/)?(_[a-z]+/[a-z_/]*(?:\.py)?)`", text)
     others = re.findall(r"`((?:tests|benchmarks|notebooks)/[a-z_/0-9]*\.[a-z]+)`", text)
