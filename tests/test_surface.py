@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from oracles import random_surface, surface_by_loops
 
 import surfacefit as sf
+from surfacefit._model import gaussian
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3, 4])
@@ -112,3 +114,31 @@ def test_surfaces_stack_under_vmap(rng):
     together = jax.vmap(lambda s: s(points))(stacked)
     for one, surface in zip(together, surfaces, strict=True):
         np.testing.assert_allclose(one, surface(points), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_the_integral_of_a_profile_is_the_sum_over_a_fine_grid(rng, n_dim):
+    _, _, covariances = random_surface(rng, 1, n_dim)
+    inverse, step = np.linalg.inv(covariances[0]), 0.25 * np.sqrt(np.linalg.eigvalsh(covariances[0])[0])
+    reach = int(7 * np.sqrt(np.linalg.eigvalsh(covariances[0])[-1]) / step)
+    points = step * np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * n_dim, indexing="ij"), -1)
+    squares = np.einsum("...i,ij,...j->...", points, inverse, points)
+    total = gaussian.profile(squares).sum() * step**n_dim
+    np.testing.assert_allclose(gaussian.integrals(covariances), [total], rtol=1e-9)
+    np.testing.assert_allclose(np.exp(gaussian.log_integrals(covariances)), [total], rtol=1e-9)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_the_integral_along_a_line(power):
+    x = np.linspace(-30, 30, 6001)
+    total = np.sum(np.exp(-0.5 * (x / 2) ** 2) ** power) * 0.01
+    np.testing.assert_allclose(gaussian.line_integrals(2.0, power), total, rtol=1e-9)
+
+
+def test_the_bhattacharyya_distance_is_minus_the_logarithm_of_the_common_area():
+    x = np.linspace(-60, 60, 12001)
+    densities = [scipy.stats.norm(mean, width).pdf(x) for mean, width in ((0, 2), (3, 1), (-1, 4))]
+    common = [np.sum(np.sqrt(densities[0] * density)) * 0.01 for density in densities]
+    centers, covariances = np.array([[0.0], [3.0], [-1.0]]), np.array([[[4.0]], [[1.0]], [[16.0]]])
+    found = gaussian.bhattacharyya(centers[0], covariances[0], centers, covariances)
+    np.testing.assert_allclose(found, -np.log(common), atol=1e-9)

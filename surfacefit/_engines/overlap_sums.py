@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._model.gaussian import line_integrals, profile
 from .._model.surface import monomials
 from .overlaps import Rule
 
@@ -83,7 +84,7 @@ def _product(offsets: Array, first: Array, second: Array, order: list[int]) -> t
     half = [_dot([factor[b][a] for b in range(a, n_dim)], pull[a:]) for a in range(n_dim)]
     mean = [_dot(factor[a], half[: a + 1]) for a in range(n_dim)]
     distance = _dot([o - m for o, m in zip(offset, mean, strict=True)], pull)
-    return mean, factor, jnp.exp(-0.5 * jnp.maximum(distance, 0.0))
+    return mean, factor, profile(jnp.maximum(distance, 0.0))
 
 
 def _conditional(factor: Matrix, points: list[Array], mean: list[Array], place: int) -> Array:
@@ -138,7 +139,7 @@ def _dot(a: list[Array], b: list[Array]) -> Array:
 def _integrated(mean: Array, width: Array) -> tuple[Array, Array]:
     """Nodes and weights (n, m, 3) that stand for the sum over a whole line."""
     nodes, weights = HERMITE.astype(mean.dtype)
-    return mean[:, :, None] + width[:, :, None] * nodes, (float(np.sqrt(2 * np.pi)) * width)[:, :, None] * weights
+    return mean[:, :, None] + width[:, :, None] * nodes, line_integrals(width)[:, :, None] * weights
 
 
 def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array, Array]:
@@ -152,7 +153,7 @@ def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array,
     stretch = length / jnp.maximum(row.astype(mean.dtype), 1.0)
     node = jnp.asarray(table[0])[row] * stretch[:, :, None]
     x = (low - 0.5)[:, :, None] + node
-    g = jnp.exp(-0.5 * ((x - mean[:, :, None]) / width[:, :, None]) ** 2)
+    g = profile(((x - mean[:, :, None]) / width[:, :, None]) ** 2)
     return x, g * jnp.asarray(table[1])[row] * stretch[:, :, None]
 
 

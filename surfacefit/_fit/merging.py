@@ -11,6 +11,7 @@ import numpy as np
 from .._base.status import Status
 from .._constraints.bounds import FIXABLE
 from .._engines.engines import engine_choice
+from .._model.gaussian import bhattacharyya, integrals
 from .._model.surface import GaussianSurface
 from .._results.criteria import Deviance
 from .._solvers import LevenbergMarquardt
@@ -52,7 +53,8 @@ def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = Non
     What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of CLOSE, or the two differ
     in sign, ``k`` is left out instead.
     """
-    distances = _distances(surface, k)
+    distances = bhattacharyya(surface.centers[k], surface.covariances[k], surface.centers, surface.covariances)
+    distances[k] = np.inf
     other = int(np.argmin(distances))
     arrays = [np.array(array, float) for array in (surface.amplitudes, surface.centers, surface.covariances)]
     if surface.volumes[[k, other]].prod() > 0 and distances[other] < CLOSE:
@@ -60,7 +62,7 @@ def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = Non
         for array, value in zip(arrays, _joined(surface, [other, k], held), strict=True):
             array[other] = value
     amplitudes, centers, covariances = (np.delete(array, k, axis=0) for array in arrays)
-    return GaussianSurface(amplitudes, centers, covariances, surface.background)
+    return replace(surface, amplitudes=amplitudes, centers=centers, covariances=covariances)
 
 
 def _joined(surface: GaussianSurface, pair: list[int], held: list[np.bool_]) -> tuple[float, np.ndarray, np.ndarray]:
@@ -74,20 +76,8 @@ def _joined(surface: GaussianSurface, pair: list[int], held: list[np.bool_]) -> 
         if held[2]
         else np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
     )
-    amplitude = (
-        surface.amplitudes[pair[0]] if held[0] else volumes.sum() / np.sqrt(np.linalg.det(2 * np.pi * covariance))
-    )
+    amplitude = surface.amplitudes[pair[0]] if held[0] else volumes.sum() / integrals(covariance)
     return float(amplitude), center, covariance
-
-
-def _distances(surface: GaussianSurface, k: int) -> np.ndarray:
-    """Bhattacharyya distances (K,) from component ``k``, infinite from itself."""
-    offsets, means = surface.centers - surface.centers[k], (surface.covariances + surface.covariances[k]) / 2
-    squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(means, offsets[:, :, None])[:, :, 0])
-    logs = np.linalg.slogdet(surface.covariances)[1]
-    distances = squares / 8 + np.linalg.slogdet(means)[1] / 2 - (logs + logs[k]) / 4
-    distances[k] = np.inf
-    return distances
 
 
 def _refitted(result: FitResult, k: int) -> FitResult:

@@ -19,6 +19,7 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import STATUS, Status
 from .._data.data import SurfaceData
+from .._model.gaussian import line_integrals, profile
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared
 from .._search.context import SearchContext, State, penalty_cost
@@ -108,7 +109,7 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
     """What the loss of each component (K,) could cost at most, in squared heights of mean weight."""
     points, centers = data.used_points, np.asarray(surface.centers)
     widths = np.sqrt(np.maximum(np.linalg.eigvalsh(surface.covariances / np.outer(data.spacing, data.spacing)), 0))
-    squares = np.prod(np.maximum(np.sqrt(np.pi) * widths, 1.0), axis=1)
+    squares = np.prod(np.maximum(line_integrals(widths, power=2), 1.0), axis=1)
     outside = np.flatnonzero(((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1))
     for k in outside:  # only a flank of it counts
         squares[k] = (
@@ -123,7 +124,7 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
 def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -> float:
     """Sum of g^2 over points (N, d)."""
     u = np.linalg.solve(np.linalg.cholesky(covariance), (points - center).T)
-    return float(np.exp(-np.minimum(np.einsum("in,in->n", u, u), 700)).sum())
+    return float(profile(2 * np.minimum(np.einsum("in,in->n", u, u), 700)).sum())
 
 
 def _may_move(prepared: Prepared) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._base.checks import count, positive_number
 from .._base.status import MIXTURE_STATUS, Status
+from .._model.gaussian import log_integrals
 from .._model.surface import GaussianSurface
 from .expectation_maximization import log_density, log_responsibilities
 
@@ -130,7 +131,7 @@ class MixtureResult:
     def surface(self, total: float | None = None) -> GaussianSurface:
         """The density times ``total`` (default: the points' total weight) as a `GaussianSurface` of that volume."""
         total = self.total_weight if total is None else positive_number("total", total)
-        heights = total * self.weights * np.exp(-0.5 * np.linalg.slogdet(2 * np.pi * self.covariances)[1])
+        heights = total * self.weights * np.exp(-log_integrals(self.covariances))
         return GaussianSurface(heights, self.means.copy(), self.covariances.copy())
 
     def summary(self, n_rows: int = 10) -> str:

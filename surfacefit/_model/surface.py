@@ -15,6 +15,7 @@ from jax.tree_util import register_dataclass
 from .._base.checks import finite, real_array
 from .._base.compile import plain_jit
 from .background import background_model
+from .gaussian import integrals, profile
 
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
 ROUND = 1e-12
@@ -65,7 +66,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     inverses = inverse_lower(jnp.linalg.cholesky(covariances))
     flat = points.reshape(-1, points.shape[-1])
     squares = sum(u * u for u in whitened(flat, centers, inverses))
-    heights = jnp.einsum("k,kn->n", amplitudes, jnp.exp(-0.5 * squares), precision="highest")
+    heights = jnp.einsum("k,kn->n", amplitudes, profile(squares), precision="highest")
     return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])
 
 
@@ -156,8 +157,7 @@ class GaussianSurface:
     def volumes(self) -> Any:
         """Integrals (K,) of the components over all space: a (2 pi)^(d/2) sqrt(det Sigma)."""
         xp = self._namespace
-        determinants = xp.linalg.det(xp.asarray(self.covariances, float))
-        return xp.asarray(self.amplitudes) * (2 * np.pi) ** (self.n_dim / 2) * xp.sqrt(determinants)
+        return xp.asarray(self.amplitudes) * integrals(xp.asarray(self.covariances, float))
 
     @property
     def volume(self) -> Any:

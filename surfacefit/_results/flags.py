@@ -13,6 +13,7 @@ import numpy as np
 from .._constraints.bounds import FIXABLE
 from .._constraints.box import bound_tolerance
 from .._model.background import background_model
+from .._model.gaussian import profile
 
 if TYPE_CHECKING:
     from .result import FitResult
@@ -117,7 +118,7 @@ def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     squares = np.einsum(
         "ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
     )
-    tallest, outside = amplitudes * np.exp(-0.5 * np.clip(squares, 0, 1400)), (offsets != 0).any(axis=1)
+    tallest, outside = amplitudes * profile(np.clip(squares, 0, 1400)), (offsets != 0).any(axis=1)
     for k in np.flatnonzero(outside & (tallest <= NEGLIGIBLE * result.rmse)):  # a slanting one may be higher elsewhere
         alone = surface.component(k)
         tallest[k] = float(np.abs(alone(points)).max())

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._data.noise import outlying
 from .._losses import ROBUST
+from .._model.gaussian import profile
 from .flags import listed, shown
 
 if TYPE_CHECKING:
@@ -107,9 +108,7 @@ def _draw_components(panel: Axes, surface: GaussianSurface, x: np.ndarray, flagg
     """
     low, high = panel.get_ylim()
     offsets = x - np.asarray(surface.centers, float)
-    components = np.asarray(surface.amplitudes, float)[:, None] * np.exp(
-        -0.5 * (offsets / surface.principal_widths) ** 2
-    )
+    components = np.asarray(surface.amplitudes, float)[:, None] * profile((offsets / surface.principal_widths) ** 2)
     background = surface(x) - components.sum(axis=0)
     for which, label, look in ((~flagged, "components", COMPONENT), (flagged, "flagged", FLAGGED_COMPONENT)):
         for number, line in enumerate(panel.plot(x, (background + components[which]).T, **look)):

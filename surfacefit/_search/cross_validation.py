@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._model.gaussian import profile
 from .._problem.prepare import precision
 from .context import SearchContext, State
 
@@ -81,6 +82,6 @@ def _seen(context: SearchContext, state: State, fold: np.ndarray) -> np.ndarray:
         squares = np.einsum(
             "kni,kij,knj->kn", offsets, np.linalg.inv(surface.covariances[some]), offsets, optimize=True
         )
-        inside[some] = np.exp(-squares) @ out
+        inside[some] = profile(2 * squares) @ out
     total = inside.sum(axis=1, keepdims=True)
     return 1 - inside / np.where(total > 0, total, 1)

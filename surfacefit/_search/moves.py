@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._model.gaussian import bhattacharyya, profile
 from .._problem.removal_cost import losses
 from .._starts import Peak
 from .context import SearchContext, State, joined
@@ -128,7 +129,7 @@ class Neighbourhood:
         center, covariance = self.surface.centers[k], self.surface.covariances[k]
         index, scale = self.context.windows.sample(self._levels[k], [self._ranks(self._levels[k], k)])
         offset = self.context.points[index] - center
-        share = np.exp(-0.5 * np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
+        share = profile(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
         return scale * float(share @ self.residuals[index] ** 2)
 
     def raced(self, candidates: list[Candidate]) -> list[Move]:
@@ -203,10 +204,8 @@ class Neighbourhood:
             return np.zeros(0, int)
         offset = centers - center
         pool = np.argsort(np.einsum("ki,ki->k", offset, offset))[:NEAREST]
-        mean = (covariances[pool] + covariance) / 2
-        squares = np.einsum("ki,ki->k", offset[pool], np.linalg.solve(mean, offset[pool][:, :, None])[:, :, 0])
-        logs = np.log(np.linalg.det(mean)) - 0.5 * np.log(np.linalg.det(covariances[pool]))
-        return pool[np.argsort(squares / 8 + logs / 2)[:count]]
+        distances = bhattacharyya(center, covariance, centers[pool], covariances[pool])
+        return pool[np.argsort(distances)[:count]]
 
     def _problems(self, candidates: list[Candidate]) -> tuple[LocalProblems, np.ndarray]:
         """The candidates' small problems, and how many points each of their points stands for (C,)."""

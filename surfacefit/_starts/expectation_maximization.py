@@ -11,6 +11,8 @@ Components are kept at least as wide as half a sampling distance.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from .._base.compile import quick_jit
 from .._constraints.mixture_regularization import MixtureRegularization
 from .._mixture.cloud import packed, to_device
 from .._mixture.expectation_maximization import Watch, begin, expectation_maximization
+from .._model.gaussian import integrals
 from .._model.surface import GaussianSurface
 from .peaks import peaks_start
 from .request import StartRequest
@@ -40,9 +43,9 @@ def em_start(request: StartRequest) -> GaussianSurface:
     points, weights = _sample(request, masses)
     weights, means, covariances = _fitted(points / request.spacing, weights, _scaled(peaks, 1 / request.spacing))
     surface = _scaled(GaussianSurface(weights, means, covariances), request.spacing)
-    amplitudes = volume * weights / np.sqrt(np.linalg.det(2 * np.pi * surface.covariances))
+    amplitudes = volume * weights / integrals(surface.covariances)
     amplitudes = np.maximum(amplitudes, SMALLEST_SHARE * amplitudes.max())
-    return GaussianSurface(amplitudes, surface.centers, surface.covariances)
+    return replace(surface, amplitudes=amplitudes)
 
 
 def _sample(request: StartRequest, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +64,7 @@ def _sample(request: StartRequest, masses: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _scaled(surface: GaussianSurface, factors: np.ndarray) -> GaussianSurface:
     covariances = surface.covariances * np.outer(factors, factors)
-    return GaussianSurface(surface.amplitudes, surface.centers * factors, covariances)
+    return replace(surface, centers=surface.centers * factors, covariances=covariances)
 
 
 def _fitted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._model.gaussian import line_integrals
 from .._model.surface import GaussianSurface
 from .request import StartRequest
 
@@ -20,7 +21,7 @@ def grid_start(request: StartRequest) -> GaussianSurface:
     unit, cells = even_lattice(request.n_components, samples)
     centers = request.low + unit * request.extent
     widths = np.maximum(WIDTH_PER_CELL * cells * request.extent, 0.5 * request.spacing)
-    overlap = np.prod(np.sqrt(2 * np.pi) * WIDTH_PER_CELL)
+    overlap = np.prod(line_integrals(WIDTH_PER_CELL))
     amplitudes = heights_around(request, centers) / overlap ** len(request.spacing)
     return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._model.gaussian import profile
 from .._model.surface import GaussianSurface
 from .grid import grid_start
 from .request import Raster, StartRequest
@@ -105,7 +106,7 @@ def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tup
 def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float) -> Peak:
     """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more."""
     offsets, r, w = _patch(residual, weights, index, KERNEL_RADIUS * scale)
-    window = np.exp(-0.5 * np.sum(offsets**2, axis=1) / scale**2)
+    window = profile(np.sum(offsets**2, axis=1) / scale**2)
     round_shape = np.eye(len(index)) * scale**2
     candidates = [(np.zeros(len(index)), round_shape)]
     mass = np.maximum(r, 0) * window
@@ -137,7 +138,7 @@ def _amplitude(
 
 
 def _gaussian(offsets: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * np.einsum("ni,ni->n", offsets @ np.linalg.inv(shape), offsets))
+    return np.asarray(profile(np.einsum("ni,ni->n", offsets @ np.linalg.inv(shape), offsets)))
 
 
 def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:

@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
+from .._model.gaussian import profile
+
 SCALES = (1.0, 2**0.5)
 KERNEL_RADIUS = 4.0
 LEAST = 0.05
@@ -58,4 +60,4 @@ def _kernel_matrix(length: int, scale: float) -> np.ndarray:
 
 def _kernel(scale: float) -> np.ndarray:
     radius = int(KERNEL_RADIUS * scale + 0.5)
-    return np.exp(-0.5 * (np.arange(-radius, radius + 1) / scale) ** 2)
+    return np.asarray(profile((np.arange(-radius, radius + 1) / scale) ** 2))

@@ -10,6 +10,7 @@ from scipy.linalg import blas
 from .._engines.pairs import Ellipsoids, touching
 from .._engines.tiles import Tiling
 from .._linear.dissection import Elements
+from .._model.gaussian import profile
 from .._model.parameters import ChainRule
 
 FELT = 5.0
@@ -82,7 +83,7 @@ class TileNormals:
         n_dim = len(u)
         factors = [*u, *(u[i] * u[j] for i in range(n_dim) for j in range(i + 1))]
         monomials = np.empty((len(some), len(factors) + 1, len(index)))
-        monomials[:, 0] = np.exp(-0.5 * np.sum(u * u, axis=0)) * weights
+        monomials[:, 0] = profile(np.sum(u * u, axis=0)) * weights
         for place, factor in enumerate(factors, 1):
             np.multiply(factor, monomials[:, 0], out=monomials[:, place])
         own = np.matmul(np.asarray(self.chain.own)[some].swapaxes(1, 2), monomials).reshape(-1, len(index))

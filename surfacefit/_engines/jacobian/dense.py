@@ -18,6 +18,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._linear.normal import DenseNormal
+from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components
 from ..._model.surface import monomials, whitened
 
@@ -180,7 +181,7 @@ def diagonal_blocks(matrix: Array, n_blocks: int, size: int) -> tuple[Array, Arr
 def monomial_rows(points: Array, weights: Array, components: Components) -> Array:
     """w g_k Phi(u_k) as rows (K, q, n): points (n, d), weights (n,)."""
     u = whitened(points, components.centers, components.inverse_factors)
-    g = weights * jnp.exp(-0.5 * sum(x * x for x in u))
+    g = weights * profile(sum(x * x for x in u))
     # One product with the stacked monomials: stacking products of g made XLA take the exponential once a row.
     return g[:, None] * jnp.stack(monomials(u), axis=1)
 
@@ -221,7 +222,7 @@ def _symmetric(rows: Array) -> Array:
 
 def _heights(points: Array, components: Components) -> Array:
     u = whitened(points, components.centers, components.inverse_factors)
-    return jnp.matmul(components.amplitudes, jnp.exp(-0.5 * sum(x * x for x in u)), precision="highest")
+    return jnp.matmul(components.amplitudes, profile(sum(x * x for x in u)), precision="highest")
 
 
 def _chunk_size(n_points: int, n_rows: int) -> int:

@@ -19,6 +19,7 @@ from jax.tree_util import register_dataclass
 
 from ..._base.compile import concatenated
 from ..._linear.normal import ProductNormal
+from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components, n_monomials
 from ..._model.surface import monomials
 from .curvature import Curvature
@@ -224,7 +225,7 @@ def moved_moments(sums: Array, stretch: Array, shift: Array) -> Array:
 
 
 def _gaussian(u: list[Array]) -> Array:
-    return jnp.exp(-0.5 * sum((x * x for x in u[1:]), u[0] * u[0]))
+    return jnp.asarray(profile(sum((x * x for x in u[1:]), u[0] * u[0])))
 
 
 def _with_nobody(table: Array) -> Array:
