@@ -19,6 +19,7 @@ from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
 from .._model.background import BackgroundModel
+from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .bounds import Bounds
@@ -48,13 +49,13 @@ class Box:
     def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
         """With what is fixed held at the parameters (P,)."""
         own, border = fixed_masks(fixed, parts)
-        blocks, end = np.asarray(parts.split(params)[0]), parts.n_components * parts.block_size
-        rest = np.asarray(params)[end:]
+        layout = parts.layout
+        blocks, rest = np.asarray(layout.blocks(params)), np.asarray(params)[layout.n_own :]
         sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
         return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
 
     def _sides(self, parts: Parameterization) -> list[Array]:
-        shape = (parts.n_components, parts.block_size)
+        shape = (parts.n_components, parts.layout.block_size)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
         return [concatenated([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
 
@@ -67,22 +68,16 @@ def bound_tolerance(dtype: Any) -> float:
 def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
     """Which parameters are fixed, of the components (1, p) or (K, p) with room, and of the border (s + b,)."""
     n_rows = parts.n_components if any(np.ndim(mask) for name, mask in fixed.items() if name != "background") else 1
-    own, border = (
-        np.zeros((n_rows, parts.block_size), bool),
-        np.zeros(parts.n_shared + int(np.size(parts.background.vector())), bool),
-    )
-    columns = {
-        "amplitudes": slice(0, 1),
-        "centers": slice(1, 1 + parts.n_dim),
-        "covariances": slice(1 + parts.n_dim, None),
-    }
+    layout = parts.layout
+    own, border = np.zeros((n_rows, layout.block_size), bool), np.zeros(layout.n_border, bool)
+    columns: dict[str, Any] = {"amplitudes": [ALPHA], "centers": layout.centers, "covariances": layout.shapes}
     for name, mask in fixed.items():
         if not np.any(mask):
             continue
         if name == "background":
-            border[parts.n_shared :] = True
+            border[layout.background] = True
         elif name == "covariances" and parts.covariance.shared:
-            border[: parts.n_shared] = True
+            border[layout.shared_shape] = True
         else:
             rows = np.zeros(n_rows, bool)
             rows[: len(mask) if np.ndim(mask) else n_rows] = mask
@@ -94,7 +89,8 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
     """The limits in the parameters of a fit, in NumPy; ``background`` is the user's."""
     room, n_dim = parts.n_components, parts.n_dim
     n_rows = room if max(np.ndim(side) for side in bounds.amplitudes or (0,)) == 1 or _rank(bounds.centers) == 2 else 1
-    low, high = np.full((n_rows, parts.block_size), -np.inf), np.full((n_rows, parts.block_size), np.inf)
+    layout = parts.layout
+    low, high = (np.full((n_rows, layout.block_size), side) for side in (-np.inf, np.inf))
     if bounds.amplitudes is not None:
         for side, values in zip((low, high), bounds.amplitudes, strict=True):
             values = np.atleast_1d(values) / scaling.height_scale
@@ -102,13 +98,13 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
             free = np.where(
                 some,
                 np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))),
-                np.copysign(np.inf, side[0, 0]),
+                np.copysign(np.inf, side[0, ALPHA]),
             )
-            side[: len(values) if len(values) > 1 else None, 0] = free
+            side[: len(values) if len(values) > 1 else None, ALPHA] = free
     if bounds.centers is not None:
         for side, values in zip((low, high), bounds.centers, strict=True):
             inner = (values - scaling.point_shift) / scaling.point_scale
-            side[: len(inner) if np.ndim(inner) == 2 else None, 1 : 1 + n_dim] = inner
+            side[: len(inner) if np.ndim(inner) == 2 else None, layout.centers] = inner
     if bounds.widths is not None and not parts.covariance.shared and parts.covariance.n_parameters(n_dim) <= n_dim:
         size, floor = parts.covariance.n_parameters(n_dim), np.asarray(parts.floor)
         floor = floor if size == n_dim else floor.max()
@@ -116,7 +112,7 @@ def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: B
             above = width / scaling.point_scale[:size] - floor
             some = np.isfinite(above) & (above > 0)
             free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
-            side[:, 1 + n_dim :] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
+            side[:, layout.shapes] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
     return Box(low, high, *(_border(bounds, parts, scaling, background, n) for n in (0, 1)))
 
 
@@ -124,7 +120,7 @@ def _border(
     bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel, side: int
 ) -> np.ndarray:
     open_end = (-np.inf, np.inf)[side]
-    size = int(np.size(background.vector()))
+    size = background.n_parameters
     if bounds.background is None:
         inner = np.full(size, open_end)
     else:
@@ -137,7 +133,7 @@ def _border(
             background.with_vector(jnp.asarray(np.where(some, values, 0.0))).to_internal(scaling).vector()
         )
         inner = np.where(some, moved, open_end)
-    return np.concatenate([np.full(parts.n_shared, open_end), inner])
+    return np.concatenate([np.full(parts.layout.n_shared, open_end), inner])
 
 
 def _rank(pair: Any) -> int:

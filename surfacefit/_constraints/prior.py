@@ -23,6 +23,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import positive_number
+from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import inverse_lower
@@ -88,14 +89,14 @@ class Penalty:
 
     def rows(self, parts: Parameterization, params: Array) -> PriorRows:
         """The rows at parameters (P,); those of idle components are zero."""
-        blocks, shared, _ = parts.split(params)
+        blocks, shared, _ = parts.layout.split(params)
         active = parts.active[:, None].astype(params.dtype)
         border = self._shape_rows(parts, shared) if self._tied(parts) else jnp.zeros(0, params.dtype)
         return PriorRows(active * jax.vmap(lambda block: self._own(parts, block))(blocks), border)
 
     def slopes(self, parts: Parameterization, params: Array) -> PriorRows:
         """Their derivatives (K, m, p) and (q, s + b)."""
-        blocks, shared, background = parts.split(params)
+        blocks, shared, background = parts.layout.split(params)
         active = parts.active[:, None, None].astype(params.dtype)
         own = active * jax.vmap(jax.jacfwd(lambda block: self._own(parts, block)))(blocks)
         width = shared.size + background.size
@@ -108,9 +109,11 @@ class Penalty:
         return self.on_shapes and parts.covariance.shared
 
     def _own(self, parts: Parameterization, block: Array) -> Array:
-        rows = [self.unit * self.steepness * parts.amplitude.value(block[:1])] if self.on_amplitudes else []
+        rows = (
+            [self.unit * self.steepness * parts.amplitude.value(block[ALPHA : ALPHA + 1])] if self.on_amplitudes else []
+        )
         if self.on_shapes and not parts.covariance.shared:
-            rows.append(self._shape_rows(parts, block[1 + parts.n_dim :]))
+            rows.append(self._shape_rows(parts, block[parts.layout.shapes]))
         return jnp.concatenate([*rows, jnp.zeros(0, block.dtype)])
 
     def _shape_rows(self, parts: Parameterization, shape: Array) -> Array:

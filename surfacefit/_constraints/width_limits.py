@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._model.block_layout import shape_numbers, with_shape_numbers
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .active_constraints import ActiveConstraints, GroupConstraints
@@ -49,9 +50,9 @@ class WidthLimits:
     aspect: Any
 
     def clipped(self, parts: Parameterization, params: Array) -> Array:
-        shapes = parts.shapes(params)
+        shapes = shape_numbers(parts.layout, params)
         projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
-        return parts.with_shapes(params, projected)
+        return with_shape_numbers(parts.layout, params, projected)
 
     def active_constraints(
         self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0
@@ -62,21 +63,21 @@ class WidthLimits:
         ``scaling`` (P,) also limits nearby that the next step would cross.
         """
         near = max(near, AT_LIMIT_ROUNDINGS * float(np.finfo(params.dtype).eps))
-        shapes, slopes = parts.shapes(params), parts.shapes(gradient)
-        scales = jnp.full_like(shapes, jnp.inf) if scaling is None else parts.shapes(scaling)
+        layout = parts.layout
+        shapes, slopes = shape_numbers(layout, params), shape_numbers(layout, gradient)
+        scales = jnp.full_like(shapes, jnp.inf) if scaling is None else shape_numbers(layout, scaling)
         found = jax.vmap(lambda shape, slope, scale: self._active(parts, shape, CostSlope(slope, scale, near)))(
             shapes, slopes, scales
         )
-        n_border, n_own = parts.n_shared + int(np.size(parts.background.vector())), parts.block_size
         if parts.covariance.shared:
-            idle = _idle(parts.n_components, n_own, found)
+            idle = _idle(parts.n_components, layout.block_size, found)
             return ActiveConstraints(
                 idle,
-                GroupConstraints(jnp.pad(found.normals, [(0, 0), (0, n_border - parts.n_shared), (0, 0)]), found.gaps),
+                GroupConstraints(jnp.pad(found.normals, [(0, 0), (0, layout.n_background), (0, 0)]), found.gaps),
             )
         return ActiveConstraints(
-            GroupConstraints(jnp.pad(found.normals, [(0, 0), (n_own - parts.shape_size, 0), (0, 0)]), found.gaps),
-            _idle(1, n_border, found),
+            GroupConstraints(jnp.pad(found.normals, [(0, 0), (layout.shapes.start, 0), (0, 0)]), found.gaps),
+            _idle(1, layout.n_border, found),
         )
 
     def _limits(self, widths: Array) -> tuple[Array, Array]:
@@ -103,7 +104,7 @@ class WidthLimits:
             )
             return undetermined_changes(active_limits(candidates, cost), candidates.holds, frame)
 
-        return jax.vmap(one)(parts.shapes(params), parts.shapes(gradient))
+        return jax.vmap(one)(shape_numbers(parts.layout, params), shape_numbers(parts.layout, gradient))
 
     def _active(self, parts: Parameterization, shape: Array, cost: CostSlope) -> GroupConstraints:
         """Unit vectors (s, m) with their gaps (m,)."""

@@ -73,10 +73,10 @@ class Fitting:
     def chosen(self, model: Model, auto: AutoComponents) -> Chosen:
         """A number of components between 1 and ``model.n_components``, and the surface that was met with it."""
         fold = folds(self.data, auto.block, auto.folds) if auto.criterion == "held_out" else None
-        parts = self._prepared(self.data, model).problem.parameterization
+        layout = self._prepared(self.data, model).problem.parameterization.layout
         enough = (
-            self.data.n_used // POINTS_PER_PARAMETER - (parts.n_parameters - parts.block_size)
-        ) // parts.block_size
+            self.data.n_used // POINTS_PER_PARAMETER - (layout.n_parameters - layout.block_size)
+        ) // layout.block_size
         most = max(1, min(auto.most, enough))
         deviance = Deviance.of(self.data, model.plain_loss(self.data).known_errors)
         choice = Choice(auto, most, deviance, lambda room: self._room(self.data, model, room), fold)

@@ -84,10 +84,9 @@ def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
 
 def _replaced(context: SearchContext, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
     """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
-    parts, count = context.parameterization, context.prepared.model.n_components
+    layout, count = context.parameterization.layout, context.prepared.model.n_components
     flat = np.asarray(solution.params, float)
-    own = parts.n_components * parts.block_size
-    blocks, border = flat[:own].reshape(-1, parts.block_size)[:count].copy(), flat[own:]
+    blocks, border = layout.blocks(flat)[:count].copy(), flat[layout.n_own :]
     peaks = context.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
     placed = which[: len(peaks)]
     blocks[placed] = peaks
@@ -99,7 +98,7 @@ def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
     data, cost = prepared.data, float(solution.cost)
     if prepared.problem.penalty is not None:
         cost -= float(penalty_cost(prepared.problem, solution.params))
-    enough = prepared.problem.parameterization.block_size * np.log(data.n_used) / 2 * (2 * cost / data.n_used)
+    enough = prepared.problem.parameterization.layout.block_size * np.log(data.n_used) / 2 * (2 * cost / data.n_used)
     worth = most_worth(prepared.surface(solution.params), data) / prepared.scaling.height_scale**2
     order = np.argsort(worth, kind="stable")
     return order[worth[order] < enough]

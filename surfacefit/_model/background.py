@@ -35,6 +35,8 @@ class BackgroundModel(Protocol):
 
     shifts_heights: bool
 
+    @property
+    def n_parameters(self) -> int: ...
     def __call__(self, points: Array) -> Array: ...
     def vector(self) -> Array: ...
     def with_vector(self, vector: Array) -> BackgroundModel: ...
@@ -108,6 +110,7 @@ class NoBackground:
     """b(x) = 0."""
 
     shifts_heights = False
+    n_parameters = 0
 
     def __call__(self, points: Array) -> Array:
         return jnp.zeros(points.shape[:-1], points.dtype)
@@ -140,6 +143,7 @@ class ConstantBackground:
 
     value: Any
     shifts_heights = True
+    n_parameters = 1
 
     def __call__(self, points: Array) -> Array:
         return jnp.broadcast_to(jnp.asarray(self.value, points.dtype), points.shape[:-1])
@@ -176,6 +180,11 @@ class PlaneBackground:
     slopes: Any
     origin: Any
     shifts_heights = True
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers: the value and the slopes."""
+        return 1 + int(np.size(self.slopes))
 
     def __call__(self, points: Array) -> Array:
         slopes, origin = (jnp.asarray(a, points.dtype) for a in (self.slopes, self.origin))
@@ -221,6 +230,11 @@ class FunctionBackground:
     parameters: Any
     scaling: Any = None
     shifts_heights = True
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers: the parameters (m,)."""
+        return int(np.size(self.parameters))
 
     def __call__(self, points: Array) -> Array:
         parameters = jnp.asarray(self.parameters, points.dtype)

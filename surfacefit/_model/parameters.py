@@ -1,10 +1,7 @@
 r"""Free numbers to components and back, and the chain rule between them.
 
-The parameter vector (P,) holds one block per component, then a border that all components share:
-
-    [ alpha_k, c_k, shape_k ]  k = 1..K,    then    [ shared shape (tied only), background ]
-
-with an amplitude's free number alpha and a covariance type's shape numbers. Because a component's derivatives are
+The parameter vector (P,) holds one block a component, with an amplitude's free number alpha, a centre and a covariance
+type's shape numbers, then a border that all components share (`block_layout`). Because a component's derivatives are
 its own Gaussian times a quadratic in u = L^{-1} (x - c),
 
     df/da = g,      df/dc = a g L^{-T} u,      df/dL = a g tril(L^{-T} u u^T),
@@ -28,10 +25,9 @@ from jax.tree_util import register_dataclass
 from .._base.compile import concatenated
 from .amplitudes import AmplitudeType, Positive
 from .background import background_model
+from .block_layout import ALPHA, BlockLayout, center_columns, shape_numbers
 from .covariance import CovarianceType
 from .surface import GaussianSurface, inverse_lower
-
-FARTHEST = 1e8  # extents of the data: as wide as that a component is level to rounding
 
 
 class Components(NamedTuple):
@@ -91,16 +87,16 @@ class Parameterization:
         return int(self.floor.shape[0])
 
     @property
-    def shape_size(self) -> int:
-        return self.covariance.n_parameters(self.n_dim)
-
-    @property
-    def block_size(self) -> int:
-        return 1 + self.n_dim + (0 if self.covariance.shared else self.shape_size)
-
-    @property
-    def n_shared(self) -> int:
-        return self.shape_size if self.covariance.shared else 0
+    def layout(self) -> BlockLayout:
+        """Where each number stands in the parameter vector."""
+        shape_size, shared = self.covariance.n_parameters(self.n_dim), self.covariance.shared
+        return BlockLayout(
+            n_components=self.n_components,
+            n_dim=self.n_dim,
+            block_size=center_columns(self.n_dim).stop + (0 if shared else shape_size),
+            n_shared=shape_size if shared else 0,
+            n_background=self.background.n_parameters,
+        )
 
     @property
     def active(self) -> Array:
@@ -110,7 +106,7 @@ class Parameterization:
 
     @property
     def n_parameters(self) -> int:
-        return self.n_components * self.block_size + self.n_shared + int(np.size(self.background.vector()))
+        return self.layout.n_parameters
 
     def pack(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface; what lies below its floor starts just above, and room is zeros."""
@@ -129,16 +125,16 @@ class Parameterization:
         else:
             columns.append(jax.vmap(to_shape)(covariances))
         border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
-        room = np.zeros((self.n_components - len(alpha), self.block_size), dtype)
+        room = np.zeros((self.n_components - len(alpha), self.layout.block_size), dtype)
         return concatenated([jnp.concatenate([jnp.concatenate(columns, axis=1), room]).ravel(), *border])
 
     def components(self, params: Array) -> Components:
         """The components that the parameters (P,) stand for."""
-        blocks, shared, background = self.split(params)
-        factors = self._factors(self._shapes(blocks, shared))
+        blocks, _, background = self.layout.split(params)
+        factors = cholesky_factors(self, params)
         model = self.background.with_vector(background)
-        amplitudes = jnp.where(self.active, self.amplitude.value(blocks[:, 0]), 0)
-        return Components(amplitudes, blocks[:, 1 : 1 + self.n_dim], factors, inverse_lower(factors), model)
+        amplitudes = jnp.where(self.active, self.amplitude.value(blocks[:, ALPHA]), 0)
+        return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model)
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface that the parameters (P,) stand for, in the units of the fit."""
@@ -148,85 +144,38 @@ class Parameterization:
 
     def chain(self, params: Array) -> ChainRule:
         """The derivative T at the parameters (P,): the matrices B_k of the module's text."""
-        blocks, shared, _ = self.split(params)
+        alpha, n_dim = self.layout.blocks(params)[:, ALPHA], self.n_dim
         parts = self.components(params)
-        n_dim = self.n_dim
         scaled = parts.amplitudes[:, None, None] * parts.inverse_factors
         first = (np.arange(n_monomials(n_dim)) == 0)[None, :, None].astype(params.dtype)
-        amplitude = jnp.where(self.active, self.amplitude.slope(blocks[:, 0]), 0)[:, None, None] * first
+        amplitude = jnp.where(self.active, self.amplitude.slope(alpha), 0)[:, None, None] * first
         center = jnp.pad(scaled, [(0, 0), (1, n_monomials(n_dim) - 1 - n_dim), (0, 0)])
         shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
-        shape = jnp.einsum("kqt,kts->kqs", shape, self._factor_slopes(blocks, shared), precision="highest")
+        shape = jnp.einsum("kqt,kts->kqs", shape, _factor_slopes(self, params), precision="highest")
         own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
         shared = jnp.zeros_like(shape) if self.shape_held else shape
         return ChainRule(jnp.concatenate(own, axis=2), shared if self.covariance.shared else shape[:, :, :0])
 
-    def split(self, params: Array) -> tuple[Array, Array, Array]:
-        """Blocks (K, p), shared shape (s,) and background (b,)."""
-        n_own = self.n_components * self.block_size
-        end = n_own + self.n_shared
-        return params[:n_own].reshape(self.n_components, self.block_size), params[n_own:end], params[end:]
 
-    def relative_change(self, params: Array, step: Array) -> Array:
-        """Largest move (K,) of each component in its own widths: of its centre, and of its Cholesky factor.
+def cholesky_factors(parts: Parameterization, params: Array) -> Array:
+    """Cholesky factors L (K, d, d) of the covariances that the parameters (P,) stand for."""
+    return jax.vmap(lambda shape: parts.covariance.cholesky(shape, parts.floor))(_repeated_shapes(parts, params))
 
-        A component with the identity as factor changes by max |L^{-1} dc|, max |L^{-1} dL|; shared shapes count
-        for every component.
-        """
-        blocks, shared, _ = self.split(params)
-        d_blocks, d_shared, _ = self.split(step)
-        factors, d_factors = jax.jvp(
-            self._factors, (self._shapes(blocks, shared),), (self._shapes(d_blocks, d_shared),)
-        )
-        inverse = inverse_lower(factors)
-        move = jnp.einsum("kij,kj->ki", inverse, d_blocks[:, 1 : 1 + self.n_dim], precision="highest")
-        stretch = jnp.einsum("kij,kjl->kil", inverse, d_factors, precision="highest")
-        return jnp.maximum(jnp.abs(move).max(axis=1), jnp.abs(stretch).max(axis=(1, 2)))
 
-    def within_extent(self, params: Array, step: Array, extent: Array) -> Array:
-        """The step (P,) without what takes centres and shapes beyond FARTHEST extents: a flat direction would carry
-        them off.
-        """
-        blocks, shared, _ = self.split(params)
-        d_blocks, d_shared, background = self.split(step)
-        farthest = FARTHEST * jnp.maximum(extent, 1)
-        own = jnp.where(np.arange(self.block_size) == 0, jnp.inf, farthest)
-        own, shape = (
-            jnp.clip(d_blocks, -own - blocks, own - blocks),
-            jnp.clip(d_shared, -farthest - shared, farthest - shared),
-        )
-        return concatenated([own.ravel(), shape, background])
+def _factor_slopes(parts: Parameterization, params: Array) -> Array:
+    """d tril(L) / d shape (K, T, s)."""
+    lower = np.tril_indices(parts.n_dim)
 
-    def shapes(self, params: Array) -> Array:
-        """Shape numbers (K, s), or (1, s) where they are shared."""
-        blocks, shared, _ = self.split(params)
-        return shared[None] if self.covariance.shared else blocks[:, 1 + self.n_dim :]
+    def entries(shape: Array) -> Array:
+        return parts.covariance.cholesky(shape, parts.floor)[lower]
 
-    def with_shapes(self, params: Array, shapes: Array) -> Array:
-        """The parameters (P,) with other shape numbers."""
-        blocks, _, background = self.split(params)
-        if self.covariance.shared:
-            return concatenated([blocks.ravel(), shapes[0], background])
-        moved = jnp.concatenate([blocks[:, : 1 + self.n_dim], shapes], axis=1)
-        return concatenated([moved.ravel(), params[blocks.size :]])
+    return jax.vmap(jax.jacfwd(entries))(_repeated_shapes(parts, params))
 
-    def _shapes(self, blocks: Array, shared: Array) -> Array:
-        """Shape numbers (K, s), repeated where shared."""
-        if self.covariance.shared:
-            return jnp.broadcast_to(shared, (self.n_components, self.shape_size))
-        return blocks[:, 1 + self.n_dim :]
 
-    def _factors(self, shapes: Array) -> Array:
-        return jax.vmap(lambda shape: self.covariance.cholesky(shape, self.floor))(shapes)
-
-    def _factor_slopes(self, blocks: Array, shared: Array) -> Array:
-        """d tril(L) / d shape (K, T, s)."""
-        lower = np.tril_indices(self.n_dim)
-
-        def entries(shape: Array) -> Array:
-            return self.covariance.cholesky(shape, self.floor)[lower]
-
-        return jax.vmap(jax.jacfwd(entries))(self._shapes(blocks, shared))
+def _repeated_shapes(parts: Parameterization, params: Array) -> Array:
+    """Shape numbers (K, s), one row a component also where all share them."""
+    shapes = shape_numbers(parts.layout, params)
+    return jnp.broadcast_to(shapes, (parts.n_components, shapes.shape[1]))
 
 
 def n_monomials(n_dim: int) -> int:

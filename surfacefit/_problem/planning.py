@@ -88,7 +88,13 @@ class TilePlanner:
         n_rows = 0 if curvature is None else len(curvature.owner)
         members = (plan.members.shape[0], plan.members.shape[1], plan.members.shape[2])
         need = tiled_need(
-            problem.points.shape[0], parts.n_dim, members, n_rows, parts.block_size, self.tiling.size, dtype.itemsize
+            problem.points.shape[0],
+            parts.n_dim,
+            members,
+            n_rows,
+            parts.layout.block_size,
+            self.tiling.size,
+            dtype.itemsize,
         )
         least = need.total - need.blocks
         if least > self.memory:

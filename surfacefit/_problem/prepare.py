@@ -71,11 +71,8 @@ class Prepared:
     def n_parameters(self) -> int:
         """Free numbers of the model; the problem may have room for more."""
         parts, count = self.problem.parameterization, self.model.n_components
-        return (
-            parts.n_parameters
-            - (parts.n_components - count) * parts.block_size
-            - n_fixed(self.model.constraints.fixed, parts, count)
-        )
+        used = replace(parts.layout, n_components=count).n_parameters
+        return used - n_fixed(self.model.constraints.fixed, parts, count)
 
     @cached_property
     def cost_unit(self) -> float:
@@ -156,7 +153,7 @@ def prepare(data: SurfaceData, model: Model, dtype: np.dtype, engine: EngineChoi
     limits = box(model.constraints.bounds, parameterization, scaling, background) if model.constraints else None
     if limits is not None and np.any(model.constraints.fixed.get("background", False)):
         held = np.concatenate(
-            [np.full(parameterization.n_shared, np.nan), np.asarray(parameterization.background.vector(), float)]
+            [np.full(parameterization.layout.n_shared, np.nan), np.asarray(parameterization.background.vector(), float)]
         )
         sides = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
         limits = Box(limits.low, limits.high, *sides)
@@ -242,9 +239,9 @@ def _even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
 
 def used_parameters(prepared: Prepared) -> np.ndarray:
     """Which parameters (P,) are no mere room."""
-    parts = prepared.problem.parameterization
-    used = np.ones(parts.n_parameters, bool)
-    used[prepared.model.n_components * parts.block_size : parts.n_components * parts.block_size] = False
+    layout = prepared.problem.parameterization.layout
+    used = np.ones(layout.n_parameters, bool)
+    used[prepared.model.n_components * layout.block_size : layout.n_own] = False
     return used
 
 
@@ -252,7 +249,7 @@ def fixed_parameters(prepared: Prepared) -> np.ndarray:
     """Which parameters (P,) are fixed."""
     parts = prepared.problem.parameterization
     own, border = fixed_masks(prepared.model.constraints.fixed, parts)
-    return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.block_size)).ravel(), border])
+    return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.layout.block_size)).ravel(), border])
 
 
 def component_capacity(n_components: int) -> int:
@@ -293,11 +290,11 @@ def _on_device(tree: Any, dtype: np.dtype) -> Any:
 
 
 def _check_enough_points(data: SurfaceData, model: Model, parameterization: Parameterization) -> None:
-    fixed = parameterization.n_parameters - parameterization.n_components * parameterization.block_size
-    n_parameters = fixed + model.n_components * parameterization.block_size
+    layout = replace(parameterization.layout, n_components=model.n_components)
+    n_parameters = layout.n_parameters
     if n_parameters <= data.n_used:
         return
-    most = max(0, (data.n_used - fixed) // parameterization.block_size)
+    most = max(0, (data.n_used - layout.n_border) // layout.block_size)
     way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
     if model.covariance_type == "full" and data.n_dim > 1:
         way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"

@@ -24,6 +24,7 @@ from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Components, Parameterization
+from .._model.step_lengths import within_extent, relative_change
 from .._model.surface import GaussianSurface
 
 SCALING_FLOOR = 1e-3
@@ -205,7 +206,7 @@ class SurfaceProblem:
 
         Without this floor nearly dead components take giant steps, and everything is rejected.
         """
-        blocks, shared, background = self.parameterization.split(diagonal)
+        blocks, shared, background = self.parameterization.layout.split(diagonal)
         mean = blocks.sum(axis=0) / jnp.maximum(self.parameterization.n_active, 1).astype(diagonal.dtype)
         floor = jnp.broadcast_to(SCALING_FLOOR * mean, blocks.shape)
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
@@ -215,11 +216,11 @@ class SurfaceProblem:
         """Each component's part of the step, shortened to move it by at most ``reach`` of its own widths; in reach and
         inside the box.
         """
-        change = self.parameterization.relative_change(params, step)
+        change = relative_change(self.parameterization, params, step)
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
-        blocks, shared, background = self.parameterization.split(step)
+        blocks, shared, background = self.parameterization.layout.split(step)
         shortened = concatenated([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
-        shortened = self.parameterization.within_extent(params, shortened, jnp.abs(self.points).max(initial=0))
+        shortened = within_extent(self.parameterization, params, shortened, jnp.abs(self.points).max(initial=0))
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params
 

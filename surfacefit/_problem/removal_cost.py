@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
+from .._model.block_layout import ALPHA, block_indices
 from .problem import SurfaceProblem
 
 RIDGE = 1e-10
@@ -27,10 +28,9 @@ def losses_of(problem: SurfaceProblem, params: Array) -> Array:
     scaled = normal / (root[:, None] * root[None, :])
     ridge = max(RIDGE, 8 * float(np.finfo(root.dtype).eps)) if root.dtype == np.float32 else RIDGE
     inverse = jnp.linalg.inv(scaled + ridge * jnp.eye(len(root), dtype=root.dtype))
-    count, size = parts.n_components, parts.block_size
-    index = np.arange(count)[:, None] * size + np.arange(size)
-    own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, 0, 0]
-    free, scale = params[index[:, 0]], root[index[:, 0]]
+    index = block_indices(np.arange(parts.n_components), parts.layout.block_size)
+    own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
+    free, scale = params[index[:, ALPHA]], root[index[:, ALPHA]]
     change = parts.amplitude.value(free) / parts.amplitude.slope(free)
     loss = 0.5 * (change * scale) ** 2 * jnp.maximum(own, 0)
     return jnp.where(parts.active & jnp.isfinite(loss), loss, jnp.where(parts.active, 0, jnp.inf))

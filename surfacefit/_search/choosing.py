@@ -180,7 +180,8 @@ class Choice:
     def _entry(self, state: State) -> Entry:
         context = self._context(state.size)
         square = 2 * (state.cost - context.penalty(state)) * context.prepared.cost_unit
-        shared = context.parameterization.n_shared if state.size == 0 else 0  # a shape that is tied, of no component
+        n_shared = context.parameterization.layout.n_shared  # a shape that is tied counts where there is a component
+        shared = n_shared if state.size == 0 else 0
         entry = self.deviance.entry(
             state.size, state.blocks.size + len(state.border) - shared, square, context.misfit(state)
         )

@@ -237,7 +237,7 @@ class SearchContext:
     def pack(self, blocks: np.ndarray, border: np.ndarray) -> Array:
         """Parameters (P,) with room for more components left idle."""
         parts = self.parameterization
-        room = np.zeros((parts.n_components - len(blocks), parts.block_size))
+        room = np.zeros((parts.n_components - len(blocks), parts.layout.block_size))
         params = jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
         return replace(self.prepared.problem, parameterization=parts).projected(params)
 
@@ -260,8 +260,9 @@ class SearchContext:
         arrays = (surface.amplitudes, surface.centers, surface.covariances)
         heights, centers, shapes = (np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]) for a in arrays)
         filled = GaussianSurface(heights, centers, shapes, parts.background)
-        params = np.asarray(_pack(replace(parts, n_components=room), filled), float)
-        return params[: room * parts.block_size].reshape(room, parts.block_size)[:count]
+        roomy = replace(parts, n_components=room)
+        blocks: np.ndarray = roomy.layout.blocks(np.asarray(_pack(roomy, filled), float))
+        return blocks[:count]
 
     def peaks(self, state: State, count: int) -> list[Peak]:
         """Up to ``count`` peaks of the data above a state."""
@@ -329,14 +330,12 @@ class SearchContext:
     def _of_background(self, state: State, what: Callable[[Array, Array, Array], Array]) -> np.ndarray:
         """What a loss says of the background alone, at the data's points (N,)."""
         problem, parts = self.prepared.problem, self.parameterization
-        background = parts.background.with_vector(jnp.asarray(state.border[parts.n_shared :], parts.floor.dtype))
+        background = parts.background.with_vector(jnp.asarray(state.border[parts.layout.background], parts.floor.dtype))
         return self.prepared.by_point(what(background(problem.points), problem.heights, problem.weights)).astype(float)
 
     def _unpacked(self, cost: float, params: Array, count: int) -> State:
-        flat, parts = np.asarray(params, float), self.parameterization
-        own = parts.n_components * parts.block_size
-        blocks = flat[: count * parts.block_size].reshape(count, parts.block_size)
-        return State(cost if np.isfinite(cost) else np.inf, blocks, flat[own:])
+        flat, layout = np.asarray(params, float), self.parameterization.layout
+        return State(cost if np.isfinite(cost) else np.inf, layout.blocks(flat)[:count], flat[layout.n_own :])
 
 
 def attempted(task: Callable[[], Made], x64: bool | None = None) -> Made | None:

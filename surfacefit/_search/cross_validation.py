@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
 from .._problem.prepare import precision
 from .context import SearchContext, State
@@ -66,8 +67,8 @@ def _shrunk(context: SearchContext, state: State, share: np.ndarray) -> State:
         return state
     parts, blocks = context.parameterization, state.blocks.copy()
     with precision(parts.floor.dtype):
-        heights = parts.amplitude.value(jnp.asarray(blocks[:, 0], parts.floor.dtype))
-        blocks[:, 0] = np.asarray(parts.amplitude.free(heights * share.astype(parts.floor.dtype)))
+        heights = parts.amplitude.value(jnp.asarray(blocks[:, ALPHA], parts.floor.dtype))
+        blocks[:, ALPHA] = np.asarray(parts.amplitude.free(heights * share.astype(parts.floor.dtype)))
     return state._replace(blocks=blocks)
 
 

@@ -22,6 +22,7 @@ from .._base.compile import concatenated, quick_jit
 from .._base.devices import on_cpu
 from .._base.threads import cores, single_threaded_blas
 from .._model.background import NoBackground
+from .._model.block_layout import center_columns
 from .._model.parameters import Parameterization
 from .._problem.problem import SurfaceProblem
 from .._solvers import LevenbergMarquardt, advance, begin
@@ -82,8 +83,8 @@ def _moved(problems: LocalProblems, by: np.ndarray) -> LocalProblems:
 
 
 def _shifted(blocks: np.ndarray, by: np.ndarray) -> np.ndarray:
-    moved, n_dim = blocks.copy(), by.shape[-1]
-    moved[:, :, 1 : 1 + n_dim] += by
+    moved = blocks.copy()
+    moved[:, :, center_columns(by.shape[-1])] += by
     return moved
 
 

@@ -143,7 +143,7 @@ class Neighbourhood:
         if not candidates:
             return []
         problems, scales = self._problems(candidates)
-        shared = self.state.border[: self.context.parameterization.n_shared]
+        shared = self.state.border[self.context.parameterization.layout.shared_shape]
         fits = local_refits(self.context.parameterization, shared, problems, steps)
         falls = scales * fits.fall - _overfit(problems, candidates, scales)
         moves = [
@@ -253,11 +253,11 @@ class Neighbourhood:
 
 def warm_up(context: SearchContext) -> None:
     """Compiles the small refits on a problem of zeros."""
-    parts, width = context.parameterization, context.windows.size
-    idle = np.zeros((1, MEMBERS + 1, parts.block_size))
+    parts, layout, width = context.parameterization, context.parameterization.layout, context.windows.size
+    idle = np.zeros((1, MEMBERS + 1, layout.block_size))
     nothing, none = np.zeros((1, width)), np.zeros(1)
     zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:], none, none)
-    local_refits(parts, np.zeros(parts.n_shared), zeros, 1)
+    local_refits(parts, np.zeros(layout.n_shared), zeros, 1)
 
 
 def _overfit(problems: LocalProblems, candidates: list[Candidate], scales: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ def without_least(context: SearchContext, state: State, some: int) -> np.ndarray
         return np.delete(state.blocks, far_apart(context.surface(state), order, some), axis=0)
     flat = np.flatnonzero(context.surface(state).principal_widths[:, -1] > WIDE * np.ptp(context.points, axis=0).max())
     if (
-        len(flat) and len(state.border) > context.parameterization.n_shared
+        len(flat) and len(state.border) > context.parameterization.layout.n_shared
     ):  # local refits hold the background that takes its place
         return np.delete(state.blocks, flat[:1], axis=0)
     around = Neighbourhood(context, state)

@@ -51,7 +51,7 @@ class ComponentErrors:
         """Of numbers (K, ...), of which each depends on its own component."""
         with precision(np.dtype(np.float64)):
             parts, count = self.prepared.problem.parameterization, self.prepared.model.n_components
-            blocks, shared, _ = parts.split(self.params)
+            blocks, shared, _ = parts.layout.split(self.params)
             joint = jnp.concatenate([blocks[:count], jnp.broadcast_to(shared, (count, shared.size))], axis=1)
             slopes = np.asarray(
                 _slopes(
@@ -68,7 +68,7 @@ class ComponentErrors:
             return None
         with precision(np.dtype(np.float64)):
             parts, scaling = self.prepared.problem.parameterization, self.prepared.scaling
-            vector = parts.split(self.params)[2]
+            vector = parts.layout.split(self.params)[2]
 
             def physical(vector: Array) -> Any:
                 return jax.tree.map(jnp.asarray, parts.background.with_vector(vector).to_physical(scaling))

@@ -66,12 +66,12 @@ def constrained_directions(
     problem: SurfaceProblem, params: Array, gradient: np.ndarray, near: float
 ) -> ConstrainedDirections:
     """At parameters (P,) with this gradient, of what is within ``near`` of a limit."""
-    parts = problem.parameterization
-    count, size, slopes = parts.n_components, parts.block_size, jnp.asarray(gradient)
+    parts, layout = problem.parameterization, problem.parameterization.layout
+    count, size, slopes = parts.n_components, layout.block_size, jnp.asarray(gradient)
     constrained = np.zeros(params.size, bool)
     if problem.box is not None:
         constrained |= np.asarray(problem.box.at_bound(parts, params, slopes, near))
-    own, border, at_box = np.tile(np.eye(size), (count, 1, 1)), np.eye(params.size - count * size), constrained.copy()
+    own, border, at_box = np.tile(np.eye(size), (count, 1, 1)), np.eye(layout.n_border), constrained.copy()
     undetermined, border_undetermined = np.zeros((count, size, 0)), np.zeros((len(border), 0))
     if problem.width_limits is not None:
         found, active = _at_limits(near)(problem.width_limits, parts, params, slopes)
@@ -79,17 +79,17 @@ def constrained_directions(
         changes = changes / np.maximum(np.linalg.norm(changes, axis=1, keepdims=True), 1e-300)
         some: np.ndarray
         if parts.covariance.shared:
-            (border[: parts.n_shared, : parts.n_shared],), (some,) = _axes(
-                np.asarray(active.border.normals)[:, : parts.n_shared]
+            (border[layout.shared_shape, layout.shared_shape],), (some,) = _axes(
+                np.asarray(active.border.normals)[:, layout.shared_shape]
             )
-            constrained[count * size : count * size + parts.n_shared] |= some
-            border_undetermined = np.pad(changes[0], [(0, len(border) - parts.n_shared), (0, 0)])
+            constrained[layout.n_own :][layout.shared_shape] |= some
+            border_undetermined = np.pad(changes[0], [(0, layout.n_background), (0, 0)])
         else:
-            first = size - parts.shape_size
-            own[:, first:, first:], some = _axes(np.asarray(active.own.normals)[:, first:])
-            constrained[: count * size].reshape(count, size)[:, first:] |= some
-            undetermined = np.pad(changes, [(0, 0), (first, 0), (0, 0)])
-    return ConstrainedDirections(own, border, constrained, at_box, parts.n_shared, undetermined, border_undetermined)
+            shapes = layout.shapes
+            own[:, shapes, shapes], some = _axes(np.asarray(active.own.normals)[:, shapes])
+            layout.blocks(constrained)[:, shapes] |= some
+            undetermined = np.pad(changes, [(0, 0), (shapes.start, 0), (0, 0)])
+    return ConstrainedDirections(own, border, constrained, at_box, layout.n_shared, undetermined, border_undetermined)
 
 
 @lru_cache

@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from .._base.compile import plain_jit
 from .._engines.jacobian import DenseEngine
+from .._model.block_layout import block_indices
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
@@ -117,11 +118,10 @@ class WholeCovariance:
     @cached_property
     def components(self) -> ComponentErrors:
         """The blocks of each component, and of the background."""
-        parts, count = self.prepared.problem.parameterization, self._count
-        size, end = parts.block_size, parts.n_components * parts.block_size
-        own = np.arange(count * size).reshape(count, size)
-        shared = np.broadcast_to(end + np.arange(parts.n_shared), (count, parts.n_shared))
-        index, rest = np.concatenate([own, shared], axis=1), end + np.arange(parts.n_shared, len(self.fixed) - end)
+        layout, count = self.prepared.problem.parameterization.layout, self._count
+        own, border = block_indices(np.arange(count), layout.block_size), layout.n_own + np.arange(layout.n_border)
+        shared = np.broadcast_to(border[layout.shared_shape], (count, layout.n_shared))
+        index, rest = np.concatenate([own, shared], axis=1), border[layout.background]
         root = np.where(self.fixed[:, None], 0.0, self.root.root) * np.sqrt(self.unit)
         lost = np.where(self.fixed[:, None], 0.0, self.root.lost)
         blocks = np.matmul(root[index], root[index].swapaxes(1, 2))

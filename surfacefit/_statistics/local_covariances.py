@@ -4,6 +4,7 @@ widths.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from .._constraints.box import bound_tolerance
 from .._engines.engines import EngineChoice, Tiled
 from .._engines.jacobian import background_rows
 from .._linear.selected_inverse import inverse_blocks
+from .._model.block_layout import block_indices
 from .._model.parameters import ChainRule
 from .._model.units import to_internal
 from .._problem.prepare import Prepared, fixed_parameters, prepare, used_parameters
@@ -63,7 +65,7 @@ def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     lost = (diagonal <= LEAST) | (held & ~fixed)
     scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > LEAST, diagonal, 1.0)))
     normals = _tile_normals(prepared, problem, pieces, count)
-    blocks, corner = _indices(count, problem, normals.n_shared)
+    blocks, corner = _indices(count, problem)
     elements = normals.elements(scale, np.where(scale == 0, 1.0, RIDGE))
     found, square = inverse_blocks(elements, blocks, corner)
     unmet = np.logical_not(elements.met())[blocks[:, :1]]
@@ -105,15 +107,12 @@ def _tile_normals(prepared: Prepared, problem: SurfaceProblem, pieces: Pieces, c
     )
 
 
-def _indices(count: int, problem: SurfaceProblem, n_shared: int) -> tuple[np.ndarray, np.ndarray]:
+def _indices(count: int, problem: SurfaceProblem) -> tuple[np.ndarray, np.ndarray]:
     """Unknowns (K, p + s) of each component with the shared shape, and those (b,) of the background."""
-    size = problem.parameterization.block_size
-    own, n_background = (
-        np.arange(count * size).reshape(count, size),
-        int(np.size(problem.parameterization.background.vector())),
-    )
-    shared = np.broadcast_to(count * size + np.arange(n_shared), (count, n_shared))
-    return np.concatenate([own, shared], axis=1), count * size + n_shared + np.arange(n_background)
+    layout = replace(problem.parameterization.layout, n_components=count)
+    own, border = block_indices(np.arange(count), layout.block_size), layout.n_own + np.arange(layout.n_border)
+    shared = np.broadcast_to(border[layout.shared_shape], (count, layout.n_shared))
+    return np.concatenate([own, shared], axis=1), border[layout.background]
 
 
 def pieces(problem: SurfaceProblem, params: Array) -> Pieces:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from .._constraints.box import bound_tolerance
+from .._model.block_layout import ALPHA, block_indices
 from .._problem.prepare import fixed_parameters, precision, used_parameters
 from .._problem.removal_cost import RIDGE
 from .constrained_directions import constrained_directions
@@ -36,12 +37,12 @@ def worth(result: FitResult) -> np.ndarray:
             constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
         )
         parts, count = problem.parameterization, result.n_components
-        index = np.arange(count)[:, None] * parts.block_size + np.arange(parts.block_size)
-        ours = normals[index[:, 0]].any(axis=0)
+        index = block_indices(np.arange(count), parts.layout.block_size)
+        ours = normals[index[:, ALPHA]].any(axis=0)
         precisions = _precisions(reduced(normal, normals[:, ~ours], used_parameters(prepared)), index)
-        free = params[index[:, 0]]
+        free = params[index[:, ALPHA]]
         change = -np.asarray(parts.amplitude.value(free) / parts.amplitude.slope(free))
-        pressed = np.where(normals[index[:, 0]][:, ours].any(axis=1), gradient[index[:, 0]], 0.0)
+        pressed = np.where(normals[index[:, ALPHA]][:, ours].any(axis=1), gradient[index[:, ALPHA]], 0.0)
         loss = change * pressed + 0.5 * change**2 * precisions
         return np.where(np.isfinite(loss), np.maximum(loss, 0), 0.0) * prepared.cost_unit
 
@@ -51,8 +52,8 @@ def redundant(result: FitResult) -> np.ndarray:
     worths, unit = result.worth, misfit(result)
     with precision(np.dtype(np.float64)):
         prepared, _ = linearized_at(result)
-    size, count = prepared.problem.parameterization.block_size, result.n_components
-    own = (~fixed_parameters(prepared)[: count * size].reshape(count, size)).sum(axis=1)
+    layout = prepared.problem.parameterization.layout
+    own = (~layout.blocks(fixed_parameters(prepared))[: result.n_components]).sum(axis=1)
     return (worths < 0.5 * own * np.log(result.n_points) * unit) & np.isfinite(unit)
 
 
@@ -65,5 +66,6 @@ def _precisions(inner: Reduced, index: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(np.matmul(root, root.swapaxes(1, 2)))
     inverse = np.where(values > 1e-12, 1 / np.maximum(values, 1e-12), 0.0)
     return np.asarray(
-        np.einsum("ka,ka,ka->k", vectors[:, 0], vectors[:, 0], inverse) / np.where(sizes > 0, sizes, 1)[:, 0, 0] ** 2
+        np.einsum("ka,ka,ka->k", vectors[:, ALPHA], vectors[:, ALPHA], inverse)
+        / np.where(sizes > 0, sizes, 1)[:, ALPHA, 0] ** 2
     )

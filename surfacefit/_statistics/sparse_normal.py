@@ -10,6 +10,7 @@ from scipy.linalg import blas
 from .._engines.pairs import Ellipsoids, touching
 from .._engines.tiles import Tiling
 from .._linear.dissection import Elements
+from .._model.block_layout import block_indices
 from .._model.gaussian import profile
 from .._model.parameters import ChainRule
 
@@ -56,7 +57,7 @@ class TileNormals:
 
     def _unknowns(self, some: np.ndarray) -> np.ndarray:
         size, border = self.chain.own.shape[2], self.n_shared + self.background.shape[1]
-        own = some[:, None] * size + np.arange(size)
+        own = block_indices(some, size)
         return np.concatenate([own.ravel(), len(self.centers) * size + np.arange(border)])
 
     def _add_prior(
@@ -64,7 +65,7 @@ class TileNormals:
     ) -> None:
         """Of the components that are met ``here`` for the first time, and once that of what all share."""
         size = self.chain.own.shape[2]
-        index, own = (which[:, None] * size + np.arange(size) for which in (np.flatnonzero(here), some[here]))
+        index, own = (block_indices(which, size) for which in (np.flatnonzero(here), some[here]))
         matrix[index[:, :, None], index[:, None, :]] += (
             self.prior_own[some[here]] * scale[own][:, :, None] * scale[own][:, None, :]
         )

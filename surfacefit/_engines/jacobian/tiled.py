@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -95,7 +94,7 @@ class TiledJacobian:
 
     def _size(self) -> int:
         n_components, _, size = self.chain.own.shape
-        return n_components * size + self.chain.shared.shape[2] + int(np.size(self.components.background.vector()))
+        return n_components * size + self.chain.shared.shape[2] + int(self.components.background.n_parameters)
 
     def _background(self) -> Array:
         return background_rows(self.points, self.weights, self.components)
