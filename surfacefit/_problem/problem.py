@@ -24,7 +24,7 @@ from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Components, Parameterization
-from .._model.step_lengths import within_extent, relative_change
+from .._model.step_lengths import relative_change, within_extent
 from .._model.surface import GaussianSurface
 
 SCALING_FLOOR = 1e-3
