@@ -335,7 +335,7 @@ def test_wrong_engines_are_refused(engine, message):
 
 
 def test_qr_needs_the_dense_engine():
-    with pytest.raises(ValueError, match=r"`solver.method`='qr' needs the whole Jacobian"):
+    with pytest.raises(ValueError, match=r"`solver` needs the whole Jacobian, got LevenbergMarquardt"):
         sf.fit(np.eye(30), 2, engine="tiled", solver=sf.LevenbergMarquardt(method="qr"))
 
 

@@ -114,9 +114,10 @@ class Fitting:
     def _prepared(self, data: SurfaceData, model: Model) -> Prepared:
         running = self.running
         prepared = prepare(data, model, running.dtype, running.engine, running.init)
-        if prepared.planner is not None and getattr(running.solver, "method", None) == "qr":
+        if prepared.planner is not None and running.solver.needs_whole_jacobian:
             raise ValueError(
-                "`solver.method`='qr' needs the whole Jacobian: use it with engine='dense', or leave it at 'cholesky'"
+                f"`solver` needs the whole Jacobian, got {running.solver!r}: use engine='dense', or for"
+                " Levenberg-Marquardt leave `method` at 'cholesky'"
             )
         return prepared
 

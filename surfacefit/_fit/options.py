@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._base.checks import count, first_index, not_negative, one_of, positive_number, yes_or_no
+from .._base.checks import count, first_index, one_of, positive_number, yes_or_no
 from .._constraints.bounds import Constraints, checked_bounds, checked_fixed
 from .._constraints.prior import checked_prior
 from .._data.data import SurfaceData, fit_dtype
@@ -20,7 +20,7 @@ from .._model.surface import GaussianSurface
 from .._problem.prepare import Model
 from .._results.criteria import AutoComponents, auto_components
 from .._search.initialization import GROWN, INITS
-from .._solvers import SOLVERS, Adam, LevenbergMarquardt, Solver
+from .._solvers import checked_solver
 from .._starts import RandomStarts
 from .fitting import Running
 
@@ -80,7 +80,7 @@ class Options:
             _init(self.init, self.search),
             _search_time(self.search),
             count("seed", self.seed, 0),
-            _solver(self.solver),
+            checked_solver(self.solver),
             engine_choice(self.engine, self.max_memory),
             fit_dtype(self.dtype, data.heights),
             self.progress,
@@ -224,42 +224,3 @@ def _search_time(search: Any) -> float | None:
     if search is None or (isinstance(search, (int, float)) and search == 0):
         return search
     return positive_number("search", search)
-
-
-def _solver(solver: Any) -> Solver:
-    if (
-        not isinstance(solver, str)
-        and hasattr(solver, "init")
-        and hasattr(solver, "step")
-        and not isinstance(solver, type)
-    ):
-        count("solver.max_steps", solver.max_steps, 0)
-        if isinstance(solver, Adam):
-            positive_number("solver.learning_rate", solver.learning_rate)
-            not_negative("solver.gtol", solver.gtol)
-            _decay("solver.b1", solver.b1)
-            _decay("solver.b2", solver.b2)
-        if isinstance(solver, LevenbergMarquardt):
-            positive_number("solver.damping", solver.damping)
-            count("solver.patience", solver.patience)
-            one_of("solver.method", solver.method, ("cholesky", "qr"))
-            for name in ("ftol", "xtol", "gtol", "slack"):
-                not_negative(f"solver.{name}", getattr(solver, name))
-            numbers = np.shape(solver.reach) == (2,) and all(
-                isinstance(r, (int, float, np.number)) for r in solver.reach
-            )
-            if not numbers or not 0 < solver.reach[0] <= solver.reach[1]:
-                raise ValueError(f"`solver.reach` must be two increasing positive numbers, got {solver.reach!r}")
-        return solver
-    if isinstance(solver, str) and solver.lower() == "em":
-        raise ValueError(
-            "`solver` must be one of 'lm', 'adam', 'superimposed', got 'em': expectation-maximisation maximises a"
-            " likelihood; start"
-            " from it by `init='em'`, or fit heights as a density by `fit_mixture(points, K, weights=heights)`"
-        )
-    return SOLVERS[one_of("solver", solver, SOLVERS)]()
-
-
-def _decay(name: str, value: Any) -> None:
-    if not_negative(name, value) >= 1:
-        raise ValueError(f"`{name}` must be below 1, got {value!r}")

@@ -23,7 +23,7 @@ from .._model.gaussian import line_integrals, profile
 from .._model.surface import GaussianSurface
 from .._problem.prepare import Prepared
 from .._search.context import SearchContext, State, penalty_cost
-from .._solvers import Adam, Record, Solution, SolverRun
+from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status
 
 ROUNDS = 3
@@ -48,7 +48,7 @@ def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
     """Whether it has ended by itself, above rounding, before the time is over."""
     status = Status(int(ended.solution.status))
     by_itself = STATUS[status].success or (
-        isinstance(runs.solver, Adam) and status == Status.MAX_STEPS and len(ended.history.cost) > 0
+        runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0
     )
     return (
         by_itself
@@ -59,8 +59,8 @@ def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
 
 
 def _steps_left(runs: StartRuns, ended: RunOutcome) -> int:
-    """Of those a solver may take from one start; Adam's are the length of a schedule, which begins anew."""
-    return int(runs.solver.max_steps) - (0 if isinstance(runs.solver, Adam) else len(ended.history.cost))
+    """Of those a solver may take from one start; where they are the length of a schedule, that begins anew."""
+    return int(runs.solver.max_steps) - (0 if runs.solver.takes_all_steps else len(ended.history.cost))
 
 
 def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:

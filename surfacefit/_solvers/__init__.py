@@ -1,7 +1,9 @@
 """Solvers: pick one of these, by name or as an object with settings. ``loop`` runs whichever is picked.
 
-base                  the contract
+base                  the contract, and what most solvers share of it
+choice                the option ``solver``: names, and the check of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
+quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default
 superimposed_signals  expectation-maximisation, each component by itself
 adam                  first-order steps
@@ -9,24 +11,24 @@ adam                  first-order steps
 
 from .adam import Adam
 from .base import Solver
+from .choice import SOLVERS, checked_solver
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Limits, Record, Solution, SolverRun, advance, begin, run, solve
 from .superimposed_signals import SuperimposedSignals
 
-SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
-
 __all__ = [
     "SOLVERS",
     "Adam",
-    "SolverRun",
     "LevenbergMarquardt",
     "Limits",
     "Record",
     "Solution",
     "Solver",
+    "SolverRun",
     "SuperimposedSignals",
     "advance",
     "begin",
+    "checked_solver",
     "run",
     "solve",
 ]

@@ -16,8 +16,10 @@ import optax
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._base.checks import not_negative, positive_number
 from .._base.status import Status
 from .._problem.problem import Problem, half_square
+from .base import SolverBase
 
 
 class AdamState(NamedTuple):
@@ -37,7 +39,7 @@ class AdamState(NamedTuple):
 
 @register_dataclass
 @dataclass(frozen=True)
-class Adam:
+class Adam(SolverBase):
     """Adam on half the sum of squares (optax), learning rate decaying along a half cosine to 1 %.
 
     Parameters
@@ -61,8 +63,16 @@ class Adam:
     b2: float = field(default=0.999, metadata={"static": True})
 
     @property
-    def fallback(self) -> None:
-        return None
+    def takes_all_steps(self) -> bool:
+        return True
+
+    def check_settings(self, name: str = "solver") -> None:
+        super().check_settings(name)
+        positive_number(f"{name}.learning_rate", self.learning_rate)
+        not_negative(f"{name}.gtol", self.gtol)
+        for decay in ("b1", "b2"):
+            if not_negative(f"{name}.{decay}", getattr(self, decay)) >= 1:
+                raise ValueError(f"`{name}.{decay}` must be below 1, got {getattr(self, decay)!r}")
 
     def init(self, problem: Problem, params: Array) -> AdamState:
         cost, gradient = _cost_and_gradient(problem, params)
@@ -78,9 +88,6 @@ class Adam:
             brake=jnp.asarray(1.0, params.dtype),
             wanted=params,
         )
-
-    def replanned(self, problem: Problem, state: AdamState) -> AdamState:
-        return state._replace(status=jnp.asarray(int(Status.RUNNING)))
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
         rate = state.brake * self.learning_rate * self._schedule()(state.n_taken.astype(state.params.dtype))
@@ -134,6 +141,6 @@ class Adam:
 def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
     residuals, jacobian = problem.linearize(params)
     gradient = jacobian.rmv(residuals)
-    walls = problem.active_constraints(params, gradient)
-    gradient = gradient if walls is None else walls.tangential(gradient)
+    constraints = problem.active_constraints(params, gradient)
+    gradient = gradient if constraints is None else constraints.tangential(gradient)
     return half_square(residuals), jnp.where(problem.at_bound(params, gradient), 0, gradient)

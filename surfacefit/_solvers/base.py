@@ -1,4 +1,9 @@
-"""The contract between a solver and the one loop that runs all of them."""
+"""The contract between a solver and the one loop that runs all of them.
+
+A new solver is a frozen dataclass, registered as a pytree, that inherits from `SolverBase` and has ``max_steps``,
+``init`` and ``step``; `SolverBase` gives the rest of the contract, to be overridden where it does not fit. Its state is
+a NamedTuple with the members of `SolverState`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,13 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
+from .._base.checks import count
+from .._base.status import Status
 from .._problem.problem import Problem
 
 
 class SolverState(Protocol):
-    """What the loop reads of a state, whatever else a solver keeps there (a NamedTuple of arrays)."""
+    """What the loop reads of a state: a NamedTuple of arrays, in which ``status`` is a field that can be replaced."""
 
     @property
     def params(self) -> Array:
@@ -30,7 +37,7 @@ class SolverState(Protocol):
 
     @property
     def damping(self) -> Array:
-        """The solver's own step control, for the history: damping of LM, learning rate of Adam."""
+        """The solver's own step control, for the history: damping of LM, trust radius, learning rate of Adam."""
         ...
 
     @property
@@ -40,7 +47,7 @@ class SolverState(Protocol):
 
     @property
     def wanted(self) -> Array:
-        """Parameters (P,) that a new plan must cover, besides ``params``."""
+        """Parameters (P,) for which a new plan must be valid, as well as for ``params``."""
         ...
 
 
@@ -57,17 +64,71 @@ class Solver(Protocol):
         """The solver that goes on from the same state at status ILL_CONDITIONED, or None."""
         ...
 
+    @property
+    def needs_whole_jacobian(self) -> bool:
+        """Whether it calls ``as_matrix`` of a Jacobian, which a tiled fit cannot afford."""
+        ...
+
+    @property
+    def takes_all_steps(self) -> bool:
+        """Whether ``max_steps`` is the length of a schedule: then to reach it is an ordinary end."""
+        ...
+
+    def check_settings(self, name: str = "solver") -> None:
+        """Raises ValueError or TypeError that names a wrong setting as ``{name}.{field}``."""
+        ...
+
     def init(self, problem: Problem, params: Array) -> Any:
         """The state at the start."""
         ...
 
     def step(self, problem: Problem, state: Any) -> Any:
-        """The state after one step."""
+        """The state after one step, or with status REPLAN where ``problem.plan_is_valid`` says no to its trial."""
         ...
 
     def replanned(self, problem: Problem, state: Any) -> Any:
         """The state to go on with after REPLAN, under the problem with its new plan."""
         ...
+
+
+class SolverBase:
+    """The parts of the contract that are the same for most solvers."""
+
+    max_steps: Any
+
+    @property
+    def fallback(self) -> Any:
+        return None
+
+    @property
+    def needs_whole_jacobian(self) -> bool:
+        return False
+
+    @property
+    def takes_all_steps(self) -> bool:
+        return False
+
+    def check_settings(self, name: str = "solver") -> None:
+        count(f"{name}.max_steps", self.max_steps, 0)
+
+    def replanned(self, problem: Problem, state: Any) -> Any:
+        return state._replace(status=jnp.asarray(int(Status.RUNNING)))
+
+
+def missing_members(thing: Any, contract: type) -> list[str]:
+    """The names in a contract that a thing lacks."""
+    return [name for name in vars(contract) if not name.startswith("_") and not hasattr(thing, name)]
+
+
+def check_state(solver: Any, state: Any) -> None:
+    """Raises TypeError where the state of a solver lacks what the loop reads."""
+    missing = missing_members(state, SolverState)
+    if missing or not hasattr(state, "_replace"):
+        needs = ", ".join(missing) or "_replace"
+        raise TypeError(
+            f"`{type(solver).__name__}.init` must give a NamedTuple with the members of a solver's state, but"
+            f" {type(state).__name__} has no {needs}: see `SolverState` in surfacefit/_solvers/base.py"
+        )
 
 
 def cosine_optimality(gradient: Array, diagonal: Array, cost: Array) -> Array:

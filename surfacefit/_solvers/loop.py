@@ -20,7 +20,7 @@ from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._problem.problem import Problem
-from .base import Solver
+from .base import Solver, check_state
 
 CHUNK = 64
 CHUNK_SECONDS = 0.2
@@ -173,6 +173,7 @@ class SolverRun:
 def begin(solver: Solver, problem: Problem, params: Array) -> Carry:
     """The carry before the first step."""
     state = solver.init(problem, params)
+    check_state(solver, state)
     return Carry(state, Solution(params, state.cost, state.status, jnp.asarray(0)))
 
 

@@ -24,12 +24,14 @@ from jax.tree_util import register_dataclass
 
 from .._linear.normal import ProductNormal
 from .._problem.problem import Problem
-from .levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
+from .base import SolverBase
+from .levenberg_marquardt import LevenbergMarquardt
+from .quadratic_steps import QuadraticState
 
 
 @register_dataclass
 @dataclass(frozen=True)
-class SuperimposedSignals:
+class SuperimposedSignals(SolverBase):
     """EM for superimposed signals (Feder & Weinstein): cheap steps, each component by itself; for components that
     hardly overlap.
 
@@ -51,77 +53,60 @@ class SuperimposedSignals:
     inner: LevenbergMarquardt = field(default_factory=lambda: LevenbergMarquardt(slack=1e-3, patience=40))
 
     @property
-    def fallback(self) -> None:
-        return None
+    def needs_whole_jacobian(self) -> bool:
+        return self.inner.needs_whole_jacobian
 
-    def init(self, problem: Problem, params: Array) -> LevenbergMarquardtState:
-        return self.inner.init(Separated(problem), params)
+    def check_settings(self, name: str = "solver") -> None:
+        super().check_settings(name)
+        self.inner.check_settings(f"{name}.inner")
 
-    def step(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        return self.inner.step(Separated(problem), state)
+    def init(self, problem: Problem, params: Array) -> QuadraticState:
+        return self.inner.init(_separated(problem), params)
 
-    def replanned(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        return self.inner.replanned(Separated(problem), state)
+    def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        return self.inner.step(_separated(problem), state)
+
+    def replanned(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        return self.inner.replanned(_separated(problem), state)
+
+
+def _separated(problem: Problem) -> Any:
+    return Separated(problem)
+
+
+class Forwarding:
+    """Gives whatever it has no method for itself as the ``whole`` gives it."""
+
+    whole: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "whole" or name.startswith("__"):  # not there yet while a record is unpacked
+            raise AttributeError(name)
+        return getattr(self.whole, name)
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class Separated:
+class Separated(Forwarding):
     """A problem whose components are refitted each by itself."""
 
-    problem: Any
-
-    def residuals(self, params: Array) -> Array:
-        return self.problem.residuals(params)
+    whole: Any
 
     def linearize(self, params: Array) -> tuple[Array, SeparatedJacobian]:
-        residuals, jacobian = self.problem.linearize(params)
+        residuals, jacobian = self.whole.linearize(params)
         return residuals, SeparatedJacobian(jacobian)
-
-    def scaling(self, diagonal: Array) -> Array:
-        return self.problem.scaling(diagonal)
-
-    def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
-        return self.problem.within_trust_region(params, step, reach)
-
-    def projected(self, params: Array) -> Array:
-        return self.problem.projected(params)
-
-    def at_bound(self, params: Array, gradient: Array) -> Array:
-        return self.problem.at_bound(params, gradient)
-
-    def active_constraints(self, params: Array, gradient: Array, scaling: Array | None = None) -> Any:
-        return self.problem.active_constraints(params, gradient, scaling)
-
-    def plan_is_valid(self, params: Array) -> Array:
-        return self.problem.plan_is_valid(params)
-
-    def rounding_cost(self) -> Array:
-        return self.problem.rounding_cost()
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class SeparatedJacobian:
+class SeparatedJacobian(Forwarding):
     """An operator whose normal matrix is solved by its diagonal blocks, once."""
 
-    jacobian: Any
-
-    def mv(self, vector: Array) -> Array:
-        return self.jacobian.mv(vector)
-
-    def rmv(self, residuals: Array) -> Array:
-        return self.jacobian.rmv(residuals)
+    whole: Any
 
     def normal(self, residuals: Array, error: Any = 0.0) -> tuple[ProductNormal, Array]:
-        blocks, border = self.jacobian.block_diagonal()
-        return ProductNormal(blocks, border, iterations=1), self.jacobian.rmv(residuals)
+        blocks, border = self.whole.block_diagonal()
+        return ProductNormal(blocks, border, iterations=1), self.whole.rmv(residuals)
 
     def restored(self, normal: Any) -> Any:
-        return normal.bound(self.jacobian)
-
-    def block_diagonal(self) -> tuple[Array, Array]:
-        return self.jacobian.block_diagonal()
-
-    def as_matrix(self) -> Array:
-        return self.jacobian.as_matrix()
+        return normal.bound(self.whole)

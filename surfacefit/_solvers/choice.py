@@ -1,0 +1,48 @@
+"""The option ``solver``: a name, or a solver object whose contract and settings are checked at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jax.tree_util import all_leaves
+
+from .._base.checks import one_of
+from .adam import Adam
+from .base import Solver, missing_members
+from .levenberg_marquardt import LevenbergMarquardt
+from .superimposed_signals import SuperimposedSignals
+
+SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
+_NAMES = ", ".join(map(repr, SOLVERS))
+
+
+def checked_solver(solver: Any) -> Solver:
+    """The solver that is asked for by name, or the object itself; ValueError or TypeError where it cannot be used."""
+    if isinstance(solver, str):
+        return _named(solver)
+    missing = missing_members(solver, Solver)
+    if isinstance(solver, type) or ("init" in missing and "step" in missing):
+        hint = f": an object is made by {solver.__name__}()" if isinstance(solver, type) else ""
+        raise ValueError(f"`solver` must be one of {_NAMES} or a solver object, got {solver!r}{hint}")
+    if missing:
+        raise TypeError(
+            f"`solver` must have every member of the solver contract, but {type(solver).__name__} has no"
+            f" {', '.join(missing)}: inherit from `SolverBase`, or see `Solver` in surfacefit/_solvers/base.py"
+        )
+    if all_leaves([solver]):
+        raise TypeError(
+            f"`solver` must be a JAX pytree, which {type(solver).__name__} is not: decorate its class with"
+            " `jax.tree_util.register_dataclass`"
+        )
+    solver.check_settings()
+    return solver
+
+
+def _named(name: str) -> Solver:
+    if name.lower() == "em":
+        raise ValueError(
+            f"`solver` must be one of {_NAMES}, got 'em': expectation-maximisation maximises a"
+            " likelihood; start from it by `init='em'`, or fit heights as a density by"
+            " `fit_mixture(points, K, weights=heights)`"
+        )
+    return SOLVERS[one_of("solver", name, SOLVERS)]()

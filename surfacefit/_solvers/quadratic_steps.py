@@ -1,0 +1,321 @@
+r"""What all second-order solvers share: steps from a quadratic model of the cost, judged by what they gain.
+
+At parameters p with residuals r and Jacobian J a step h comes from the model
+
+    E(p + h) ~ E(p) + g^T h + 1/2 h^T J^T J h,         g = J^T r,
+
+and is shortened to where the problem trusts its linearisation. It is taken if the cost falls by more than a small part
+of the fall that the model predicts. A solver says how a step follows from the model (`_solved`), and how its step
+control follows from the outcome of the step (`_next_control`). The rest is here: linearisation only where a step was
+taken, constraints, trials, new plans, and the rules for stopping, which are MINPACK's with a watch for slow progress.
+
+References: Moré, Lecture Notes in Mathematics 630 (1978) 105; Nocedal & Wright, Numerical Optimization, 2nd edition
+(2006), chapter 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._base.checks import count, not_negative
+from .._base.status import Status
+from .._constraints.active_constraints import ActiveConstraints
+from .._engines.jacobian import Jacobian
+from .._linear.normal import Normal
+from .._problem.problem import Problem, half_square
+from .base import SolverBase, cosine_optimality
+
+# Part of the predicted fall in cost that a step must gain to be taken, without unit: MINPACK's value, nearly 0, since
+# any step that lowers the cost is worth taking.
+ACCEPTED_GAIN = 1e-4
+# Part of the predicted fall in cost, without unit, from which the model counts as good and the reach doubles: the usual
+# value of trust-region methods (Nocedal & Wright, algorithm 4.1).
+GOOD_GAIN = 0.75
+# Looks at the cost in `patience` steps: four let a fit end soon after its progress has become slow (volcano, K = 8: 65
+# steps instead of 80 at the same RMSE).
+WATCHES = 4
+# Error allowed in an entry of J^T J, relative to its scale and to the damping: 1 % of the damping changes no step much,
+# and lets an engine take the product in single precision. The gradient stays exact.
+CURVATURE_ERROR = 0.01
+# Damping, relative to D, of a parameter that stands at a bound: so large that it does not move.
+FIXED_DAMPING = 1e8
+
+
+class Position(NamedTuple):
+    """Parameters (P,) with their residuals (N,) and cost: new where a step is taken."""
+
+    params: Array
+    cost: Array
+    residuals: Array
+
+
+class Watch(NamedTuple):
+    """The last WATCHES costs that were looked at, and the steps since the last look."""
+
+    costs: Array
+    steps: Array
+
+
+class Linearization(NamedTuple):
+    """The quadratic model at the position, made anew where ``stale``; ``at_bound`` (P,) may not move."""
+
+    stale: Array
+    optimality: Array
+    gradient: Array
+    at_bound: Array
+    normal: Any
+
+
+class Proposal(NamedTuple):
+    """A step (P,), if ``made``: its length over that of the parameters, both in the metric of D, the fall in cost that
+    the model predicts, and whether the solution of the linear system can be trusted.
+    """
+
+    made: Array
+    step: Array
+    length: Array
+    predicted: Array
+    trusted: Array
+
+
+class QuadraticState(NamedTuple):
+    """Where a solver stands, grouped by what changes together. ``control`` is the solver's own, with a ``value``."""
+
+    position: Position
+    status: Array
+    control: Any
+    reach: Array
+    watch: Watch
+    linearization: Linearization
+    proposal: Proposal
+
+    @property
+    def params(self) -> Array:
+        return self.position.params
+
+    @property
+    def cost(self) -> Array:
+        return self.position.cost
+
+    @property
+    def optimality(self) -> Array:
+        return self.linearization.optimality
+
+    @property
+    def damping(self) -> Array:
+        return self.control.value
+
+    @property
+    def wanted(self) -> Array:
+        """Where the residuals are asked for next."""
+        return self.position.params + self.proposal.step
+
+    def with_normal(self, normal: Any) -> QuadraticState:
+        return self._replace(linearization=self.linearization._replace(normal=normal))
+
+
+class Outcome(NamedTuple):
+    """What came of a trial step: its cost, the fall in cost and the predicted one, and whether it is taken."""
+
+    cost: Array
+    actual: Array
+    predicted: Array
+    accepted: Array
+
+
+class QuadraticSteps(SolverBase):
+    """The steps and stop rules of a second-order solver, over settings and three methods that it adds."""
+
+    ftol: Any
+    xtol: Any
+    gtol: Any
+    reach: tuple[Any, Any]
+    slack: Any
+    patience: Any
+
+    def _first_control(self, dtype: Any) -> Any:
+        """The solver's step control at the start: a NamedTuple with a ``value``, which the history shows."""
+        raise NotImplementedError
+
+    def _solved(
+        self, state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+    ) -> tuple[Array, Array]:
+        """The step (P,) from the quadratic model, for squared scales (P,), and whether it can be trusted."""
+        raise NotImplementedError
+
+    def _next_control(self, state: QuadraticState, outcome: Outcome) -> Any:
+        """The step control after a trial."""
+        raise NotImplementedError
+
+    def _damping(self, state: QuadraticState) -> Array:
+        """The damping of the linear system relative to D, 0 without one."""
+        return jnp.zeros((), state.params.dtype)
+
+    def check_settings(self, name: str = "solver") -> None:
+        super().check_settings(name)
+        count(f"{name}.patience", self.patience)
+        for setting in ("ftol", "xtol", "gtol", "slack"):
+            not_negative(f"{name}.{setting}", getattr(self, setting))
+        numbers = np.shape(self.reach) == (2,) and all(isinstance(r, (int, float, np.number)) for r in self.reach)
+        if not numbers or not 0 < self.reach[0] <= self.reach[1]:
+            raise ValueError(f"`{name}.reach` must be two increasing positive numbers, got {self.reach!r}")
+
+    def init(self, problem: Problem, params: Array) -> QuadraticState:
+        dtype, size = params.dtype, params.size
+        residuals = problem.residuals(params)
+        return QuadraticState(
+            position=Position(params, half_square(residuals), residuals),
+            status=jnp.asarray(int(Status.RUNNING)),
+            control=self._first_control(dtype),
+            reach=jnp.asarray(self.reach[0], dtype),
+            watch=Watch(jnp.full(WATCHES, jnp.inf, dtype).at[-1].set(half_square(residuals)), jnp.asarray(0)),
+            linearization=Linearization(
+                stale=jnp.asarray(True),
+                optimality=jnp.asarray(jnp.inf, dtype),
+                gradient=jnp.zeros(size, dtype),
+                at_bound=jnp.zeros(size, bool),
+                normal=_empty_normal(problem, params, residuals),
+            ),
+            proposal=Proposal(
+                made=jnp.asarray(False),
+                step=jnp.zeros(size, dtype),
+                length=jnp.zeros((), dtype),
+                predicted=jnp.zeros((), dtype),
+                trusted=jnp.asarray(True),
+            ),
+        )
+
+    def replanned(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        """The state under a problem whose plan was renewed.
+
+        It keeps its proposal, and linearises anew if that fails. The cost is taken again, since another plan leaves out
+        other tails.
+        """
+        params, residuals = state.params, problem.residuals(state.params)
+        normal = _empty_normal(problem, params, residuals)
+        return state._replace(
+            position=Position(params, half_square(residuals), residuals),
+            status=jnp.asarray(int(Status.RUNNING)),
+            linearization=state.linearization._replace(stale=jnp.asarray(True), normal=normal),
+        )
+
+    def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        state = jax.lax.cond(state.proposal.made, lambda: state, lambda: self._proposed(problem, state))
+        # The normal matrix goes around the branch, which would copy it.
+        rest = state.with_normal(None)
+        replan = rest._replace(status=jnp.asarray(int(Status.REPLAN)))
+        rest = jax.lax.cond(problem.plan_is_valid(state.wanted), lambda: self._judged(problem, state), lambda: replan)
+        return rest.with_normal(state.linearization.normal)
+
+    def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        """The next step, and what the quadratic model says of it."""
+        stale, damping = state.linearization.stale, self._damping(state)
+        state = jax.lax.cond(stale, lambda: _linearized(problem, state, damping), lambda: state)
+        params, gradient = state.params, state.linearization.gradient
+        _, jacobian = problem.linearize(params)
+        normal = jacobian.restored(state.linearization.normal)
+        scaling = problem.scaling(normal.diagonal().astype(params.dtype))
+        constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
+        step, trusted = self._solved(state, jacobian, constraints, scaling)
+        step = problem.within_trust_region(params, jnp.where(state.linearization.at_bound, 0, step), state.reach)
+        predicted = -jnp.vdot(step, gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
+        root = jnp.sqrt(scaling)
+        size = jnp.linalg.norm(root * params)
+        length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
+        return state._replace(proposal=Proposal(jnp.asarray(True), step, length, predicted, trusted))
+
+    def _judged(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        """The state after its trial, without the normal matrix: the step taken or not, and what follows from it."""
+        predicted, trusted = state.proposal.predicted, state.proposal.trusted
+        trial_residuals = problem.residuals(state.wanted)
+        trial_cost = half_square(trial_residuals)
+        actual = state.cost - trial_cost
+        # A product instead of a quotient: no division by a vanishing prediction, and NaN counts as failure.
+        accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
+        outcome = Outcome(trial_cost, actual, predicted, accepted)
+        control = self._next_control(state, outcome)
+        cost = jnp.where(accepted, trial_cost, state.cost)
+        watch, is_slow = self._watched(state.watch, cost)
+        status = self._status(state, outcome, problem.rounding_cost(), is_slow)
+        return state._replace(
+            position=Position(
+                params=jnp.where(accepted, state.wanted, state.params),
+                cost=cost,
+                residuals=jnp.where(accepted, trial_residuals, state.position.residuals),
+            ),
+            status=jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED)),
+            control=control,
+            reach=self._next_reach(state.reach, outcome),
+            watch=watch,
+            linearization=state.linearization._replace(stale=state.linearization.stale | accepted, normal=None),
+            proposal=state.proposal._replace(made=jnp.asarray(False)),
+        )
+
+    def _next_reach(self, reach: Array, outcome: Outcome) -> Array:
+        """Doubled where the linear model held well, halved where it failed, between the first reach and the longest."""
+        good = outcome.actual >= GOOD_GAIN * outcome.predicted
+        factor = jnp.where(outcome.accepted, jnp.where(good, 2.0, 1.0), 0.5)
+        return jnp.clip(reach * factor, self.reach[0], self.reach[1])
+
+    def _watched(self, watch: Watch, cost: Array) -> tuple[Watch, Array]:
+        """The watch after one more step, and whether the cost fell by less than ``slack`` in ``patience`` steps."""
+        due = WATCHES * (watch.steps + 1) >= self.patience
+        is_slow = due & (watch.costs[0] - cost < self.slack * cost)
+        costs = jnp.where(due, jnp.append(watch.costs[1:], cost), watch.costs)
+        return Watch(costs, jnp.where(due, 0, watch.steps + 1)), is_slow
+
+    def _status(self, state: QuadraticState, outcome: Outcome, rounding: Array, is_slow: Array) -> Array:
+        trial_cost, actual, predicted, accepted = outcome
+        length, optimality = state.proposal.length, state.optimality
+        eps = float(np.finfo(state.params.dtype).eps)
+        small = self.ftol * state.cost
+        rules = [
+            (~jnp.isfinite(state.cost + optimality), Status.NON_FINITE),
+            ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
+            (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
+            (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
+            (accepted & (length <= self.xtol), Status.CONVERGED_STEP),
+            (is_slow, Status.CONVERGED_SLOWLY),
+            (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
+            (~accepted & (length <= eps), Status.PRECISION),
+            (~jnp.isfinite(state.damping), Status.PRECISION),
+        ]
+        return jnp.select(
+            [rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING)
+        )
+
+
+def constrained_system(
+    state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+) -> tuple[Normal, Array]:
+    """J^T J and the gradient for a step that leaves alone what stands at a bound, and obeys active constraints."""
+    normal = jacobian.restored(state.linearization.normal)
+    gradient = jnp.where(state.linearization.at_bound, 0, state.linearization.gradient)
+    if constraints is not None:
+        scales = scaling.astype(normal.diagonal().dtype)
+        normal = normal.with_penalty(*constraints.penalty_blocks(scales))
+        gradient = constraints.with_gap(gradient, scales)
+    return normal, gradient
+
+
+def _empty_normal(problem: Problem, params: Array, residuals: Array) -> Any:
+    """Zeros in the form of the normal matrix, for the state to carry until the first linearisation."""
+    normal = jax.eval_shape(lambda: problem.linearize(params)[1].normal(residuals)[0])
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal)
+
+
+def _linearized(problem: Problem, state: QuadraticState, damping: Array) -> QuadraticState:
+    params = state.params
+    _, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal(state.position.residuals, CURVATURE_ERROR * damping)
+    diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
+    at_bound = problem.at_bound(params, gradient)
+    constraints = problem.active_constraints(params, gradient)
+    free = jnp.where(at_bound, 0, gradient if constraints is None else constraints.tangential(gradient))
+    optimality = cosine_optimality(free, diagonal, state.cost)
+    return state._replace(linearization=Linearization(jnp.asarray(False), optimality, gradient, at_bound, normal))
