@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .dissection import Elements, Order, Part, dissected
-from .triangles import Triangle, eliminated, inverse
+from .frontal_matrices import FrontalMatrix, eliminated, inverse
 
 LEAF = 8
 
@@ -30,7 +30,7 @@ class Front:
     coupling: np.ndarray
     halves: list[Front]
 
-    def inverse(self, waiting: np.ndarray) -> Triangle:
+    def inverse(self, waiting: np.ndarray) -> FrontalMatrix:
         """Over all of the front, from Z_BB; it forgets its factors."""
         factor, coupling = self.factor, self.coupling
         self.factor = self.coupling = np.zeros((0, 0))
@@ -71,7 +71,7 @@ def _eliminated(elements: Elements, part: Part, order: Order) -> tuple[Front, np
         front, left = _eliminated(elements, half, order)
         halves.append(front)
         lefts.append(left)
-    matrix = Triangle.zeros(len(part.own), len(part.rest))
+    matrix = FrontalMatrix.zeros(len(part.own), len(part.rest))
     for half in reversed(part.halves):
         matrix.add(lefts.pop(), part.places(half.rest))
     for tile in part.tiles:
@@ -83,7 +83,7 @@ def _eliminated(elements: Elements, part: Part, order: Order) -> tuple[Front, np
     return Front(part, factor, coupling, halves), left
 
 
-def _inverted(front: Front, waiting: np.ndarray, wanted: Wanted) -> Triangle:
+def _inverted(front: Front, waiting: np.ndarray, wanted: Wanted) -> FrontalMatrix:
     """The inverse over all of a front, given that over those that wait; writes the blocks there, and goes on to the
     halves.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from surfacefit._linear.dissection import Elements, dissected
-from surfacefit._linear.triangles import Triangle, eliminated, inverse
+from surfacefit._linear.frontal_matrices import FrontalMatrix, eliminated, inverse
 
 SIZES = [(0, 0), (3, 0), (0, 4), (5, 7)]
 
@@ -14,7 +14,7 @@ SIZES = [(0, 0), (3, 0), (0, 4), (5, 7)]
 def triangle(whole, n):
     """What stands above the diagonal is spoilt."""
     lower = np.tril(whole) + np.triu(np.full_like(whole, 1e6), 1)
-    return Triangle(lower[:n, :n].copy(), lower[n:, :n].copy(), lower[n:, n:].copy())
+    return FrontalMatrix(lower[:n, :n].copy(), lower[n:, :n].copy(), lower[n:, n:].copy())
 
 
 def whole(front):
@@ -56,7 +56,7 @@ def test_elimination_and_inverse(n, w):
     np.testing.assert_allclose(np.tril(left), np.tril(matrix[n:, n:] - outer @ matrix[:n, n:]), atol=1e-10)
     expected = np.linalg.inv(matrix)
     found = inverse(factor, coupling, np.tril(expected[n:, n:]) + np.triu(np.full((w, w), np.nan), 1))
-    np.testing.assert_allclose(whole(Triangle(found.own, found.across, np.tril(found.rest))), expected, atol=1e-8)
+    np.testing.assert_allclose(whole(FrontalMatrix(found.own, found.across, np.tril(found.rest))), expected, atol=1e-8)
 
 
 def test_cuts_stand_between_rows_of_tiles():

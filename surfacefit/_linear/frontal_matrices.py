@@ -1,9 +1,8 @@
-"""Symmetric matrices by their lower triangles, in three parts that BLAS takes as they lie: what a front of nested
-dissection is made of.
+"""Frontal matrices of nested dissection: symmetric, as the lower triangle in three parts that BLAS takes without copies.
 
-What stands above the diagonal of a part is anything. Rows are contiguous, so BLAS, which wants columns, sees transposed
-upper triangles. All products are SciPy's: with NumPy's library in between, the waiting threads of one would spin on the
-cores of the other.
+What a part holds above its diagonal is never read. Rows are contiguous; BLAS expects columns, so it sees transposed
+upper triangles. All products go through SciPy: if NumPy's BLAS took some of them, the waiting threads of one library
+would spin on the cores of the other.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from scipy.linalg import blas, lapack
 from .._base.threads import single_threaded_blas
 
 
-class Triangle(NamedTuple):
-    """Over n unknowns and then w others: ``own`` (n, n) lower, ``across`` (w, n), ``rest`` (w, w) lower."""
+class FrontalMatrix(NamedTuple):
+    """Over n unknowns to eliminate and w that wait: ``own`` (n, n) lower, ``across`` (w, n), ``rest`` (w, w) lower."""
 
     own: np.ndarray
     across: np.ndarray
     rest: np.ndarray
 
     @classmethod
-    def zeros(cls, n: int, w: int) -> Triangle:
+    def zeros(cls, n: int, w: int) -> FrontalMatrix:
         return cls(np.zeros((n, n)), np.zeros((w, n)), np.zeros((w, w)))
 
     def add(self, matrix: np.ndarray, places: np.ndarray) -> None:
-        """The lower triangle of a matrix (m, m) at rising places (m,)."""
+        """Adds the lower triangle of a matrix (m, m) at rising places (m,)."""
         for there, rows, columns in self._pieces(places):
             there += matrix[rows, columns]
 
@@ -53,8 +52,8 @@ class Triangle(NamedTuple):
         return found
 
     def _pieces(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, slice, slice]]:
-        """Views of what stands at rising places (m,), a run of rows and one of columns at a time, and where that is in
-        a matrix (m, m).
+        """Views of the entries at rising places (m,), one run of rows and columns at a time, and the slices of a matrix
+        (m, m) that they fill.
         """
         n = len(self.own)
         runs = _runs(places, n)
@@ -69,9 +68,11 @@ class Triangle(NamedTuple):
                 yield part[: rows.stop - rows.start, : columns.stop - columns.start], rows, columns
 
 
-def eliminated(front: Triangle) -> Triangle:
-    """Of F: the lower factor of F_VV, F_BV F_VV^-1, and what is left to B, F_BB - F_BV F_VV^-1 F_VB; in the memory of
-    F.
+def eliminated(front: FrontalMatrix) -> FrontalMatrix:
+    """The lower Cholesky factor of F_VV, F_BV F_VV^-1, and the Schur complement F_BB - F_BV F_VV^-1 F_VB.
+
+    V are the unknowns to eliminate, B those that wait. Overwrites F. Raises `numpy.linalg.LinAlgError` where F_VV is
+    not positive definite.
     """
     own, across, rest = front
     if not len(own):
@@ -81,27 +82,27 @@ def eliminated(front: Triangle) -> Triangle:
     if failed:
         raise np.linalg.LinAlgError("the normal matrix is not positive definite")
     if not len(rest):
-        return Triangle(upper.T, across, rest)
+        return FrontalMatrix(upper.T, across, rest)
     half = blas.dtrsm(1.0, upper, across.T, lower=0, trans_a=1, overwrite_b=1)
     left = blas.dsyrk(-1.0, half, 1.0, rest.T, trans=1, lower=0, overwrite_c=1)
-    return Triangle(upper.T, blas.dtrsm(1.0, upper, half, lower=0, overwrite_b=1).T, left.T)
+    return FrontalMatrix(upper.T, blas.dtrsm(1.0, upper, half, lower=0, overwrite_b=1).T, left.T)
 
 
-def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> Triangle:
-    """Z, from the lower factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; in the memory of the factor."""
+def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> FrontalMatrix:
+    """The inverse Z over the front, from the lower factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; overwrites the factor."""
     if not len(factor):
-        return Triangle(factor, coupling, waiting)
+        return FrontalMatrix(factor, coupling, waiting)
     with single_threaded_blas(len(factor)):
         own, _ = lapack.dpotri(factor.T, lower=0, overwrite_c=1)
     if not len(waiting):
-        return Triangle(own.T, coupling, waiting)
+        return FrontalMatrix(own.T, coupling, waiting)
     across = blas.dsymm(-1.0, waiting.T, coupling.T, side=1, lower=0)
     own = blas.dgemm(-1.0, across, coupling.T, 1.0, own, trans_b=1, overwrite_c=1)
-    return Triangle(own.T, across.T, waiting)
+    return FrontalMatrix(own.T, across.T, waiting)
 
 
 def _runs(places: np.ndarray, n: int) -> list[tuple[slice, int]]:
-    """Where rising places follow one another, and the place of the first of them; none goes on across place n."""
+    """Runs of consecutive places as slices, each with its first place; no run crosses place n."""
     ends = np.flatnonzero((np.diff(places) > 1) | (places[1:] == n)) + 1
     firsts = [0, *ends.tolist()][: len(places)]
     return [(slice(a, b), int(places[a])) for a, b in zip(firsts, [*ends.tolist(), len(places)], strict=False)]
