@@ -1,4 +1,4 @@
-"""Frontal matrices of nested dissection: symmetric, as the lower triangle in three parts that BLAS takes without copies.
+"""Frontal matrices of nested dissection: lower triangles in three parts that BLAS takes without copies.
 
 What a part holds above its diagonal is never read. Rows are contiguous; BLAS expects columns, so it sees transposed
 upper triangles. All products go through SciPy: if NumPy's BLAS took some of them, the waiting threads of one library
@@ -89,7 +89,7 @@ def eliminated(front: FrontalMatrix) -> FrontalMatrix:
 
 
 def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> FrontalMatrix:
-    """The inverse Z over the front, from the lower factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; overwrites the factor."""
+    """The inverse Z over a front, from the factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; overwrites the factor."""
     if not len(factor):
         return FrontalMatrix(factor, coupling, waiting)
     with single_threaded_blas(len(factor)):
