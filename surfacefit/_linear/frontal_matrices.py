@@ -89,7 +89,7 @@ def eliminated(front: FrontalMatrix) -> FrontalMatrix:
 
 
 def inverse(factor: np.ndarray, coupling: np.ndarray, waiting: np.ndarray) -> FrontalMatrix:
-    """The inverse Z over a front, from the factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; overwrites the factor."""
+    """The inverse Z over a front, from the factor of F_VV, F_BV F_VV^-1, and Z_BB ``waiting``; overwrites it."""
     if not len(factor):
         return FrontalMatrix(factor, coupling, waiting)
     with single_threaded_blas(len(factor)):
