@@ -1,1 +1,1 @@
-"""Measurements of surfacefit beside its peers: ``python -m benchmarks --help``."""
+"""Benchmarks of surfacefit and of other fitters on the same problems: ``python -m benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""Runs one suite of measurements: ``python -m benchmarks small``."""
+"""Runs one benchmark suite: ``python -m benchmarks small``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from . import results
 from .options import Options
 from .peers import PEERS
 
+# Suites by name, as --help lists them.
 SUITES = {
     "small": "one map, K = 8 and 32, from the same start: surfacefit beside scipy, lmfit, astropy and optimistix",
     "large": "256 to 100,000 components: time, memory, scaling; beside Adam and scipy; about half an hour",

@@ -1,6 +1,4 @@
-"""Random problems of one to three dimensions beside scipy's curve_fit, least_squares and minimize, which share no code
-with surfacefit.
-"""
+"""Compares fits of random problems (d = 1, 2, 3) with SciPy's curve_fit, least_squares and minimize."""
 
 from __future__ import annotations
 
@@ -12,12 +10,16 @@ from scipy.optimize import curve_fit, least_squares, minimize, root
 
 import surfacefit as sf
 
+# The losses that SciPy can minimise, too.
 LOSSES = ("linear", "huber", "soft_l1", "cauchy", "poisson")
-EXACT = sf.LevenbergMarquardt(slack=0.0, ftol=1e-16, xtol=1e-16, gtol=1e-14, max_steps=2000)
+# Tolerances at rounding: what is compared is the optimum, not where a fit stops before it.
+TO_THE_END = sf.LevenbergMarquardt(slack=0.0, ftol=1e-16, xtol=1e-16, gtol=1e-14, max_steps=2000)
 
 
 @dataclass(frozen=True)
 class Case:
+    """A random problem: points (N, d), heights and sigma (N,), and the true numbers in the order of `pack`."""
+
     points: np.ndarray
     heights: np.ndarray
     sigma: np.ndarray
@@ -29,7 +31,7 @@ class Case:
 
 
 def lines(count: int) -> Iterator[str]:
-    """Worst relative differences by loss."""
+    """The worst relative differences over so many problems, a line a loss."""
     worst: dict[str, list[tuple[float, float, float]]] = {loss: [] for loss in LOSSES}
     for seed in range(count):
         drawn = case(seed)
@@ -47,6 +49,7 @@ def lines(count: int) -> Iterator[str]:
 
 
 def case(seed: int) -> Case:
+    """The random problem of a seed, which also decides dimension, number of components and loss."""
     rng = np.random.default_rng(seed)
     d, k, loss = 1 + seed % 3, 1 + (seed // 3) % 4, LOSSES[seed % len(LOSSES)]
     n_points, side = 150 * d * k, 3.0 * k
@@ -71,12 +74,13 @@ def _lower(d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pack(amplitudes: np.ndarray, centers: np.ndarray, covariances: np.ndarray, level: float) -> np.ndarray:
-    """One row a component: amplitude, centre, lower triangle; then the level."""
+    """All numbers as a vector: of each component amplitude, centre and lower triangle, then the background level."""
     i, j = _lower(centers.shape[1])
     return np.concatenate([np.column_stack([amplitudes, centers, covariances[:, i, j]]).ravel(), [level]])
 
 
 def model(points: np.ndarray, numbers: np.ndarray, k: int, d: int) -> np.ndarray:
+    """Heights (N,) at points (N, d), by a loop over components."""
     rows, (i, j) = numbers[:-1].reshape(k, -1), _lower(d)
     heights = np.full(len(points), numbers[-1])
     for row in rows:
@@ -88,7 +92,7 @@ def model(points: np.ndarray, numbers: np.ndarray, k: int, d: int) -> np.ndarray
 
 
 def slopes(points: np.ndarray, numbers: np.ndarray, k: int, d: int) -> np.ndarray:
-    """Derivatives (N, M), analytic."""
+    """Analytic derivatives (N, M) of `model` by its numbers (M,)."""
     rows, (i, j) = numbers[:-1].reshape(k, -1), _lower(d)
     columns = []
     for row in rows:
@@ -110,7 +114,7 @@ def _surface(case: Case, numbers: np.ndarray) -> sf.GaussianSurface:
 
 
 def _fitted(case: Case, start: np.ndarray) -> tuple[sf.FitResult, np.ndarray, np.ndarray]:
-    """The fit, its numbers and their covariance matrix, in the order of `pack`."""
+    """surfacefit's result, its numbers (M,) and their covariance matrix (M, M), in the order of `pack`."""
     robust = case.loss not in ("linear", "poisson")
     options = {"loss": case.loss, **({"f_scale": 1.5} if robust else {})}
     if case.loss != "poisson":
@@ -120,7 +124,7 @@ def _fitted(case: Case, start: np.ndarray) -> tuple[sf.FitResult, np.ndarray, np
         case.heights,
         case.n_components,
         init=_surface(case, start),
-        solver=EXACT,
+        solver=TO_THE_END,
         min_width=1e-3,
         progress=False,
         **options,
@@ -204,8 +208,10 @@ def _poisson(case: Case) -> tuple[float, float, float]:
 
 
 def _differences(case: Case, numbers: np.ndarray, covariance: np.ndarray, cost: float) -> tuple[float, float, float]:
-    """Of parameters in their own size (of small ones, in that of their error), of covariances in that of both errors,
-    of the cost.
+    """Largest relative differences of parameters, covariances and cost.
+
+    Parameters are compared in units of their own size, or of their error where that is larger, covariances in units of
+    the product of both errors.
     """
     result, ours, matrix = _fitted(case, case.truth)
     sizes = np.sqrt(np.diag(covariance))

@@ -1,4 +1,4 @@
-"""Twelve fits whose numbers must stay the same to the last bit, for changes that are meant to change nothing.
+"""Digests of twelve fits, which a change that is meant to change no number must leave as they are.
 
     python -m benchmarks.bits            # a line a fit: its name, steps, cost and a digest of all its numbers
 
@@ -30,7 +30,7 @@ def hills(shape: tuple[int, ...], count: int, seed: int = 0) -> np.ndarray:
 
 
 def digest(*arrays: Any) -> str:
-    """Of the bits of arrays."""
+    """Sixteen hexadecimal digits that change with any bit of the arrays."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(np.ascontiguousarray(np.asarray(array, float)).tobytes())

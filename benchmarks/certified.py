@@ -1,4 +1,4 @@
-"""The suite `certified`: optima that others have certified or published, and a volume from its own start."""
+"""The suite `certified`: distance from optima that others certified or published, and a volume from its own start."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import surfacefit as sf
 
 from .options import Options
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Real surfaces with published answers, beside the repository; what is not there is skipped.
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def run(options: Options) -> str:
     """All figures as a list; needs the folder of real surfaces."""
-    if not FOLDER.is_dir():
-        return f"no folder {FOLDER.name} with real surfaces beside the repository: nothing measured"
+    if not DATA_FOLDER.is_dir():
+        return f"no folder {DATA_FOLDER.name} with real surfaces beside the repository: nothing measured"
     lines = [*nist(), *([] if options.quick else lidar()), *cryo_em()]
     section = "\n".join(f"- {line}" for line in lines)
     print(section)
@@ -27,12 +28,12 @@ def run(options: Options) -> str:
 
 def nist() -> list[str]:
     """Gauss1 and Gauss2 without their certified baselines, from both official starts."""
-    entries = json.loads((FOLDER / "nist_certified.json").read_text())
+    entries = json.loads((DATA_FOLDER / "nist_certified.json").read_text())
     return [_nist(name, entries[name], start) for name in ("Gauss1", "Gauss2") for start in ("start1", "start2")]
 
 
 def _nist(name: str, entry: dict[str, list[float]], start: str) -> str:
-    rows = np.loadtxt(FOLDER / f"nist_{name}.csv", delimiter=",", skiprows=1)
+    rows = np.loadtxt(DATA_FOLDER / f"nist_{name}.csv", delimiter=",", skiprows=1)
     result = sf.fit(rows[:, 2], 2, coords=rows[:, 0], background=None, init=_nist_surface(entry[start]))
     surface = result.surface.component(np.argsort(result.surface.centers[:, 0]))
     found = np.concatenate([surface.amplitudes, surface.centers[:, 0], surface.principal_widths[:, 0]])
@@ -52,9 +53,9 @@ def _nist_surface(b: list[float]) -> sf.GaussianSurface:
 
 def lidar() -> list[str]:
     """Each waveform from its published values, perturbed by up to 5 %."""
-    waves = np.load(FOLDER / "lidar_waveforms_odd.npz")
-    numbers = np.genfromtxt(FOLDER / "lidar_gaussians_published_odd.csv", delimiter=",", names=True)
-    published = np.genfromtxt(FOLDER / "lidar_published_rss_odd.csv", delimiter=",", names=True)
+    waves = np.load(DATA_FOLDER / "lidar_waveforms_odd.npz")
+    numbers = np.genfromtxt(DATA_FOLDER / "lidar_gaussians_published_odd.csv", delimiter=",", names=True)
+    published = np.genfromtxt(DATA_FOLDER / "lidar_published_rss_odd.csv", delimiter=",", names=True)
     rng, ratios, begun = np.random.default_rng(0), [], time.perf_counter()
     for heights, name in zip(waves["z"], waves["waveform"], strict=True):
         rows, rss = numbers[numbers["waveform"] == name], published["rss"][published["waveform"] == name]
@@ -75,7 +76,7 @@ def lidar() -> list[str]:
 
 def cryo_em() -> list[str]:
     """Relative RMS of the 20 x 20 x 20 density map at K = 20, constant background, own start."""
-    volume = np.load(FOLDER / "vol_emd3197_20.npz")["z"].astype(np.float64)
+    volume = np.load(DATA_FOLDER / "vol_emd3197_20.npz")["z"].astype(np.float64)
     result = sf.fit(volume, 20)
     relative, run, compiling = result.rmse / volume.std(), result.timings.run, result.timings.compile
     return [

@@ -1,8 +1,8 @@
-"""A GPU against the CPU: the same numbers, and what it saves. ``python -m benchmarks.gpu``, under 8 minutes on one GPU.
+"""Compares a GPU with the CPU: the same numbers, and the time saved. ``python -m benchmarks.gpu``, under 8 minutes.
 
-First the check: residuals, gradient, products and a whole fit on the device and in a process held to the CPU. Then the
-cases of the suite `large`, in float32 and float64. All matrix products state their precision, so that TF32 plays no
-part. Without a GPU it says so; ``--device cpu --quick`` walks through the same code there.
+First residuals, gradient, products and a whole fit are compared between the device and a process on the CPU. Then the
+cases of the suite `large` are timed in float32 and float64. All matrix products state their precision, so TF32 is not
+used. Without a GPU the program says so; ``--device cpu --quick`` runs the same code on the CPU.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ import numpy as np
 
 from surfacefit._model.units import to_internal
 
+# The repository, from which modules are run.
 ROOT = Path(__file__).resolve().parents[1]
+# Precisions that are compared and timed.
 DTYPES = ("float32", "float64")
-BUDGET = 440.0
+# Seconds after which no further case begins, so that all ends within 8 minutes.
+BUDGET_SECONDS = 440.0
+# Largest relative difference that counts as the same; devices take sums in another order.
 TOLERANCES = {"float32": 2e-4, "float64": 1e-8}
 
 
 def numbers(dtype: str) -> dict[str, Any]:
-    """Numbers that must not depend on the device: sums at one point, and the end of one fit."""
+    """Numbers that must not depend on the device: sums at one set of parameters, and the end of one fit."""
     import jax
     import jax.numpy as jnp
 
@@ -71,7 +75,7 @@ def numbers(dtype: str) -> dict[str, Any]:
 
 
 def compared(dtype: str, device: str) -> list[str]:
-    """One line a number: the largest difference between the device and the CPU, relative to the largest entry."""
+    """Differences between the device and the CPU, relative to the largest entry, a line a number."""
     own, other = (json.loads(_python(f"numbers {dtype}", platform)) for platform in (device, "cpu"))
     lines = []
     for name in (key for key in own if key != "platform"):
@@ -137,9 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description="Compares a GPU with the CPU and times it."
     )
-    parser.add_argument(
-        "--device", choices=["gpu", "cpu"], default="gpu", help="cpu walks through the same code without a GPU"
-    )
+    parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu runs the same code without a GPU")
     parser.add_argument("--quick", action="store_true", help="only the smallest timed case")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -149,7 +151,7 @@ def main() -> None:
     import jax
 
     if options.device == "gpu" and jax.default_backend() == "cpu":
-        print("no GPU is to be had here: nothing was measured (try --device cpu --quick)")
+        print("no GPU found: nothing was measured (try --device cpu --quick)")
         return
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}", flush=True)
     begun = time.perf_counter()
@@ -157,8 +159,8 @@ def main() -> None:
         print("\n".join(compared(dtype, options.device)), flush=True)
     for dtype in DTYPES:
         for name, case in cases(dtype, options.quick).items():
-            if time.perf_counter() - begun > BUDGET:
-                print(f"- {dtype}, {name}: left out, the time is spent", flush=True)
+            if time.perf_counter() - begun > BUDGET_SECONDS:
+                print(f"- {dtype}, {name}: left out, no time is left", flush=True)
                 continue
             figures = ", ".join(
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in case().items()

@@ -1,5 +1,4 @@
-"""The suite `large`: hundreds to a hundred thousand components, each case in a process of its own, so that memory is
-its own.
+"""The suite `large`: 256 to 100,000 components, each case in its own process, so that its peak memory is its own.
 
 ``python -m benchmarks.large CASE`` runs one case and prints its figures as JSON.
 """
@@ -23,9 +22,12 @@ from surfacefit._problem.prepare import component_capacity
 from . import maps, surfaces
 from .options import Options
 
+# The repository, from which modules are run.
 ROOT = Path(__file__).resolve().parents[1]
-RATES = (0.01, 0.03, 0.1)
-SEARCH = 20.0
+# Adam's, in units of the scaled parameters; the best of the three is reported.
+LEARNING_RATES = (0.01, 0.03, 0.1)
+# Seconds of search in the row with search; a compromise: less than the plain fit takes.
+SEARCH_SECONDS = 20.0
 
 
 class Watch:
@@ -44,18 +46,20 @@ class Watch:
 
 
 def jacksboro() -> np.ndarray:
+    """The elevation map of the package in metres, its lowest point at zero."""
     elevation = sf.example_map("jacksboro").astype(np.float64)
     return elevation - elevation.min()
 
 
 def fit(heights: np.ndarray, n_components: int, **options: Any) -> tuple[sf.FitResult, Watch]:
+    """A fit from an even start without background, and how it went."""
     watch = Watch()
     options = {"background": None, "init": "grid", "progress": False, "callback": watch, **options}
     return sf.fit(heights, n_components, **options), watch
 
 
 def dem(n_components: int, goal: float, steps: int) -> dict[str, Any]:
-    """Seconds from an even start to an RMSE, with compilation and warm."""
+    """Seconds from an even start to an RMSE, in the first fit (with compilation) and in the second."""
     heights, solver = jacksboro(), sf.LevenbergMarquardt(max_steps=steps)
     _, cold = fit(heights, n_components, solver=solver)
     result, warm = fit(heights, n_components, solver=solver)
@@ -70,13 +74,14 @@ def dem(n_components: int, goal: float, steps: int) -> dict[str, Any]:
 
 
 def adam(n_components: int) -> dict[str, Any]:
-    """Adam's RMSE after 400 steps at its best rate, and how soon Levenberg-Marquardt is there; same engine, same start,
-    warm.
+    """Adam's RMSE after 400 steps at its best rate, and how soon Levenberg-Marquardt reaches it.
+
+    Same engine and start, both compiled before.
     """
     heights = jacksboro()
     figures: dict[str, Any] = {}
     best = (np.inf, np.inf, 0.0)
-    for rate in RATES:
+    for rate in LEARNING_RATES:
         solver = sf.Adam(max_steps=400, learning_rate=rate)
         fit(heights, n_components, solver=sf.Adam(max_steps=400, learning_rate=rate, gtol=1e9))
         result, _ = fit(heights, n_components, solver=solver, engine="tiled")
@@ -96,7 +101,7 @@ def adam(n_components: int) -> dict[str, Any]:
 
 
 def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
-    """scipy's final RMSE at K = 64 from the same start, and how soon surfacefit is there, warm."""
+    """SciPy's final RMSE at K = 64, and how soon surfacefit reaches it from the same start, compiled before."""
     from scipy.optimize import least_squares
 
     from .peers import _gaussians
@@ -122,7 +127,7 @@ def scipy_trf(tr_solver: str, evaluations: int) -> dict[str, Any]:
     result, watch = fit(heights, 64, init=start, solver=solver)
     own = watch.reached(rmse)
     fit(heights, 64, init=start, search=1.0)
-    _, searched = fit(heights, 64, init=start, search=SEARCH)
+    _, searched = fit(heights, 64, init=start, search=SEARCH_SECONDS)
     found = searched.reached(rmse)
     return {
         "scipy s": seconds,
@@ -161,7 +166,7 @@ def synthetic(size: int, n_components: int, steps: int, goal: float = 0.0, **opt
 
 
 def scattered() -> dict[str, Any]:
-    """200,000 random points of the map, interpolated, with 1 m noise, against the grid itself."""
+    """The RMSE on 200,000 random points of the map, interpolated, with 1 m noise, and on the grid itself."""
     from scipy.interpolate import RegularGridInterpolator
 
     heights, rng = jacksboro(), np.random.default_rng(0)
@@ -182,7 +187,7 @@ def scattered() -> dict[str, Any]:
 
 
 def growing() -> dict[str, Any]:
-    """Ten growing sizes, one after the other: how many compile more than a tenth of the first."""
+    """Compile times of ten growing sizes, one after the other: most should find their program compiled."""
     heights = jacksboro()[::2, ::2]
     sizes = [100, 104, 108, 112, 116, 120, 124, 128, 132, 140]
     solver = sf.LevenbergMarquardt(max_steps=5)
@@ -214,6 +219,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
         for size, n in ((324, 1000), (561, 3000), (1024, 10_000), (1774, 30_000))
     },
 }
+# The cases of `--quick`: those without SciPy and without a synthetic map.
 QUICK = ("jacksboro K=256", "growing sizes")
 
 
@@ -233,6 +239,7 @@ def run(options: Options) -> str:
 
 
 def in_fresh_process(name: str) -> dict[str, Any]:
+    """The figures of a case, or its last line of error."""
     command = [sys.executable, "-m", "benchmarks.large", name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -241,7 +248,7 @@ def in_fresh_process(name: str) -> dict[str, Any]:
 
 
 def _slopes(figures: dict[str, dict[str, Any]]) -> list[str]:
-    """Fitted exponents of seconds a step, and the picture."""
+    """Lines with the fitted exponents of seconds a step; saves the picture."""
     series = {
         "points, K = 1000": [(size**2, figures[f"N {size}, K 1000"]) for size in (256, 512, 1024, 2048)],
         "components, N = 1024^2": [(n, figures[f"N 1024, K {n}"]) for n in (1000, 3000, 10_000, 30_000)],

@@ -9,6 +9,7 @@ import numpy as np
 
 import surfacefit as sf
 
+# The volcano's file, beside the repository.
 VOLCANO = Path(__file__).resolve().parents[2] / "shared" / "data" / "dem_volcano.npz"
 
 
@@ -29,7 +30,7 @@ def volcano() -> Map:
 
 
 def even_start(heights: np.ndarray, n_components: int) -> sf.GaussianSurface:
-    """The start that ``init="grid"`` stands for, in pixels and the units of the heights: a fit of no steps."""
+    """The start of ``init="grid"`` in pixels and the units of the heights, taken from a fit of no steps."""
     no_steps = sf.LevenbergMarquardt(max_steps=0)
     return sf.fit(heights, n_components, background=None, init="grid", solver=no_steps).surface
 

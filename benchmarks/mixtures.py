@@ -1,6 +1,4 @@
-"""Gaussian mixtures: expectation-maximisation beside scikit-learn's, and what the remedies against singular covariances
-are worth.
-"""
+"""Compares mixtures with scikit-learn's step by step, and counts failures with and without remedies."""
 
 from __future__ import annotations
 
@@ -12,20 +10,26 @@ import numpy as np
 
 import surfacefit as sf
 
-SEEDS = 100
-CLUSTERS = 10
-POINTS = 1000
-WIDTH = 0.02
-STEPS = 300
-ROUNDING = 1e-9
+# Bad starts, each with clusters of its own.
+N_STARTS = 100
+# Clusters a map, and components fitted to it.
+N_CLUSTERS = 10
+# Enough that the likelihood of the truth is known to a hundredth a point.
+POINTS_PER_CLUSTER = 1000
+# Standard deviation of a cluster in a square of side 20: tight, so that covariances collapse on the way.
+CLUSTER_WIDTH = 0.02
+# Steps a fit may take.
+MAX_STEPS = 300
+# A fall of the objective by less than this fraction is rounding of a sum over 10,000 points.
+RELATIVE_ROUNDING = 1e-9
+# (dimensions, clusters) of the comparison step by step.
 PROBLEMS = ((1, 3), (2, 3), (2, 8), (3, 5), (6, 4))
+# Covariance types, by scikit-learn's names.
 TYPES = ("full", "diag", "spherical", "tied")
 
 
 class Trial(NamedTuple):
-    """Points (N, d), a start (weights, means, covariances), and the log-likelihood per point of the mixture that made
-    them.
-    """
+    """Points (N, d), a start (weights, means, covariances), and the true mixture's log-likelihood per point."""
 
     points: np.ndarray
     start: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -33,15 +37,13 @@ class Trial(NamedTuple):
 
 
 def mixtures(quick: bool = False) -> Iterator[str]:
-    """Every figure as a line; needs scikit-learn."""
+    """All figures, a line each; needs scikit-learn."""
     yield against_sklearn(PROBLEMS[:2] if quick else PROBLEMS)
-    yield from tight_clusters(5 if quick else SEEDS)
+    yield from tight_clusters(5 if quick else N_STARTS)
 
 
 def against_sklearn(problems: tuple[tuple[int, int], ...] = PROBLEMS, n_steps: int = 40) -> str:
-    """The largest difference of the log-likelihood per point, step by step from the same start, with the same
-    `reg_covar`.
-    """
+    """The largest difference of the log-likelihood per point over all steps from the same start and `reg_covar`."""
     largest, compared = 0.0, 0
     for n_dim, count in problems:
         for kind in TYPES:
@@ -67,22 +69,24 @@ def against_sklearn(problems: tuple[tuple[int, int], ...] = PROBLEMS, n_steps: i
     )
 
 
-def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
-    """How many of the starts at random integers fail with the remedies, without, and in scikit-learn."""
+def tight_clusters(seeds: int = N_STARTS) -> Iterator[str]:
+    """How many starts at random integers fail with the remedies, without them, and in scikit-learn."""
     trials = [tight_trial(seed) for seed in range(seeds)]
-    fits = [sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, progress=False) for t in trials]
+    fits = [sf.fit_mixture(t.points, N_CLUSTERS, init=t.start, max_steps=MAX_STEPS, progress=False) for t in trials]
     failed = sum(fails(fit) for fit in fits)
     reset = sum(fit.resets.any() for fit in fits)
     met = sum(fit.log_likelihood / len(t.points) > t.truth - 0.01 for fit, t in zip(fits, trials, strict=True))
     converged = sum(fit.converged for fit in fits)
     yield (
-        f"mixtures, {CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling"
+        f"mixtures, {N_CLUSTERS} tight clusters, {seeds} starts, remedies on: {failed} fail (error, NaN or falling"
         f" likelihood);"
-        f" {converged} converge within {STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a"
+        f" {converged} converge within {MAX_STEPS} steps, {reset} had components placed anew, {met} come within 0.01 a"
         f" point of the truth"
     )
     bare = [
-        sf.fit_mixture(t.points, CLUSTERS, init=t.start, max_steps=STEPS, min_width=0, reset=False, progress=False)
+        sf.fit_mixture(
+            t.points, N_CLUSTERS, init=t.start, max_steps=MAX_STEPS, min_width=0, reset=False, progress=False
+        )
         for t in trials
     ]
     singular = sum(fit.status == sf.Status.SINGULAR for fit in bare)
@@ -96,36 +100,37 @@ def tight_clusters(seeds: int = SEEDS) -> Iterator[str]:
     errors = 0
     for trial in trials:
         try:
-            _sklearn(trial.points, trial.start, "full", STEPS, 0.0)
+            _sklearn(trial.points, trial.start, "full", MAX_STEPS, 0.0)
         except ValueError:
             errors += 1
     yield f"the same in scikit-learn with reg_covar=0: {errors} raise an error"
 
 
 def tight_trial(seed: int) -> Trial:
-    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map; unit starts at random
-    integers.
+    """Ten clusters of 1,000 points, 0.02 wide in a square of side 20, under a random linear map.
+
+    The start has unit covariances at random integer places.
     """
     rng = np.random.default_rng(seed)
-    centers, linear = rng.uniform(-10, 10, (CLUSTERS, 2)), rng.normal(size=(2, 2))
-    labels = np.repeat(np.arange(CLUSTERS), POINTS)
-    offsets = WIDTH * rng.normal(size=(len(labels), 2))
+    centers, linear = rng.uniform(-10, 10, (N_CLUSTERS, 2)), rng.normal(size=(2, 2))
+    labels = np.repeat(np.arange(N_CLUSTERS), POINTS_PER_CLUSTER)
+    offsets = CLUSTER_WIDTH * rng.normal(size=(len(labels), 2))
     points = (centers[labels] + offsets) @ linear.T
-    density = np.exp(-0.5 * (offsets**2).sum(axis=1) / WIDTH**2) / (
-        2 * np.pi * WIDTH**2 * abs(np.linalg.det(linear)) * CLUSTERS
+    density = np.exp(-0.5 * (offsets**2).sum(axis=1) / CLUSTER_WIDTH**2) / (
+        2 * np.pi * CLUSTER_WIDTH**2 * abs(np.linalg.det(linear)) * N_CLUSTERS
     )
     low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
-    means = rng.integers(low, high + 1, (CLUSTERS, 2)).astype(float)
-    start = np.full(CLUSTERS, 1 / CLUSTERS), means, np.tile(np.eye(2), (CLUSTERS, 1, 1))
+    means = rng.integers(low, high + 1, (N_CLUSTERS, 2)).astype(float)
+    start = np.full(N_CLUSTERS, 1 / N_CLUSTERS), means, np.tile(np.eye(2), (N_CLUSTERS, 1, 1))
     return Trial(points, start, float(np.log(density).mean()))
 
 
 def fails(fit: sf.MixtureResult) -> bool:
-    """Whether a number is not finite, or the objective falls between two entries that are no restart."""
+    """Whether a number is not finite, or the objective falls although no component was placed anew."""
     arrays = (fit.weights, fit.means, fit.covariances, fit.history["objective"], fit.log_likelihood)
     if not all(np.isfinite(array).all() for array in arrays):
         return True
-    falls = np.diff(fit.history["objective"]) < -ROUNDING * np.abs(fit.history["objective"][1:])
+    falls = np.diff(fit.history["objective"]) < -RELATIVE_ROUNDING * np.abs(fit.history["objective"][1:])
     return bool((falls & ~fit.history["restarted"][1:]).any())
 
 

@@ -1,8 +1,7 @@
-"""Peers from an even grid and ten random starts each, beside one fit of surfacefit: ``python -m benchmarks.multistart
-16``.
+"""Compares surfacefit without a start with peers from eleven starts each: ``python -m benchmarks.multistart 16``.
 
-A peer is given the best of its starts: that RMSE, and the seconds of that start alone. Hours for 32 components, so it
-is no suite.
+A peer's row is its best start: that RMSE, and the seconds of that start alone. 32 components take hours, so this is no
+suite.
 """
 
 from __future__ import annotations
@@ -20,7 +19,9 @@ from . import maps, peers
 from .peers import PEERS
 from .peers._contract import PeerProblem
 
-RANDOM = 10
+# Random starts a peer is given besides the even lattice.
+N_RANDOM_STARTS = 10
+# Of surfacefit's searches: the median of three.
 SEEDS = (0, 1, 2)
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("components", type=int)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--search", type=float, help="seconds of surfacefit's search; its own choice without")
-    parser.add_argument("--random", type=int, default=RANDOM, help="random starts besides the even grid")
+    parser.add_argument("--random", type=int, default=N_RANDOM_STARTS, help="random starts besides the even grid")
     options = parser.parse_args()
     heights = maps.volcano().heights
     for line in own(heights, options.components, options.search):
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def own(heights: np.ndarray, count: int, search: float | None) -> Iterator[str]:
-    """surfacefit without a start, warm, three seeds."""
+    """A line for surfacefit without a start, compiled before, three seeds."""
     fits = [
         sf.fit(heights, count, background=None, progress=False, seed=seed, search=search) for seed in (SEEDS[0], *SEEDS)
     ][1:]
@@ -49,7 +50,7 @@ def own(heights: np.ndarray, count: int, search: float | None) -> Iterator[str]:
 
 
 def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[str]:
-    """A line a start as it ends, then the best of them."""
+    """A line for each start of a peer as it ends, then one for the best."""
     module = peers.load(name)
     if module is None:
         yield f"{name}: not installed (pip install surfacefit[bench])"
@@ -75,7 +76,7 @@ def peer(name: str, heights: np.ndarray, count: int, n_random: int) -> Iterator[
 
 
 def starts(heights: np.ndarray, count: int, n_random: int) -> Iterator[tuple[str, sf.GaussianSurface]]:
-    """An even lattice, then random ones, as `sf.fit` makes them."""
+    """Names and starts: an even lattice, then random ones, as `sf.fit` makes them."""
     yield "even", maps.even_start(heights, count)
     for seed in range(n_random):
         no_steps = sf.LevenbergMarquardt(max_steps=0)

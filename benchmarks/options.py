@@ -1,4 +1,4 @@
-"""What the command line says, as every suite gets it."""
+"""The options that every suite gets from the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """Only the smallest case; names of the peers to run."""
+    """``quick``: only the smallest case; ``peers``: names of the peers to run."""
 
     quick: bool
     peers: tuple[str, ...]

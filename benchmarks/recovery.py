@@ -1,6 +1,4 @@
-"""Is the number of components found where it is known? Random maps, and an image of a hundred stars that others
-made.
-"""
+"""How often the number of components is found where it is known: random maps, and photutils' image of 100 sources."""
 
 from __future__ import annotations
 
@@ -14,17 +12,24 @@ from scipy.optimize import linear_sum_assignment
 
 import surfacefit as sf
 
-SIDE = 64
-MAPS = 200
-MOST = 20
-APART = 2.0
-NOISE = 0.01
-NEAR = 3.0
+# Pixels a side: room for twenty components that can be told apart.
+MAP_SIDE = 64
+# Random maps: 99.5 % is one wrong.
+N_MAPS = 200
+# Components of the fullest map.
+MOST_COMPONENTS = 20
+# Distance of two centres in widths of their mean covariance: closer pairs can be one hump.
+LEAST_DISTANCE_WIDTHS = 2.0
+# Standard deviation of the noise over that of the map.
+RELATIVE_NOISE = 0.01
+# A true source counts as found this near to a fitted centre; sources are 39 pixels apart on average.
+FOUND_WITHIN_PIXELS = 3.0
 
 
-def random_maps(count: int = MAPS) -> Iterator[str]:
-    """Maps of 1 to 20 components, heights over two decades, centres more than two widths apart, noise 1 % of the map's
-    deviation.
+def random_maps(count: int = N_MAPS) -> Iterator[str]:
+    """How often K is right, and how far centres are off, on maps of 1 to 20 components.
+
+    Heights span two decades, centres are more than two widths apart, noise is 1 % of the map's standard deviation.
     """
     right = worst_seconds = 0.0
     deviations, begun = [], time.perf_counter()
@@ -57,26 +62,26 @@ def random_maps(count: int = MAPS) -> Iterator[str]:
 
 
 def scene(seed: int) -> tuple[np.ndarray, sf.GaussianSurface]:
-    """A noisy map and its components."""
+    """A noisy map (MAP_SIDE, MAP_SIDE) and its true components."""
     rng = np.random.default_rng([seed, 2])
-    n_components = int(rng.integers(1, MOST + 1))
+    n_components = int(rng.integers(1, MOST_COMPONENTS + 1))
     centers: list[np.ndarray] = []
     covariances: list[np.ndarray] = []
     while len(centers) < n_components:
-        center, widths, angle = rng.uniform(4, SIDE - 5, 2), rng.uniform(2, 5, 2), rng.uniform(0, np.pi)
+        center, widths, angle = rng.uniform(4, MAP_SIDE - 5, 2), rng.uniform(2, 5, 2), rng.uniform(0, np.pi)
         axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         covariance = axes @ np.diag(widths**2) @ axes.T
         offsets = [(center - c, (covariance + s) / 2) for c, s in zip(centers, covariances, strict=True)]
-        if all(d @ np.linalg.solve(s, d) > APART**2 for d, s in offsets):
+        if all(d @ np.linalg.solve(s, d) > LEAST_DISTANCE_WIDTHS**2 for d, s in offsets):
             centers.append(center)
             covariances.append(covariance)
     truth = sf.GaussianSurface(10 ** rng.uniform(-2, 0, n_components), np.array(centers), np.array(covariances))
-    heights = rendered(truth, (SIDE, SIDE))
-    return heights + NOISE * heights.std() * rng.normal(size=heights.shape), truth
+    heights = rendered(truth, (MAP_SIDE, MAP_SIDE))
+    return heights + RELATIVE_NOISE * heights.std() * rng.normal(size=heights.shape), truth
 
 
 def rendered(surface: sf.GaussianSurface, shape: tuple[int, int]) -> np.ndarray:
-    """Heights by plain NumPy."""
+    """Heights of a surface on pixels of this shape, in plain NumPy."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     heights = np.zeros(shape)
     for amplitude, center, covariance in zip(surface.amplitudes, surface.centers, surface.covariances, strict=True):
@@ -87,14 +92,14 @@ def rendered(surface: sf.GaussianSurface, shape: tuple[int, int]) -> np.ndarray:
 
 
 def matched(found: sf.GaussianSurface, truth: sf.GaussianSurface) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the found and of the true components in pairs, least sum of distances."""
+    """Indices of found and of true components in pairs with the least sum of distances."""
     distances = np.linalg.norm(found.centers[:, None] - truth.centers[None], axis=-1)
     rows, columns = linear_sum_assignment(distances)
     return rows, columns
 
 
 def hundred(folder: Path) -> Iterator[str]:
-    """300 x 500 pixels, 100 sources of 3.9 to 121, background 5 and noise 2: how many are found, how many are none."""
+    """How many of 100 sources are found, how many invented: 300 x 500 pixels, heights 3.9 to 121, noise 2."""
     with (folder / "synth_photutils_100gaussians.csv").open() as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     centers = np.array([[row["y_mean"], row["x_mean"]] for row in rows])
@@ -105,15 +110,19 @@ def hundred(folder: Path) -> Iterator[str]:
     begun = time.perf_counter()
     result = sf.fit(heights, progress=False)
     distances = np.linalg.norm(result.surface.centers[:, None] - centers[None], axis=-1)
-    found, invented = int((distances.min(axis=0) < NEAR).sum()), int((distances.min(axis=1) >= NEAR).sum())
+    found, invented = (
+        int((distances.min(axis=0) < FOUND_WITHIN_PIXELS).sum()),
+        int((distances.min(axis=1) >= FOUND_WITHIN_PIXELS).sum()),
+    )
     yield (
-        f"image of 100 sources: K = {result.n_components}, {found} found within {NEAR:.0f} pixels, {invented} invented,"
+        f"image of 100 sources: K = {result.n_components}, {found} found within {FOUND_WITHIN_PIXELS:.0f} pixels,"
+        f" {invented} invented,"
         f" RMSE {result.rmse:.4f} (noise 2) in {time.perf_counter() - begun:.0f} s"
     )
 
 
 def _covariances(rows: list[dict[str, float]]) -> np.ndarray:
-    """(K, 2, 2), rows first; theta turns x towards y."""
+    """Covariances (K, 2, 2) in the order (y, x); theta turns x towards y."""
     matrices = []
     for row in rows:
         c, s = np.cos(row["theta"]), np.sin(row["theta"])

@@ -1,4 +1,4 @@
-"""RESULTS.md: one section a suite, between markers, with what it was measured on."""
+"""Writes RESULTS.md: a section a suite, between markers, with machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-RESULTS = FOLDER / "RESULTS.md"
+# This folder.
+BENCHMARKS = Path(__file__).resolve().parent
+# The file of all last results.
+RESULTS = BENCHMARKS / "RESULTS.md"
+# How that file begins.
 TITLE = "# Last results\n\nWritten by `python -m benchmarks <suite> --write`; README.md says what is measured.\n"
+# Packages whose versions are named with every result.
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "lmfit", "astropy", "optimistix")
+# Variables that hold BLAS to fewer threads, named where they are set.
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -43,7 +48,7 @@ def wrapped(text: str) -> str:
 
 
 def environment() -> str:
-    """Date, commit, machine and versions, as one paragraph; to be asked before the run, which others may outdate."""
+    """Date, commit, machine and versions as one paragraph; ask before the run, during which they may change."""
     packages = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
     return (
         f"{datetime.date.today().isoformat()}, commit {_commit()}; {_cpu()}, {os.cpu_count()} cores;"
@@ -75,7 +80,7 @@ def _commit() -> str:
 def _git(*arguments: str) -> str:
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=BENCHMARKS.parent, capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -1,4 +1,4 @@
-"""The suite `small`: one map that every fitter can do, from one start, so that speed and end are comparable."""
+"""The suite `small`: one map that every fitter can fit, from one start, so that times and RMSE are comparable."""
 
 from __future__ import annotations
 
@@ -24,11 +24,19 @@ from .table import Table, seconds
 
 Fit = TypeVar("Fit")
 
-COMPONENTS = (8, 32)
-SINGLE_RUN_ABOVE = 20.0
-REPEATED_BELOW, REPEATS = 2.0, 5
-SEARCH = 1.0
-REACHED = 1 + 1e-6
+# Sizes of the fits: one that every fitter does in seconds, one that takes some of them minutes.
+N_COMPONENTS = (8, 32)
+# A peer whose first fit takes longer is not run again, unless it compiles.
+SINGLE_RUN_ABOVE_SECONDS = 20.0
+# Fits that are shorter are repeated, and the one of median time is reported.
+REPEATED_BELOW_SECONDS = 2.0
+# Runs of a short fit; a compromise between scatter and time.
+REPEATS = 5
+# Seconds of search in the row that searches around the first minimum.
+SHORT_SEARCH_SECONDS = 1.0
+# Factor within which an RMSE counts as reached.
+RMSE_TOLERANCE = 1 + 1e-6
+# Columns of the table and their widths in characters.
 COLUMNS = {
     "fitter": 22,
     "cold s": 7,
@@ -41,6 +49,7 @@ COLUMNS = {
     "auto start s": 12,
     "remark": 45,
 }
+# What the columns mean, printed with each table.
 NOTES = """\
 cold: first fit, compiling included, imports not; warm: the second fit, below 2 s the median of five.
 Ratios are to surfacefit from the same start.
@@ -49,6 +58,7 @@ search=1: with a second of search around the first minimum, which is counted.
 same start s, auto start s: when surfacefit, warm, reaches this row's RMSE from the same start and from
 `init="auto"`; - is never.
 *: one run only, as it took more than 20 s."""
+# A program that prints the seconds of a first fit, import included.
 FIRST_FIT = """
 import time
 begun = time.perf_counter()
@@ -61,7 +71,7 @@ print(time.perf_counter() - begun)
 
 @dataclass(frozen=True, eq=False)
 class OwnFit:
-    """A fit of surfacefit with its way there: seconds and RMSE (steps,) after each step."""
+    """A fit of surfacefit, with seconds and RMSE (steps,) after each step."""
 
     result: sf.FitResult
     times: np.ndarray
@@ -69,13 +79,13 @@ class OwnFit:
 
     def reached(self, rmse: float) -> float | None:
         """Seconds until the RMSE was no larger than this one."""
-        there = self.rmse <= rmse * REACHED
+        there = self.rmse <= rmse * RMSE_TOLERANCE
         return float(self.times[there.argmax()]) if there.any() else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one fitter needed and where it ended."""
+    """Seconds, steps and RMSE of one fitter."""
 
     label: str
     cold: float
@@ -87,13 +97,13 @@ class Row:
 
 
 def run(options: Options) -> str:
-    """Print the tables as they grow; give them as Markdown."""
+    """The tables as Markdown; prints them as they grow."""
     map_ = maps.volcano()
     with jax.enable_x64(True):
         jax.block_until_ready(jax.numpy.zeros(1))
     lines = [f"{map_.name}, float64, no background, full covariances, even start.", ""]
     print(f"\n{lines[0]}\n{NOTES}")
-    for n_components in COMPONENTS[:1] if options.quick else COMPONENTS:
+    for n_components in N_COMPONENTS[:1] if options.quick else N_COMPONENTS:
         print(f"\nK = {n_components}\n")
         lines += [f"### K = {n_components}", "", *_compare(map_, n_components, options.peers), ""]
     first = (
@@ -108,7 +118,9 @@ def _compare(map_: maps.Map, n_components: int, names: tuple[str, ...]) -> list[
     _check_like_with_like(problem)
     table = Table(COLUMNS)
     same_row, same = _own("surfacefit, same start", map_.heights, n_components, problem.start)
-    searched_row, _ = _own("same start, search=1", map_.heights, n_components, problem.start, search=SEARCH)
+    searched_row, _ = _own(
+        "same start, search=1", map_.heights, n_components, problem.start, search=SHORT_SEARCH_SECONDS
+    )
     auto_row, auto = _own("surfacefit, auto", map_.heights, n_components, "auto")
     for row in (same_row, searched_row, auto_row):
         table.row(_cells(row, same_row, same, auto))
@@ -119,7 +131,7 @@ def _compare(map_: maps.Map, n_components: int, names: tuple[str, ...]) -> list[
 
 
 def _check_like_with_like(problem: PeerProblem) -> None:
-    """The peers' derivatives are right, and their start is the surface that surfacefit starts from."""
+    """Raises unless the peers' derivatives are right and their start is the surface that surfacefit starts from."""
     inner = scaled(problem)
     params = _gaussians.pack(inner.start, inner.floor)
     _gaussians.check_jacobian(params, inner)
@@ -141,16 +153,17 @@ def _own(
 
 
 def _typical(fit: Callable[[], Fit], seconds: Callable[[Fit], float]) -> Fit:
-    """A fit, or where it is short the one of median time."""
+    """A fit; if it is short, the one of median time among several."""
     fits = [fit()]
-    if seconds(fits[0]) < REPEATED_BELOW:
+    if seconds(fits[0]) < REPEATED_BELOW_SECONDS:
         fits += [fit() for _ in range(REPEATS - 1)]
     return sorted(fits, key=seconds)[len(fits) // 2]
 
 
 def _fit(heights: np.ndarray, n_components: int, init: Any, search: float | None) -> OwnFit:
-    """A fit that is watched: growth and search as the callback saw them, then the times of steps interpolated between
-    chunks.
+    """A fit with its course: growth and search as a callback sees them, then steps, timed by interpolation.
+
+    The callback sees chunks of steps, so the times of single steps are interpolated between chunks.
     """
     seen: list[sf.Progress] = []
     result = sf.fit(
@@ -169,9 +182,9 @@ def _fit(heights: np.ndarray, n_components: int, init: Any, search: float | None
 
 
 def _peer(name: str, peer: ModuleType, problem: PeerProblem) -> Row:
-    """A second run unless the first took long; a peer that compiles always has two."""
+    """The row of a peer; it runs twice if the first run was short or compiled."""
     cold: PeerFit = peer.fit(problem)
-    single = cold.seconds > SINGLE_RUN_ABOVE and not getattr(peer, "COMPILES", False)
+    single = cold.seconds > SINGLE_RUN_ABOVE_SECONDS and not getattr(peer, "COMPILES", False)
     warm: PeerFit = cold if single else _typical(lambda: peer.fit(problem), lambda fit: fit.seconds)
     rmse = float(np.sqrt(np.mean((warm.heights - problem.heights.ravel()) ** 2)))
     return Row(name, cold.seconds, warm.seconds, warm.evaluations, rmse, warm.remark, single)

@@ -1,6 +1,4 @@
-"""The suite `statistics`: are the numbers to be trusted? Certified and published errors, scipy's, coverage, outliers,
-bounds.
-"""
+"""The suite `statistics`: errors against certified and published ones and SciPy's, coverage, outliers, bounds."""
 
 from __future__ import annotations
 
@@ -19,11 +17,16 @@ from . import against_scipy, calibration
 from .options import Options
 from .recovery import rendered
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
-EXACT = sf.LevenbergMarquardt(slack=0.0, ftol=1e-15, xtol=1e-15, gtol=1e-15)
-STARTS = 200
-EXCERPT = 110
-SCENES = 20
+# Real surfaces with published answers, beside the repository; what is not there is skipped.
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Tolerances at rounding: what is compared is the optimum, not where a fit stops before it.
+TO_THE_END = sf.LevenbergMarquardt(slack=0.0, ftol=1e-15, xtol=1e-15, gtol=1e-15)
+# Starts with a parameter on a bound: some twenty of each kind in BOUNDS.
+N_STARTS = 200
+# Pixels a side of the part of Jacksboro on which 500 components have exact errors, too.
+EXCERPT_SIDE = 110
+# Maps with outliers: 120 centre coordinates.
+N_SCENES = 20
 
 
 def run(options: Options) -> str:
@@ -36,23 +39,23 @@ def run(options: Options) -> str:
 
 
 def _lines(options: Options) -> Iterator[str]:
-    if FOLDER.is_dir():
+    if DATA_FOLDER.is_dir():
         yield from nist()
         if not options.quick:
             yield lidar()
     yield from against_scipy.lines(5 if options.quick else 50)
     yield from calibration.lines(50 if options.quick else 2000, 20 if options.quick else 500)
     yield from outliers()
-    yield from bounds(10 if options.quick else STARTS)
+    yield from bounds(10 if options.quick else N_STARTS)
     if not options.quick:
         yield from many()
 
 
 def nist() -> Iterator[str]:
-    """Gauss1 and Gauss2 whole: eight parameters, two of them the user's own background, from both official starts."""
-    entries = json.loads((FOLDER / "nist_certified.json").read_text())
+    """Gauss1 and Gauss2 with all eight parameters, two of them a background function, from both official starts."""
+    entries = json.loads((DATA_FOLDER / "nist_certified.json").read_text())
     for name in ("Gauss1", "Gauss2"):
-        with (FOLDER / f"nist_{name}.csv").open() as file:
+        with (DATA_FOLDER / f"nist_{name}.csv").open() as file:
             rows = np.array([[float(row["x"]), float(row["y"])] for row in csv.DictReader(file)])
         for start in ("start1", "start2"):
             yield _nist(name, start, entries[name], *rows.T)
@@ -62,7 +65,7 @@ def _nist(name: str, start: str, entry: dict[str, list[float]], x: np.ndarray, y
     b = entry[start]
     first = sf.GaussianSurface([b[2], b[5]], [[b[3]], [b[6]]], [[[b[4] ** 2 / 2]], [[b[7] ** 2 / 2]]])
     background = (lambda q, points: q[0] * jnp.exp(-q[1] * points[..., 0]), b[:2])
-    result = sf.fit(y, 2, coords=x, background=background, init=first, solver=EXACT)
+    result = sf.fit(y, 2, coords=x, background=background, init=first, solver=TO_THE_END)
     surface, errors, order = result.surface, result.uncertainty(), np.argsort(result.surface.centers[:, 0])
 
     def numbers(source: sf.GaussianSurface | sf.Uncertainty) -> np.ndarray:
@@ -83,10 +86,10 @@ def _nist(name: str, start: str, entry: dict[str, list[float]], x: np.ndarray, y
 
 
 def lidar() -> str:
-    """Published standard errors, where the published minimum is the one found from the published values."""
-    waves = np.load(FOLDER / "lidar_waveforms_odd.npz")
-    numbers = np.genfromtxt(FOLDER / "lidar_gaussians_published_odd.csv", delimiter=",", names=True)
-    published = np.genfromtxt(FOLDER / "lidar_published_rss_odd.csv", delimiter=",", names=True)
+    """Published standard errors against ours, where the fit ends in the published minimum."""
+    waves = np.load(DATA_FOLDER / "lidar_waveforms_odd.npz")
+    numbers = np.genfromtxt(DATA_FOLDER / "lidar_gaussians_published_odd.csv", delimiter=",", names=True)
+    published = np.genfromtxt(DATA_FOLDER / "lidar_published_rss_odd.csv", delimiter=",", names=True)
     off, same, begun = [], 0, time.perf_counter()
     for heights, name in zip(waves["z"], waves["waveform"], strict=True):
         rows, rss = numbers[numbers["waveform"] == name], published["rss"][published["waveform"] == name]
@@ -95,7 +98,7 @@ def lidar() -> str:
         start = sf.GaussianSurface(rows["A"], rows["u"][:, None], (rows["sigma"] ** 2)[:, None, None])
         x = np.arange(1.0, len(heights) + 1)
         bounds = {"amplitudes": "signed", "min_width": 0.05}
-        result = sf.fit(heights, len(rows), coords=x, background=None, init=start, solver=EXACT, **bounds)
+        result = sf.fit(heights, len(rows), coords=x, background=None, init=start, solver=TO_THE_END, **bounds)
         if abs(2 * result.cost / rss[0] - 1) > 1e-6:
             continue
         same += 1
@@ -115,13 +118,14 @@ def lidar() -> str:
 
 
 def outliers() -> Iterator[str]:
-    """A tenth of the heights off by 50 sigma: how far the centres are, in standard errors (sandwich) of the same fit
-    and of soft_l1's.
+    """How far centres are off where a tenth of the heights is off by 50 sigma, a line a loss.
+
+    In sandwich standard errors of the same fit, and in those of the soft_l1 fit.
     """
     losses = ("linear", "huber", "soft_l1", "cauchy")
     own: dict[str, list[np.ndarray]] = {loss: [] for loss in losses}
     robust: dict[str, list[np.ndarray]] = {loss: [] for loss in losses}
-    for seed in range(SCENES):
+    for seed in range(N_SCENES):
         fits = {loss: _with_outliers(seed, loss) for loss in losses}
         for loss, (away, errors) in fits.items():
             own[loss].append(np.abs(away / errors))
@@ -129,7 +133,7 @@ def outliers() -> Iterator[str]:
     for loss in losses:
         mine, theirs = np.concatenate(own[loss]), np.concatenate(robust[loss])
         yield (
-            f"10 % outliers of 50 sigma, {SCENES} maps, own start, loss {loss}: {100 * np.mean(mine <= 3):.1f} % of"
+            f"10 % outliers of 50 sigma, {N_SCENES} maps, own start, loss {loss}: {100 * np.mean(mine <= 3):.1f} % of"
             f" {mine.size} centre"
             f" coordinates within 3 standard errors, worst {mine.max():.1f}; in those of soft_l1"
             f" {100 * np.mean(theirs <= 3):.1f} %,"
@@ -153,7 +157,7 @@ def _with_outliers(seed: int, loss: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bounds(count: int) -> Iterator[str]:
-    """Starts with some parameters on a bound, optima inside."""
+    """How many fits reach an optimum inside the bounds from a start on a bound."""
     reached: dict[str, list[bool]] = {}
     begun = time.perf_counter()
     for seed in range(count):
@@ -167,6 +171,7 @@ def bounds(count: int) -> Iterator[str]:
     )
 
 
+# What stands on a bound at the start.
 BOUNDS = (
     "amplitude high",
     "amplitude low",
@@ -197,7 +202,7 @@ def _reaches(kind: str, rng: np.random.Generator) -> bool:
 def _on_bound(
     kind: str, amplitudes: np.ndarray, centers: np.ndarray, covariances: np.ndarray
 ) -> tuple[sf.Bounds | None, float]:
-    """Limits around the optimum, with the first component of the arrays (changed in place) put on one."""
+    """Limits around the optimum, and `min_width`; puts the first component of the arrays, in place, on a limit."""
     widths = np.sqrt(np.linalg.eigvalsh(covariances))
     if kind == "amplitude high":
         amplitudes[0] = 2 * amplitudes.max()
@@ -240,11 +245,11 @@ def _scene(rng: np.random.Generator, count: int) -> sf.GaussianSurface:
 
 
 def many() -> Iterator[str]:
-    """Errors of 10,000 components, and how far those by nested dissection are from the exact ones at 500."""
+    """The time of errors of 10,000 components, and the accuracy of nested dissection at 500."""
     from surfacefit._statistics import uncertainty as _uncertainty
 
     heights = np.asarray(sf.example_map("jacksboro"), float)
-    few = sf.fit(heights[:EXCERPT, :EXCERPT], 500, init="grid", progress=False, max_time=60)
+    few = sf.fit(heights[:EXCERPT_SIDE, :EXCERPT_SIDE], 500, init="grid", progress=False, max_time=60)
     begun = time.perf_counter()
     exact = few.uncertainty()
     whole = [np.asarray(a) for a in (exact.amplitudes, exact.centers, exact.covariances)]
@@ -257,8 +262,8 @@ def many() -> Iterator[str]:
     ratios = [b / a for a, b in zip(whole, (near.amplitudes, near.centers, near.covariances), strict=True)]
     off = np.concatenate([np.abs(r[np.isfinite(r)] - 1).ravel() for r in ratios])
     yield (
-        f"K = 500 (Jacksboro, {EXCERPT} x {EXCERPT}): errors by nested dissection within 5 % of the exact ones for"
-        f" {100 * np.mean(off <= 0.05):.2f} %"
+        f"K = 500 (Jacksboro, {EXCERPT_SIDE} x {EXCERPT_SIDE}): errors by nested dissection within 5 % of the"
+        f" exact ones for {100 * np.mean(off <= 0.05):.2f} %"
         f" of {off.size} numbers, median {np.median(off):.1e}, worst {off.max():.1e}; exact ones in {seconds:.1f} s"
     )
     result = sf.fit(heights, 10_000, init="grid", progress=False, max_time=150)

@@ -1,4 +1,4 @@
-"""Surfaces made for measuring: known components, rendered exactly, and starts at a known distance from them."""
+"""Synthetic surfaces: known components, rendered to 3e-11, and starts at a known distance from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 import surfacefit as sf
 
-REACH = 7.0
+# Widths around a centre within which a component is rendered: beyond, it is below 3e-11 of its height.
+RENDERED_WIDTHS = 7.0
 
 
 def random_components(size: int, n_components: int, seed: int = 0) -> sf.GaussianSurface:
@@ -28,9 +29,9 @@ def random_components(size: int, n_components: int, seed: int = 0) -> sf.Gaussia
 
 
 def rendered(surface: sf.GaussianSurface, size: int) -> np.ndarray:
-    """Heights (size, size), each component within REACH of its widths: plain NumPy, no code of surfacefit's."""
+    """Heights (size, size) in plain NumPy, each component within RENDERED_WIDTHS of its widths."""
     heights, inverse = np.zeros((size, size)), np.linalg.inv(surface.covariances)
-    reach = REACH * np.sqrt(np.diagonal(surface.covariances, axis1=1, axis2=2))
+    reach = RENDERED_WIDTHS * np.sqrt(np.diagonal(surface.covariances, axis1=1, axis2=2))
     low = np.maximum(np.ceil(surface.centers - reach), 0).astype(int)
     high = np.minimum(np.floor(surface.centers + reach) + 1, size).astype(int)
     for k, ((top, left), (bottom, right)) in enumerate(zip(low, high, strict=True)):

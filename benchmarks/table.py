@@ -1,4 +1,4 @@
-"""A Markdown table that is aligned in a terminal, too, and is printed row by row while a suite runs."""
+"""A Markdown table that is also aligned in a terminal, printed row by row while a suite runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class Table:
-    """Columns by name and width; the first and last are aligned left, the numbers between them right."""
+    """A table with columns by name and width; first and last are aligned left, the numbers between them right."""
 
     def __init__(self, columns: dict[str, int]):
         self._columns = columns
@@ -33,7 +33,7 @@ class Table:
 
 
 def seconds(value: float | None) -> str:
-    """Three digits or so, "-" for never."""
+    """Seconds in two or three digits, "-" for never."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

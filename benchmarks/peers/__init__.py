@@ -1,4 +1,4 @@
-"""Other fitters of the same model: pick one of these by name.
+"""Other fitters of the same model (pick one).
 
 A peer is a module with one function ``fit(problem: PeerProblem) -> PeerFit``; a new one is one new file and one
 line here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+# Peers by name, as --help lists them.
 PEERS = {
     "scipy_trf": "scipy least_squares, method='trf', analytic Jacobian in NumPy",
     "lmfit_leastsq": "lmfit Minimizer.leastsq (MINPACK), the same NumPy functions",

@@ -17,6 +17,7 @@ import surfacefit as sf
 
 from ._contract import ScaledProblem
 
+# Free numbers a component: alpha, two of the centre, three of the Cholesky factor.
 PARAMETERS = 6
 
 

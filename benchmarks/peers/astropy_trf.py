@@ -20,6 +20,7 @@ import surfacefit as sf
 
 from ._contract import PeerFit, PeerProblem
 
+# Evaluations, so that K = 32 ends in a minute.
 MAX_EVALUATIONS = 300
 
 

@@ -1,7 +1,7 @@
 """lmfit's `Minimizer.leastsq`, which is MINPACK's Levenberg-Marquardt, with an analytic Jacobian and its own
 tolerances.
 
-Its own limit allows hundreds of thousands of evaluations; at ours it hands back the last point tried.
+lmfit's default limit allows hundreds of thousands of evaluations. At the limit it returns the last point tried.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from lmfit import Minimizer, Parameters
 from . import _gaussians
 from ._contract import PeerFit, PeerProblem, ScaledProblem, scaled
 
+# Evaluations, so that K = 32 ends in minutes.
 MAX_EVALUATIONS = 600
 
 

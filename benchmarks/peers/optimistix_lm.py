@@ -13,7 +13,9 @@ from jax import Array
 from . import _gaussians
 from ._contract import PeerFit, PeerProblem, scaled
 
+# Steps, so that K = 32 ends in minutes.
 MAX_STEPS = 500
+# Its first fit compiles, so that the second is always timed, too.
 COMPILES = True
 
 
