@@ -38,9 +38,11 @@ def numbers(dtype: str) -> dict[str, Any]:
 
     import surfacefit as sf
     from surfacefit._base.compile import quick_jit
+    from surfacefit._base.precision import precision
     from surfacefit._data.data import grid_data
     from surfacefit._engines.engines import EngineChoice
-    from surfacefit._problem.prepare import Model, precision, prepare
+    from surfacefit._problem.model_spec import ModelSpec
+    from surfacefit._problem.problem_setup import problem_setup
 
     from . import surfaces
 
@@ -49,8 +51,8 @@ def numbers(dtype: str) -> dict[str, Any]:
     start = surfaces.perturbed(truth, 0.1)
     kind = np.dtype(dtype)
     with precision(kind):
-        model = Model(60, None, "full", 0.25)
-        prepared = prepare(grid_data(heights), model, kind, EngineChoice(sf.Tiled()), start)
+        model = ModelSpec(n_components=60, background=None)
+        prepared = problem_setup(grid_data(heights), model, kind, EngineChoice(sf.Tiled()), start)
         params = quick_jit(type(prepared.problem.parameterization).pack)(
             prepared.problem.parameterization, to_internal(start, prepared.scaling)
         )

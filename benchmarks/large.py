@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import surfacefit as sf
-from surfacefit._problem.prepare import component_capacity
+from surfacefit._problem.capacity import component_capacity
 
 from . import maps, surfaces
 from .options import Options

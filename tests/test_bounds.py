@@ -527,6 +527,6 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_arguments_are_refused(case, monkeypatch):
     options, message = WRONG[case]
-    monkeypatch.setattr("surfacefit._fit.fitting.beginning", lambda *a: pytest.fail("work was done"))
+    monkeypatch.setattr("surfacefit._fit.fitting.initialize", lambda *a: pytest.fail("work was done"))
     with pytest.raises((ValueError, TypeError), match=message):
         fitted(**options)

@@ -1,5 +1,8 @@
-"""The door and the whole way: bad input is refused before any work, odd input is fitted well."""
+"""Input validation and the whole way: bad input is refused before any work, odd input is fitted well."""
 
+import dataclasses
+import inspect
+import re
 import time
 import warnings
 
@@ -10,6 +13,10 @@ import pytest
 from oracles import same_surfaces
 
 import surfacefit as sf
+from surfacefit._data.data import grid_data
+from surfacefit._fit.options import checked_options
+from surfacefit._fit.run_spec import RunSpec
+from surfacefit._problem.model_spec import ModelSpec
 
 Y, X = np.mgrid[:12, :15].astype(float)
 HILL = 3 * np.exp(-0.5 * (((Y - 5) / 2) ** 2 + ((X - 8) / 3) ** 2)) + 1
@@ -95,9 +102,39 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_is_refused_before_any_work(case, monkeypatch):
     call, kind, message = REFUSED[case]
-    monkeypatch.setattr("surfacefit._fit.fitting.beginning", lambda *a: pytest.fail("work was done"))
+    monkeypatch.setattr("surfacefit._fit.fitting.initialize", lambda *a: pytest.fail("work was done"))
     with pytest.raises(kind, match=message):
         call()
+
+
+DATA = ["heights", "coords", "mask", "sigma", "absolute_sigma"]
+JOINED = {"tied": "covariance_type", "bounds": "constraints", "fixed": "constraints", "max_memory": "engine"}
+
+
+def test_every_option_of_fit_has_a_field_and_a_line_of_docstring():
+    names = [name for name in inspect.signature(sf.fit).parameters if name not in DATA]
+    held = {one.name for record in (ModelSpec, RunSpec) for one in dataclasses.fields(record)}
+    assert {JOINED.get(name, name) for name in names} == held
+    documented = re.findall(r"^    (\w+) : ", sf.fit.__doc__.split("Returns")[0], re.MULTILINE)
+    assert documented == list(inspect.signature(sf.fit).parameters)
+
+
+def test_defaults_of_the_records_are_those_of_fit():
+    options = {name: one.default for name, one in inspect.signature(sf.fit).parameters.items()}
+    data = grid_data(HILL)
+    specs = checked_options({**options, "n_components": 2}, data)
+    assert specs.model == ModelSpec(n_components=2)
+    assert vars(specs.run) == vars(RunSpec(dtype=np.dtype(np.float64)))
+
+
+def test_points_take_the_options_of_a_grid():
+    grid, points = (inspect.signature(function).parameters for function in (sf.fit, sf.fit_points))
+    assert list(points)[:3] == ["points", "heights", "n_components"]
+    assert set(points) == {*grid, "points"} - {"coords"}
+    for name in set(grid) - {"coords"}:
+        assert (points[name].default, points[name].kind) == (grid[name].default, grid[name].kind)
+    with pytest.raises(TypeError, match="fit_points\\(\\) has no option `coords`"):
+        sf.fit_points(POINTS, HILL.ravel(), 1, coords=None)
 
 
 SMALL = sf.LevenbergMarquardt(max_steps=200)

@@ -9,7 +9,7 @@ from test_bounds import HEIGHTS, PLACES, START, TO_THE_END, fitted
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
-from surfacefit._problem.prepare import precision
+from surfacefit._base.precision import precision
 from surfacefit._statistics.linearization import linearized_at
 from surfacefit._statistics.uncertainty import normal_matrices
 

@@ -15,7 +15,8 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._losses import LOSSES, ROBUST, loss_of
 from surfacefit._model.units import to_internal
-from surfacefit._problem.prepare import Model, prepare
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-15, xtol=1e-12, gtol=1e-14)
 POINTWISE = ("residuals", "slopes", "secants", "information")
@@ -285,11 +286,11 @@ def test_engines_and_solvers_end_at_the_same_cost(name):
 
 @pytest.mark.parametrize("name", [slow("huber"), "cauchy"])
 def test_engines_weigh_the_normal_matrix_alike(name):
-    data, model = grid_data(noisy()), Model(2, "constant", "full", 0.25, loss=name, f_scale=0.1)
+    data, model = grid_data(noisy()), ModelSpec(n_components=2, loss=name, f_scale=0.1)
     with jax.enable_x64(True):
         found = []
         for engine in (sf.Dense(), TILED):
-            ready = prepare(data, model, np.dtype(float), EngineChoice(engine, float("inf")))
+            ready = problem_setup(data, model, np.dtype(float), EngineChoice(engine, float("inf")))
             params = ready.problem.parameterization.pack(to_internal(HILLS, ready.scaling))
             problem = ready.problem if ready.planner is None else ready.planner(ready.problem, params, params)
             found.append(normal_and_gradient(problem, params))
@@ -429,14 +430,14 @@ WRONG = {
         {"loss": "poisson"},
         r"`heights` must be counts, not negative, .* got -9 at index \(0, 0\)",
     ),
-    "sigma of counts": (COUNTED, {"loss": "poisson", "sigma": 1.0}, r"`sigma` has no place beside loss='poisson'"),
+    "sigma of counts": (COUNTED, {"loss": "poisson", "sigma": 1.0}, r"`sigma` must be None for loss='poisson'"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_arguments_are_refused(case, monkeypatch):
     heights, options, message = WRONG[case]
-    monkeypatch.setattr("surfacefit._fit.fitting.beginning", lambda *a: pytest.fail("work was done"))
+    monkeypatch.setattr("surfacefit._fit.fitting.initialize", lambda *a: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=message):
         sf.fit(heights, 1, **options)
 

@@ -7,11 +7,13 @@ import pytest
 
 import surfacefit as sf
 from surfacefit._base.memory import MemoryShort
+from surfacefit._base.precision import precision
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fit.fitting import Running, _request
+from surfacefit._fit.start_request import start_request
 from surfacefit._model.units import to_internal
-from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search.context import Halt, SearchContext, State
 from surfacefit._search.perturbations import KEPT, Minima, better, crossover, perturbed
 from surfacefit._search.search import Effort, search
@@ -31,9 +33,8 @@ def surface(centers):
 def search_context(heights, count):
     dtype = np.dtype(np.float64)
     data = grid_data(heights, None, None, None, False)
-    running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
-    prepared = prepare(data, Model(count, None, "full", 0.25), dtype, EngineChoice(None))
-    return SearchContext(prepared, _request(prepared, running))
+    prepared = problem_setup(data, ModelSpec(n_components=count, background=None), dtype, EngineChoice(None))
+    return SearchContext(prepared, start_request(prepared, 0))
 
 
 def test_a_splice_takes_the_good_half_of_either():

@@ -9,10 +9,12 @@ from scipy.optimize import minimize
 from scipy.stats import halfnorm, invwishart
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fit.fitting import Running, _request
-from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._fit.start_request import start_request
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search.context import SearchContext
 from surfacefit._search.surrogate import _sampled
 from surfacefit._starts import STARTS
@@ -30,7 +32,9 @@ def prepared(n_dim, kind, prior, engine, mask=False):
         heights.ravel()[::7] = np.nan
     data = grid_data(heights, None, None, SIGMA, True)
     choice = EngineChoice(engine, float("inf"))
-    prepared = prepare(data, Model(3, "constant", kind, 0.25, "positive", prior), np.dtype(np.float64), choice)
+    prepared = problem_setup(
+        data, ModelSpec(n_components=3, covariance_type=kind, prior=prior), np.dtype(np.float64), choice
+    )
     amplitudes, centers, covariances = random_surface(rng, 3, n_dim)
     start = sf.GaussianSurface(amplitudes, centers, covariances, prepared.problem.parameterization.background)
     problem, params = prepared.problem, prepared.problem.parameterization.pack(start)
@@ -197,12 +201,9 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
     heights = np.random.default_rng(0).normal(size=(60, 60))
     data = grid_data(heights, None, None, SIGMA, True)
     with precision(np.dtype(np.float64)):
-        model, engine = Model(16, None, "full", 0.25, "positive", prior), EngineChoice(sf.Dense(), float("inf"))
-        whole = prepare(data, model, np.dtype(np.float64), engine)
-        running = Running(
-            "grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), np.dtype(np.float64), False, None, None
-        )
-        context = SearchContext(whole, _request(whole, running))
+        model, engine = ModelSpec(n_components=16, background=None, prior=prior), EngineChoice(sf.Dense(), float("inf"))
+        whole = problem_setup(data, model, np.dtype(np.float64), engine)
+        context = SearchContext(whole, start_request(whole, 0))
         sample = _sampled(context)
         state = context.state(context.params(STARTS["grid"](context.request)))
         share = sample.prepared.data.n_used / data.n_used

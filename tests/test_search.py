@@ -8,13 +8,15 @@ import pytest
 
 import surfacefit as sf
 import surfacefit._search.search
+from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
 from surfacefit._data.data import grid_data
 from surfacefit._data.windows import Windows
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit import run_starts
-from surfacefit._fit.fitting import Running, _request
-from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._fit.start_request import start_request
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search import initialization
 from surfacefit._search.context import SearchContext
 from surfacefit._search.moves import Neighbourhood, applied
@@ -136,10 +138,14 @@ def test_what_a_move_promises_comes_true(rough, covariance_type, background):
     """The fall in cost that a local refit sees is the one on the whole map, before any joint step."""
     dtype = np.dtype(np.float64)
     data = grid_data(rough, None, None, None, False)
-    running = Running("growth", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), dtype, False, None, None)
     with precision(dtype):
-        prepared = prepare(data, Model(9, background, covariance_type, 0.25), dtype, EngineChoice(None))
-        context = SearchContext(prepared, _request(prepared, running))
+        prepared = problem_setup(
+            data,
+            ModelSpec(n_components=9, background=background, covariance_type=covariance_type),
+            dtype,
+            EngineChoice(None),
+        )
+        context = SearchContext(prepared, start_request(prepared, 0))
         state = context.refit(context.blocks_at_peaks(context.empty(), 9), context.empty().border, 40)
         around = Neighbourhood(context, state)
         moves = around.raced(around.removals(np.arange(9)) + around.additions(4, np.arange(4)))

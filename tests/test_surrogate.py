@@ -8,14 +8,16 @@ import pytest
 from scipy.linalg import eigh
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
 from surfacefit._base.threads import single_threaded_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import DenseEngine
-from surfacefit._fit.fitting import Running, _request
+from surfacefit._fit.start_request import start_request
 from surfacefit._model.units import to_internal
-from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search import initialization
 from surfacefit._search.context import SearchContext
 from surfacefit._search.surrogate import suitable_surrogate, surrogate
@@ -33,9 +35,10 @@ def hills(width, count=4):
 
 def context_of(heights, count, engine=None, **options):
     data = grid_data(heights, **options)
-    whole = prepare(data, Model(count, None, "full", 0.25), DOUBLE, EngineChoice(engine or sf.Dense(), float("inf")))
-    running = Running("grid", 0.0, 0, sf.LevenbergMarquardt(), EngineChoice(None), DOUBLE, False, None, None)
-    return SearchContext(whole, _request(whole, running))
+    whole = problem_setup(
+        data, ModelSpec(n_components=count, background=None), DOUBLE, EngineChoice(engine or sf.Dense(), float("inf"))
+    )
+    return SearchContext(whole, start_request(whole, 0))
 
 
 @pytest.mark.parametrize("side", [2, 3])

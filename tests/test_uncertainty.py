@@ -10,9 +10,9 @@ from scipy.ndimage import uniform_filter
 from scipy.optimize import curve_fit
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
-from surfacefit._problem.prepare import precision
 from surfacefit._results.result import FitResult, Settings, Timings
 from surfacefit._statistics.linearization import linearized_at
 

@@ -7,6 +7,7 @@ devices        Which kind of device holds arrays: what runs fastest differs betw
 documents      Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number come
 layout         A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory         How much memory a fit will need, before it takes any
+precision      The precision of a fit: 64-bit JAX for a block of code, and arrays on the device
 progress       What a person sees while a fit runs: a bar, and a callback
 status         Why a fit ended: one table of codes, each with its cause and the next step
 threads        The cores that there are, and keeping LAPACK's threads from spinning on them

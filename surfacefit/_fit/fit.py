@@ -1,13 +1,12 @@
-"""`fit` and `fit_points`: the way of the data from a user's arrays to a `FitResult`. Read this first.
+"""`fit` and `fit_points`: from a user's arrays to a `FitResult`. Read this first.
 
-user arrays -> _data (checks) -> _fitting: _prepare (units of order one, the problem on the device)
-            -> _choosing (the number of components, where it is open)
-            -> _beginning (a start from _initial, or growth and search)
-            -> _parameters (free numbers) -> _solvers (the loop) over _problem and _jacobian -> _result
+The way of the data is told in docs/design.md, "The way of the data". The options go the same way: `fit` names and
+documents them, `options` checks them and puts them into two records, `ModelSpec` (what is fitted) and `RunSpec` (how).
 """
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ from .._data.data import grid_data, point_data
 from .._results.criteria import AutoComponents
 from .._results.result import FitResult
 from .fitting import fitted
-from .options import Options
+from .options import checked_options
 
 
 @names_its_options
@@ -54,84 +53,116 @@ def fit(
     progress: bool | None = None,
     seed: int = 0,
 ) -> FitResult:
-    r"""Fit a sum of scaled Gaussians to heights on a grid of any dimension, by least squares.
+    r"""Fit a sum of scaled Gaussians to heights on a grid of any dimension.
 
-    Minimises over amplitudes a_k (>= 0 unless signed), centres c_k, covariances Sigma_k and the background b
+    The fit minimises the weighted sum of squares
 
     .. math:: \tfrac12 \sum_j \bigl((b(x_j) + \sum_k a_k e^{-(x_j-c_k)^T \Sigma_k^{-1} (x_j-c_k)/2} - z_j) /
-    \sigma_j\bigr)^2 .
+        \sigma_j\bigr)^2
+
+    over the amplitudes a_k, centres c_k and covariances Sigma_k of K components and over the background b.
 
     Parameters
     ----------
-    heights : array of any dimension d >= 1: real numbers, integers or booleans; a list, NumPy, masked or JAX array.
-        NaN is ignored and counted; infinity is an error.
-    n_components : number K of Gaussians; "auto" (default): chosen by the lowest BIC, or as `AutoComponents` says.
-    coords : one strictly increasing 1-D array an axis, in the order of the array's axes; default 0, 1, 2, ...
-        Centres and covariances come in these units.
-    mask : boolean array of the shape of ``heights``, True = ignore (as in `numpy.ma`).
-    sigma : standard deviation of each height, a number or an array of the shape of ``heights``; where it is NaN the
-        point is ignored.
-    absolute_sigma : True: ``sigma`` is in the units of the heights; False (default): only its ratios count, and
-        standard errors are scaled by the misfit, as in `scipy.optimize.curve_fit`.
-    background : "constant" (default), "plane", None, a number (a constant that starts there), or ``(function, start)``
-        with a JAX function ``function(parameters, points)`` of parameters (m,) and points (N, d) in the user's units,
-        giving (N,).
-    covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in
-        scikit-learn's GaussianMixture.
-    tied : None, or "covariances": another name for ``covariance_type="tied"``, beside ``fixed``. Nothing else can be
-        tied.
-    amplitudes : "positive" (default, a_k >= 0) or "signed": pits as well as peaks.
-    loss : what a misfit u = (f - z) / sigma costs: "linear" (default, u^2 / 2), "huber", "soft_l1" or "cauchy" (C^2
-        rho(u^2 / C^2) / 2 of `scipy.optimize.least_squares`: outliers pull less, or not at all), or "poisson" (heights
-        are counts: half their deviance, the maximum of the likelihood).
-    f_scale : C, the misfit that parts good points from outliers, in units of ``sigma`` (of the heights without it);
-        default 1.
-    bounds : limits of amplitudes, centres, widths, background and aspect ratio, as `Bounds`. A start outside is moved
-        on to them.
-    fixed : what keeps the values of its start: "amplitudes", "centers", "covariances", "background", a list of these,
-        or a dict of True or boolean arrays (K,) by these names: ``fixed={"centers": [True, False]}``. Needs a start, as
-        ``init``; for a background its value, there or as ``background``.
-    init : where to start: "auto" (default: "growth", then a short search), "growth" (components are added where they
-        win most, with joint refits between), "peaks" (from the data at once, over all scales), "grid" (an even
-        lattice), "random", "em" (expectation-maximisation from the peaks, heights read as a density), `RandomStarts`
-        (the best of several, the baseline; growth and search are better), or a `GaussianSurface` with K components
-        (positive amplitudes of 0 begin at 1 % of the heights' spread).
-    search : seconds in which to look for a better minimum: components are taken from where they are of little use and
-        put where the residual is, or split, minima are spliced, parts of them grown anew, few components begin
-        anywhere, and what is better after a joint refit is kept. Default with ``init="auto"``: until some rounds in a
-        row have found nothing, 9 s or twice as long as growth took at most; else 0, none.
-    reset : True: components that have collapsed when the fit has ended by itself, worth no more than noise, are put
-        where the residual is highest and all are refitted, as long as that ends lower, three times at most. Not where
-        components are held or have limits of their own. ``result.resets`` says which were. False: the fit stays as it
-        ends. Default: True, unless ``init`` is a surface, whose components may be meant however faint they are.
-    min_width : lower limit, in sampling distances, of the pivots of a component's covariance (the diagonal of its
-        Cholesky factor): its width along each axis with the axes after it left open and those before it held. These are
-        the principal widths where those lie along the axes; an ellipse aslant can be narrower across.
-        ``Bounds(widths=(low, None))`` limits principal widths.
-    prior : what is known of covariances and amplitudes beforehand, as a `SurfacePrior`; the fit then is MAP. Needs
-        ``absolute_sigma``.
-    solver : "lm" (default), "adam", "superimposed" (EM for superimposed signals), or an object:
-        ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``.
-    engine : "dense" (every component at every point), "tiled" (only where it is felt), "auto" (default; by size), or an
-        object: ``sf.Tiled(cutoff=...)``.
-    max_memory : GB (1e9 bytes) that the fit may take, default 60 % of what the machine or device has. Work is cut to
-        fit; where that is not possible an error says how much is needed.
-    dtype : "float32" or "float64"; default float32 for float32 heights, else float64. JAX's global settings are
-        neither needed nor changed.
-    max_time : seconds after which the best surface so far is returned.
-    callback : called with a `Progress` after each chunk of steps; if it returns True the fit stops.
-    progress : show a bar: True, False, or None (default) for "where a person is watching".
-    seed : of the random numbers, where a start uses them.
+    heights : array_like, shape (n_1, ..., n_d), d >= 1
+        The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
+        counted; infinity raises an error.
+    n_components : int, "auto" or `AutoComponents`
+        The number K of components. "auto" (default) chooses the number with the lowest BIC; `AutoComponents` chooses
+        by another criterion.
+    coords : sequence of d arrays, optional
+        The coordinates of the grid, one strictly increasing 1-D array for each axis of ``heights``, in the same order.
+        Default: 0, 1, 2, ... Centres and covariances are in these units.
+    mask : boolean array, shape of ``heights``, optional
+        True where a point is to be ignored, as in `numpy.ma`.
+    sigma : float or array, shape of ``heights``, optional
+        Standard deviation of each height. Points with NaN here are ignored. Default: the same for all points.
+    absolute_sigma : bool
+        True: ``sigma`` is in the units of the heights. False (default): only its ratios matter, and standard errors are
+        scaled by the residuals, as in `scipy.optimize.curve_fit`.
+    background : {"constant", "plane"}, float, background object, (function, start) or None
+        What the components stand on. "constant" is the default. A number is a constant that starts at this value, and
+        an object (`ConstantBackground`, `PlaneBackground`, `FunctionBackground`) starts at its own values.
+        ``function(parameters, points)`` is a JAX function of parameters (m,) and points (N, d), in the units of
+        ``coords``, that returns heights (N,); its parameters start at ``start`` (m,) and are fitted.
+    covariance_type : {"full", "diag", "spherical", "tied"}
+        Shapes of the components: any ellipsoid (default), axes along the coordinate axes, spheres, or one ellipsoid
+        that all components share. The names are those of scikit-learn's `GaussianMixture`.
+    tied : "covariances", optional
+        Another name for ``covariance_type="tied"``. Nothing else can be tied.
+    amplitudes : {"positive", "signed"}
+        "positive" (default): peaks only, a_k >= 0. "signed": peaks and pits.
+    loss : {"linear", "huber", "soft_l1", "cauchy", "poisson"}
+        The cost of a misfit u = (f - z) / sigma. "linear" (default) is least squares, u^2 / 2. "huber", "soft_l1" and
+        "cauchy" give less weight to outliers: C^2 rho(u^2 / C^2) / 2, with rho as in `scipy.optimize.least_squares`.
+        "poisson" is for counts: half the deviance, so that the fit has the maximum likelihood.
+    f_scale : float, optional
+        C of the robust losses: the misfit beyond which a point counts as an outlier, in units of ``sigma`` (without
+        ``sigma``, in units of the heights). Default: 1.
+    bounds : `Bounds`, optional
+        Limits of amplitudes, centres, widths, aspect ratio and background. A start outside is moved to the limits.
+    fixed : str, list of str or dict, optional
+        What keeps the value it has at the start: "amplitudes", "centers", "covariances", "background", or a list of
+        these. A dict fixes them for some components: ``fixed={"centers": [True, False]}``. Needs a start, given as
+        ``init``. A fixed background needs a value, in ``init`` or ``background``.
+    init : {"auto", "growth", "peaks", "grid", "random", "em"}, `RandomStarts` or `GaussianSurface`
+        Where the fit starts. "growth" adds components where they lower the cost most, and refits all between additions;
+        "auto" (default) is growth and then a short search. "peaks" finds peaks of all sizes in the data, "grid" is an
+        even lattice, "random" puts components at random points, and "em" runs expectation-maximisation from the peaks,
+        with heights as a density. `RandomStarts` fits from several random starts and keeps the best. A
+        `GaussianSurface` with K components is a start of your own; positive amplitudes of 0 then begin at 1 % of the
+        heights' standard deviation.
+    search : float, optional
+        Seconds to search for a better minimum after the start. The search moves components of little use to where the
+        residual is large, splits components, combines parts of different minima, grows parts of the surface anew, and
+        keeps what is better after a joint refit. 0: no search. Default with ``init="auto"``: until several rounds in a
+        row find nothing better, for at most 9 seconds or twice the time of growth, whichever is longer. Default with
+        any other ``init``: 0.
+    reset : bool, optional
+        True: when the fit has converged, components that explain no more than noise are put where the residual is
+        largest and all are refitted. The new fit is kept if its cost is lower, and up to three resets are tried.
+        ``result.resets`` counts them. No component is reset if some are fixed or have limits of their own. Default:
+        True, but False if ``init`` is a `GaussianSurface`.
+    min_width : float
+        Lower limit of the widths, in sampling distances. It limits the diagonal of each covariance's Cholesky factor.
+        For ellipsoids along the axes these are the principal widths; other ellipsoids can be narrower.
+        ``Bounds(widths=(low, None))`` limits principal widths. Default: 0.25.
+    prior : `SurfacePrior`, optional
+        Prior knowledge of covariances and amplitudes; the fit then is the maximum of the posterior density. Needs
+        ``absolute_sigma=True``.
+    solver : {"lm", "adam", "superimposed"} or solver object
+        "lm" (default) is Levenberg-Marquardt, "superimposed" is expectation-maximisation for superimposed signals. An
+        object has settings: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``. Growth, the search and the choice of a
+        number of components always use Levenberg-Marquardt; ``solver`` takes the steps after them.
+    engine : {"auto", "dense", "tiled"} or engine object
+        "dense" computes every component at every point, "tiled" only where the component is above a cutoff, which is
+        faster for large problems. "auto" (default) chooses by size. An object has settings: ``sf.Tiled(cutoff=...)``.
+    max_memory : float, optional
+        Largest memory to use, in GB (1e9 bytes). The work is divided to fit into it; if that is not possible, an error
+        says how much is needed. Default: 60 % of the memory of the machine or device.
+    dtype : {"float32", "float64"}, optional
+        Precision. Default: float32 for float32 heights, float64 for all others. JAX's global settings are neither
+        needed nor changed.
+    max_time : float, optional
+        Seconds after which the fit stops with the best surface so far.
+    callback : callable, optional
+        Called with a `Progress` after each chunk of steps. The fit stops if it returns True.
+    progress : bool, optional
+        Whether to show a progress bar. Default: only if a person is watching (a terminal or a notebook).
+    seed : int
+        Seed of the random numbers of starts and search. Default: 0.
 
     Returns
     -------
-    FitResult : with ``surface``, ``rmse``, ``summary()``, ``plot()``, ``save()`` and more. A fit that stops early,
-        at a limit or by Ctrl-C, returns the best surface so far and says why in ``message``.
+    FitResult
+        With ``surface``, ``rmse``, ``summary()``, ``plot()``, ``save()`` and more. A fit that stops early, at a limit
+        or by Ctrl-C, returns the best surface so far; ``message`` says why it stopped.
 
     Raises
     ------
-    ValueError, TypeError : before any work, for arguments that cannot be meant; the message names the argument,
-        the rule and the value.
+    ValueError, TypeError
+        If an argument is not valid. This is checked before any work; the message names the argument, the rule and the
+        value.
 
     Examples
     --------
@@ -145,17 +176,26 @@ def fit(
     >>> sf.fit(hill + noise).n_components
     1
     """
+    options = dict(locals())  # all keywords by name: no list of them can get out of step with the signature
     begun = time.perf_counter()
     data = grid_data(heights, coords, mask, sigma, absolute_sigma)
-    options = Options(
-        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search,
-        reset, min_width, prior,
-        solver, engine, max_memory, dtype, max_time, callback, progress, seed,
-    )  # fmt: skip
-    return fitted(data, *options.checked(data), begun)
+    model, run, auto = checked_options(options, data)
+    return fitted(data, model, run, begun=begun, auto=auto)
+
+
+def _with_options_of_fit(function: Callable[..., FitResult]) -> Callable[..., FitResult]:
+    """The function, with the keywords of `fit` that it does not name in its signature, for `help` and completion."""
+    own = dict(inspect.signature(function).parameters)
+    own.pop("options")
+    more = {name: one for name, one in inspect.signature(fit).parameters.items() if name not in {*own, "coords"}}
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*own.values(), *more.values()], return_annotation="FitResult"
+    )
+    return function
 
 
 @names_its_options
+@_with_options_of_fit
 def fit_points(
     points: Any,
     heights: Any,
@@ -164,37 +204,29 @@ def fit_points(
     mask: Any = None,
     sigma: Any = None,
     absolute_sigma: bool = False,
-    background: Any = "constant",
-    covariance_type: str = "full",
-    tied: str | None = None,
-    amplitudes: str = "positive",
-    loss: str = "linear",
-    f_scale: float | None = None,
-    bounds: Bounds | None = None,
-    fixed: Any = None,
-    init: Any = "auto",
-    search: float | None = None,
-    reset: bool | None = None,
-    min_width: float = 0.25,
-    prior: SurfacePrior | None = None,
-    solver: Any = "lm",
-    engine: Any = "auto",
-    max_memory: float | None = None,
-    dtype: Any = None,
-    max_time: float | None = None,
-    callback: Callable[[Progress], Any] | None = None,
-    progress: bool | None = None,
-    seed: int = 0,
+    **options: Any,
 ) -> FitResult:
     """Fit a sum of scaled Gaussians to heights at scattered points.
 
     Parameters
     ----------
-    points : (N, d) coordinates, one row a point; (N,) for d = 1. Points may repeat.
-    heights : (N,) heights. NaN is ignored and counted.
+    points : array_like, shape (N, d) or (N,) for d = 1
+        Coordinates, one row for each point. Points may repeat.
+    heights : array_like, shape (N,)
+        The heights. NaN is ignored and counted.
+    n_components, mask, sigma, absolute_sigma, **options
+        All other parameters of `fit` but ``coords``. ``min_width`` is in sampling distances of as many points spread
+        evenly over the box that holds them.
 
-    All other parameters, what is minimised, what is returned and what is raised are as in `fit`. The sampling
-    distance that ``min_width`` refers to is that of the same number of points spread evenly over their box.
+    Returns
+    -------
+    FitResult
+        As from `fit`, which also says what is minimised.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not valid, before any work.
 
     Examples
     --------
@@ -206,9 +238,6 @@ def fit_points(
     """
     begun = time.perf_counter()
     data = point_data(points, heights, mask, sigma, absolute_sigma)
-    options = Options(
-        n_components, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, fixed, init, search,
-        reset, min_width, prior,
-        solver, engine, max_memory, dtype, max_time, callback, progress, seed,
-    )  # fmt: skip
-    return fitted(data, *options.checked(data), begun)
+    defaults = {name: one.default for name, one in inspect.signature(fit).parameters.items()}
+    model, run, auto = checked_options({**defaults, **options, "n_components": n_components}, data)
+    return fitted(data, model, run, begun=begun, auto=auto)

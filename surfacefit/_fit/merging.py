@@ -14,9 +14,9 @@ from .._engines.engines import engine_choice
 from .._model.gaussian import bhattacharyya, integrals
 from .._model.surface import GaussianSurface
 from .._results.criteria import Deviance
-from .._solvers import LevenbergMarquardt
 from .._statistics.linearization import model_of
-from .fitting import Running, fitted
+from .fitting import fitted
+from .run_spec import RunSpec
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -84,9 +84,15 @@ def _refitted(result: FitResult, k: int) -> FitResult:
     settings = result.settings
     start = without(result.surface, k, settings.constraints.fixed)
     model = replace(model_of(result, start), constraints=settings.constraints.without(k))
-    engine, dtype = engine_choice(settings.engine, None), np.dtype(settings.dtype)
-    running = Running(start, 0, 0, LevenbergMarquardt(), engine, dtype, False, None, None)
-    fit = fitted(result.data, model, None, running, time.perf_counter())
+    run = RunSpec(
+        init=start,
+        search=0,
+        engine=engine_choice(settings.engine, None),
+        dtype=np.dtype(settings.dtype),
+        progress=False,
+        reset=False,
+    )
+    fit = fitted(result.data, model, run, begun=time.perf_counter())
     return replace(fit, steps=result.steps + fit.steps)
 
 

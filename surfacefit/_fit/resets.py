@@ -21,7 +21,7 @@ from .._base.status import STATUS, Status
 from .._data.data import SurfaceData
 from .._model.gaussian import line_integrals, profile
 from .._model.surface import GaussianSurface
-from .._problem.prepare import Prepared
+from .._problem.prepared import Prepared
 from .._search.context import SearchContext, State, penalty_cost
 from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status

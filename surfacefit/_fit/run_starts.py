@@ -13,7 +13,7 @@ from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._problem.prepare import Prepared
+from .._problem.prepared import Prepared
 from .._search.context import SearchContext
 from .._solvers import Limits, Record, Solution, Solver, run
 

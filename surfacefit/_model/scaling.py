@@ -30,6 +30,10 @@ class Scaling:
     def heights(self, heights: Any) -> Any:
         return (heights - self.height_shift) / self.height_scale
 
+    def height_differences(self, differences: Any) -> Any:
+        """Differences of heights, which no shift changes."""
+        return differences / self.height_scale
+
 
 def without_outliers(heights: np.ndarray) -> np.ndarray:
     """Heights (N,) with those far beyond what nearly all lie between cut off: their units are not for outliers to

@@ -1,8 +1,13 @@
-"""What a solver sees, and its way to the device.
+"""What a solver sees, and its way to the device. Read `problem_setup` first.
 
-evaluation    Heights of many components at many points: each component only where it is not zero to rounding
-planning      Plans for the tiled engine, made on the host: which lists, at which capacity, for which components
-prepare       From checked data and a model to a problem on the device, with the units between them
-problem       What a solver sees: residuals, cost, a linearisation, and how far a step may go
-removal_cost  What each component is worth: how much the cost would rise without it, the others adapting
+capacity       How many points and components a compiled program has room for
+evaluation     Heights of many components at many points: each component only where it is not zero to rounding
+internal_data  Points, heights and weights in the units of the fit: made here once from the user's data
+model_spec     What is fitted, as a record of checked options
+option         Options of `fit` as fields of a record, each with its rule beside it
+planning       Plans for the tiled engine, made on the host: which lists, at which capacity, for which components
+prepared       A problem on the device beside the data and units it was made from, and the ways back
+problem        What a solver sees: residuals, cost, a linearisation, and how far a step may go
+problem_setup  From checked data and a model to a problem on the device
+removal_cost   What each component is worth: how much the cost would rise without it, the others adapting
 """

@@ -23,13 +23,15 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort
+from .._base.precision import precision
 from .._base.status import Status
 from .._base.threads import single_threaded_blas
 from .._data.windows import Windows
 from .._losses import Linear
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
-from .._problem.prepare import Prepared, component_capacity, components, precision
+from .._problem.capacity import component_capacity
+from .._problem.prepared import Prepared, components
 from .._problem.problem import SurfaceProblem
 from .._solvers import LevenbergMarquardt, Limits, SolverRun
 from .._starts import STARTS, Peak, StartRequest, find_peaks

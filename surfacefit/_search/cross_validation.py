@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base.precision import precision
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
-from .._problem.prepare import precision
 from .context import SearchContext, State
 
 STEPS = 10

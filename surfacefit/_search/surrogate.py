@@ -16,7 +16,8 @@ from .._data.data import SurfaceData
 from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
-from .._problem.prepare import Prepared, resampled
+from .._problem.prepared import Prepared
+from .._problem.problem_setup import resampled
 from .context import SearchContext, State
 
 FEWEST_BLOCKS = 6  # a parameter

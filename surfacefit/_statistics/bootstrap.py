@@ -15,9 +15,10 @@ from jax import Array
 
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
+from .._base.precision import precision
 from .._base.status import STATUS, Status
 from .._model.surface import GaussianSurface
-from .._problem.prepare import Prepared, precision
+from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._solvers import LevenbergMarquardt, solve
 from .linearization import linearized_at

@@ -14,12 +14,13 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from .._base.compile import plain_jit
+from .._base.precision import precision
 from .._model.background import NoBackground
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
-from .._problem.prepare import Prepared, precision
+from .._problem.prepared import Prepared
 
 LOST = 1e-6
 LEAST = (

@@ -15,12 +15,13 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from .._base.compile import plain_jit
+from .._base.precision import precision
 from .._engines.jacobian import DenseEngine
 from .._model.block_layout import block_indices
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
-from .._problem.prepare import Prepared, precision
+from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .component_errors import LEAST, LOST, ComponentErrors
 

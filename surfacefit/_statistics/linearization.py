@@ -13,16 +13,18 @@ from .._model.background import background_model
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
 from .._model.units import to_internal
-from .._problem.prepare import Model, Prepared, prepare
+from .._problem.model_spec import ModelSpec
+from .._problem.prepared import Prepared
+from .._problem.problem_setup import problem_setup
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
 
 
-def model_of(result: FitResult, surface: GaussianSurface | None = None) -> Model:
+def model_of(result: FitResult, surface: GaussianSurface | None = None) -> ModelSpec:
     """What a result was fitted with, for its own surface or another one."""
     settings, start = result.settings, result.surface if surface is None else surface
-    return Model(
+    return ModelSpec(
         n_components=start.n_components,
         background=None if start.background is None else background_model(start.background),
         covariance_type=settings.covariance_type,
@@ -37,7 +39,7 @@ def model_of(result: FitResult, surface: GaussianSurface | None = None) -> Model
 
 def linearized_at(result: FitResult) -> tuple[Prepared, Array]:
     """The problem of a result for the dense engine, in double precision, and its parameters there."""
-    prepared = prepare(result.data, model_of(result), np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
+    prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
     return prepared, pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))
 
 

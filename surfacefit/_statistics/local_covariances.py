@@ -20,8 +20,9 @@ from .._linear.selected_inverse import inverse_blocks
 from .._model.block_layout import block_indices
 from .._model.parameters import ChainRule
 from .._model.units import to_internal
-from .._problem.prepare import Prepared, fixed_parameters, prepare, used_parameters
+from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
+from .._problem.problem_setup import problem_setup
 from .component_errors import LEAST, ComponentErrors
 from .constrained_directions import ConstrainedDirections, constrained_directions
 from .linearization import model_of, pack
@@ -50,7 +51,7 @@ class Pieces(NamedTuple):
 
 def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
     """For a variance ``misfit`` of weighted residuals, in the user's units."""
-    prepared = prepare(
+    prepared = problem_setup(
         result.data, model_of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf"))
     )
     params = pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.linalg
 
+from .._base.precision import precision
 from .._constraints.box import bound_tolerance
 from .._model.block_layout import ALPHA, block_indices
-from .._problem.prepare import fixed_parameters, precision, used_parameters
+from .._problem.prepared import fixed_parameters, used_parameters
 from .._problem.removal_cost import RIDGE
 from .constrained_directions import constrained_directions
 from .covariances import Reduced, reduced

@@ -29,11 +29,12 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
+from .._base.precision import precision
 from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
 from .._model.background import background_model
 from .._model.surface import GaussianSurface, with_last_axis
-from .._problem.prepare import fixed_parameters, precision, used_parameters
+from .._problem.prepared import fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors
 from .constrained_directions import ConstrainedDirections, constrained_directions

@@ -1,0 +1,91 @@
+"""From where the solver ended to a `FitResult` in the user's units."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._base.precision import precision
+from .._base.status import Status
+from .._data.data import SurfaceData
+from .._losses import Loss
+from .._model.surface import GaussianSurface
+from .._problem.model_spec import ModelSpec
+from .._problem.prepared import Prepared
+from .._results.criteria import ComponentPath
+from .._results.result import FitResult, Settings, Timings
+from .._search.context import penalty_cost
+from .._starts import RandomStarts
+from .run_spec import RunSpec
+from .run_starts import RunOutcome
+
+
+def make_result(
+    ended: RunOutcome, prepared: Prepared, run: RunSpec, timings: Timings, path: ComponentPath | None
+) -> FitResult:
+    """The result of a fit. Components come in the order of falling volume, unless each has limits of its own."""
+    model, solution, unit = prepared.model, ended.solution, prepared.cost_unit
+    history: dict[str, np.ndarray] = ended.history._asdict()
+    found = prepared.surface(solution.params)
+    order = slice(None) if model.constraints.by_component else found.by_volume
+    penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * unit
+    return FitResult(
+        surface=ordered(found, model),
+        data=prepared.data,
+        cost=_cost(ended, prepared),
+        status=Status(int(solution.status)),
+        steps=int(solution.steps),
+        history={**history, "cost": history["cost"].astype(float) * unit},
+        timings=timings,
+        settings=settings_of(prepared, run),
+        penalty=penalty,
+        resets=ended.resets[order],
+        starts=_start_costs(ended, run.init) * unit if isinstance(run.init, RandomStarts) else None,
+        path=path,
+    )
+
+
+def settings_of(prepared: Prepared, run: RunSpec) -> Settings:
+    """What a result and its file remember of the options."""
+    model = prepared.model
+    return Settings(
+        solver=type(run.solver).__name__,
+        dtype=run.dtype.name,
+        covariance_type=model.covariance_type,
+        amplitudes=model.amplitudes,
+        min_width=model.min_width,
+        n_parameters=prepared.n_parameters,
+        engine="dense" if prepared.planner is None else "tiled",
+        prior=model.prior,
+        loss=model.loss,
+        f_scale=model.f_scale,
+        constraints=model.constraints,
+    )
+
+
+def ordered(surface: GaussianSurface, model: ModelSpec) -> GaussianSurface:
+    """By falling volume; as it is where single components have limits or masks, whose order the user knows."""
+    return surface if model.constraints.by_component else surface.sorted()
+
+
+def _cost(ended: RunOutcome, prepared: Prepared) -> float:
+    """The cost in the user's units, without a prior's part."""
+    cost, model = float(ended.solution.cost) * prepared.cost_unit, prepared.model
+    if model.prior is None and np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
+        return cost
+    surface = ordered(prepared.surface(ended.solution.params), model)
+    return _recomputed_cost(surface, prepared.data, model.plain_loss(prepared.data))
+
+
+def _recomputed_cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
+    """Without a prior's part, in double precision."""
+    with precision(np.dtype(np.float64)):
+        residuals = loss.residuals(
+            *(jnp.asarray(a, float) for a in (surface(data.used_points), data.used_heights, data.weights))
+        )
+        return 0.5 * float(jnp.sum(residuals**2))
+
+
+def _start_costs(ended: RunOutcome, many: RandomStarts) -> np.ndarray:
+    """The costs (n,) at the ends of all starts, NaN for those that were not tried."""
+    return np.array(ended.costs + [np.nan] * (many.n - len(ended.costs)))

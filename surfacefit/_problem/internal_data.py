@@ -1,0 +1,80 @@
+"""Points, heights and weights in the units of the fit: made here once from the user's data, then put on the device.
+
+On the host they are NumPy arrays in float64 (`InternalData`), on the device the fields of a `SurfaceProblem` in the
+precision of the fit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._data.data import SurfaceData
+from .._engines.overlaps import EvenGrid
+from .._engines.tiles import Tiling, grid_tiles, scattered_tiles
+from .._model.scaling import Scaling
+from .capacity import point_capacity
+
+# Largest relative spread of the weights that counts as one weight for all points: rounding, far above that of float64.
+EQUAL_WEIGHTS = 1e-9
+# Largest relative difference of the steps of an axis that counts as even: coordinates often are rounded to float32.
+EVEN_STEPS = 1e-6
+
+
+class InternalData(NamedTuple):
+    """The used points (N, d), heights (N,) and weights (N,) in the units of the fit."""
+
+    points: np.ndarray
+    heights: np.ndarray
+    weights: np.ndarray
+
+    def padded(self) -> InternalData:
+        """With points of weight zero up to the next capacity, which repeat the last one: as finite as the data."""
+        spare = point_capacity(len(self.heights)) - len(self.heights)
+        return InternalData(_padded(self.points, spare), _padded(self.heights, spare), np.pad(self.weights, (0, spare)))
+
+    def tiled(self, tiling: Tiling) -> InternalData:
+        """In the order of the tiles, with weight zero at places that hold no point."""
+        weights = np.where(tiling.filled.ravel(), tiling.spread(self.weights), 0.0)
+        return InternalData(tiling.spread(self.points), tiling.spread(self.heights), weights)
+
+
+def internal_data(data: SurfaceData, scaling: Scaling, weight: float) -> InternalData:
+    """The used part of the data in the units of the fit, weights divided by ``weight`` (`weight_unit`)."""
+    heights = data.used_heights.astype(np.float64)
+    return InternalData(scaling.points(data.used_points), scaling.heights(heights), data.weights / weight)
+
+
+def weight_unit(data: SurfaceData) -> float:
+    """Root mean square of the weights 1 / sigma, which the weights of the fit are divided by."""
+    return float(np.sqrt(np.mean(data.weights**2)))
+
+
+def cost_unit(data: SurfaceData, scaling: Scaling) -> float:
+    """Cost in the user's units for a cost of one in the units of the fit."""
+    return float((scaling.height_scale * weight_unit(data)) ** 2)
+
+
+def tiling_of(data: SurfaceData, internal: InternalData, size: int) -> Tiling:
+    """The used points in tiles of about ``size``."""
+    if data.axes is None:
+        return scattered_tiles(internal.points, size)
+    return grid_tiles(internal.points, np.argwhere(data.used), data.used.shape, size)
+
+
+def even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
+    """The grid of the data in the units of the fit, if it is even, complete and evenly weighted."""
+    if data.axes is None or not data.used.all() or np.ptp(data.weights) > EQUAL_WEIGHTS * data.weights.max():
+        return None
+    axes = scaling.axes(data.axes)
+    steps = np.array([(axis[-1] - axis[0]) / (len(axis) - 1) if len(axis) > 1 else 1.0 for axis in axes])
+    even = all(
+        np.allclose(np.diff(axis), step, rtol=EVEN_STEPS, atol=0) for axis, step in zip(axes, steps, strict=True)
+    )
+    return EvenGrid(np.array([axis[0] for axis in axes]), steps, data.used.shape) if even else None
+
+
+def _padded(array: np.ndarray, spare: int) -> np.ndarray:
+    """With the last entry repeated, so that whatever is evaluated there is as finite as at the data."""
+    return np.pad(array, [(0, spare)] + [(0, 0)] * (array.ndim - 1), mode="edge")

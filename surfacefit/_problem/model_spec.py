@@ -1,0 +1,180 @@
+"""What is fitted, as a record of checked options: add an option of the model here, as a field with its rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._base.checks import first_index, one_of, positive_number
+from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
+from .._constraints.prior import SurfacePrior, checked_prior
+from .._data.data import SurfaceData
+from .._losses import LOSSES, ROBUST, Loss, loss_of
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import ConstantBackground, PlaneBackground, background_model
+from .._model.covariance import COVARIANCE_TYPES
+from .option import Given, rule, simple_rule
+
+# Least `f_scale` in units of the inner 90 % of the heights: far below it all points would be outliers, and squares of
+# the misfits in its units would leave the range in which float64 tells costs apart.
+SMALLEST_F_SCALE = 1e-9
+# Quantiles between which the spread of the heights is taken, so that outliers do not count.
+SPREAD_QUANTILES = (0.05, 0.95)
+
+
+def _covariance_type(name: str, given: Given) -> str:
+    kind, tied = one_of(name, given.options[name], COVARIANCE_TYPES), given.options["tied"]
+    if tied is None:
+        return kind
+    if not isinstance(tied, str) or tied != "covariances":
+        raise ValueError(
+            f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}"
+        )
+    if kind not in ("full", "tied"):
+        raise ValueError(
+            f"`tied`='covariances' means one full covariance for all, got covariance_type={kind!r} with it: leave one"
+            " out"
+        )
+    return "tied"
+
+
+def _prior(name: str, given: Given) -> SurfacePrior | None:
+    known_errors = given.data.absolute_sigma or given.options["loss"] == "poisson"
+    return checked_prior(given.options[name], given.data.n_dim, known_errors)
+
+
+def _loss(name: str, given: Given) -> str:
+    loss, data = one_of(name, given.options[name], LOSSES), given.data
+    if loss in ROBUST:
+        _f_scale("f_scale", given)
+    elif given.options["f_scale"] is not None:
+        raise ValueError(
+            f"`f_scale` is for loss={', '.join(map(repr, ROBUST))}, got f_scale={given.options['f_scale']!r} with"
+            f" loss={loss!r}"
+        )
+    if loss == "poisson":
+        _check_counts(data)
+    return loss
+
+
+def _check_counts(data: SurfaceData) -> None:
+    negative = data.used & (data.heights < 0)
+    if negative.any():
+        where = f"{data.heights[negative][0]:g} at index {first_index(negative)}"
+        raise ValueError(
+            f"`heights` must be counts, not negative, for loss='poisson', got {where}: mask such points, or use another"
+            " loss"
+        )
+    if data.sigma is not None:
+        raise ValueError("`sigma` must be None for loss='poisson', where the counts give the errors: leave it out")
+
+
+def _f_scale(name: str, given: Given) -> float:
+    value, data = given.options[name], given.data
+    if given.options["loss"] not in ROBUST:
+        return 1.0
+    scale = 1.0 if value is None else positive_number(name, value)
+    spread = float(np.ptp(np.quantile(data.used_heights.astype(float) * data.weights, SPREAD_QUANTILES)))
+    if scale < SMALLEST_F_SCALE * spread:
+        raise ValueError(
+            f"`f_scale` must be near the noise, got {scale:g} where heights spread over {spread:g} (in units of sigma)"
+        )
+    return scale
+
+
+def _constraints(name: str, given: Given) -> Constraints:
+    return Constraints(_bounds(given), _fixed(given))
+
+
+def _bounds(given: Given) -> Bounds:
+    options, data = given.options, given.data
+    number, signed = _number_of_start(given), AMPLITUDE_TYPES[options["amplitudes"]].signed
+    kind = _covariance_type("covariance_type", given)
+    bounds = checked_bounds(options["bounds"], number, data.n_dim, signed, kind)
+    floor = float((options["min_width"] * data.spacing).max())
+    if bounds.widths is not None and bounds.widths[1] <= floor:
+        raise ValueError(
+            f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}"
+        )
+    if bounds.background is not None and options["background"] is None:
+        raise ValueError("`bounds.background` has no background to bound, since background=None: leave it out")
+    return bounds
+
+
+def _fixed(given: Given) -> dict[str, Any]:
+    fixed = checked_fixed(given.options["fixed"], _number_of_start(given))
+    if fixed.get("background"):
+        _check_fixed_background(given)
+    shapes = np.atleast_1d(fixed.get("covariances", False))
+    if _covariance_type("covariance_type", given) == "tied" and shapes.any() != shapes.all():
+        raise ValueError(
+            f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}"
+        )
+    if given.moves_components and any(np.any(mask) for name, mask in fixed.items() if name != "background"):
+        raise ValueError(
+            "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
+            f" 'auto' and 'growth', and no `search`; got init={given.options['init']!r}"
+        )
+    return fixed
+
+
+def _check_fixed_background(given: Given) -> None:
+    background = given.options["background"]
+    if background is None:
+        raise ValueError("`fixed` names a background, and background=None has none: leave it out")
+    if not _has_background_value(background, given):
+        raise ValueError(
+            f"`fixed` holds a background at the value given for it, got none with background={background!r}: give it in"
+            " the start, init=GaussianSurface(..., background=0.5), or as background=0.5"
+        )
+
+
+def _has_background_value(background: Any, given: Given) -> bool:
+    """Whether the background starts from a value of the user's: its own, or that of a start with one of its kind."""
+    if not isinstance(background, str):
+        return True
+    kind = {"constant": ConstantBackground, "plane": PlaneBackground}.get(background, object)
+    return given.start is not None and isinstance(background_model(given.start.background), kind)
+
+
+def _number_of_start(given: Given) -> int | None:
+    """Components of which each may have limits or masks of its own; None without a start that gives their order."""
+    return None if given.start is None else given.n_components
+
+
+def _n_components(name: str, given: Given) -> int:
+    return given.n_components
+
+
+def _as_given(name: str, given: Given) -> Any:
+    return given.options[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What is fitted. ``background`` is the option as the user gave it, or a background itself.
+
+    ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds`` and
+    ``fixed``.
+    """
+
+    n_components: int = field(metadata=rule(_n_components))
+    background: Any = field(default="constant", metadata=rule(_as_given))
+    covariance_type: str = field(default="full", metadata=rule(_covariance_type))
+    min_width: float = field(default=0.25, metadata=simple_rule(positive_number))
+    amplitudes: str = field(default="positive", metadata=simple_rule(one_of, AMPLITUDE_TYPES))
+    prior: SurfacePrior | None = field(default=None, metadata=rule(_prior))
+    loss: str = field(default="linear", metadata=rule(_loss))
+    f_scale: float = field(default=1.0, metadata=rule(_f_scale))
+    constraints: Constraints = field(default_factory=Constraints, metadata=rule(_constraints))
+
+    def plain_loss(self, data: SurfaceData) -> Loss:
+        """The loss in the user's units."""
+        return loss_of(self.loss, self.f_scale, float(data.used_heights.mean(dtype=float)))
+
+    @property
+    def signed(self) -> bool:
+        """Whether amplitudes may be negative."""
+        return AMPLITUDE_TYPES[self.amplitudes].signed

@@ -1,0 +1,110 @@
+"""A problem on the device beside the data and units it was made from, and the ways back to the user's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._base.compile import quick_jit
+from .._base.precision import on_device, precision
+from .._constraints.box import fixed_masks, n_fixed
+from .._data.data import SurfaceData
+from .._model.background import NoBackground
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling
+from .._model.surface import GaussianSurface
+from .._model.units import to_physical
+from .internal_data import cost_unit
+from .model_spec import ModelSpec
+from .planning import TilePlanner
+from .problem import SurfaceProblem
+
+# Least eigenvalue of a covariance in units of rounding of its largest: what d x d products may lose.
+LEAST_EIGENVALUE_ROUNDINGS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Data and problem side by side. ``background`` is the start of the background, in the user's units."""
+
+    data: SurfaceData
+    model: ModelSpec
+    scaling: Scaling
+    problem: SurfaceProblem
+    background: Any
+    planner: TilePlanner | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers of the model; the problem may have room for more."""
+        parts, count = self.problem.parameterization, self.model.n_components
+        used = replace(parts.layout, n_components=count).n_parameters
+        return used - n_fixed(self.model.constraints.fixed, parts, count)
+
+    @cached_property
+    def cost_unit(self) -> float:
+        """Cost in the user's units for a cost of one in the problem's."""
+        return cost_unit(self.data, self.scaling)
+
+    def fixing(self, params: Any) -> SurfaceProblem:
+        """The problem, with what is fixed held at parameters (P,)."""
+        problem, fixed = self.problem, self.model.constraints.fixed
+        if not fixed or problem.box is None:
+            return problem
+        limits = problem.box.fixing(problem.parameterization, params, fixed)
+        return replace(problem, box=on_device(limits, params.dtype))
+
+    def by_point(self, values: Any) -> np.ndarray:
+        """Values (N or more,) at the problem's places, in the order of the data's points (N,)."""
+        return np.asarray(values)[self._places]
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        if self.planner is None:
+            return np.arange(self.data.n_used)
+        tiling, places = self.planner.tiling, np.empty(self.data.n_used, int)
+        filled = np.flatnonzero(tiling.filled)
+        places[tiling.order.ravel()[filled]] = filled
+        return places
+
+    def surface(self, params: Any) -> GaussianSurface:
+        """The surface in the user's units, as NumPy arrays in float64."""
+        with precision(np.dtype(params.dtype)):
+            parts = components(self.problem.parameterization, params)
+        *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
+        amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
+        internal = GaussianSurface(amplitudes, centers, _definite(factors @ factors.swapaxes(1, 2)), model)
+        physical = to_physical(internal, self.scaling)
+        background = physical.background
+        return replace(physical, background=None if isinstance(background, NoBackground) else background)
+
+
+components = quick_jit(Parameterization.components)
+
+
+def used_parameters(prepared: Prepared) -> np.ndarray:
+    """Which parameters (P,) belong to the model; the others are room for more components."""
+    layout = prepared.problem.parameterization.layout
+    used = np.ones(layout.n_parameters, bool)
+    used[prepared.model.n_components * layout.block_size : layout.n_own] = False
+    return used
+
+
+def fixed_parameters(prepared: Prepared) -> np.ndarray:
+    """Which parameters (P,) are fixed."""
+    parts = prepared.problem.parameterization
+    own, border = fixed_masks(prepared.model.constraints.fixed, parts)
+    return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.layout.block_size)).ravel(), border])
+
+
+def _definite(covariances: np.ndarray) -> np.ndarray:
+    """Covariances (K, d, d) with eigenvalues above rounding: a component that runs away may be 1e8 times as long as it
+    is wide.
+    """
+    values = np.linalg.eigvalsh(covariances)
+    least = LEAST_EIGENVALUE_ROUNDINGS * values.shape[1] * np.finfo(float).eps * values[:, -1]
+    return np.asarray(covariances + np.maximum(least - values[:, 0], 0)[:, None, None] * np.eye(values.shape[1]))

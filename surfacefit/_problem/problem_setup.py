@@ -1,0 +1,173 @@
+"""From checked data and a model to a problem on the device: units, parameters, what is minimised, and the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._base.memory import check_dense, memory_limit
+from .._base.precision import on_device
+from .._constraints.box import Box, box
+from .._constraints.prior import Penalty, penalty
+from .._constraints.width_limits import WidthLimits, width_limits
+from .._data.data import SurfaceData
+from .._engines.engines import Dense, EngineChoice
+from .._losses import ROBUST, Linear, Loss
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import LOW, MIDDLE, BackgroundModel, background_start, continued
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Parameterization
+from .._model.scaling import Scaling, scaling_of, without_outliers
+from .._model.surface import GaussianSurface
+from .capacity import component_capacity
+from .internal_data import InternalData, cost_unit, even_grid, internal_data, tiling_of, weight_unit
+from .model_spec import ModelSpec
+from .planning import TilePlanner
+from .prepared import Prepared
+from .problem import SurfaceProblem
+
+
+class Objective(NamedTuple):
+    """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits."""
+
+    parameterization: Parameterization
+    rows: Penalty | None
+    loss: Loss
+    box: Box | None
+    width_limits: WidthLimits | None
+
+    def problem(self, internal: InternalData, dtype: np.dtype) -> SurfaceProblem:
+        """The problem on the device for points in the units of the fit."""
+        points, heights, weights = (on_device(array, dtype) for array in internal)
+        return SurfaceProblem(
+            points=points,
+            heights=heights,
+            weights=weights,
+            parameterization=self.parameterization,
+            penalty=self.rows,
+            loss=self.loss,
+            box=self.box,
+            width_limits=self.width_limits,
+        )
+
+
+def problem_setup(
+    data: SurfaceData, model: ModelSpec, dtype: np.dtype, engine: EngineChoice, init: Any = None
+) -> Prepared:
+    """The problem of fitting a model to data, beside both. A background may go on from that of a start ``init``.
+
+    Raises ValueError where there are more parameters than points, or where memory does not suffice.
+    """
+    background = _background(data, model, init)
+    scaling = _scaling(data, model, background)
+    parameterization = _parameterization(data, model, scaling, background, dtype)
+    _check_enough_points(data, model, parameterization)
+    internal = internal_data(data, scaling, weight_unit(data))
+    objective = _objective(data, model, scaling, background, parameterization, dtype)
+    picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
+    if isinstance(picked, Dense):
+        check_dense(parameterization.n_parameters, dtype, limit)
+        return Prepared(data, model, scaling, objective.problem(internal.padded(), dtype), background)
+    plain = isinstance(objective.loss, Linear) and picked.normal != "products"
+    # Below the smallest normal number a cutoff would mean another thing on the device than here.
+    cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
+    planner = TilePlanner(
+        tiling_of(data, internal, picked.tile_size),
+        even_grid(data, scaling) if plain else None,
+        float(dtype.type(cutoff)),
+        limit,
+    )
+    problem = objective.problem(internal.tiled(planner.tiling), dtype)
+    return Prepared(data, model, scaling, problem, background, planner)
+
+
+def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
+    """The same fit to other data, for the dense engine and in single precision.
+
+    The data stand for a ``share`` of the original ones: a prior counts for as much less beside them.
+    """
+    problem, dtype = prepared.problem, np.dtype(np.float32)
+    internal = internal_data(data, prepared.scaling, weight_unit(prepared.data))
+    parameterization, rows = (on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
+    if rows is not None:
+        rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
+    objective = Objective(parameterization, rows, *on_device((problem.loss, problem.box, problem.width_limits), dtype))
+    return replace(prepared, data=data, problem=objective.problem(internal.padded(), dtype), planner=None)
+
+
+def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:
+    """The background at its start, in the user's units."""
+    level = MIDDLE if model.signed else LOW
+    asked = background_start(model.background, data.used_points, data.used_heights.astype(np.float64), level)
+    return continued(asked, init.background) if isinstance(init, GaussianSurface) else asked
+
+
+def _scaling(data: SurfaceData, model: ModelSpec, background: BackgroundModel) -> Scaling:
+    heights = data.used_heights.astype(np.float64)
+    return scaling_of(
+        data.used_points,
+        without_outliers(heights) if model.loss in ROBUST else heights,
+        shift_heights=background.shifts_heights,
+        isotropic=model.covariance_type == "spherical",
+    )
+
+
+def _parameterization(
+    data: SurfaceData, model: ModelSpec, scaling: Scaling, background: BackgroundModel, dtype: np.dtype
+) -> Parameterization:
+    return Parameterization(
+        floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
+        background=on_device(background.to_internal(scaling), dtype),
+        n_active=jnp.asarray(model.n_components, dtype),
+        covariance=COVARIANCE_TYPES[model.covariance_type],
+        n_components=component_capacity(model.n_components),
+        amplitude=AMPLITUDE_TYPES[model.amplitudes],
+    )
+
+
+def _objective(
+    data: SurfaceData,
+    model: ModelSpec,
+    scaling: Scaling,
+    background: BackgroundModel,
+    parameterization: Parameterization,
+    dtype: np.dtype,
+) -> Objective:
+    unit = cost_unit(data, scaling)
+    rows = penalty(model.prior, scaling, data.n_dim, unit)
+    loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
+    limits = _box(model, parameterization, scaling, background)
+    walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
+    return Objective(parameterization, *on_device((rows, loss, limits, walls), dtype))
+
+
+def _box(
+    model: ModelSpec, parameterization: Parameterization, scaling: Scaling, background: BackgroundModel
+) -> Box | None:
+    """The limits, with a background that is fixed held at its start; None where nothing is limited or fixed."""
+    if not model.constraints:
+        return None
+    limits = box(model.constraints.bounds, parameterization, scaling, background)
+    if not np.any(model.constraints.fixed.get("background", False)):
+        return limits
+    open_shape = np.full(parameterization.layout.n_shared, np.nan)
+    held = np.concatenate([open_shape, np.asarray(parameterization.background.vector(), float)])
+    low, high = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
+    return replace(limits, border_low=low, border_high=high)
+
+
+def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: Parameterization) -> None:
+    layout = replace(parameterization.layout, n_components=model.n_components)
+    if layout.n_parameters <= data.n_used:
+        return
+    most = max(0, (data.n_used - layout.n_border) // layout.block_size)
+    way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
+    if model.covariance_type == "full" and data.n_dim > 1:
+        way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"
+    raise ValueError(
+        f"`n_components`={model.n_components} means {layout.n_parameters} parameters, more than the {data.n_used}"
+        f" points to fit: {way_out}"
+    )
