@@ -1,5 +1,6 @@
 """What a solver sees, and its way to the device. Read `problem_setup` first.
 
+base           The contract between a problem and a solver
 capacity       How many points and components a compiled program has room for
 evaluation     Heights of many components at many points: each component only where it is not zero to rounding
 internal_data  Points, heights and weights in the units of the fit: made here once from the user's data
@@ -7,7 +8,9 @@ model_spec     What is fitted, as a record of checked options
 option         Options of `fit` as fields of a record, each with its rule beside it
 planning       Plans for the tiled engine, made on the host: which lists, at which capacity, for which components
 prepared       A problem on the device beside the data and units it was made from, and the ways back
-problem        What a solver sees: residuals, cost, a linearisation, and how far a step may go
+objective      What a fit minimises: the misfit of a sum of Gaussians under a loss, and a prior
+problem        The problem that is fitted: an objective, and how far a step may go (the trust region)
+loss_views     What the loss says at some parameters, for error bars, searches and criteria
 problem_setup  From checked data and a model to a problem on the device
 removal_cost   What each component is worth: how much the cost would rise without it, the others adapting
 """

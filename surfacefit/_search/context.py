@@ -30,6 +30,7 @@ from .._data.windows import Windows
 from .._losses import Linear
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
+from .._problem import loss_views
 from .._problem.capacity import component_capacity
 from .._problem.prepared import Prepared, components
 from .._problem.problem import SurfaceProblem
@@ -360,6 +361,6 @@ def residuals(problem: SurfaceProblem, params: Array) -> Array:
 
 
 _residuals = quick_jit(residuals)
-_secants = quick_jit(SurfaceProblem.secants)
-penalty_cost = quick_jit(SurfaceProblem.penalty_cost)
+_secants = quick_jit(loss_views.secant_weights)
+penalty_cost = quick_jit(loss_views.penalty_cost)
 _pack = quick_jit(Parameterization.pack)

@@ -18,7 +18,7 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import not_negative, positive_number
 from .._base.status import Status
-from .._problem.problem import Problem, half_square
+from .._problem.base import Problem, half_square
 from .base import SolverBase
 
 

@@ -14,7 +14,7 @@ from jax import Array
 
 from .._base.checks import count
 from .._base.status import Status
-from .._problem.problem import Problem
+from .._problem.base import Problem
 
 
 class SolverState(Protocol):

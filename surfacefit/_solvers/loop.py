@@ -19,7 +19,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._problem.problem import Problem
+from .._problem.base import Problem
 from .base import Solver, check_state
 
 CHUNK = 64

@@ -27,7 +27,7 @@ from .._base.status import Status
 from .._constraints.active_constraints import ActiveConstraints
 from .._engines.jacobian import Jacobian
 from .._linear.normal import Normal
-from .._problem.problem import Problem, half_square
+from .._problem.base import Problem, half_square
 from .base import SolverBase, cosine_optimality
 
 # Part of the predicted fall in cost that a step must gain to be taken, without unit: MINPACK's value, nearly 0, since

@@ -23,7 +23,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._linear.normal import ProductNormal
-from .._problem.problem import Problem
+from .._problem.base import Problem
 from .base import SolverBase
 from .levenberg_marquardt import LevenbergMarquardt
 from .quadratic_steps import QuadraticState

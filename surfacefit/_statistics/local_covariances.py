@@ -20,6 +20,7 @@ from .._linear.selected_inverse import inverse_blocks
 from .._model.block_layout import block_indices
 from .._model.parameters import ChainRule
 from .._model.units import to_internal
+from .._problem.loss_views import information_jacobian
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
@@ -120,7 +121,7 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
     parts = problem.parameterization
     components, chain = parts.components(params), parts.chain(params)
     model = problem.engine.model(problem.points, components)
-    blocks, corner = problem.informed(params).block_diagonal()
+    blocks, corner = information_jacobian(problem, params).block_diagonal()
     residuals, jacobian = problem.linearize(params)
     ones = jnp.ones_like(problem.heights)
     own, border = jnp.zeros_like(blocks), jnp.zeros_like(corner)

@@ -34,6 +34,7 @@ from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
 from .._model.background import background_model
 from .._model.surface import GaussianSurface, with_last_axis
+from .._problem.loss_views import information_jacobian, score_jacobian
 from .._problem.prepared import fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors
@@ -284,11 +285,11 @@ def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.
 def normals(problem: SurfaceProblem, params: Array) -> tuple[Array, Array, Array]:
     """N (P, P), the gradient (P,), and sum_j psi_j^2 J_j^T J_j (P, P) of the data."""
     residuals, jacobian = problem.linearize(params)
-    information = problem.informed(params)
+    information = information_jacobian(problem, params)
     return (
         information.normal(residuals)[0].as_matrix(),
         jacobian.rmv(residuals),
-        problem.scores(params).normal(residuals)[0].as_matrix(),
+        score_jacobian(problem, params).normal(residuals)[0].as_matrix(),
     )
 
 

@@ -1,0 +1,68 @@
+"""The contract between a problem and a solver: residuals, a linearisation, and how far a step may go.
+
+A solver knows nothing of Gaussians. Any pytree with the methods of `Problem` can be minimised; `SurfaceProblem` is the
+one of this package.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax.numpy as jnp
+from jax import Array
+
+from .._constraints.active_constraints import ActiveConstraints
+from .._engines.jacobian import Jacobian
+
+
+class Problem(Protocol):
+    """A least-squares problem: minimise 1/2 |r(p)|^2 over parameters p (P,). Implementations are pytrees."""
+
+    def residuals(self, params: Array) -> Array:
+        """r(p) (N,)."""
+        ...
+
+    def linearize(self, params: Array) -> tuple[Array, Jacobian]:
+        """r(p) and the operator J(p) = dr/dp."""
+        ...
+
+    def scaling(self, diagonal: Array) -> Array:
+        """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J."""
+        ...
+
+    def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
+        """The step shortened to the trust region: here a problem limits how far a step may go.
+
+        ``reach`` is how far one step may move a component, in its own widths.
+        """
+        ...
+
+    def projected(self, params: Array) -> Array:
+        """The nearest parameters that are allowed."""
+        ...
+
+    def at_bound(self, params: Array, gradient: Array) -> Array:
+        """Which parameters (P,) stand at a bound that the negative gradient would cross."""
+        ...
+
+    def active_constraints(
+        self, params: Array, gradient: Array, scaling: Array | None = None
+    ) -> ActiveConstraints | None:
+        """Constraints that act on the next step, of limits that are no bounds of single parameters; None without such.
+
+        With squared scales ``scaling`` (P,) also those of nearby limits, which the step is to meet exactly.
+        """
+        ...
+
+    def plan_is_valid(self, params: Array) -> Array:
+        """Whether residuals may be asked for here, or the host must renew a plan first."""
+        ...
+
+    def rounding_cost(self) -> Array:
+        """A cost so small that the residuals are mere rounding."""
+        ...
+
+
+def half_square(residuals: Array) -> Array:
+    """Cost 1/2 |r|^2."""
+    return 0.5 * jnp.vdot(residuals, residuals, precision="highest")

@@ -1,0 +1,75 @@
+"""What a fit of a surface minimises: the misfit of a sum of Gaussians under a loss, and a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from .._constraints.prior import Penalty
+from .._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
+from .._losses import Linear, Loss
+from .._model.parameters import Components, Parameterization
+from .base import half_square
+
+# Units in the last place of the heights: residuals below are rounding. A few operations lie behind each height, each of
+# which rounds by half a unit.
+ROUNDING_UNITS = 4
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class SurfaceObjective:
+    """Residuals r_j = w_j (f(x_j) - z_j), or those of another loss, and below them the rows of a prior.
+
+    points (N, d), heights (N,), weights (N,) = 1 / sigma : the data.
+    parameterization, engine : the surface, and how its Jacobian is held.
+    penalty, loss : the prior's rows, or None; what a misfit costs.
+    """
+
+    points: Array
+    heights: Array
+    weights: Array
+    parameterization: Parameterization
+    engine: Engine = field(default_factory=DenseEngine)
+    penalty: Penalty | None = None
+    loss: Loss = field(default_factory=Linear)
+
+    def residuals(self, params: Array) -> Array:
+        components = self.parameterization.components(params)
+        model = self.engine.model(self.points, components)
+        return self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
+
+    def linearize(self, params: Array) -> tuple[Array, Jacobian]:
+        components = self.parameterization.components(params)
+        model = self.engine.model(self.points, components)
+        residuals = self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
+        return residuals, self.jacobian(params, components, self.loss.slopes(model, self.heights, self.weights))
+
+    def jacobian(self, params: Array, components: Components, weights: Array) -> Jacobian:
+        """d (weights * model) / d parameters, and below it the rows of a prior."""
+        jacobian = self.engine.jacobian(self.points, weights, components, self.parameterization.chain(params))
+        if self.penalty is None:
+            return jacobian
+        return PenalizedJacobian(jacobian, *self.penalty.slopes(self.parameterization, params))
+
+    def _with_rows(self, residuals: Array, params: Array) -> Array:
+        """Residuals (N,), and below them what a prior adds."""
+        if self.penalty is None:
+            return residuals
+        own, border = self.penalty.rows(self.parameterization, params)
+        return jnp.concatenate([residuals, own.ravel(), border])
+
+    def plan_is_valid(self, params: Array) -> Array:
+        return self.engine.plan_is_valid(self.parameterization.components(params))
+
+    def rounding_cost(self) -> Array:
+        """Residuals of four units in the last place of heights of order one."""
+        eps = float(np.finfo(self.heights.dtype).eps)
+        flat = jnp.zeros_like(self.heights)  # far from it an outlier's height is nothing that rounding could spoil
+        met, unmet = (self.loss.slopes(model, self.heights, self.weights) for model in (self.heights, flat))
+        slopes = jnp.minimum(met, unmet)
+        return half_square(slopes * ROUNDING_UNITS * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
