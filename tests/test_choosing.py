@@ -195,12 +195,12 @@ def test_noise_calls_for_no_component(options):
     assert result.path.n_components[0] == 0
     assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + size * np.log(n), rel=1e-6, abs=1e-3)
     assert (result.path.chosen, result.n_components) == (0, 1)
-    assert "No component is called for" in result.message
+    assert "The data support no component" in result.message
 
 
 def test_what_is_said_where_nothing_is_called_for(tmp_path):
     level = sf.fit(np.full((12, 12), 3.0))
-    assert "none is called for by BIC, and a fit has one; tried 0 alone" in level.summary()
+    assert "BIC supports none, and a fit has at least one; tried 0 alone" in level.summary()
     level.save(tmp_path / "level.json")
     assert sf.load(tmp_path / "level.json").message == level.message
     assert "No component" in level.message

@@ -15,8 +15,8 @@ from sklearn.mixture import GaussianMixture
 
 import surfacefit as sf
 from surfacefit._constraints.mixture_regularization import MixtureRegularization, collapsed, n_distinct
-from surfacefit._mixture import cloud as _cloud
 from surfacefit._mixture import expectation_maximization as em
+from surfacefit._mixture import mixture_data
 
 TYPES = ("full", "diag", "spherical", "tied")
 NAN = np.nan
@@ -165,9 +165,9 @@ def test_the_order_of_points_and_the_chunks_do_not_matter(rng, monkeypatch):
     order = rng.permutation(len(POINTS))
     whole = exact(POINTS)
     same(whole, exact(POINTS[order]))
-    monkeypatch.setattr(_cloud, "CHUNK_ELEMENTS", 3 * 64)
+    monkeypatch.setattr(mixture_data, "CHUNK_ELEMENTS", 3 * 64)
     points, weights = np.zeros((1000, 2)), np.ones(1000)
-    assert _cloud.packed(points, weights, 3, np.float32).points.shape == (4, 256, 2)
+    assert mixture_data.point_chunks(points, weights, 3, np.float32).points.shape == (4, 256, 2)
     same(whole, exact(POINTS))
     np.testing.assert_allclose(whole.log_density(POINTS).sum(), whole.log_likelihood, rtol=1e-12)
 
@@ -282,7 +282,7 @@ def test_reset_places_collapsed_components_anew(min_width):
     assert result.resets.max() <= 5
     assert never_falls(result)
     assert all_finite(result)
-    assert f"Placed anew, {result.resets.sum()} time" in result.message
+    assert f"Reset {result.resets.sum()} time" in result.message
 
 
 def test_a_component_without_points_is_placed_where_it_is_of_use():
@@ -535,15 +535,15 @@ def test_views():
 def test_the_core_passes_vmap_over_starts():
     dtype = np.dtype(np.float32)
     starts = [start_of(POINTS, seed=seed) for seed in range(3)]
-    cloud = _cloud.packed(POINTS, np.ones(len(POINTS)), 3, dtype)
+    chunks = mixture_data.point_chunks(POINTS, np.ones(len(POINTS)), 3, dtype)
     zero, none, off = jnp.zeros((), dtype), jnp.zeros((2, 2), dtype), jnp.zeros(3, bool)
     regularization = MixtureRegularization(jnp.asarray(1e-6, dtype), none, none, zero, zero, "full")
-    watch = em.Watch(jnp.asarray(1e-5, dtype), zero, zero, off, off)
-    mixtures = [_cloud.to_device(*start, dtype) for start in starts]
+    rules = em.StopRules(jnp.asarray(1e-5, dtype), zero, zero, off, off)
+    mixtures = [mixture_data.to_device(*start, dtype) for start in starts]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures)
 
     def run(mixture):
-        return em.expectation_maximization(cloud, em.begin(mixture), watch, regularization, 200)[0]
+        return em.expectation_maximization(chunks, em.begin(mixture), rules, regularization, 200)[0]
 
     together = jax.jit(jax.vmap(run))(stacked)
     alone_of = jax.jit(run)
@@ -580,7 +580,7 @@ REFUSED = {
     "no weight": (
         fit(POINTS, 2, weights=0 * ONES),
         ValueError,
-        r"`weights` must not all be zero: of 450 points none is left",
+        r"`weights` must not all be zero: none of the 450 points is left",
     ),
     "weights length": (
         fit(POINTS, 2, weights=ONES[1:]),

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgba
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data, point_data
-from surfacefit._results.result import FitResult, Settings, Timings
+from surfacefit._results.record import Settings, Timings
+from surfacefit._results.result import FitResult
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)

@@ -498,9 +498,9 @@ def stored_flags(path):
 
 def test_summaries_files_and_pictures_of_many_parameters_say_what_was_not_looked_for(tmp_path, monkeypatch):
     for module in ("_results.flags", "_results.report"):
-        monkeypatch.setattr(f"surfacefit.{module}.MOST_FLAGGED", 5)
+        monkeypatch.setattr(f"surfacefit.{module}.MAX_SHOWN_PARAMETERS", 5)
     result, path = three(amplitude=0.03), tmp_path / "fit.json"
-    silent = "redundant and undetermined: not looked for above 5 parameters: see `result.flags`"
+    silent = "redundant and undetermined: not checked above 5 parameters: see `result.flags`"
     for left_out, found in ((["REDUNDANT", "UNDETERMINED"], [0, 0, 0]), ([], [0, FLAG.REDUNDANT, 0])):
         assert (silent in " ".join(result.summary().split())) == bool(left_out)
         labels = [line.get_label() for line in result.plot().axes[0].lines]

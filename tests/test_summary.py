@@ -72,7 +72,7 @@ def test_what_has_no_error_says_why():
 
 def test_large_fits_are_summed_up_without_errors(monkeypatch):
     result = fitted(1)
-    monkeypatch.setattr("surfacefit._results.component_table.MOST_FLAGGED", 5)
+    monkeypatch.setattr("surfacefit._results.component_table.MAX_SHOWN_PARAMETERS", 5)
     assert [row[0] for row in table(result)[1:]] == ["0", "1"]
 
 

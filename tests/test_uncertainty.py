@@ -13,7 +13,8 @@ import surfacefit as sf
 from surfacefit._base.precision import precision
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
-from surfacefit._results.result import FitResult, Settings, Timings
+from surfacefit._results.record import Settings, Timings
+from surfacefit._results.result import FitResult
 from surfacefit._statistics.linearization import linearized_at
 
 X = np.linspace(-3, 12, 80)

@@ -5,6 +5,7 @@ compile        Compiling with less waiting; the one place where compiled program
 compile_clock  Seconds that JAX spends tracing and compiling, told apart from the seconds of running
 devices        Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
 documents      Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number come
+information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
 layout         A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory         How much memory a fit will need, before it takes any
 precision      The precision of a fit: 64-bit JAX for a block of code, and arrays on the device

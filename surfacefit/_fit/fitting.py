@@ -21,7 +21,8 @@ from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import problem_setup
 from .._results.criteria import AutoComponents, Deviance
-from .._results.result import FitResult, Timings
+from .._results.record import Timings
+from .._results.result import FitResult
 from .._search.choosing import Choice, Chosen
 from .._search.context import SearchContext
 from .._search.initialization import Initialization, StartPlan, initialize

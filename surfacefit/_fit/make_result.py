@@ -13,7 +13,8 @@ from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
 from .._results.criteria import ComponentPath
-from .._results.result import FitResult, Settings, Timings
+from .._results.record import Settings, Timings
+from .._results.result import FitResult
 from .._search.context import penalty_cost
 from .._starts import RandomStarts
 from .run_spec import RunSpec

@@ -1,50 +1,33 @@
 """`fit_mixture`: Gaussian mixtures of weighted points by expectation-maximisation.
 
-user arrays -> _cloud (checks, units) -> _mixture_starts -> _mixture_run (chunks of steps of _expectation_maximization,
-with the remedies of mixture_regularization) -> _mixture_result
+The way of the data: `mixture_data` (input validation, units) -> `setup` (task and start) -> `run` (chunks of the steps
+of `expectation_maximization`, and `resets`) -> `result`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
 from .._base.progress import MixtureProgress, ProgressBar
 from .._base.status import Status
-from .._constraints.mixture_regularization import MixtureRegularization, Prior, checked_prior, lifted, points_needed
+from .._constraints.mixture_regularization import checked_prior
 from .._data.data import fit_dtype
 from .._model.covariance import COVARIANCE_TYPES
-from .cloud import Units, WeightedPoints, check_enough, covariance_of, definite, packed, units_of, weighted_points
-from .expectation_maximization import State
+from .mixture_data import Units, WeightedPoints, covariance_of, definite, units_of, weighted_points
 from .result import MixtureResult
-from .run import Limits, MixtureRun, Task
-from .starts import Start, checked_init, drawn, restricted
+from .run import MixtureRun, RunLimits
+from .setup import MixtureOptions, start_of, task_of
+from .starts import checked_init
 
-NARROWEST_SINGLE = 3e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """What is asked for, checked."""
-
-    n_components: int
-    kind: str
-    init: str | Start
-    min_width: float
-    reg_covar: float
-    prior: Prior
-    reset: bool
-    tol: float
-    max_steps: int
-    dtype: np.dtype
-    seed: int
+# Of the data's width: the least floor in single precision, where narrower components lose their digits.
+MIN_SINGLE_WIDTH = 3e-4
 
 
 @names_its_options
@@ -67,50 +50,57 @@ def fit_mixture(
     progress: bool | None = None,
     seed: int = 0,
 ) -> MixtureResult:
-    r"""Fit a Gaussian mixture to weighted points by expectation-maximisation.
+    r"""Fit a Gaussian mixture to weighted points by expectation-maximisation; returns a `MixtureResult`.
 
-    Maximises over weights w_k, means mu_k and covariances Sigma_k
+    For points x_n with weights v_n it maximises over weights w_k, means mu_k and covariances Sigma_k
 
     .. math:: \sum_n v_n \log \sum_k w_k \mathcal N(x_n; \mu_k, \Sigma_k) + \log p(w, \Sigma),
 
-    the last term only with a ``prior``.
+    where the last term is there only with a ``prior``. The maximum found is a local one, and depends on the start.
 
     Parameters
     ----------
     points : (N, d) points, one row each; (N,) for d = 1.
     n_components : number K of Gaussians, at most the number of distinct points.
-    weights : (N,) weights v_n >= 0: a point of weight two counts as the point twice, one of weight zero not at all.
+    weights : (N,) weights v_n >= 0. A point of weight two counts as the point twice, one of weight zero not at all.
+        None (default): all one.
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in scikit-learn.
-    init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult` (continues
-        it), or a `GaussianSurface` (its volumes are the weights).
-    min_width : no component is narrower than this in any direction, in units of the data's own width there (standard
-        deviation; full and tied: along every direction, diag: along every axis, spherical: of all axes together). 0: no
-        floor; in single precision 3e-4 at least, if any. Only components at the floor are changed by it, and the
-        likelihood never falls.
+    init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult`, which is
+        continued, or a `GaussianSurface`, whose volumes are the weights.
+    min_width : no component is narrower than this in any direction, as a share of the data's own width (standard
+        deviation): in every direction for full and tied covariances, along every axis for diagonal ones, of all axes
+        together for spherical ones. Only components at this floor are changed by it, and the objective still never
+        falls. 0 means no floor; in single precision a floor is at least 3e-4.
     reg_covar : added to the diagonal of every covariance in every step, in squared units of the points, as in
-        scikit-learn. It widens all components, and the likelihood may fall a little; the default is 0.
-    prior : None, or an `sf.MixturePrior`: the fit is then MAP, and the objective includes the prior.
-    reset : True (default): a component with less weight than as many points as its covariance needs (d + 1 if full), or
-        that has collapsed on to fewer distinct ones, is placed anew where the density is low, at most five times each.
-        The best iterate is kept: should the new way end lower, the old one is taken up again.
-    tol : ends where the objective per unit weight changes by less in a step.
-    max_steps : steps at most.
-    dtype : "float32" or "float64", in which the work over points is done; default float32 for float32 points, else
+        scikit-learn. It widens all components, and the likelihood may fall a little. The default is 0.
+    prior : None, or an `sf.MixturePrior`: the fit is then the maximum of the posterior (MAP), and the objective
+        includes the prior.
+    reset : True (default): a component is placed again, where the density is low, if its weight is less than that of
+        as many points as its covariance needs (d + 1 if full), or if it has collapsed onto fewer distinct points; at
+        most five times each. If the fit then ends lower than the best iterate before, that one is restored.
+    tol : the fit has converged when the objective per unit weight changes by less in one step.
+    max_steps : largest number of steps.
+    dtype : "float32" or "float64", the precision of the work over points. Default: float32 for float32 points, else
         float64. JAX's global settings are neither needed nor changed.
-    max_time : seconds after which the best mixture so far is returned.
-    callback : called with a `MixtureProgress` after each chunk of steps; if it returns True the fit stops.
-    progress : show a bar: True, False, or None (default) for "where a person is watching".
-    seed : of the random numbers, for starts and for new places.
+    max_time : seconds after which the best mixture so far is returned; None: no limit.
+    callback : called with a `MixtureProgress` after each chunk of steps; the fit stops if it returns True.
+    progress : show a progress bar: True, False, or None (default), which shows it in a terminal or notebook.
+    seed : of the random numbers for starts and resets.
 
     Returns
     -------
     MixtureResult : with ``weights``, ``means``, ``covariances``, ``log_likelihood``, ``predict``, ``surface``, ``plot``
-        and more; never NaN. A fit that stops early returns the best mixture so far and says why in ``message``.
+        and more; never NaN. A fit that ends early returns the best mixture so far and says why in ``message``.
 
     Raises
     ------
-    ValueError, TypeError : before any work, for arguments that cannot be meant; the message names the argument,
-        the rule and the value.
+    ValueError, TypeError : before any work, for arguments that are not valid; the message names the argument, the rule
+        and the value.
+
+    References
+    ----------
+    Dempster, Laird & Rubin, Journal of the Royal Statistical Society B 39 (1977) 1. Arthur & Vassilvitskii, k-means++,
+    SODA 2007, 1027.
 
     Examples
     --------
@@ -121,8 +111,8 @@ def fit_mixture(
     >>> mixture.converged, sorted(mixture.weights.round(3))
     (True, [np.float64(0.25), np.float64(0.75)])
 
-    Heights >= 0 on an even grid, read as a density: each point weighs as much as it is high, and the surface's volume
-    is the sum of the heights times the area of a cell, here 0.5 x 0.5. It is no least-squares fit, and has no
+    Heights >= 0 on an even grid can be fitted as a density: the height of a point is its weight, and the volume of the
+    surface is the sum of the heights times the area of a cell, here 0.5 x 0.5. This is no least-squares fit, and has no
     background:
 
     >>> y, x = np.meshgrid(0.5 * np.arange(40), 0.5 * np.arange(50), indexing="ij")
@@ -136,7 +126,7 @@ def fit_mixture(
     data = weighted_points(points, weights)
     kind = one_of("covariance_type", covariance_type, COVARIANCE_TYPES)
     n_components, precision = count("n_components", n_components), fit_dtype(dtype, np.empty(0, data.dtype))
-    wanted = Wanted(
+    options = MixtureOptions(
         n_components=n_components,
         kind=kind,
         init=checked_init(init, n_components, data.n_dim, kind),
@@ -152,104 +142,60 @@ def fit_mixture(
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of one `MixtureProgress`, got {callback!r}")
     deadline = begun + (float("inf") if max_time is None else positive_number("max_time", max_time))
-    bar = ProgressBar(progress, wanted.max_steps, f"mixture K={n_components}")
+    bar = ProgressBar(progress, options.max_steps, f"mixture K={n_components}")
     try:
-        return _fit(data, wanted, callback, deadline, bar)
+        return _fit(data, options, callback, deadline, bar)
     finally:
         bar.close()
 
 
 def _fit(
     data: WeightedPoints,
-    wanted: Wanted,
+    options: MixtureOptions,
     callback: Callable[[MixtureProgress], Any] | None,
     deadline: float,
     bar: ProgressBar,
 ) -> MixtureResult:
-    begun, units, rng = (
-        time.perf_counter(),
-        units_of(data, wanted.kind, wanted.min_width),
-        np.random.default_rng(wanted.seed),
-    )
+    begun, units = time.perf_counter(), units_of(data, options.kind, options.min_width)
+    rng = np.random.default_rng(options.seed)
 
     def watch(run: MixtureRun) -> bool:
-        likelihood = data.total * (float(run.best.log_likelihood) + units.log_volume)
         progress = MixtureProgress(
             run.steps,
-            likelihood,
+            data.total * (float(run.best.log_likelihood) + units.log_volume),
             time.perf_counter() - begun,
-            lambda: _result(data, wanted, units, run, Status.STOPPED),
+            lambda: _result(data, options, units, run, Status.STOPPED),
         )
         bar.update(progress)
         return bool(callback is not None and callback(progress))
 
     with jax.enable_x64(True):
-        task = _task(data, wanted, units)
-        run = MixtureRun(task, _start(wanted, units, task, rng), Limits(deadline, watch), rng)
-        return _result(data, wanted, units, run, run.run())
+        task = task_of(data, options, units)
+        run = MixtureRun(task, start_of(options, units, task, rng), RunLimits(deadline, watch), rng)
+        return _result(data, options, units, run, run.run())
 
 
-def _task(data: WeightedPoints, wanted: Wanted, units: Units) -> Task:
-    points = units.points(data.points)
-    distinct, needed = check_enough(data, wanted.n_components), points_needed(wanted.kind, data.n_dim)
-    prior, weight = wanted.prior, data.total / len(points)
-    return Task(
-        points=points,
-        weights=data.weights,
-        cloud=packed(points, data.weights, wanted.n_components, wanted.dtype),
-        regularization=MixtureRegularization(
-            floor=jnp.asarray(wanted.min_width**2, np.float64),
-            added=jnp.asarray(wanted.reg_covar * units.forms(np.eye(data.n_dim)), np.float64),
-            scale=jnp.asarray(units.forms(prior.scale) / weight, np.float64),
-            pull=jnp.asarray(prior.pull / weight, np.float64),
-            extra=jnp.asarray(prior.extra / weight, np.float64),
-            kind=wanted.kind,
-        ),
-        least=min(needed, 0.5 * distinct / wanted.n_components) * len(points) / distinct,
-        needed=needed,
-        bounded=wanted.min_width > 0 or wanted.reg_covar > 0 or prior.pull > 0,
-        resets=wanted.reset,
-        tol=wanted.tol,
-        max_steps=wanted.max_steps,
-    )
+def _result(
+    data: WeightedPoints, options: MixtureOptions, units: Units, run: MixtureRun, status: Status
+) -> MixtureResult:
+    """The best mixture in the user's units.
 
-
-def _start(wanted: Wanted, units: Units, task: Task, rng: np.random.Generator) -> Start:
-    """The start in the units of the fit, no narrower than the floor."""
-    if isinstance(wanted.init, str):
-        start = drawn(wanted.init, task.points, task.weights, wanted.n_components, rng)
-        start = start._replace(covariances=restricted(start.covariances, start.weights, wanted.kind))
-    else:
-        start = Start(wanted.init.weights, units.points(wanted.init.means), units.forms(wanted.init.covariances))
-    wide = lifted(jnp.asarray(start.covariances), task.regularization.floor).covariances
-    return start._replace(covariances=np.asarray(wide))
-
-
-def _result(data: WeightedPoints, wanted: Wanted, units: Units, run: MixtureRun, status: Status) -> MixtureResult:
-    """The best mixture in the user's units; one that is singular there to double precision is lifted a little, and
-    told.
+    A covariance that is singular there to double precision is raised a little, and the status says so.
     """
-    best: State = run.best
+    best = run.best
     weights, means, factors = (np.asarray(array, np.float64) for array in best.mixture)
-    history = np.array(run.entries, float).reshape(-1, 3)
-    n_shapes = 1 if wanted.kind == "tied" else wanted.n_components
-    shift = units.log_volume * (1 + wanted.prior.pull * n_shapes / data.total)
-    covariances = units.forms_back(factors @ factors.swapaxes(1, 2))
+    covariances = units.physical_covariances(factors @ factors.swapaxes(1, 2))
     result = MixtureResult(
         weights=weights / weights.sum(),
-        means=units.points_back(means),
+        means=units.physical_points(means),
         covariances=definite(covariances),
-        covariance_type=wanted.kind,
+        covariance_type=options.kind,
         log_likelihood=data.total * (float(best.log_likelihood) + units.log_volume),
         total_weight=data.total,
-        history={
-            "log_likelihood": history[:, 0] + units.log_volume,
-            "objective": history[:, 1] + shift,
-            "restarted": history[:, 2].astype(bool),
-        },
+        history=_history(data, options, units, run),
         status=status,
         steps=run.steps,
-        at_floor=np.asarray(best.lowest) < wanted.min_width**2,
+        at_floor=np.asarray(best.lowest) < options.min_width**2,
         resets=run.resets.copy(),
         points=data.points,
         point_weights=data.weights,
@@ -260,8 +206,20 @@ def _result(data: WeightedPoints, wanted: Wanted, units: Units, run: MixtureRun,
     return replace(result, status=Status.SINGULAR, log_likelihood=likelihood)
 
 
+def _history(data: WeightedPoints, options: MixtureOptions, units: Units, run: MixtureRun) -> dict[str, np.ndarray]:
+    """In the user's units: densities gain the volume of the units, and so does the prior of each covariance."""
+    entries = np.array(run.entries, float).reshape(-1, 3)
+    n_shapes = 1 if options.kind == "tied" else options.n_components
+    shift = units.log_volume * (1 + options.prior.pull * n_shapes / data.total)
+    return {
+        "log_likelihood": entries[:, 0] + units.log_volume,
+        "objective": entries[:, 1] + shift,
+        "restarted": entries[:, 2].astype(bool),
+    }
+
+
 def _min_width(value: Any, dtype: np.dtype) -> float:
     width = not_negative("min_width", value)
     if width >= 1:
         raise ValueError(f"`min_width` is a share of the data's width and must be below 1, got {width:g}")
-    return max(width, NARROWEST_SINGLE) if dtype == np.float32 and width > 0 else width
+    return max(width, MIN_SINGLE_WIDTH) if dtype == np.float32 and width > 0 else width

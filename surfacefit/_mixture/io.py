@@ -1,4 +1,4 @@
-"""A `MixtureResult` as a document with a version, and back."""
+"""A `MixtureResult` as a versioned file, and back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from .._base.documents import read, write
 from .._base.status import Status
 from .result import MixtureResult
 
-FORMAT, VERSION = "surfacefit mixture", 1
+# What the file says it is.
+MIXTURE_FORMAT = "surfacefit mixture"
+
+# Of the format: counted up by a change after which older files cannot be read.
+MIXTURE_VERSION = 1
+
+# Fields that are written as arrays, since they may be NaN, which JSON does not have.
 NUMBERS = ("log_likelihood", "total_weight")
 
 
 def save(result: MixtureResult, path: str | PathLike[str]) -> None:
-    """Write a mixture to ``.json`` or ``.npz``, as the name says."""
+    """Write a mixture to a ``.json`` or ``.npz`` file, as the suffix says; see `MixtureResult.save`."""
     values = {**vars(result), "status": result.status.name}
-    values |= {name: np.asarray(values[name], float) for name in NUMBERS}  # arrays, since JSON has no NaN
-    write({"format": FORMAT, "version": VERSION, "mixture": values}, path)
+    values |= {name: np.asarray(values[name], float) for name in NUMBERS}
+    write({"format": MIXTURE_FORMAT, "version": MIXTURE_VERSION, "mixture": values}, path)
 
 
 def load(path: str | PathLike[str]) -> MixtureResult:
@@ -30,7 +36,7 @@ def load(path: str | PathLike[str]) -> MixtureResult:
     and `FileNotFoundError` where there is none. The format is `_base/documents`'; the points (N, d) come back if the
     mixture had them.
     """
-    result: MixtureResult = read(path, FORMAT, VERSION, _result)
+    result: MixtureResult = read(path, MIXTURE_FORMAT, MIXTURE_VERSION, _result)
     return result
 
 

@@ -1,17 +1,15 @@
-"""What `fit_mixture` gives back: a Gaussian mixture with its likelihood, how it was reached, and views for people."""
+"""What `fit_mixture` returns: a Gaussian mixture with its likelihood, how it was reached; tables, files and plots.
+
+The fields and what follows from them directly stand in `record`. Here are the methods that need other modules, which
+are imported when they are called.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .._base.checks import count, positive_number
-from .._base.status import MIXTURE_STATUS, Status
-from .._model.gaussian import log_integrals
-from .._model.surface import GaussianSurface
-from .expectation_maximization import log_density, log_responsibilities
+from .record import MixtureNumbers
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -20,25 +18,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureResult:
-    """A fitted Gaussian mixture; all numbers in the user's units, all arrays NumPy, components in the order of the
-    start.
+class MixtureResult(MixtureNumbers):
+    """A fitted Gaussian mixture p(x) = sum_k w_k N(x; mu_k, Sigma_k).
+
+    All numbers are in the user's units, all arrays are NumPy, and components keep the order of the start.
 
     Attributes
     ----------
-    weights, means, covariances : (K,), (K, d) and (K, d, d), whatever the covariance type.
+    weights : (K,) w_k, which sum to one.
+    means : (K, d) mu_k.
+    covariances : (K, d, d) Sigma_k, whatever the covariance type.
     covariance_type : "full", "diag", "spherical" or "tied".
-    log_likelihood : sum over the points of weight times log-density.
-    total_weight : sum of the points' weights; `bic` takes it for their number.
-    history : dict of arrays, one entry an iterate, the start first: "log_likelihood" and "objective" (with the prior,
-        if any) per unit weight, and "restarted", True where a component was placed anew, or the best iterate taken up
-        again. The objective does not fall from one entry to the next unless that one is a restart (or `reg_covar` was
-        used).
+    log_likelihood : sum over the points of weight times log p.
+    total_weight : sum of the weights of the points; `bic` takes it for their number.
+    history : dict of arrays with one entry for each iterate, the start first. "log_likelihood" and "objective" (prior
+        included) are per unit weight. "restarted" is True where the iterate does not follow from the one before: a
+        component was reset, or the best iterate was restored. Elsewhere the objective does not fall, unless
+        ``reg_covar`` was used.
     status, steps : a `Status` code, and the number of steps taken.
-    at_floor : boolean (K,): components that ``min_width`` keeps from being narrower.
-    resets : integers (K,): how often each component was placed anew.
-    points, point_weights : the points (N, d) of positive weight that were fitted, and their weights; None from
-        scikit-learn.
+    at_floor : (K,) True for components that ``min_width`` keeps from getting narrower.
+    resets : (K,) how often each component had collapsed and was placed again.
+    points, point_weights : (N, d) the points of positive weight that were fitted, and (N,) their weights; None for a
+        mixture from scikit-learn without points.
 
     Examples
     --------
@@ -50,93 +51,9 @@ class MixtureResult:
     5
     """
 
-    weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
-    covariance_type: str
-    log_likelihood: float
-    total_weight: float
-    history: dict[str, np.ndarray]
-    status: Status
-    steps: int
-    at_floor: np.ndarray
-    resets: np.ndarray
-    points: np.ndarray | None = None
-    point_weights: np.ndarray | None = None
-
-    @property
-    def converged(self) -> bool:
-        return MIXTURE_STATUS[self.status].success
-
-    @property
-    def message(self) -> str:
-        """Why the fit ended, what to do next where it did not converge, and which components needed a remedy."""
-        entry = MIXTURE_STATUS[self.status]
-        parts = [entry.message, entry.advice.rstrip(".")]
-        if self.at_floor.any():
-            parts.append(f"At the floor `min_width`: components {_listed(self.at_floor)}")
-        if self.resets.any():
-            times = int(self.resets.sum())
-            parts.append(f"Placed anew, {times} time{'s' * (times > 1)} in all: components {_listed(self.resets > 0)}")
-        return ". ".join(part for part in parts if part)
-
-    @property
-    def n_components(self) -> int:
-        return len(self.weights)
-
-    @property
-    def n_dim(self) -> int:
-        return int(self.means.shape[1])
-
-    @property
-    def n_parameters(self) -> int:
-        """Free numbers: K - 1 weights, K d means, and the covariances of the type."""
-        k, d = self.means.shape
-        form = d * (d + 1) // 2
-        return k - 1 + k * d + {"full": k * form, "diag": k * d, "spherical": k, "tied": form}[self.covariance_type]
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion 2 p - 2 log L."""
-        return 2 * self.n_parameters - 2 * self.log_likelihood
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion p log N - 2 log L, with the sum of the weights for N: give weights as numbers of
-        points.
-        """
-        return self.n_parameters * float(np.log(self.total_weight)) - 2 * self.log_likelihood
-
-    def log_density(self, points: Any) -> np.ndarray:
-        """log p (...) at points (..., d); for d = 1 a plain array (...) of positions will do."""
-        return self._at(log_density, points)
-
-    def responsibilities(self, points: Any) -> np.ndarray:
-        """Probabilities (..., K) that each component made a point of (..., d)."""
-        return np.exp(np.moveaxis(self._at(log_responsibilities, points), 0, -1))
-
-    def predict(self, points: Any) -> np.ndarray:
-        """Index (...) of the component that most probably made each point of (..., d)."""
-        return np.asarray(self.responsibilities(points).argmax(axis=-1))
-
-    def sample(self, n_points: int = 1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Random points (n, d) of the mixture, and the component (n,) of each."""
-        rng, n_points = np.random.default_rng(count("seed", seed, 0)), count("n_points", n_points)
-        labels = rng.choice(self.n_components, n_points, p=self.weights / self.weights.sum())
-        factors = np.linalg.cholesky(self.covariances)
-        return self.means[labels] + np.einsum(
-            "nij,nj->ni", factors[labels], rng.normal(size=(n_points, self.n_dim))
-        ), labels
-
-    def surface(self, total: float | None = None) -> GaussianSurface:
-        """The density times ``total`` (default: the points' total weight) as a `GaussianSurface` of that volume."""
-        total = self.total_weight if total is None else positive_number("total", total)
-        heights = total * self.weights * np.exp(-log_integrals(self.covariances))
-        return GaussianSurface(heights, self.means.copy(), self.covariances.copy())
-
     def summary(self, n_rows: int = 10) -> str:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest weight."""
-        from .._results.plot_mixture import summary
+        from .report import summary
 
         return summary(self, n_rows).text()
 
@@ -148,22 +65,29 @@ class MixtureResult:
         return f"<MixtureResult: K={self.n_components}, log_likelihood={self.log_likelihood:.6g}, {how}>"
 
     def _repr_html_(self) -> str:
-        from .._results.plot_mixture import summary
+        from .report import summary
 
         return summary(self).html()
 
     def plot(self, points: Any = None) -> Figure:
-        """d = 1: the density over a histogram; d = 2: the points under 1-sigma ellipses; a Figure.
+        """The mixture and the points, as a matplotlib Figure, for one or two dimensions.
 
-        ``points`` are those fitted unless given. Needs matplotlib: ``pip install surfacefit[plot]``.
+        In 1-D the density over a histogram, in 2-D the points under the 1-sigma ellipses of the components.
+
+        points : (N, d) points to show; None (default) shows those that were fitted.
+
+        Needs matplotlib: ``pip install surfacefit[plot]``. Raises ValueError in more dimensions, and where there are no
+        points to show.
         """
-        from .._results.plot_mixture import plot_mixture
+        from .._results.plots.mixture import plot_mixture
 
         return plot_mixture(self, points)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything, points included, to a versioned ``.json`` or, smaller and faster for many points, ``.npz``;
-        no pickle.
+        """Write everything, points included, to a versioned ``.json`` file or, smaller and faster for many points,
+        ``.npz``.
+
+        `load` gives back every number exactly. Nothing is pickled. Raises ValueError for another suffix.
         """
         from .io import save
 
@@ -171,14 +95,14 @@ class MixtureResult:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> MixtureResult:
-        """Read a mixture that `save` wrote, every number exact. Raises `ValueError` for a file that is none."""
+        """The mixture in a file that `save` wrote, every number exact. Raises ValueError for any other file."""
         from .io import load
 
         return load(path)
 
     def to_sklearn(self) -> Any:
-        """A fitted `sklearn.mixture.GaussianMixture`: ``predict``, ``score_samples``, ``sample`` and the rest work on
-        it.
+        """A fitted `sklearn.mixture.GaussianMixture`, on which ``predict``, ``score_samples``, ``sample`` and the rest
+        work.
 
         Needs scikit-learn: ``pip install surfacefit[sklearn]``.
         """
@@ -188,19 +112,14 @@ class MixtureResult:
 
     @classmethod
     def from_sklearn(cls, mixture: Any, points: Any = None, weights: Any = None) -> MixtureResult:
-        """A mixture fitted by scikit-learn, for example as `fit_mixture`'s ``init``.
+        """The mixture in a fitted `sklearn.mixture.GaussianMixture`, for example as ``init`` of `fit_mixture`.
 
-        Likelihood and total weight are those of ``points``; without them NaN and 1, since scikit-learn keeps neither.
+        mixture : the fitted `GaussianMixture`.
+        points, weights : (N, d) and (N,) as in `fit_mixture`, to compute likelihood and total weight. Without points
+            these are NaN and 1, since scikit-learn keeps neither.
+
+        Raises TypeError for a mixture that is not fitted.
         """
         from .sklearn import from_sklearn
 
         return from_sklearn(mixture, points, weights)
-
-    def _at(self, function: Any, points: Any) -> np.ndarray:
-        from .._results.plot_mixture import evaluated
-
-        return evaluated(self, function, points)
-
-
-def _listed(flags: np.ndarray) -> str:
-    return ", ".join(str(k) for k in np.flatnonzero(flags))

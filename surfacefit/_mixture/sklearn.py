@@ -1,19 +1,20 @@
-"""To and from scikit-learn's `GaussianMixture`, which is imported only here and only when asked for."""
+"""To and from scikit-learn's `GaussianMixture`, which is imported only here and only when called for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .._base.status import Status
-from .cloud import weighted_points
+from .mixture_data import weighted_points
 from .result import MixtureResult
 from .starts import expanded
 
 
 def to_sklearn(result: MixtureResult) -> Any:
-    """A fitted `sklearn.mixture.GaussianMixture` with the result's parameters in the shapes of its covariance type."""
+    """A fitted `sklearn.mixture.GaussianMixture` with the same parameters, in the shapes of the covariance type."""
     try:
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
@@ -58,9 +59,7 @@ def from_sklearn(mixture: Any, points: Any = None, weights: Any = None) -> Mixtu
     if data is None:
         return result
     likelihood = float(data.weights @ result.log_density(data.points))
-    return MixtureResult(
-        **{**vars(result), "log_likelihood": likelihood, "points": data.points, "point_weights": data.weights}
-    )
+    return replace(result, log_likelihood=likelihood, points=data.points, point_weights=data.weights)
 
 
 def _reduced(covariances: np.ndarray, kind: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Where the components of a mixture stand before the first step: drawn from the data, or given.
 
-After Arthur & Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, 1027.
+"kmeans++" is from Arthur & Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, 1027, with the best
+of a few candidates for each seed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from .._base.checks import finite, one_of, real_array
 from .._model.surface import GaussianSurface
 from .result import MixtureResult
 
+# Names that the option ``init`` takes.
 NAMES = ("kmeans++", "random")
+
+# Of the entries of a covariance: asymmetry that counts as rounding of a user's arithmetic.
+ASYMMETRY_TOLERANCE = 1e-6
+
+# Of the largest entry of all covariances: asymmetry of entries near zero that counts as rounding.
+ASYMMETRY_ROUNDING = 1e-12
+
+# Variance added to the pooled covariance, in the units of a fit: keeps it regular where each point is a seed.
+POOLED_VARIANCE_FLOOR = 1e-6
 
 
 class Start(NamedTuple):
@@ -59,7 +70,12 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
             )
     if (weights < 0).any() or not weights.sum() > 0:
         raise ValueError(f"`init.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
-    symmetric = np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max())
+    symmetric = np.allclose(
+        covariances,
+        covariances.swapaxes(1, 2),
+        rtol=ASYMMETRY_TOLERANCE,
+        atol=ASYMMETRY_ROUNDING * np.abs(covariances).max(),
+    )
     bad = np.linalg.eigvalsh(covariances)[:, 0] <= 0
     if not symmetric or bad.any():
         raise ValueError(
@@ -69,9 +85,7 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
 
 
 def expanded(covariances: np.ndarray, n_components: int, n_dim: int, kind: str) -> np.ndarray:
-    """Covariances (K, d, d) from the shape that scikit-learn uses for their type; any other shape comes back as it
-    is.
-    """
+    """Covariances (K, d, d) from scikit-learn's shape for their type; other shapes are returned unchanged."""
     identity, shape = np.eye(n_dim), covariances.shape
     if kind == "spherical" and shape == (n_components,):
         return covariances[:, None, None] * identity
@@ -83,13 +97,13 @@ def expanded(covariances: np.ndarray, n_components: int, n_dim: int, kind: str) 
 
 
 def drawn(name: str, points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
-    """A start by its name, for points (N, d) with variance about one and weights (N,)."""
+    """The start of a name, for points (N, d) with variance about one and weights (N,)."""
     return (_seeded if name == "kmeans++" else _random)(points, weights, n_components, rng)
 
 
 def _random(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
-    """Means at distinct places of the data, drawn by weight; equal weights; covariances of one K-th of the data's
-    volume.
+    """Means at distinct points of the data, drawn by weight; equal weights; the covariance is that of the data,
+    shrunk to one K-th of its volume.
     """
     places, first = np.unique(points, axis=0, return_inverse=True)
     masses = np.bincount(first.ravel(), weights, len(places))
@@ -98,9 +112,10 @@ def _random(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.
 
 
 def _seeded(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.random.Generator) -> Start:
-    """Means at seeds drawn by weight times the squared distance to those before, the best of a few each time.
+    """Means around seeds; each seed is drawn by weight times squared distance to the nearest seed before it.
 
-    Weights are those of the points nearest to each seed, all covariances the pooled one around their means.
+    Of a few candidates the one that lowers the sum of squared distances most is taken. The means are those of the
+    points nearest to each seed, and so are the weights; all covariances are the pooled one around the means.
     """
     tries = 2 + int(np.log(n_components))
     seeds = [points[rng.choice(len(points), p=weights / weights.sum())]]
@@ -120,7 +135,7 @@ def _seeded(points: np.ndarray, weights: np.ndarray, n_components: int, rng: np.
     )
     offsets = points - means[labels]
     pooled = (offsets * weights[:, None]).T @ offsets / weights.sum()
-    start = _alike(means, pooled + 1e-6 * np.eye(points.shape[1]))
+    start = _alike(means, pooled + POOLED_VARIANCE_FLOOR * np.eye(points.shape[1]))
     return start._replace(weights=masses / masses.sum())
 
 
@@ -134,7 +149,7 @@ def _squares(points: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def restricted(covariances: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
-    """Covariances (K, d, d) as near as the type allows."""
+    """The covariances (K, d, d) of a type that are nearest to those given."""
     identity = np.eye(covariances.shape[-1])
     if kind == "tied":
         return np.tile(np.average(covariances, axis=0, weights=weights), (len(covariances), 1, 1))

@@ -1,15 +1,11 @@
-r"""How the number of components is chosen: the options, and what is said of each number that was tried.
+r"""How the number of components is chosen: the options, and the quality of each number that was tried.
 
-With n points, P free numbers and the weighted sum of squares S, the deviance D is n log(S / n), or S itself where the
-standard deviations of the heights are known (``absolute_sigma``), and
-
-    BIC = D + P log n,        AICc = D + 2 P + 2 P (P + 1) / (n - P - 1).
-
-Schwarz, Annals of Statistics 6 (1978) 461; Hurvich & Tsai, Biometrika 76 (1989) 297. Both take the misfits of different
-points for independent. Where they are not, as on terrain, errors at points left out in whole blocks are the better
-guide: Roberts et al., Ecography 40 (2017) 913. Their curve is level and noisy about its minimum, so the smallest number
-within one standard error of the least is taken: Breiman et al., Classification and Regression Trees (1984), section
-3.4.3.
+With n points and the weighted sum of squares S, the deviance for BIC and AICc (`_base/information_criteria`) is
+n log(S / n), or S itself where the standard deviations of the heights are known (``absolute_sigma``). Both criteria
+assume that the misfits of different points are independent. Where they are not, as on terrain, errors in blocks left
+out are the better guide: Roberts et al., Ecography 40 (2017) 913. Their curve is flat and noisy near its minimum, so
+that the smallest number within one standard error of the lowest is taken: Breiman et al., Classification and Regression
+Trees (1984), section 3.4.3.
 """
 
 from __future__ import annotations
@@ -21,36 +17,43 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._base.checks import count, one_of, positive_number
+from .._base.information_criteria import aicc, bic
 from .._data.data import SurfaceData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Names of the option, as `AutoComponents.criterion` takes them.
 CRITERIA = ("bic", "aicc", "held_out", "rmse", "r2")
+# How summaries and plots write them.
 LABELS = {"bic": "BIC", "aicc": "AICc", "held_out": "error in blocks left out", "rmse": "RMSE", "r2": "R2"}
-ROUNDING = 1e-6
+# Of the spread of the heights: an RMSE below counts as this. Otherwise the logarithm of rounding errors would choose.
+MIN_RELATIVE_RMSE = 1e-6
 
 
 @dataclass(frozen=True)
 class AutoComponents:
     """Chooses the number of components: ``n_components=sf.AutoComponents(...)``; "auto" is ``AutoComponents()``.
 
-    Components are added, some at a time, until the criterion has got worse for a while; then those that matter least
-    are taken away again one by one, and the best number met is kept. All that was tried is in ``result.path``, the
-    background alone (K = 0) among it; where that is best the fit still holds one component, and its ``message`` says
-    that none is called for.
+    Components are added, a few at a time, until the criterion has become worse for a while. Then those that matter
+    least are removed one by one, and the best number met is kept. ``result.path`` lists all numbers that were tried,
+    the background alone (K = 0) among them. Where the background alone is best, the fit still has one component, and
+    its ``message`` says that the data support none.
 
     Parameters
     ----------
-    criterion : "bic" (default) or "aicc", the lowest; "held_out", the fewest components whose error in blocks of the
-        data that are left out in turns is within one standard error of the least; "rmse" or "r2", the fewest that reach
-        ``target``.
-    target : the root mean square of the residuals not to exceed, in the units of the heights, or the R² to reach.
-    most : largest number to try; default 1000, or as many as have two points for each of their parameters.
-    block : side of the blocks left out, in samples ("held_out" only). Wider than noise is alike, so that what is left
-        out cannot be foretold from noise beside it; narrower than the components, since one that lies in a block as a
-        whole is foretold by none.
-    folds : in how many turns the blocks are left out, each block once ("held_out" only).
+    criterion : "bic" (default) or "aicc": the number with the lowest value. "held_out": the fewest components whose
+        error in blocks left out is within one standard error of the lowest. "rmse" or "r2": the fewest components that
+        reach ``target``.
+    target : for "rmse" the largest root mean square of the residuals, in the units of the heights; for "r2" the R² to
+        reach. Must be None for the other criteria.
+    most : largest number to try; at most as many as leave two points for each parameter.
+    block : side of the blocks left out, in samples ("held_out" only). It should be wider than the correlation length of
+        the noise, or noise next to a block predicts the noise in it; and narrower than the components, since nothing
+        predicts a component that lies entirely in a block.
+    folds : number of parts into which the blocks are divided; each part is left out once ("held_out" only).
+
+    Raises ValueError or TypeError, when the fit begins, for values that do not fit these rules.
 
     >>> import surfacefit as sf
     >>> sf.AutoComponents("rmse", target=0.5).most
@@ -64,6 +67,7 @@ class AutoComponents:
     folds: int = 5
 
     def checked(self) -> AutoComponents:
+        """These options, or ValueError or TypeError that names the wrong one."""
         one_of("n_components.criterion", self.criterion, CRITERIA)
         count("n_components.most", self.most)
         count("n_components.block", self.block)
@@ -78,19 +82,19 @@ class AutoComponents:
         count("n_components.folds", self.folds, 2)
         return self
 
-    def key(self, entry: Entry, bar: float) -> tuple[float, float]:
-        """The lower the better; of errors in blocks left out, those up to a bar are as good as one another."""
+    def key(self, entry: Entry, limit: float) -> tuple[float, float]:
+        """What to sort entries by, the best first; errors in blocks left out count as equal up to ``limit``."""
         if self.criterion in ("bic", "aicc"):
             return (0.0, getattr(entry, self.criterion))
         if self.criterion == "held_out":
-            return (0.0, float(entry.n_components)) if entry.held_out <= bar else (1.0, entry.held_out)
+            return (0.0, float(entry.n_components)) if entry.held_out <= limit else (1.0, entry.held_out)
         assert self.target is not None
         reached = entry.rmse <= self.target if self.criterion == "rmse" else entry.r2 >= self.target
         return (0.0, float(entry.n_components)) if reached else (1.0, entry.rmse)
 
 
 class Entry(NamedTuple):
-    """What is known of one number of components."""
+    """The best fit met with one number of components."""
 
     n_components: int
     rmse: float
@@ -102,8 +106,8 @@ class Entry(NamedTuple):
 
 
 class Deviance(NamedTuple):
-    """What the criteria need of the data: points, spread of the heights (weighted), and whether their errors are
-    known.
+    """What criteria need of the data: number of points, root mean square of the weighted heights about their mean, and
+    whether the errors of the heights are known.
     """
 
     n_points: int
@@ -121,31 +125,31 @@ class Deviance(NamedTuple):
         )
 
     def entry(self, n_components: int, n_parameters: int, square: float, misfit: float | None = None) -> Entry:
-        """From twice the cost, and from the weighted sum of squares where the loss makes that another number."""
+        """From twice the cost and, where the loss makes that another number, the weighted sum of squares."""
         n, mean = self.n_points, square / self.n_points
         plain = mean if misfit is None else misfit / n
-        floor = (ROUNDING * self.spread) ** 2
+        floor = (MIN_RELATIVE_RMSE * self.spread) ** 2
         deviance = square if self.absolute else n * math.log(max(mean, floor, 1e-300))
-        spare = n - n_parameters - 1
         return Entry(
             n_components,
             math.sqrt(plain),
             1 - plain / self.spread**2 if self.spread else 0.0,
-            deviance + n_parameters * math.log(n),
-            deviance + 2 * n_parameters * (1 + (n_parameters + 1) / spare) if spare > 0 else math.inf,
+            bic(deviance, n_parameters, n),
+            aicc(deviance, n_parameters, n),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class ComponentPath:
-    """All numbers of components that were tried, in rising order, and what was chosen.
+    """All numbers of components that were tried, in rising order, and which one was chosen.
 
-    n_components, rmse, r2, bic, aicc, held_out, held_out_se : arrays (M,), the best fit met of each number. ``rmse`` is
-        weighted by
-    ``sigma`` where there is one; ``held_out`` is the mean error in the blocks left out over the folds, and
-    ``held_out_se`` its standard error, NaN unless that was asked for.
-    criterion, chosen : what was asked for, and the number that it led to; -1 if a limit was met before anything was
-        tried. 0 is the background alone: the fit then holds one component, which is not called for.
+    n_components : (M,) the numbers.
+    rmse, r2, bic, aicc : (M,) of the best fit met with each number; ``rmse`` is weighted by ``sigma`` if there is one.
+    held_out, held_out_se : (M,) mean error in the blocks left out, in the units of ``rmse``, and its standard error
+        over the folds; NaN unless the criterion is "held_out".
+    criterion : the criterion asked for.
+    chosen : the number chosen. 0 is the background alone: the fit then has one component, which the data do not
+        support. -1 if a limit was met before any number was tried.
     """
 
     n_components: np.ndarray
@@ -160,33 +164,32 @@ class ComponentPath:
 
     @property
     def note(self) -> str:
-        """What to know of the choice before the components are used; empty if there is nothing."""
+        """What to know about the choice before the components are used; empty if there is nothing."""
         if self.chosen != 0:
             return ""
         return (
-            f"No component is called for: by {LABELS[self.criterion]} the background alone does as well as any number"
+            f"The data support no component: by {LABELS[self.criterion]} the background alone is as good as any number"
         )
 
     def plot(self) -> Figure:
-        """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, with the chosen one
-        marked.
+        """RMSE, BIC, errors in blocks left out (with standard errors) and the criterion against K, as a Figure.
+
+        The chosen K is marked. Needs matplotlib: ``pip install surfacefit[plot]``.
         """
-        from .plot_path import plot_path
+        from .plots.path import plot_path
 
         return plot_path(self)
 
 
 @dataclass(eq=False)
 class Log:
-    """The best fit met of each number, and which number is the best so far."""
+    """The best fit met with each number of components, and which number is best so far."""
 
     auto: AutoComponents
     entries: dict[int, Entry] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> bool:
-        """Whether this is the best of its number so far: of a number the lowest cost counts, which is that of the
-        lowest BIC.
-        """
+        """Whether this is the best fit of its number so far, by the cost; at one number BIC orders fits as costs do."""
         before = self.entries.get(entry.n_components)
         kept = before is None or entry.bic < before.bic
         if kept:
@@ -195,17 +198,17 @@ class Log:
 
     @property
     def lowest(self) -> Entry:
-        """That of the lowest value of the criterion."""
+        """The entry with the lowest value of the criterion."""
         return min(self.entries.values(), key=lambda entry: self.auto.key(entry, -math.inf))
 
     def best(self, least: int = 0) -> Entry | None:
-        """That which is chosen, of ``least`` components or more; None if none was met."""
+        """The entry chosen among those of ``least`` components or more; None if there is none."""
         return min(
             (entry for entry in self.entries.values() if entry.n_components >= least), key=self.key, default=None
         )
 
     def key(self, entry: Entry) -> tuple[float, float]:
-        """The lower the better, beside all that was met."""
+        """What to sort entries by, the best first, among all that were met."""
         lowest = self.lowest
         return self.auto.key(entry, lowest.held_out + lowest.held_out_se)
 

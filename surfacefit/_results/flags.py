@@ -1,6 +1,4 @@
-"""What is to be known of a component before its numbers are used: one table of flags, each with its cause and the next
-step.
-"""
+"""What to know of a component before its numbers are used: a table of flags, each with its cause and advice."""
 
 from __future__ import annotations
 
@@ -18,19 +16,40 @@ from .._model.gaussian import profile
 if TYPE_CHECKING:
     from .result import FitResult
 
-NEGLIGIBLE = 1e-3
-NEAR = 3e-5
-MOST_REDUNDANT = 5000
-MOST_NAMED = 8
-MOST_FLAGGED = 600  # parameters for which summaries and files take the inverse of the normal matrix
+# Of the RMSE: a component nowhere higher than this changes no residual that can be seen.
+NEGLIGIBLE_HEIGHT = 1e-3
+
+# Of the smaller of a number and its range: distance from a limit that counts as held by it. Fits end within rounding of
+# their limits or, in single precision, within `_constraints.box.bound_tolerance`, whichever is more.
+BOUND_TOLERANCE = 3e-5
+
+# Parameters up to which REDUNDANT is looked for: its inverse of the whole normal matrix takes 8 P^2 bytes, here 200 MB.
+MAX_REDUNDANT_PARAMETERS = 5000
+
+# Parameters up to which summaries, files and plots take the inverse of the normal matrix: well below a second.
+MAX_SHOWN_PARAMETERS = 600
+
+# Components that one line of a summary names.
+MAX_LISTED = 8
+
+# Squared widths: exp(-s / 2) underflows beyond, and a larger s would only raise a warning.
+MAX_SQUARED_WIDTHS = 1400
 
 
 class ComponentFlag(IntFlag):
-    """Flags of a component, as `FitResult.flags` holds them for each of K; several may be set, 0 is none.
+    """Warnings about one component, as `FitResult.flags` holds them for each of the K; several may be set, 0 is none.
 
-    A flag says that a number is not to be taken at its face value: it sits at a limit, lies beside the data, is not
-    called for or not determined by them, or belongs to a component that was put elsewhere. The cause of each, and what
-    to do next, is in ``FLAGS``.
+    A flag says that a number is not to be taken at face value: it stands at a limit, lies outside the data, is not
+    supported or not determined by them, or belongs to a component that was moved by a reset. ``FLAGS`` holds the cause
+    of each flag and what to do next.
+
+    AT_FLOOR : the smallest principal width is the least that ``min_width`` allows.
+    AT_BOUND : an amplitude, centre or width stands at a limit of ``bounds``.
+    OUTSIDE : the centre lies outside the box of the data.
+    NEGLIGIBLE : nowhere in the data higher than a thousandth of the RMSE.
+    REDUNDANT : the BIC is lower without the component.
+    UNDETERMINED : some standard errors are infinite although no limit holds the number.
+    RESET : the component collapsed during the fit and was placed again.
 
     >>> import surfacefit as sf
     >>> sf.ComponentFlag.AT_FLOOR in sf.ComponentFlag(3)
@@ -56,30 +75,30 @@ class FlagEntry:
 
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
-        "as narrow as `min_width` allows, or narrower aslant: not resolved by the sampling, or noise",
-        "Take it for one sample's height, or lower `min_width`.",
+        "as narrow as `min_width` allows in some direction: not resolved by the sampling, or noise",
+        "Read it as the height of one sample, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
         "held by `bounds`: the fit would be better beyond",
-        "Widen the bounds, or quote it without an error: it has none.",
+        "Widen the bounds, or quote the number without an error: it has none.",
     ),
     ComponentFlag.OUTSIDE: FlagEntry(
-        "centred outside the data: only its flank is seen",
-        "Do not read its numbers one by one; bound the centres if it must lie inside.",
+        "centred outside the data: they show its flank only",
+        "Do not interpret its numbers one by one; bound the centres if it must lie inside.",
     ),
     ComponentFlag.NEGLIGIBLE: FlagEntry(
         "nowhere in the data higher than a thousandth of the RMSE", "Use fewer components."
     ),
     ComponentFlag.REDUNDANT: FlagEntry(
-        "not called for by the data: the BIC is lower without it", "`result.merged()`, or fewer components."
+        "not supported by the data: the BIC is lower without it", "Use `result.merged()`, or fewer components."
     ),
     ComponentFlag.UNDETERMINED: FlagEntry(
         "some of its numbers are not determined by the data: their errors are infinite",
         "Fix or bound them, or use fewer components.",
     ),
     ComponentFlag.RESET: FlagEntry(
-        "had collapsed, and was put anew where the residual was highest",
-        "Take its numbers as any other's; if many were, use fewer components.",
+        "collapsed during the fit, and was placed again where the residual was highest",
+        "Its numbers are as good as any other's; if many were reset, use fewer components.",
     ),
 }
 
@@ -87,101 +106,106 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
 def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
     """`ComponentFlag` values (K,); ``quick`` leaves out those that need the inverse of the normal matrix."""
     found = np.zeros(result.n_components, int)
-    for flag, which in _cheap(result).items():
+    for flag, which in _quick_flags(result).items():
         found[which] |= int(flag)
     if not quick:
         found[_undetermined(result)] |= int(ComponentFlag.UNDETERMINED)
-        if result.n_parameters <= MOST_REDUNDANT:
+        if result.n_parameters <= MAX_REDUNDANT_PARAMETERS:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
     return found
 
 
-def shown(result: FitResult) -> np.ndarray:
-    """`ComponentFlag` values (K,) for summaries, files and pictures: the quick ones where `left_out` names others."""
-    return flags(result, quick=True) if ComponentFlag.UNDETERMINED in left_out(result) else result.flags
+def shown_flags(result: FitResult) -> np.ndarray:
+    """`ComponentFlag` values (K,) for summaries, files and plots: the quick ones where `not_checked` names others."""
+    return flags(result, quick=True) if ComponentFlag.UNDETERMINED in not_checked(result) else result.flags
 
 
-def left_out(result: FitResult) -> list[ComponentFlag]:
-    """Flags that are not looked for unasked: of many parameters they take longer than a summary may."""
-    if result.n_parameters > MOST_REDUNDANT and "flags" in vars(result):
+def not_checked(result: FitResult) -> list[ComponentFlag]:
+    """Flags that ``shown_flags`` does not look for: with many parameters they take longer than a summary may."""
+    if result.n_parameters > MAX_REDUNDANT_PARAMETERS and "flags" in vars(result):
         return [ComponentFlag.REDUNDANT]
-    asked = result.n_parameters <= MOST_FLAGGED or "flags" in vars(result)
-    return [] if asked else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]
+    known = result.n_parameters <= MAX_SHOWN_PARAMETERS or "flags" in vars(result)
+    return [] if known else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]
 
 
-def _cheap(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
-    surface, points = result.surface, result.data.used_points
-    low, high = points.min(axis=0), points.max(axis=0)
-    centers, amplitudes = np.asarray(surface.centers), np.abs(np.asarray(surface.amplitudes))
-    inside = np.clip(centers, low, high)
-    offsets = inside - centers
-    squares = np.einsum(
-        "ki,ki->k", offsets, np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
-    )
-    tallest, outside = amplitudes * profile(np.clip(squares, 0, 1400)), (offsets != 0).any(axis=1)
-    for k in np.flatnonzero(outside & (tallest <= NEGLIGIBLE * result.rmse)):  # a slanting one may be higher elsewhere
-        alone = surface.component(k)
-        tallest[k] = float(np.abs(alone(points)).max())
+def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
+    points = result.data.used_points
+    centers = np.asarray(result.surface.centers)
+    outside = ((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1)
     return {
         ComponentFlag.AT_FLOOR: result.at_floor,
-        ComponentFlag.AT_BOUND: _at_bound(result),
+        ComponentFlag.AT_BOUND: np.any(list(_at_limits(result).values()), axis=0),
         ComponentFlag.OUTSIDE: outside,
-        ComponentFlag.NEGLIGIBLE: tallest <= NEGLIGIBLE * result.rmse,
+        ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside) <= NEGLIGIBLE_HEIGHT * result.rmse,
         ComponentFlag.RESET: result.resets > 0,
     }
 
 
-def _at_bound(result: FitResult) -> np.ndarray:
-    return np.any(list(_held(result).values()), axis=0)
+def _largest_heights(result: FitResult, outside: np.ndarray) -> np.ndarray:
+    """Largest absolute height (K,) of each component in the box of the data, to tell the negligible ones.
+
+    Taken at the place of the box nearest to the centre. A component ``outside`` may be higher elsewhere if it is
+    slanted, so that those which look negligible are evaluated at all points.
+    """
+    surface, points = result.surface, result.data.used_points
+    centers = np.asarray(surface.centers)
+    offsets = np.clip(centers, points.min(axis=0), points.max(axis=0)) - centers
+    solved = np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
+    squares = np.einsum("ki,ki->k", offsets, solved)
+    heights = np.abs(np.asarray(surface.amplitudes)) * profile(np.clip(squares, 0, MAX_SQUARED_WIDTHS))
+    for k in np.flatnonzero(outside & (heights <= NEGLIGIBLE_HEIGHT * result.rmse)):
+        heights[k] = float(np.abs(surface.component(k)(points)).max())
+    return np.asarray(heights)
 
 
-def _held(result: FitResult) -> dict[str, np.ndarray]:
+def _at_limits(result: FitResult) -> dict[str, np.ndarray]:
     """Which components (K,) have amplitudes, centres or covariances at a limit."""
     bounds, fixed, surface = result.settings.constraints.bounds, result.settings.constraints.fixed, result.surface
-    near = _near(result)
+    tolerance = _bound_tolerance(result)
     found: dict[str, np.ndarray] = dict.fromkeys(FIXABLE[:3], np.zeros(result.n_components, bool))
     if bounds.amplitudes is not None:
-        found["amplitudes"] = _meets(np.asarray(surface.amplitudes), bounds.amplitudes, near)
+        found["amplitudes"] = _meets(np.asarray(surface.amplitudes), bounds.amplitudes, tolerance)
     if bounds.centers is not None:
-        found["centers"] = np.asarray(_meets(np.asarray(surface.centers), bounds.centers, near).any(axis=1))
+        found["centers"] = np.asarray(_meets(np.asarray(surface.centers), bounds.centers, tolerance).any(axis=1))
     widths = surface.principal_widths
     if bounds.widths is not None:
-        found["covariances"] = found["covariances"] | _meets(widths, bounds.widths, near).any(axis=1)
+        found["covariances"] = found["covariances"] | _meets(widths, bounds.widths, tolerance).any(axis=1)
     if bounds.aspect is not None:
-        found["covariances"] = found["covariances"] | (widths[:, 0] >= (1 - near) * bounds.aspect * widths[:, -1])
+        at_aspect = widths[:, 0] >= (1 - tolerance) * bounds.aspect * widths[:, -1]
+        found["covariances"] = found["covariances"] | at_aspect
     return {name: which & ~np.broadcast_to(fixed.get(name, False), which.shape) for name, which in found.items()}
 
 
 def background_at_bound(result: FitResult) -> np.ndarray:
-    """Places of those of the background's free numbers that stand at a limit."""
+    """Indices of the background's free numbers that stand at a limit."""
     limits, background = result.settings.constraints.bounds.background, background_model(result.surface.background)
     if limits is None or np.any(result.settings.constraints.fixed.get("background", False)):
         return np.zeros(0, int)
-    return np.flatnonzero(_meets(np.asarray(background.vector(), float), limits, _near(result)))
+    return np.flatnonzero(_meets(np.asarray(background.vector(), float), limits, _bound_tolerance(result)))
 
 
-def _near(result: FitResult) -> float:
-    return max(NEAR, bound_tolerance(result.settings.dtype))
+def _bound_tolerance(result: FitResult) -> float:
+    return max(BOUND_TOLERANCE, bound_tolerance(result.settings.dtype))
 
 
-def _meets(values: np.ndarray, pair: tuple[Any, Any], near: float) -> np.ndarray:
+def _meets(values: np.ndarray, pair: tuple[Any, Any], tolerance: float) -> np.ndarray:
     low, high = (np.broadcast_to(side, values.shape) for side in pair)
-    room = near * np.minimum(high - low, np.maximum(np.abs(values), 1e-300))
+    room = tolerance * np.minimum(high - low, np.maximum(np.abs(values), 1e-300))
     return (values <= low + room) | (values >= high - room)
 
 
 def _undetermined(result: FitResult) -> np.ndarray:
-    """Where errors are infinite (K,) of what no limit holds."""
-    errors, held = result.standard_errors, _held(result)
+    """Which components (K,) have an infinite error of a number that no limit holds."""
+    errors, at_limits = result.standard_errors, _at_limits(result)
     unknown = {
         name: ~np.isfinite(np.asarray(getattr(errors, name)).reshape(result.n_components, -1)).all(axis=1)
-        for name in held
+        for name in at_limits
     }
-    return np.any([unknown[name] & ~which for name, which in held.items()], axis=0)
+    return np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
 
 
 def described(found: np.ndarray) -> list[tuple[str, str]]:
-    """A line for each flag that is set: its name, and which components with the cause and the next step."""
+    """For each flag that is set in ``found`` (K,): its name, and the components with the cause and the next step."""
     lines = []
     for flag, entry in FLAGS.items():
         which = np.flatnonzero(found & int(flag))
@@ -193,11 +217,12 @@ def described(found: np.ndarray) -> list[tuple[str, str]]:
 
 
 def readable(flag: ComponentFlag) -> str:
+    """The name of a flag in lower case."""
     return str(flag.name).lower().replace("_", " ")
 
 
 def listed(which: np.ndarray) -> str:
-    """The first of them by their numbers, and how many more."""
-    return ", ".join(str(k) for k in which[:MOST_NAMED]) + (
-        f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
+    """The first of some indices, and how many more there are."""
+    return ", ".join(str(k) for k in which[:MAX_LISTED]) + (
+        f" and {len(which) - MAX_LISTED} more" if len(which) > MAX_LISTED else ""
     )

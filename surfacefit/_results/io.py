@@ -1,4 +1,4 @@
-"""A `FitResult` as a document with a version, and back."""
+"""A `FitResult` as a versioned file, and back."""
 
 from __future__ import annotations
 
@@ -17,32 +17,41 @@ from .._data.data import SurfaceData
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from .._model.surface import GaussianSurface
 from .criteria import ComponentPath
-from .flags import left_out, shown
-from .result import FitResult, Settings, Timings
+from .flags import not_checked, shown_flags
+from .record import Settings, Timings
+from .result import FitResult
 
-FORMAT, VERSION = "surfacefit result", 5
+# What the file says it is.
+RESULT_FORMAT = "surfacefit result"
+
+# Of the format: counted up by a change after which older files cannot be read.
+RESULT_VERSION = 5
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
-    """Write a result to ``.json`` or ``.npz``, as the name says."""
+    """Write a result to a ``.json`` or ``.npz`` file, as the suffix says; see `FitResult.save`."""
     write(_document(result), path)
 
 
 def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = None) -> FitResult:
-    """Read a result that `FitResult.save` wrote.
+    """A `FitResult` from a file that `FitResult.save` wrote, every number exact.
 
-    ``background`` is the function of a result that was fitted with one: files hold its parameters, not its code.
-    Raises `ValueError` for a file that is no fit, naming the file and what is wrong with it.
+    path : the ``.json`` or ``.npz`` file.
+    background : the function ``f(parameters, points)`` of a result that was fitted with one. The file holds its
+        parameters, not its code; without the function the result loads, but cannot be evaluated.
+
+    Raises `ValueError` for a file that is no fit, naming the file and what is wrong with it, and `FileNotFoundError`
+    where there is none.
     """
-    result: FitResult = read(path, FORMAT, VERSION, lambda document: _result(document, background))
+    result: FitResult = read(path, RESULT_FORMAT, RESULT_VERSION, lambda document: _result(document, background))
     return result
 
 
 def _document(result: FitResult) -> dict[str, Any]:
     surface, data = result.surface, result.data
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": RESULT_FORMAT,
+        "version": RESULT_VERSION,
         "surface": {
             "amplitudes": np.asarray(surface.amplitudes),
             "centers": np.asarray(surface.centers),
@@ -61,8 +70,8 @@ def _document(result: FitResult) -> dict[str, Any]:
         "timings": asdict(result.timings),
         "history": dict(result.history),
         "data": {name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
-        "flags": shown(result),
-        "flags_not_looked_for": [flag.name for flag in left_out(result)],
+        "flags": shown_flags(result),
+        "flags_not_looked_for": [flag.name for flag in not_checked(result)],
         "path": None if result.path is None else vars(result.path),
     }
 

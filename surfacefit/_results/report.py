@@ -1,4 +1,4 @@
-"""What the summary of a fit says."""
+"""The summary of a fit: facts in a few lines, then the components of largest volume."""
 
 from __future__ import annotations
 
@@ -10,16 +10,29 @@ from .._base.layout import Summary, number
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from .component_table import component_table
 from .criteria import LABELS
-from .flags import FLAGS, MOST_FLAGGED, ComponentFlag, background_at_bound, described, left_out, listed, readable, shown
+from .flags import (
+    FLAGS,
+    MAX_SHOWN_PARAMETERS,
+    ComponentFlag,
+    background_at_bound,
+    described,
+    listed,
+    not_checked,
+    readable,
+    shown_flags,
+)
 
 if TYPE_CHECKING:
     from .result import FitResult
 
-CLOSE = 1.01
+# Of the lowest cost: random starts that end below count as equally good, whatever minimum they found.
+NEAR_LOWEST_COST = 1.01
+
+Fact = tuple[str, str]
 
 
 def summary(result: FitResult, n_rows: int = 10) -> Summary:
-    """Facts, then the components of largest volume."""
+    """Facts, then the ``n_rows`` components of largest volume."""
     hidden = result.n_components - n_rows
     rest = f"... and {hidden} smaller components" if hidden > 0 else ""
     return Summary(
@@ -30,91 +43,89 @@ def summary(result: FitResult, n_rows: int = 10) -> Summary:
     )
 
 
-def _facts(result: FitResult) -> list[tuple[str, str]]:
-    timings, settings = result.timings, result.settings
-    left_out = [f"{count} {what}" for count, what in ((result.n_nan, "NaN"), (result.n_masked, "masked")) if count]
-    shape = " x ".join(str(n) for n in result.data.heights.shape)
-    points = f"{result.n_points} of {shape}" + (f" ({', '.join(left_out)})" if left_out else "")
+def _facts(result: FitResult) -> list[Fact]:
     return [
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
         *_path(result),
         *_starts(result),
-        *_correlated(result),
-        ("RMSE", number(result.rmse)),
-        ("R2", f"{result.r2:.6f}"),
-        ("cost", number(result.cost) + (f", and {number(result.penalty)} by the prior" if settings.prior else "")),
-        ("points", points),
-        (
-            "parameters",
-            f"{result.n_parameters} ({settings.covariance_type} covariances, {settings.amplitudes} amplitudes)",
-        ),
+        *_correlation(result),
+        *_quality(result),
         ("background", _background(result)),
-        *_held_background(result),
-        *described(shown(result)),
-        *_not_looked_for(result),
-        ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
-        (
-            "time",
-            f"{timings.total:.2f} s: start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}",
-        ),
+        *_background_bounds(result),
+        *described(shown_flags(result)),
+        *_flags_not_checked(result),
+        *_effort(result),
     ]
 
 
-def _held_background(result: FitResult) -> list[tuple[str, str]]:
+def _quality(result: FitResult) -> list[Fact]:
+    settings = result.settings
+    counts = ((result.n_nan, "NaN"), (result.n_masked, "masked"))
+    unused = ", ".join(f"{count} {what}" for count, what in counts if count)
+    shape = " x ".join(str(n) for n in result.data.heights.shape)
+    kinds = f"{settings.covariance_type} covariances, {settings.amplitudes} amplitudes"
+    penalty = f", and {number(result.penalty)} by the prior" if settings.prior else ""
+    return [
+        ("RMSE", number(result.rmse)),
+        ("R2", f"{result.r2:.6f}"),
+        ("cost", number(result.cost) + penalty),
+        ("points", f"{result.n_points} of {shape}" + (f" ({unused})" if unused else "")),
+        ("parameters", f"{result.n_parameters} ({kinds})"),
+    ]
+
+
+def _effort(result: FitResult) -> list[Fact]:
+    timings, settings = result.timings, result.settings
+    parts = f"start {timings.start:.2f}, compile {timings.compile:.2f}, run {timings.run:.2f}"
+    return [
+        ("solver", f"{settings.solver}, {result.steps} steps, {settings.engine}, {settings.dtype}"),
+        ("time", f"{timings.total:.2f} s: {parts}"),
+    ]
+
+
+def _background_bounds(result: FitResult) -> list[Fact]:
     which = background_at_bound(result)
     entry = FLAGS[ComponentFlag.AT_BOUND]
     return [("", f"its number {listed(which)} is {entry.cause}. {entry.advice}")] if len(which) else []
 
 
-def _not_looked_for(result: FitResult) -> list[tuple[str, str]]:
-    names = " and ".join(readable(flag) for flag in left_out(result))
-    return [("flags", f"{names}: not looked for above {MOST_FLAGGED} parameters: see `result.flags`")] if names else []
+def _flags_not_checked(result: FitResult) -> list[Fact]:
+    names = " and ".join(readable(flag) for flag in not_checked(result))
+    if not names:
+        return []
+    return [("flags", f"{names}: not checked above {MAX_SHOWN_PARAMETERS} parameters: see `result.flags`")]
 
 
-def _path(result: FitResult) -> list[tuple[str, str]]:
+def _path(result: FitResult) -> list[Fact]:
     path = result.path
     if path is None:
         return []
     if path.chosen < 0:
         return [("components", f"{result.n_components}: a limit was met before any number was tried")]
-    how = (
-        f", chosen by {LABELS[path.criterion]}"
-        if path.chosen
-        else f": none is called for by {LABELS[path.criterion]}, and a fit has one"
-    )
+    by = LABELS[path.criterion]
+    how = f", chosen by {by}" if path.chosen else f": {by} supports none, and a fit has at least one"
     count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
     tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
     return [("components", f"{result.n_components}{how}; tried {tried}")]
 
 
-def _correlated(result: FitResult) -> list[tuple[str, str]]:
-    """A warning where a number was chosen by a criterion that takes residuals for independent, and they are not."""
+def _correlation(result: FitResult) -> list[Fact]:
+    """A warning where a criterion that takes residuals for independent chose the number, and they are not."""
     path = result.path
     if path is None or path.criterion not in ("bic", "aicc") or not (reach := result.diagnostics.reach):
         return []
-    way_out = "see AutoComponents('held_out') or a target"
-    return [
-        (
-            "residuals",
-            f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components;"
-            f" {way_out}",
-        )
-    ]
+    warning = f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components"
+    return [("residuals", f"{warning}; see AutoComponents('held_out') or a target")]
 
 
-def _starts(result: FitResult) -> list[tuple[str, str]]:
+def _starts(result: FitResult) -> list[Fact]:
     costs = np.zeros(0) if result.starts is None else result.starts[np.isfinite(result.starts)]
     if not len(costs):
         return []
     low, middle, high = (number(float(cost)) for cost in (costs.min(), np.median(costs), costs.max()))
-    near = np.count_nonzero(costs <= CLOSE * costs.min())
-    return [
-        (
-            "starts",
-            f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}; {near} within 1 % of the"
-            f" lowest",
-        )
-    ]
+    near = np.count_nonzero(costs <= NEAR_LOWEST_COST * costs.min())
+    spread = f"{len(costs)} random ones ended at costs {low} to {high}, median {middle}"
+    return [("starts", f"{spread}; {near} within 1 % of the lowest")]
 
 
 def _background(result: FitResult) -> str:

@@ -1,19 +1,20 @@
-"""What a fit gives back: the surface, how good it is, how it was reached, and views for people."""
+"""What `fit` returns: the surface, how good it is, how it was reached; errors, statistics, tables, files and plots.
+
+The fields and what follows from them directly stand in `record`. Here are the methods that need other modules, which
+are imported when they are called.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.status import STATUS, Status
-from .._constraints.bounds import Constraints
-from .._constraints.prior import SurfacePrior
-from .._data.data import SurfaceData
+from .._base.checks import count, one_of
 from .._model.surface import GaussianSurface
-from .criteria import ComponentPath
+from .record import FitNumbers
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -26,58 +27,29 @@ if TYPE_CHECKING:
     from .._statistics.uncertainty import Uncertainty
 
 
-AT_FLOOR = 0.01
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds: preparing data and start, compiling, running compiled steps, and all together."""
-
-    start: float
-    compile: float
-    run: float
-    total: float
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What was fitted, and with what."""
-
-    solver: str
-    dtype: str
-    covariance_type: str
-    amplitudes: str
-    min_width: float
-    n_parameters: int
-    engine: str
-    prior: SurfacePrior | None = None
-    loss: str = "linear"
-    f_scale: float = 1.0
-    constraints: Constraints = field(default_factory=Constraints)
-
-
 @dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(FitNumbers):
     """A fitted surface with its quality and history; all numbers in the user's units, all arrays NumPy.
 
     Attributes
     ----------
-    surface : `GaussianSurface`, components in the order of falling volume (of the start, where each has limits of its
-        own or masks of what is fixed); callable at any points.
-    cost : 1/2 sum(((f - z) / sigma)^2) over the points used, or what another ``loss`` makes of them.
-    status, steps : a `Status` code, and the number of steps taken, those of growth and search among them.
-    penalty : what a prior added to the cost that was minimised: -log p, less its least value over all covariances; 0
-        without one.
-    history : dict of arrays, one entry a step after growth and search (of a reset, where it was kept): "cost" (with the
-        penalty), "optimality" (largest cosine of residuals with a column of the Jacobian; for Adam the largest slope)
-        and "damping" (for Adam the learning rate).
-    timings : seconds as `Timings`, compilation apart from running.
-    settings : what was asked for, as `Settings`.
+    surface : the fitted `GaussianSurface`, callable at any points. Components are in the order of falling volume, or in
+        the order of the start where single components have limits or fixed numbers of their own.
     data : the data as they were fitted.
-    resets : integers (K,): how often each component had collapsed and was placed anew (``reset`` of `fit`).
-    starts : of `RandomStarts` the costs (n,), with the penalty, that all ended at, before any reset, NaN where a limit
-        came first; or None.
-    path : what was tried where the number of components was chosen, as `ComponentPath`; None where it was given.
+    cost : 1/2 sum(((f - z) / sigma)^2) over the points used; for another ``loss`` what takes the place of the squares.
+    penalty : what the prior adds to the cost in the objective: -log p minus its lowest value over all covariances; 0
+        without a prior.
+    status : a `Status` code; `message` says what it means.
+    steps : number of steps taken, those of growth and search included.
+    history : dict of arrays with one entry for each step after growth and search (of a reset, where its fit was kept):
+        "cost" (penalty included), "optimality" (largest cosine between the residuals and a column of the Jacobian; for
+        Adam the largest component of the gradient) and "damping" (for Adam the learning rate).
+    timings : seconds, as `Timings`; compiling is counted apart from running.
+    settings : what was fitted and with what, as `Settings`.
+    resets : (K,) integers: how often each component had collapsed and was placed again (option ``reset`` of `fit`).
+    starts : (n,) costs, penalty included, at which the starts of `RandomStarts` ended, before any reset; NaN where a
+        limit stopped a start. None for other starts.
+    path : a `ComponentPath` of the numbers of components that were tried; None where ``n_components`` was given.
 
     Examples
     --------
@@ -88,112 +60,29 @@ class FitResult:
     (1.0, 3)
     """
 
-    surface: GaussianSurface
-    data: SurfaceData
-    cost: float
-    status: Status
-    steps: int
-    history: dict[str, np.ndarray]
-    timings: Timings
-    settings: Settings
-    path: ComponentPath | None = None
-    penalty: float = 0.0
-    starts: np.ndarray | None = None
-    resets: np.ndarray = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.resets is None:
-            object.__setattr__(self, "resets", np.zeros(self.n_components, int))
-
-    @property
-    def success(self) -> bool:
-        """Whether the fit converged."""
-        return STATUS[self.status].success
-
-    @property
-    def message(self) -> str:
-        """Why the fit ended, what to do next where it did not converge, and what to know of a number of components that
-        was chosen.
-        """
-        entry = STATUS[self.status]
-        ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
-        note = "" if self.path is None else self.path.note
-        return f"{ended.rstrip('.')}. {note}" if note else ended
-
-    @property
-    def n_components(self) -> int:
-        return self.surface.n_components
-
-    @property
-    def n_points(self) -> int:
-        """Points used."""
-        return self.data.n_used
-
-    @property
-    def n_masked(self) -> int:
-        """Points left out by the mask."""
-        return self.data.n_masked
-
-    @property
-    def n_nan(self) -> int:
-        """Points left out because their height or sigma is NaN."""
-        return self.data.n_nan
-
-    @property
-    def n_parameters(self) -> int:
-        return self.settings.n_parameters
-
-    def predict(self, points: Any = None) -> np.ndarray:
-        """Fitted heights at points (..., d), or in the shape of the data: there, masked and NaN places are filled
-        in.
-        """
-        if points is not None:
-            return np.asarray(self.surface(points))
-        return self._fitted.copy()
-
-    @property
-    def residuals(self) -> np.ndarray:
-        """Heights minus fit, in the shape of the data; NaN where a point was not used."""
-        return np.where(self.data.used, self.data.heights - self._fitted, np.nan)
-
-    @cached_property
-    def rmse(self) -> float:
-        """Root mean square of the residuals over the points used, not weighted."""
-        return float(np.sqrt(np.mean(self.residuals[self.data.used] ** 2)))
-
-    @cached_property
-    def r2(self) -> float:
-        """1 - sum(residuals^2) / sum((z - mean z)^2); for a map without variation 1 if met, else 0."""
-        heights = self.data.used_heights.astype(float)
-        spread = float(np.mean((heights - heights.mean()) ** 2))
-        rounding = (8 * float(np.finfo(float).eps)) ** 2 * float(np.mean(heights**2))
-        if spread <= rounding:
-            return 1.0 if self.rmse <= 1e-6 * float(np.sqrt(np.mean(heights**2))) else 0.0
-        return 1 - self.rmse**2 / spread
-
     @cached_property
     def standard_errors(self) -> GaussianSurface:
         """Standard errors of amplitudes, centres, covariances and background, in the shape of ``surface``.
 
         From the inverse of J^T J at the solution and the delta method; infinite where the data do not determine a
-        number. With a prior J holds its rows: these are widths of the posterior. Scaled by the misfit unless
-        ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`. `uncertainty` says more, and in other ways.
+        number. Scaled by s^2 = 2 cost / (n - P) unless ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
+        With a prior, J includes the rows of the prior, and the errors are widths of the posterior. `uncertainty` offers
+        more quantities and other methods.
         """
         return self.uncertainty().surface
 
     def uncertainty(self, method: str = "hessian") -> Uncertainty:
-        """Standard errors of parameters, widths, FWHM, angles, volumes, of the surface at any point, and of any
+        """Standard errors of parameters, widths, FWHM, angles and volumes, of the surface at any point, and of any
         function of it.
 
-        method : "hessian" (default; independent errors, as `scipy.optimize.curve_fit`), "sandwich" (errors that differ
-            from point to point in an unknown way, and outliers), or "correlated" (on a grid, noise alike in
-            neighbouring points, as seen in the residuals).
+        method : "hessian" (default): independent errors, as in `scipy.optimize.curve_fit`. "sandwich": errors that
+            differ from point to point in an unknown way, and outliers. "correlated": on a grid, noise that is
+            correlated between neighbours, as estimated from the residuals.
 
-        With a prior "hessian" gives the widths of the posterior, the others how much the estimate scatters from data
-        set to data set. Above 5000 parameters only what is quoted of single components is computed, by nested
-        dissection ("hessian" only).
+        With a prior, "hessian" gives the widths of the posterior; the other methods give the scatter of the estimate
+        from data set to data set. Above 5000 parameters only the errors of single components are computed, by nested
+        dissection, and only by "hessian". Raises ValueError where a method does not apply.
         """
-        from .._base.checks import one_of
         from .._statistics.uncertainty import METHODS, uncertainty
 
         one_of("method", method, METHODS)
@@ -206,15 +95,13 @@ class FitResult:
         return {}
 
     def bootstrap(self, n_samples: int = 200, *, seed: int = 0) -> Bootstrap:
-        """Refits to ``n_samples`` sets of heights simulated from this fit: a check of the errors, without their
-        linearisation.
+        """Refits to ``n_samples`` sets of heights simulated from this fit, as a check of the linearised errors.
 
-        Noise is Gaussian with the standard deviation that the errors take; Poisson's for counts; for a robust loss
-        drawn from the residuals. Every refit starts from this surface, and keeps a prior as it is: the scatter is that
-        of the estimate, narrower than the posterior. Raises ValueError above 5000 parameters, and where there are no
-        more points than parameters.
+        The noise is Gaussian with the standard deviation that the errors use, Poisson's for counts, and drawn from the
+        residuals for a robust loss. Every refit starts from this surface. A prior stays as it is, so that the refits
+        scatter as the estimate does, which is less than the width of the posterior. Raises ValueError above 5000
+        parameters, and where there are no more points than parameters.
         """
-        from .._base.checks import count
         from .._statistics.bootstrap import bootstrap
 
         return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
@@ -228,16 +115,17 @@ class FitResult:
 
     @cached_property
     def diagnostics(self) -> ResidualDiagnostics:
-        """Whether the residuals look like noise, as `ResidualDiagnostics`, with a picture."""
+        """Whether the residuals look like noise, as `ResidualDiagnostics`, which can be plotted."""
         from .._statistics.diagnostics import diagnostics
 
         return diagnostics(self)
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """`ComponentFlag` values (K,): what to know of a component before using its numbers. Of more than 5000
-        parameters REDUNDANT is not looked for; summaries, files and pictures of more than 600 leave out UNDETERMINED,
-        too, unless this was asked for before.
+        """`ComponentFlag` values (K,): what to know of a component before using its numbers.
+
+        REDUNDANT is not looked for above 5000 parameters. Above 600, summaries, files and plots also leave out
+        UNDETERMINED, unless ``flags`` was computed before.
         """
         from .flags import flags
 
@@ -245,12 +133,12 @@ class FitResult:
 
     @cached_property
     def worth(self) -> np.ndarray:
-        """The rise in cost (K,) if a component were lost and all others adapted, by the quadratic model at the
+        """The rise in cost (K,) if a component were removed and all others adapted, by the quadratic model at the
         solution.
 
-        Its amplitude goes to zero with its centre and shape held: a^2 [C^-1]_aa / 2, with C its block of (J^T J)^-1. Of
-        two components that can stand in for each other either is worth next to nothing. With a prior the cost holds its
-        penalty.
+        Removal takes the amplitude a to zero while centre and shape stay: a^2 [C^-1]_aa / 2, where C is the block of
+        (J^T J)^-1 for this component. Of two components that can stand in for each other, each is worth almost nothing.
+        With a prior the cost includes its penalty. Raises ValueError above 5000 parameters.
         """
         from .._statistics.redundancy import worth
 
@@ -258,39 +146,26 @@ class FitResult:
 
     @cached_property
     def redundant(self) -> np.ndarray:
-        """Which components (K,) the data do not call for: without that one the BIC would be lower.
+        """Which components (K,) the data do not support: without any one of them alone the BIC would be lower.
 
-        More than one may be so only because of each other: `merged` takes one away, fits again, and looks again.
+        Two components may each be redundant only because the other is there; `merged` removes one at a time, fits
+        again, and looks again. Raises ValueError above 5000 parameters.
         """
         from .._statistics.redundancy import redundant
 
         return redundant(self)
 
-    @cached_property
-    def at_floor(self) -> np.ndarray:
-        """Which components (K,) are as narrow as ``min_width`` allows, or narrower aslant: not resolved by the
-        sampling, or noise.
-
-        Their smallest principal width, with every axis in units of its sampling distance, is within a hundredth of
-        ``min_width`` or below.
-        """
-        spacing = self.data.spacing
-        squares = np.linalg.eigvalsh(np.asarray(self.surface.covariances, float) / np.outer(spacing, spacing))
-        return np.asarray(squares[:, 0] < ((1 + AT_FLOOR) * self.settings.min_width) ** 2)
-
     def merged(self) -> FitResult:
-        """The fit without its `redundant` components: one at a time is merged with its neighbour into one of the same
-        volume, mean and covariance, then all are refitted (Levenberg-Marquardt, the engine by its name), as long as the
-        BIC falls. What is fixed of the neighbour stays, and limits and masks of single components go along. The result
-        itself if there is nothing to merge; Ctrl-C gives the last number of components that was done.
+        """The fit without its `redundant` components, or this result if there is nothing to merge.
+
+        One component at a time is merged with its neighbour into one of the same volume, mean and covariance. Then all
+        are refitted by Levenberg-Marquardt with the same engine. This goes on as long as the BIC falls. Fixed numbers
+        of the neighbour stay, and limits and masks of single components are kept. Ctrl-C returns the last fit that was
+        completed.
         """
         from .._fit.merging import merged
 
         return merged(self)
-
-    @cached_property
-    def _fitted(self) -> np.ndarray:
-        return self.surface(self.data.all_points).reshape(self.data.heights.shape)
 
     def summary(self, n_rows: int = 10) -> str:
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
@@ -312,19 +187,22 @@ class FitResult:
         return summary(self).html()
 
     def plot(self, *, ellipses: bool | None = None) -> Figure:
-        """Data, model and residual side by side (d = 1: curve with components; d = 3: middle slices); a Figure.
+        """Data, model and residual side by side, as a matplotlib Figure, for one to three dimensions.
 
-        ``ellipses`` draws the 1-sigma ellipse of each component in 2-D; None (default) does so up to 300. Needs
-        matplotlib: ``pip install surfacefit[plot]``.
+        In 1-D a curve with its components, in 3-D the middle slices of a grid or the points in space. ``ellipses``
+        draws the 1-sigma ellipse of each component in 2-D; None (default) does so for up to 300 components. Needs
+        matplotlib: ``pip install surfacefit[plot]``. Raises ValueError in more than three dimensions.
         """
-        from .plot import plot_result
+        from .plots.result import plot_result
 
         return plot_result(self, ellipses)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write everything, data included, to a versioned ``.json`` or, smaller and faster for large data, ``.npz``.
+        """Write the whole result, data included, to a versioned ``.json`` file or, smaller and faster for large data,
+        ``.npz``.
 
-        No pickle; `load` gives back every number exactly. Of a background function only the name is kept.
+        `load` gives back every number exactly. Nothing is pickled; of a background function only the name is kept.
+        Raises ValueError for another suffix.
         """
         from .io import save
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from .._base.compile import quick_jit
 from .._constraints.mixture_regularization import MixtureRegularization
-from .._mixture.cloud import packed, to_device
-from .._mixture.expectation_maximization import Watch, begin, expectation_maximization
+from .._mixture.expectation_maximization import StopRules, begin, expectation_maximization
+from .._mixture.mixture_data import point_chunks, to_device
 from .._model.gaussian import integrals
 from .._model.surface import GaussianSurface
 from .peaks import peaks_start
@@ -76,10 +76,10 @@ def _fitted(
         none = jnp.zeros((n_dim, n_dim))
         regularization = MixtureRegularization(jnp.asarray(NARROWEST**2), none, none, zero, zero, "full")
         off = jnp.zeros(start.n_components, bool)
-        watch = Watch(jnp.asarray(TOL), zero, zero, off, off)
+        rules = StopRules(jnp.asarray(TOL), zero, zero, off, off)
         mixture = to_device(start.volumes / start.volume, start.centers, start.covariances, np.float64)
-        cloud = packed(points, weights, start.n_components, np.float64)
-        carry, _ = _run(cloud, begin(mixture), watch, regularization, 1 + STEPS)
+        chunks = point_chunks(points, weights, start.n_components, np.float64)
+        carry, _ = _run(chunks, begin(mixture), rules, regularization, 1 + STEPS)
         shares, means, factors = (np.asarray(array) for array in carry.state.mixture)
     return shares, means, factors @ factors.swapaxes(1, 2)
 

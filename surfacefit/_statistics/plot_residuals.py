@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from .._data.noise import robust_deviation
-from .._results.plot import empty_figure
+from .._results.plots.panels import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The picture of how the number of components was chosen."""
+"""How the number of components was chosen."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .criteria import LABELS
-from .plot import empty_figure
+from ..criteria import LABELS
+from .panels import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .criteria import ComponentPath
+    from ..criteria import ComponentPath
 
-MANY = 30
+# Largest K on a linear axis; above, the small numbers would be crowded together.
+MAX_LINEAR_COMPONENTS = 30
+
+# RMSE and errors on a logarithmic axis where the largest is more than so many times the smallest.
+LOG_SCALE_RATIO = 5
 
 
 def plot_path(path: ComponentPath) -> Figure:
-    """RMSE, BIC, the error in blocks left out if it is known, and the criterion against K; the chosen one is marked."""
+    """RMSE, BIC, the error in blocks left out if known, and the criterion against K; the chosen K is marked."""
     figure = empty_figure()
     shown = ["rmse", "bic"] + ["held_out"] * bool(np.isfinite(path.held_out).any())
     shown += [path.criterion] * (path.criterion not in shown)
@@ -43,14 +47,14 @@ def _draw(panel: Axes, path: ComponentPath, name: str) -> None:
 
 
 def _scale(panel: Axes, path: ComponentPath, name: str) -> None:
-    """Logarithms where values or numbers span much."""
+    """Logarithmic axes where values or numbers span a wide range."""
     from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 
     values = getattr(path, name)
-    if name in ("rmse", "held_out") and (values > 0).all() and values.max() > 5 * values.min():
+    if name in ("rmse", "held_out") and (values > 0).all() and values.max() > LOG_SCALE_RATIO * values.min():
         panel.set_yscale("log")
-    if path.n_components.max() > MANY:
-        panel.set_xscale("symlog", linthresh=1)  # K = 0 is among them
+    if path.n_components.max() > MAX_LINEAR_COMPONENTS:
+        panel.set_xscale("symlog", linthresh=1)  # since K = 0 is among them
         panel.set_xlim(-0.2, 1.2 * path.n_components.max())
         panel.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter("{x:.0f}")

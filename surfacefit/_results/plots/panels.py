@@ -1,0 +1,212 @@
+"""What the figures share: empty figures, scales, titles, images, ellipses.
+
+Figures are made without pyplot: nothing is registered, no backend is chosen, and a notebook shows each figure once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..._data.noise import outlying
+from ..._losses import ROBUST
+from ..flags import listed, shown_flags
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..._model.surface import GaussianSurface
+    from ..result import FitResult
+
+Style = dict[str, Any]
+
+# Ellipses drawn unasked: more cover the map that they stand on.
+MAX_ELLIPSES = 300
+
+# Curves of single components: more cannot be told apart.
+MAX_CURVES = 50
+
+# Inches: the width of a notebook's output cell.
+FIGURE_INCHES = 12.0
+
+# Light gray: neither in the colours of heights nor in those of residuals.
+UNUSED_COLOR = "0.85"
+
+# In no colour map used here.
+FLAG_COLOR = "orange"
+
+# Ticks along an axis of a flat panel: what three panels side by side have room for.
+MAX_TICKS_2D = 6
+
+# Components above which ellipses come close to each other, and their lines are thin.
+THIN_LINE_COMPONENTS = 30
+
+# Width of an ellipse's line, in points (1/72 inch).
+LINE_POINTS = 1.2
+
+# Width of the line of an ellipse among many, in points (1/72 inch).
+THIN_LINE_POINTS = 0.7
+
+# Share of residuals within the colour scale: a few outliers would wash out the rest.
+RESIDUAL_QUANTILE = 0.995
+
+# Of a cell: an image with even cells is drawn where no edge is off by more; else the slower mesh of cells.
+EVEN_TOLERANCE = 0.25
+
+# Steps along both axes are alike within this ratio, and the axes then share one scale.
+EQUAL_STEPS_RATIO = 1.25
+
+# Height over width, or width over height, beyond which a panel with equal scales would get too thin.
+MAX_EQUAL_RATIO = 6
+
+# Height over width of a panel with equal scales: a lower one has no room for ticks.
+MIN_PANEL_RATIO = 0.2
+
+# Height over width of a panel with equal scales: a higher one does not fit on a page.
+MAX_PANEL_RATIO = 1.6
+
+# Height over width of a panel whose axes have scales of their own.
+FREE_PANEL_RATIO = 0.8
+
+
+def empty_figure() -> Figure:
+    """A figure that IPython shows as PNG, whether or not matplotlib was set up there."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("a plot needs matplotlib: pip install surfacefit[plot]") from error
+    figure = Figure(layout="compressed")
+    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | None = None) -> None:
+    """The 1-sigma ellipse of each component; x is the second axis, y the first.
+
+    Dashed where the amplitude is negative, orange where ``flagged`` (K,).
+    """
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.patheffects import withStroke
+
+    width = LINE_POINTS if surface.n_components <= THIN_LINE_COMPONENTS else THIN_LINE_POINTS
+    major, minor = 2 * surface.principal_widths.T
+    panel.add_collection(
+        EllipseCollection(
+            major,
+            minor,
+            np.rad2deg(surface.orientation),
+            units="xy",
+            offsets=np.asarray(surface.centers)[:, ::-1],
+            offset_transform=panel.transData,
+            facecolors="none",
+            edgecolors="white" if flagged is None else list(np.where(flagged, FLAG_COLOR, "white")),
+            linewidths=width,
+            linestyles=["--" if amplitude < 0 else "-" for amplitude in np.asarray(surface.amplitudes)],
+            path_effects=[withStroke(linewidth=2 * width, foreground="black", alpha=0.4)],
+        ),
+        autolim=False,
+    )
+    if flagged is not None and flagged.any():
+        panel.annotate(
+            f"{np.count_nonzero(flagged)} flagged",
+            (0.02, 0.02),
+            xycoords="axes fraction",
+            color=FLAG_COLOR,
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )
+
+
+def draw_image(panel: Axes, edges: list[np.ndarray], values: np.ndarray, style: Style) -> None:
+    """Values (rows, columns) between the edges of their cells, the first row at the bottom."""
+    rows, columns = edges
+    panel.set_facecolor(UNUSED_COLOR)
+    if all(_are_even(edge) for edge in edges):
+        panel.imshow(values, origin="lower", extent=(columns[0], columns[-1], rows[0], rows[-1]), **style)
+    else:
+        panel.pcolormesh(columns, rows, values, rasterized=True, **style)
+
+
+def _are_even(edges: np.ndarray) -> bool:
+    even = np.linspace(edges[0], edges[-1], len(edges))
+    return bool(abs(edges - even).max() <= EVEN_TOLERANCE * (even[1] - even[0]))
+
+
+def label_panels(panels: Any, names: tuple[str, str], texts: list[str]) -> None:
+    """Titles of data, model and residual, and the names of the (vertical, horizontal) axes."""
+    panels[0].set_ylabel(names[0])
+    for panel, text in zip(panels, texts, strict=True):
+        panel.set_title(text, fontsize="medium")
+        panel.set_xlabel(names[1])
+
+
+def titles(result: FitResult) -> list[str]:
+    """Of data, model and residual."""
+    return ["data", f"model, K = {result.n_components}", f"residual, RMSE {result.rmse:.3g}"]
+
+
+def flagged_components(result: FitResult) -> list[str]:
+    """One text that names the flagged components, or none."""
+    which = np.flatnonzero(shown_flags(result))
+    return [f"flagged: {listed(which)}"] if len(which) else []
+
+
+def finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None:
+    """One colour bar for data and model, one for the residual, and the size of the figure.
+
+    ``ratio`` is the height of all rows over the width of a panel.
+    """
+    from matplotlib.cm import ScalarMappable
+
+    heights, _, residual = color_scales(result)
+    aspect, width = 20 * len(panels), FIGURE_INCHES if len(panels) == 1 else 0.8 * FIGURE_INCHES
+    figure.colorbar(ScalarMappable(**heights), ax=panels[:, :2], aspect=aspect)
+    figure.colorbar(ScalarMappable(**residual), ax=panels[:, 2], aspect=aspect, extend="both", extendfrac=0.03)
+    figure.set_size_inches(width, float(max(0.27 * width * ratio + 0.8 * len(panels), 2.5)))
+
+
+def data_model_residual(result: FitResult) -> list[np.ndarray]:
+    """Three arrays in the shape of the data; data and residual are NaN where a point was not used."""
+    return [np.where(result.data.used, result.data.heights, np.nan), result.predict(), result.residuals]
+
+
+def color_scales(result: FitResult) -> list[Style]:
+    """Colours of data, model and residual."""
+    from matplotlib.colors import Normalize
+
+    heights, residuals = result.data.used_heights.astype(float), result.residuals[result.data.used]
+    if result.settings.loss in ROBUST:  # the fit ignores outliers, and so do its colours
+        inliers = ~outlying(residuals * result.data.weights)
+        heights, residuals = heights[inliers], residuals[inliers]
+    low, high = heights.min(), heights.max()
+    pad = 0.0 if high > low else 0.5 * abs(low) or 0.5
+    limit = np.quantile(abs(residuals), RESIDUAL_QUANTILE) or abs(residuals).max() or 1.0
+    shared: Style = {"cmap": "viridis", "norm": Normalize(low - pad, high + pad)}
+    return [shared, shared, {"cmap": "RdBu_r", "norm": Normalize(-limit, limit)}]
+
+
+def has_index_axes(result: FitResult) -> bool:
+    """Whether the data are a grid with coordinates 0, 1, 2, ... along each axis."""
+    axes = result.data.axes
+    return axes is not None and all(np.array_equal(axis, np.arange(len(axis))) for axis in axes)
+
+
+def panel_aspect(edges: list[np.ndarray], steps: np.ndarray) -> tuple[str, float]:
+    """Matplotlib's aspect, and height over width of a panel.
+
+    Scales are equal where the steps along both axes are alike and the panel would not get too thin.
+    """
+    height, width = (edge[-1] - edge[0] for edge in edges)
+    thin = max(height, width) > MAX_EQUAL_RATIO * min(height, width)
+    if max(steps) > EQUAL_STEPS_RATIO * min(steps) or thin:
+        return "auto", FREE_PANEL_RATIO
+    return "equal", float(np.clip(height / width, MIN_PANEL_RATIO, MAX_PANEL_RATIO))

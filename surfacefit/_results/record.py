@@ -1,0 +1,173 @@
+"""What a fit found, as a record of arrays and numbers, and the quantities that follow from it in a line or two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._base.status import STATUS, Status
+from .._constraints.bounds import Constraints
+from .._constraints.prior import SurfacePrior
+from .._data.data import SurfaceData
+from .._model.surface import GaussianSurface
+from .criteria import ComponentPath
+
+# Of `min_width`: a width this little above the floor counts as at it. Fits end within rounding or a last step of it.
+FLOOR_TOLERANCE = 0.01
+
+# Of the heights' root mean square: an RMSE below counts as an exact fit of data without variation.
+EXACT_RMSE = 1e-6
+
+# Units in the last place of the heights' root mean square: a spread below is rounding, and the data are constant.
+CONSTANT_ROUNDING_UNITS = 8
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent on preparing data and start, on compiling, on running compiled steps, and in all."""
+
+    start: float
+    compile: float
+    run: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was fitted, and with what; the options of `fit` as they were resolved.
+
+    solver, engine, dtype : names.
+    covariance_type, amplitudes, min_width, loss, f_scale : as given to `fit`.
+    n_parameters : free numbers of the fit.
+    prior : the prior, or None.
+    constraints : bounds, and what was fixed.
+    """
+
+    solver: str
+    dtype: str
+    covariance_type: str
+    amplitudes: str
+    min_width: float
+    n_parameters: int
+    engine: str
+    prior: SurfacePrior | None = None
+    loss: str = "linear"
+    f_scale: float = 1.0
+    constraints: Constraints = field(default_factory=Constraints)
+
+
+@dataclass(frozen=True, eq=False)
+class FitRecord:
+    """The fields of a `FitResult`; its docstring says what they hold."""
+
+    surface: GaussianSurface
+    data: SurfaceData
+    cost: float
+    status: Status
+    steps: int
+    history: dict[str, np.ndarray]
+    timings: Timings
+    settings: Settings
+    path: ComponentPath | None = None
+    penalty: float = 0.0
+    starts: np.ndarray | None = None
+    resets: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.resets is None:
+            object.__setattr__(self, "resets", np.zeros(self.surface.n_components, int))
+
+
+@dataclass(frozen=True, eq=False)
+class FitNumbers(FitRecord):
+    """What follows from the fields of a `FitResult` directly."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the fit converged."""
+        return STATUS[self.status].success
+
+    @property
+    def message(self) -> str:
+        """Why the fit ended, and what to do next.
+
+        The advice is for fits that did not converge, and for numbers of components that were chosen.
+        """
+        entry = STATUS[self.status]
+        ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
+        note = "" if self.path is None else self.path.note
+        return f"{ended.rstrip('.')}. {note}" if note else ended
+
+    @property
+    def n_components(self) -> int:
+        """Number K of Gaussians."""
+        return self.surface.n_components
+
+    @property
+    def n_points(self) -> int:
+        """Points used."""
+        return self.data.n_used
+
+    @property
+    def n_masked(self) -> int:
+        """Points left out by the mask."""
+        return self.data.n_masked
+
+    @property
+    def n_nan(self) -> int:
+        """Points left out because their height or sigma is NaN."""
+        return self.data.n_nan
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers of the fit: of components and background, without what is fixed."""
+        return self.settings.n_parameters
+
+    def predict(self, points: Any = None) -> np.ndarray:
+        """Heights of the fitted surface, background included.
+
+        points : (..., d) coordinates; the heights have shape (...). None (default): the points of the data, and the
+            heights have the shape of the data. Masked and NaN places are filled in.
+        """
+        if points is not None:
+            return np.asarray(self.surface(points))
+        return self._fitted.copy()
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Heights minus fit, in the shape of the data; NaN where a point was not used."""
+        return np.where(self.data.used, self.data.heights - self._fitted, np.nan)
+
+    @cached_property
+    def rmse(self) -> float:
+        """Root mean square of the residuals over the points used, not weighted."""
+        return float(np.sqrt(np.mean(self.residuals[self.data.used] ** 2)))
+
+    @cached_property
+    def r2(self) -> float:
+        """1 - sum(residuals^2) / sum((z - mean z)^2); for data without variation 1 if they are met, else 0."""
+        heights = self.data.used_heights.astype(float)
+        spread = float(np.mean((heights - heights.mean()) ** 2))
+        rounding = (CONSTANT_ROUNDING_UNITS * float(np.finfo(float).eps)) ** 2 * float(np.mean(heights**2))
+        if spread <= rounding:
+            return 1.0 if self.rmse <= EXACT_RMSE * float(np.sqrt(np.mean(heights**2))) else 0.0
+        return 1 - self.rmse**2 / spread
+
+    @cached_property
+    def at_floor(self) -> np.ndarray:
+        """Which components (K,) are as narrow as ``min_width`` allows: not resolved by the sampling, or noise.
+
+        True where the smallest principal width, with every axis in units of its sampling distance, exceeds
+        ``min_width`` by less than a hundredth. It may also be below: the fit bounds the pivots of the Cholesky factor,
+        and a slanted component may be narrower than those.
+        """
+        spacing = self.data.spacing
+        squares = np.linalg.eigvalsh(np.asarray(self.surface.covariances, float) / np.outer(spacing, spacing))
+        return np.asarray(squares[:, 0] < ((1 + FLOOR_TOLERANCE) * self.settings.min_width) ** 2)
+
+    @cached_property
+    def _fitted(self) -> np.ndarray:
+        return self.surface(self.data.all_points).reshape(self.data.heights.shape)
