@@ -1,5 +1,6 @@
 """The texts: lines a person can read, links that lead somewhere, paths that exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 RECORDS = ("CHANGELOG.md", "RESULTS.md")  # these name files as they were at their time
 LONGEST_LINE = 120  # characters, as in the code
 
@@ -31,7 +33,15 @@ def test_lines_are_short(path):
     assert long == []
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_notebooks_have_short_lines_and_no_outputs(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    lines = [line.rstrip("\n") for cell in cells for line in cell["source"]]
+    assert [line for line in lines if len(line) > LONGEST_LINE] == []
+    assert not any(cell.get("outputs") for cell in cells)
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *NOTEBOOKS], ids=name)
 def test_links_resolve(path):
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     own = [target for target in targets if "://" not in target]
