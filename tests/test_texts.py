@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import surfacefit as sf
+
 ROOT = Path(__file__).parents[1]
 TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -56,3 +58,9 @@ def test_paths_exist(path):
     others = re.findall(r"`((?:tests|benchmarks|notebooks)/[a-z_/0-9]*\.[a-z]+)`", text)
     paths = [*(ROOT / "surfacefit" / module for module in modules), *(ROOT / other for other in others)]
     assert [path for path in paths if not path.exists()] == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_public_names_exist(path):
+    names = re.findall(r"\bsf\.([A-Za-z_]+)", path.read_text(encoding="utf-8"))
+    assert [one for one in names if not hasattr(sf, one)] == []
