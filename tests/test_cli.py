@@ -11,16 +11,13 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import surfacefit as sf
+from surfacefit._data.data import grid_data
 from surfacefit._data.read import CannotRead, read_heights, read_points
-from surfacefit._engines.engines import ENGINES as ALL_ENGINES
-from surfacefit._fit import cli as _cli
+from surfacefit._fit import cli_actions
 from surfacefit._fit.cli import main
-from surfacefit._losses import LOSSES
-from surfacefit._model.amplitudes import AMPLITUDE_TYPES
-from surfacefit._model.covariance import COVARIANCE_TYPES
-from surfacefit._results.criteria import CRITERIA
-from surfacefit._search.initialization import INITS
-from surfacefit._solvers import SOLVERS as ALL_SOLVERS
+from surfacefit._fit.cli_options import FIT_OPTIONS
+from surfacefit._fit.cli_parser import MOST_COMPONENTS
+from surfacefit._fit.options import checked_options
 
 ROWS, COLUMNS = 20, 25
 CENTER = np.array([8.0, 14.0])
@@ -98,8 +95,6 @@ class TestFit:
             "background": None,
             "covariance_type": "diag",
             "amplitudes": "signed",
-            "loss": "linear",
-            "f_scale": None,
             "init": "random",
             "search": 4.0,
             "solver": sf.Adam(max_steps=7),
@@ -123,22 +118,21 @@ class TestFit:
             main(["fit", str(tmp_path / "a.npy"), "-k", "few"])
 
     def test_defaults_are_those_of_the_library(self, tmp_path, monkeypatch):
-        seen, parameters = {}, inspect.signature(sf.fit).parameters
+        seen = {}
         result = type("Result", (), {"summary": lambda self, n_rows: ""})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
-        assert len(seen) == 14
-        assert seen == {name: parameters[name].default for name in seen}
+        assert seen == {"coords": None, "progress": None}
+        assert sf.AutoComponents().most == MOST_COMPONENTS
 
-    def test_choices_are_those_of_the_library(self):
-        assert set(_cli.COVARIANCE_TYPES) == set(COVARIANCE_TYPES)
-        assert set(_cli.AMPLITUDES) == set(AMPLITUDE_TYPES)
-        assert _cli.CRITERIA == CRITERIA
-        assert _cli.LOSSES == LOSSES
-        assert set(_cli.SOLVERS) == set(ALL_SOLVERS)
-        assert set(_cli.STARTS) == set(INITS)
-        assert set(_cli.ENGINES) == {"auto", *ALL_ENGINES}
+    @pytest.mark.parametrize("row", FIT_OPTIONS, ids=lambda row: row.name)
+    def test_every_row_is_an_option_of_fit_and_its_choices_are_valid(self, row):
+        defaults = {name: one.default for name, one in inspect.signature(sf.fit).parameters.items()}
+        assert row.name in defaults
+        for choice in row.choices or ():
+            options = {**defaults, "n_components": 1, row.name: None if choice == "none" else choice}
+            checked_options(options, grid_data(np.ones((4, 5))))
 
     def test_example_map_by_name(self, capsys):
         assert main(["fit", "jacksboro", "-k", "2", "--max-steps", "1", "--init", "grid", "--rows", "1"]) == 0
@@ -316,14 +310,14 @@ class TestErrors:
         def show(options):
             raise ValueError("first\nsecond")
 
-        monkeypatch.setattr(_cli, "_show", show)
+        monkeypatch.setattr(cli_actions, "show", show)
         assert error_of(capsys, "show", "a.json") == "first second"
 
     def test_ctrl_c(self, capsys, monkeypatch):
         def show(options):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(_cli, "_show", show)
+        monkeypatch.setattr(cli_actions, "show", show)
         assert main(["show", "a.json"]) == 130
         assert capsys.readouterr().err == "surfacefit: error: interrupted\n"
 
@@ -331,7 +325,7 @@ class TestErrors:
         def show(options):
             raise BrokenPipeError
 
-        monkeypatch.setattr(_cli, "_show", show)
+        monkeypatch.setattr(cli_actions, "show", show)
         with (tmp_path / "out").open("w") as out:
             monkeypatch.setattr(sys, "stdout", out)
             assert main(["show", "a.json"]) == 0
@@ -342,7 +336,7 @@ class TestErrors:
         def show(options):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(_cli, "_show", show)
+        monkeypatch.setattr(cli_actions, "show", show)
         with pytest.raises(ZeroDivisionError):
             main(["show", "a.json"])
 

@@ -1,6 +1,9 @@
 """Calling a fit, and the way through it. Read `fit` first.
 
 cli            The command line: `surfacefit fit`, `show` and `evaluate`
+cli_actions    What the commands do
+cli_options    The options of `fit` on the command line: a row each
+cli_parser     The parser of the command line, with its help
 fit            `fit` and `fit_points`: from a user's arrays to a `FitResult`
 fitting        One fit: the number of components if that is to be chosen, a start, the solver's steps
 make_result    From where the solver ended to a `FitResult` in the user's units

@@ -1,0 +1,128 @@
+"""What the commands do: fit, show and evaluate. Outputs are checked before the work."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import surfacefit as sf
+
+from .._base.checks import real_array
+from .._data.read import Heights, read_heights, read_points
+from .._results.result import FitResult
+from .cli_options import keywords_of
+from .cli_parser import PICTURE_SUFFIXES
+
+# Endings of the files that `FitResult.save` writes, and of tables of heights.
+FIT_SUFFIXES, TABLE_SUFFIXES = (".json", ".npz"), (".csv", ".txt", ".dat")
+# Dimensions that `FitResult.plot` draws.
+MOST_DIMENSIONS_DRAWN = 3
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Check the outputs, read, fit, save, and print the summary."""
+    _check_output("-o", options.output, FIT_SUFFIXES, options.file)
+    _check_plot(options.plot, options.file)
+    data = read_heights(options.file, options.key, options.layout)
+    print(f"{options.file}: {data.how}", flush=True)
+    if options.plot and data.n_dim > MOST_DIMENSIONS_DRAWN:
+        raise ValueError(f"`--plot` shows 1 to {MOST_DIMENSIONS_DRAWN} dimensions, these heights have {data.n_dim}")
+    result = _fitted(data, options)
+    try:
+        if options.output:
+            result.save(options.output)
+    finally:
+        if not options.quiet:
+            print(result.summary(options.rows))
+    if options.output:
+        print(f"saved fit to {options.output}")
+    _plot(result, options.plot)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print the summary of a saved fit, and draw it."""
+    _check_plot(options.plot, options.file)
+    result = sf.load(options.file)
+    print(result.summary(options.rows))
+    _plot(result, options.plot)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Heights of a saved fit at the points of a file, as CSV."""
+    _check_output("-o", options.output, TABLE_SUFFIXES, options.file, options.points)
+    surface = sf.load(options.file).surface
+    points = read_points(options.points, surface.n_dim)
+    heights = surface(points)
+    if options.output is None:
+        _write_csv(sys.stdout, points, heights)
+        return
+    with options.output.open("w", encoding="utf-8") as file:
+        _write_csv(file, points, heights)
+    print(f"saved {len(points)} heights to {options.output}")
+
+
+def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
+    heights = _above_minimum(data.heights) if options.subtract_minimum else data.heights
+    keywords = {**keywords_of(options), "progress": False if options.quiet else None}
+    if data.points is not None:
+        return sf.fit_points(data.points, heights, _components(options), **keywords)
+    return sf.fit(heights, _components(options), coords=data.coords, **keywords)
+
+
+def _components(options: argparse.Namespace) -> Any:
+    chosen = sf.AutoComponents(options.criterion, options.target, options.most)
+    if options.n_components == "auto":
+        return chosen
+    if chosen != sf.AutoComponents():
+        raise ValueError(
+            f"`--criterion`, `--target` and `--most` choose a number, got -k {options.n_components}: leave -k out"
+        )
+    return options.n_components
+
+
+def _above_minimum(heights: np.ndarray) -> np.ndarray:
+    """Heights less the lowest one that is finite."""
+    heights = real_array("heights", heights)
+    finite = heights[np.isfinite(heights)]
+    if not finite.size:
+        return heights
+    print(f"subtracted the minimum {finite.min():.17g}")
+    return np.asarray(heights - finite.min())
+
+
+def _write_csv(file: Any, points: np.ndarray, heights: np.ndarray) -> None:
+    header = ",".join([*(f"x{i}" for i in range(points.shape[1])), "height"])
+    np.savetxt(file, np.column_stack([points, heights]), fmt="%.17g", delimiter=",", header=header, comments="")
+
+
+def _plot(result: FitResult, path: Path | None) -> None:
+    if path is not None:
+        result.plot().savefig(path)
+        print(f"saved plot to {path}")
+
+
+def _check_plot(path: Path | None, *sources: str) -> None:
+    _check_output("--plot", path, PICTURE_SUFFIXES, *sources)
+    if path is not None and importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("`--plot` needs matplotlib: pip install 'surfacefit[plot]'")
+
+
+def _check_output(option: str, path: Path | None, suffixes: Sequence[str], *sources: str) -> None:
+    """Refuse an output that could not be written, or that would overwrite what is read."""
+    if path is None:
+        return
+    if path.suffix not in suffixes:
+        raise ValueError(f"`{option}` must end in {' or '.join(suffixes)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"`{option}` must be in a folder that exists, got {str(path)!r}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"`{option}` cannot be written: {str(path)!r}")
+    if path.exists() and any(os.path.exists(source) and path.samefile(source) for source in sources):
+        raise ValueError(f"`{option}` would overwrite the file that is read: {str(path)!r}")

@@ -1,0 +1,186 @@
+"""The parser of the command line, with its help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+from .._results.criteria import CRITERIA
+from .cli_options import FIT_OPTIONS
+
+# Endings of the files that a picture can be written to: what matplotlib writes without further packages.
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
+# Components in a printed summary: a screenful.
+SUMMARY_ROWS = 10
+# Largest number of components to try: the default of `AutoComponents`.
+MOST_COMPONENTS = 1000
+
+EXAMPLES = """\
+examples:
+  surfacefit fit jacksboro -k 64 --plot fit.png        the example map that comes with the package
+  surfacefit fit map.csv -k 20 -o fit.json             a table of heights
+  surfacefit fit survey.txt -k 5 --points -o fit.npz   columns x, y, z
+  surfacefit show fit.json --rows 20
+  surfacefit evaluate fit.json points.csv -o heights.csv
+"""
+
+FIT_EXAMPLES = """\
+FILE is one of
+  .npy, .npz               an array; of several in an .npz the one named z, heights, elevation or data, or --key.
+                           1-D arrays x (columns) and y (rows) that increase are its axes
+  .csv .txt .dat .tsv .xyz numbers between commas, semicolons, tabs or blanks, with or without a header and
+                           # comments; an empty cell is a gap. The table is a grid of heights, or columns x, ..., z
+                           where it has 2 columns, or 3 or 4 columns that a header names or many rows
+  .png .tif .tiff          gray values (needs pillow)
+  jacksboro                the example map that comes with the package
+
+examples:
+  surfacefit fit jacksboro -k 64 -o fit.json --plot fit.png
+  surfacefit fit survey.csv -k 5 --points --background plane --max-time 30 -o fit.npz
+
+Ctrl-C ends the fit with the best surface so far.
+"""
+
+SHOW_EXAMPLES = """\
+example:
+  surfacefit show fit.json --rows 20 --plot fit.png
+"""
+
+EVALUATE_EXAMPLES = """\
+POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
+The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.
+
+example:
+  surfacefit evaluate fit.json points.csv -o heights.csv
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"surfacefit: error: {message} (see `{self.prog} --help`)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; ``action`` names the function of `cli_actions` that does the work."""
+    made = _command(
+        _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=EXAMPLES
+    )
+    made.add_argument("--version", action="version", version=f"surfacefit {__version__}")
+    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | evaluate")
+    add = commands.add_parser
+    _add_fit(_command(add, "fit", help="fit heights from a file", epilog=FIT_EXAMPLES))
+    _add_show(_command(add, "show", help="print the summary of a saved fit", epilog=SHOW_EXAMPLES))
+    _add_evaluate(_command(add, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES))
+    return made
+
+
+def _command(make: Any, *args: Any, **options: Any) -> Any:
+    """A parser with its examples laid out as written, and no abbreviated options."""
+    options.setdefault("description", str(options.get("help", "")).capitalize() + ".")
+    return make(*args, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+
+def _add_fit(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="fit")
+    command.add_argument("file", metavar="FILE", help="heights, or the name of an example map; see below")
+    _add_number(command)
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FIT", help="save the fit, data included, to a .json or .npz"
+    )
+    _add_plot(command)
+    _add_reading(command)
+    group = command.add_argument_group("model and solver")
+    for row in FIT_OPTIONS:
+        row.add_to(group)
+    group.add_argument("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
+    _add_rows(command)
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _add_number(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "-k",
+        "--components",
+        dest="n_components",
+        type=_number,
+        default="auto",
+        metavar="K",
+        help="number of Gaussians (default auto)",
+    )
+    add("--criterion", choices=CRITERIA, default="bic", help="by which the number is chosen (default bic)")
+    add(
+        "--target",
+        type=float,
+        metavar="VALUE",
+        help="the RMSE not to exceed or the R2 to reach, for --criterion rmse or r2",
+    )
+    add(
+        "--most",
+        type=int,
+        default=MOST_COMPONENTS,
+        metavar="K",
+        help=f"largest number to try (default {MOST_COMPONENTS})",
+    )
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("reading")
+    group.add_argument("--key", metavar="NAME", help="the array of an .npz to fit")
+    layout = group.add_mutually_exclusive_group()
+    layout.add_argument(
+        "--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z"
+    )
+    layout.add_argument("--grid", dest="layout", action="store_const", const="grid", help="FILE is a grid of heights")
+    group.add_argument("--subtract-minimum", action="store_true", help="fit the heights above the lowest one")
+
+
+def _add_show(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="show")
+    command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
+    _add_plot(command)
+    _add_rows(command)
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="evaluate")
+    command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
+    command.add_argument("points", metavar="POINTS", help="a text table as of `surfacefit fit`, or an .npy")
+    command.add_argument("-o", "--output", type=Path, metavar="CSV", help="where to write (default: print)")
+
+
+def _add_plot(command: argparse.ArgumentParser) -> None:
+    endings = ", ".join(PICTURE_SUFFIXES)
+    command.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PICTURE",
+        help=f"draw data, model and residual to a {endings} (needs matplotlib)",
+    )
+
+
+def _add_rows(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rows",
+        type=_not_negative,
+        default=SUMMARY_ROWS,
+        metavar="N",
+        help=f"components in the summary (default {SUMMARY_ROWS})",
+    )
+
+
+def _number(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer or 'auto', got {text!r}") from None
+
+
+def _not_negative(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be an integer from 0, got {text!r}")
+    return int(text)
