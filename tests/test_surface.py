@@ -1,14 +1,25 @@
 """The model: values against loops, views against geometry, and JAX's transformations."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from jax.tree_util import register_dataclass
 from oracles import random_surface, surface_by_loops
 
 import surfacefit as sf
+from surfacefit._fit.merging import without
+from surfacefit._fit.start_request import _above_zero
 from surfacefit._model import gaussian
+from surfacefit._model.scaling import scaling_of
+from surfacefit._model.surface import checked_surface, map_components
+from surfacefit._model.units import to_internal, to_physical
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._starts.expectation_maximization import _scaled
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3, 4])
@@ -142,3 +153,31 @@ def test_the_bhattacharyya_distance_is_minus_the_logarithm_of_the_common_area():
     centers, covariances = np.array([[0.0], [3.0], [-1.0]]), np.array([[[4.0]], [[1.0]], [[16.0]]])
     found = gaussian.bhattacharyya(centers[0], covariances[0], centers, covariances)
     np.testing.assert_allclose(found, -np.log(common), atol=1e-9)
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Marked(sf.GaussianSurface):
+    """A surface with one more field, as another component profile would bring."""
+
+    mark: Any = None
+
+
+SCALING = scaling_of(np.array([[0.0, 0.0], [4.0, 6.0]]), np.array([1.0, 3.0]), shift_heights=True, isotropic=False)
+COPIES = {
+    "to_internal": lambda surface: to_internal(surface, SCALING),
+    "to_physical": lambda surface: to_physical(surface, SCALING),
+    "component": lambda surface: surface.component(0),
+    "sorted": lambda surface: surface.sorted(),
+    "map_components": lambda surface: map_components(surface, np.asarray),
+    "checked_surface": lambda surface: checked_surface("init", surface, 3, 2, False),
+    "merging.without": lambda surface: without(surface, 1),
+    "expectation_maximization._scaled": lambda surface: _scaled(surface, np.array([2.0, 3.0])),
+    "start_request._above_zero": lambda surface: _above_zero(surface, ModelSpec(n_components=3)),
+}
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copy_of_a_surface_keeps_fields_that_it_does_not_know(rng, copy):
+    surface = Marked(*random_surface(rng, 3, 2), background=0.5, mark="kept")
+    assert COPIES[copy](surface).mark == "kept"

@@ -390,5 +390,5 @@ def test_much_is_evaluated_where_it_is_not_zero(rng, monkeypatch):
     )
     points = rng.uniform(-2, 2, (30, 70, 2))
     expected = surface(points)
-    monkeypatch.setattr("surfacefit._model.surface.MUCH", 0)
+    monkeypatch.setattr("surfacefit._model.surface.MANY_ELEMENTS", 0)
     np.testing.assert_allclose(surface(points), expected, rtol=0, atol=1e-13 * np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""Redundant components merged into their neighbours, one at a time, as long as the data call for fewer."""
+"""Redundant components merged into their neighbours, one at a time, as long as the BIC falls."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ from .run_spec import RunSpec
 if TYPE_CHECKING:
     from .._results.result import FitResult
 
-CANDIDATES = 4
-CLOSE = 1.0
+# Redundant components, the least useful first, that are tried for one to take away. A compromise:
+# each costs a refit, and the order by use already puts the likely ones first.
+MOST_CANDIDATES = 4
+# Bhattacharyya distance up to which two components count as overlapping, so that one can stand for both: at 1 the
+# overlap integral of their normalised profiles has fallen to 1 / e.
+LARGEST_OVERLAP_DISTANCE = 1.0
 
 
 def merged(result: FitResult) -> FitResult:
@@ -36,9 +40,9 @@ def merged(result: FitResult) -> FitResult:
 
 
 def _fewer(result: FitResult) -> FitResult | None:
-    """A fit of one component less and a lower BIC, the least useful ones tried first."""
+    """A fit with one component less and a lower BIC, or None; the least useful components are tried first."""
     order = np.argsort(result.worth)
-    for k in order[result.redundant[order]][:CANDIDATES]:
+    for k in order[result.redundant[order]][:MOST_CANDIDATES]:
         fit = _refitted(result, int(k))
         if fit.status == Status.INTERRUPTED:
             return None
@@ -50,14 +54,14 @@ def _fewer(result: FitResult) -> FitResult | None:
 def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = None) -> GaussianSurface:
     """Component ``k`` merged with the one that overlaps it most into one of the same volume, mean and covariance.
 
-    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of CLOSE, or the two differ
-    in sign, ``k`` is left out instead.
+    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of
+    LARGEST_OVERLAP_DISTANCE, or the two differ in sign, ``k`` is left out instead.
     """
     distances = bhattacharyya(surface.centers[k], surface.covariances[k], surface.centers, surface.covariances)
     distances[k] = np.inf
     other = int(np.argmin(distances))
     arrays = [np.array(array, float) for array in (surface.amplitudes, surface.centers, surface.covariances)]
-    if surface.volumes[[k, other]].prod() > 0 and distances[other] < CLOSE:
+    if surface.volumes[[k, other]].prod() > 0 and distances[other] < LARGEST_OVERLAP_DISTANCE:
         held = [np.broadcast_to((fixed or {}).get(name, False), len(distances))[other] for name in FIXABLE[:3]]
         for array, value in zip(arrays, _joined(surface, [other, k], held), strict=True):
             array[other] = value

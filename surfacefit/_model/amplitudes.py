@@ -1,4 +1,4 @@
-"""How an amplitude is written as a free number: above zero, or of either sign.
+"""Amplitudes as free numbers: above zero, or of either sign.
 
 Pick one of these by name. Each sibling gives the amplitude of a free number, its derivative, and the way back.
 """
@@ -14,7 +14,9 @@ from jax import Array
 
 from .covariance.base import positive, positive_inverse
 
-SMALLEST = 1e-9
+# Least amplitude, in units of the heights' standard deviation, that has a free number: at zero that would be minus
+# infinity. Far below noise, and softplus still has a slope there that a fit can follow.
+SMALLEST_AMPLITUDE = 1e-9
 
 
 class AmplitudeType(Protocol):
@@ -40,7 +42,7 @@ class AmplitudeType(Protocol):
 
 @dataclass(frozen=True)
 class Positive:
-    """a = softplus(alpha); what is zero or below starts just above it."""
+    """a = softplus(alpha) > 0; an amplitude of zero or below gets a free number just above zero."""
 
     signed: bool = False
 
@@ -51,7 +53,7 @@ class Positive:
         return jax.nn.sigmoid(free)
 
     def free(self, value: Array) -> Array:
-        return positive_inverse(jnp.maximum(value, SMALLEST))
+        return positive_inverse(jnp.maximum(value, SMALLEST_AMPLITUDE))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Backgrounds b(x) under the components: none, a constant, a plane, or a function of the user's.
 
-Each is a pytree that is called with points (..., d) and returns heights (...). ``vector`` gives its free
-numbers, ``with_vector`` puts new ones in, and ``to_internal`` / ``to_physical`` change units by the scaling
+Each is a pytree that is called with points (..., d) and returns heights (...). ``vector`` gives its free numbers,
+``with_vector`` replaces them, and ``to_internal`` and ``to_physical`` change units by the scaling
 
     x = point_shift + point_scale * x_internal,     z = height_shift + height_scale * z_internal.
 
-``shifts_heights`` says whether a constant taken off the heights is absorbed by the background; where it is
-not (no background), the heights are only scaled.
+``shifts_heights`` says whether the background absorbs a constant that is subtracted from all heights. Without a
+background nothing does, and the heights are only scaled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from jax.tree_util import register_dataclass
 from .._base.checks import finite, one_of, real_array
 from .scaling import Scaling
 
-LOW, MIDDLE = 0.1, 0.5
+# Quantile of the heights at which a background starts under components that only add to it: low, but not the lowest
+# point, which noise makes.
+LOW_QUANTILE = 0.1
+# Quantile of the heights at which a background starts where components have either sign: their middle.
+MIDDLE_QUANTILE = 0.5
+# Least extent of an axis, in its units, that a slope is divided by: an axis with a single coordinate has none.
+LEAST_EXTENT = 1e-300
 
 Background = Any
 """None or one of the classes below."""
@@ -56,8 +62,7 @@ def background_model(background: Background) -> BackgroundModel:
 def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level: float) -> BackgroundModel:
     """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
 
-    A constant or a plane starts at a quantile ``level`` of the heights: LOW where components only add, MIDDLE where
-    they have signs.
+    A constant or a plane starts at the quantile ``level`` of the heights, 0 to 1.
     """
     if option is None:
         return NoBackground()
@@ -77,10 +82,11 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
         )
     if one_of("background", option, ["constant", "plane"]) == "constant":
         return ConstantBackground(np.quantile(heights, level))
-    columns = np.column_stack([np.ones(len(points)), (points - origin) / np.maximum(np.ptp(points, axis=0), 1e-300)])
+    extent = np.maximum(np.ptp(points, axis=0), LEAST_EXTENT)
+    columns = np.column_stack([np.ones(len(points)), (points - origin) / extent])
     value, *slopes = np.linalg.lstsq(columns, heights, rcond=None)[0]
     rest = np.quantile(heights - columns @ np.array([value, *slopes]), level)
-    return PlaneBackground(value + rest, np.array(slopes) / np.maximum(np.ptp(points, axis=0), 1e-300), origin)
+    return PlaneBackground(value + rest, np.array(slopes) / extent, origin)
 
 
 def continued(asked: BackgroundModel, given: Background) -> BackgroundModel:

@@ -8,13 +8,24 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
-RARE, FAR = 0.01, 100.0
+# Share of the heights at either end that may be outliers when units are chosen.
+OUTLIER_SHARE = 0.01
+# Distance from the inner 98 % of the heights, in units of their range, beyond which heights do not set the unit: one
+# outlier of 1e9 would make all other heights rounding errors.
+OUTLIER_RANGES = 100.0
+# Largest deviation of the heights from their mean, relative to the largest height, that is mere rounding: the map is
+# constant.
+CONSTANT_ROUNDING = 1e-14
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """x = point_shift + point_scale * x_internal (per axis), z = height_shift + height_scale * z_internal."""
+    """The units of a fit: x = point_shift + point_scale * x_internal for each axis, z = height_shift + height_scale *
+    z_internal.
+
+    This record alone scales points and heights. Both come out of order one.
+    """
 
     point_shift: Any
     point_scale: Any
@@ -22,12 +33,15 @@ class Scaling:
     height_scale: Any
 
     def points(self, points: Any) -> Any:
+        """Points (..., d) in the units of the fit."""
         return (points - self.point_shift) / self.point_scale
 
     def axes(self, axes: Any) -> Any:
+        """The axes of a grid, d arrays, in the units of the fit."""
         return [(axis - self.point_shift[i]) / self.point_scale[i] for i, axis in enumerate(axes)]
 
     def heights(self, heights: Any) -> Any:
+        """Heights in the units of the fit."""
         return (heights - self.height_shift) / self.height_scale
 
     def height_differences(self, differences: Any) -> Any:
@@ -36,11 +50,9 @@ class Scaling:
 
 
 def without_outliers(heights: np.ndarray) -> np.ndarray:
-    """Heights (N,) with those far beyond what nearly all lie between cut off: their units are not for outliers to
-    set.
-    """
-    low, high = np.quantile(heights, [RARE, 1 - RARE])
-    far = FAR * (high - low)
+    """Heights (N,) with outliers clipped to far from the inner 98 %, so that they do not set the unit."""
+    low, high = np.quantile(heights, [OUTLIER_SHARE, 1 - OUTLIER_SHARE])
+    far = OUTLIER_RANGES * (high - low)
     return np.clip(heights, low - far, high + far) if far > 0 else heights
 
 
@@ -56,7 +68,7 @@ def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, 
     half = np.where(half > 0, half, half.max() if half.max() > 0 else 1.0)
     shift = float(heights.mean()) if shift_heights else 0.0
     largest = float(np.abs(heights - shift).max())
-    if largest <= 1e-14 * float(np.abs(heights).max()):
+    if largest <= CONSTANT_ROUNDING * float(np.abs(heights).max()):
         largest = float(np.abs(heights).max())
     unit = largest or 1.0
     spread = float(np.sqrt(np.mean(((heights - shift) / unit) ** 2))) * unit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,19 @@ from .._base.compile import plain_jit
 from .background import background_model
 from .gaussian import integrals, profile
 
+# Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
-ROUND = 1e-12
+# Eccentricity, as a share of the trace, below which a component has no orientation: rounding of a circle.
+ROUND_ECCENTRICITY = 1e-12
+# Asymmetry that a given covariance may have, relative to its largest entry: rounding of float32.
+COVARIANCE_ASYMMETRY = 1e-6
+# Values of single components at single points in one block of an evaluation: 32 MB in float64 bound its memory.
 BLOCK_ELEMENTS = 2**22
-MUCH = 5e7
+# Components times points above which only components that are not zero at a point are evaluated there. A compromise:
+# the lists of which component reaches where take time of their own, which pays for large surfaces only.
+MANY_ELEMENTS = 5e7
+# The arrays with a row for each component.
+COMPONENT_ARRAYS = ("amplitudes", "centers", "covariances")
 
 
 def whitened(points: Array, centers: Array, inverse_factors: Array) -> list[Array]:
@@ -142,10 +151,9 @@ class GaussianSurface:
         xp = self._namespace
         shapes = xp.asarray(self.covariances, float)
         along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
-        # a round component has no angle: two exact zeros make its derivatives NaN, where rounding would make them any
-        # number
-        told = xp.hypot(along, across) > ROUND * (shapes[:, 0, 0] + shapes[:, 1, 1])
-        angle = 0.5 * xp.arctan2(xp.where(told, across, 0.0), xp.where(told, along, 0.0)) % np.pi
+        # A round component has no angle: exact zeros make its derivatives NaN, rounding would make them arbitrary.
+        oriented = xp.hypot(along, across) > ROUND_ECCENTRICITY * (shapes[:, 0, 0] + shapes[:, 1, 1])
+        angle = 0.5 * xp.arctan2(xp.where(oriented, across, 0.0), xp.where(oriented, along, 0.0)) % np.pi
         return xp.where(xp.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
 
     @property
@@ -168,8 +176,7 @@ class GaussianSurface:
     def component(self, index: Any) -> GaussianSurface:
         """The component (or components) at ``index``, without the background."""
         index = np.atleast_1d(np.arange(self.n_components)[index])
-        arrays = (np.asarray(a)[index] for a in (self.amplitudes, self.centers, self.covariances))
-        return GaussianSurface(*arrays)
+        return replace(map_components(self, lambda array: np.asarray(array)[index]), background=None)
 
     def sorted(self) -> GaussianSurface:
         """The same surface with components in the order of falling volume, whatever its sign."""
@@ -191,6 +198,11 @@ class GaussianSurface:
         return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
 
 
+def map_components(surface: GaussianSurface, function: Callable[[Any], Any]) -> GaussianSurface:
+    """The surface with a function applied to each array that has a row for each component."""
+    return replace(surface, **{name: function(getattr(surface, name)) for name in COMPONENT_ARRAYS})
+
+
 def checked_surface(
     name: str, surface: GaussianSurface, n_components: int, n_dim: int, signed: bool
 ) -> GaussianSurface:
@@ -198,11 +210,10 @@ def checked_surface(
     covariances.
     """
     arrays = [
-        np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64)
-        for field in ("amplitudes", "centers", "covariances")
+        np.asarray(real_array(f"{name}.{field}", getattr(surface, field)), np.float64) for field in COMPONENT_ARRAYS
     ]
     shapes = [(n_components,), (n_components, n_dim), (n_components, n_dim, n_dim)]
-    for field, array, shape in zip(("amplitudes", "centers", "covariances"), arrays, shapes, strict=True):
+    for field, array, shape in zip(COMPONENT_ARRAYS, arrays, shapes, strict=True):
         if array.shape != shape:
             raise ValueError(
                 f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got"
@@ -215,16 +226,14 @@ def checked_surface(
             f"`{name}.amplitudes` must not be negative, got {amplitudes.min():g} at index {int(amplitudes.argmin())}:"
             " allow that by amplitudes='signed'"
         )
-    symmetric = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2)) <= 1e-6 * np.abs(covariances).max(
-        axis=(1, 2)
-    )
-    bad = ~symmetric | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
+    asymmetry, largest = (np.abs(a).max(axis=(1, 2)) for a in (covariances - covariances.swapaxes(1, 2), covariances))
+    bad = ~(asymmetry <= COVARIANCE_ASYMMETRY * largest) | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
     if bad.any():
         raise ValueError(
             f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index"
             f" {int(bad.argmax())}"
         )
-    return GaussianSurface(amplitudes, centers, covariances, surface.background)
+    return replace(surface, amplitudes=amplitudes, centers=centers, covariances=covariances)
 
 
 def with_last_axis(points: Any, n_dim: int) -> Any:
@@ -240,7 +249,7 @@ def with_last_axis(points: Any, n_dim: int) -> Any:
 def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     """In float64, in blocks of points so that memory stays bounded, and where there is much, only what is not zero."""
     flat = points.reshape(-1, points.shape[-1])
-    if len(flat) * surface.n_components > MUCH and np.isfinite(flat).all():
+    if len(flat) * surface.n_components > MANY_ELEMENTS and np.isfinite(flat).all():
         return _evaluate_much(surface, flat).reshape(points.shape[:-1])
     block = max(1, min(len(flat), BLOCK_ELEMENTS // max(surface.n_components, 1)))
     heights = np.empty(len(flat))

@@ -17,7 +17,7 @@ from .._data.data import SurfaceData
 from .._engines.engines import Dense, EngineChoice
 from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
-from .._model.background import LOW, MIDDLE, BackgroundModel, background_start, continued
+from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling, scaling_of, without_outliers
@@ -100,7 +100,7 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
 
 def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:
     """The background at its start, in the user's units."""
-    level = MIDDLE if model.signed else LOW
+    level = MIDDLE_QUANTILE if model.signed else LOW_QUANTILE
     asked = background_start(model.background, data.used_points, data.used_heights.astype(np.float64), level)
     return continued(asked, init.background) if isinstance(init, GaussianSurface) else asked
 

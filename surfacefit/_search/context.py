@@ -29,7 +29,7 @@ from .._base.threads import single_threaded_blas
 from .._data.windows import Windows
 from .._losses import Linear
 from .._model.parameters import Parameterization
-from .._model.surface import GaussianSurface
+from .._model.surface import GaussianSurface, map_components
 from .._problem import loss_views
 from .._problem.capacity import component_capacity
 from .._problem.prepared import Prepared, components
@@ -260,9 +260,8 @@ class SearchContext:
         """Blocks (n, p) of components in the units of the fit; of tied ones without their shape."""
         count, parts = surface.n_components, self.parameterization
         room = 1 << max(3, (count - 1).bit_length())
-        arrays = (surface.amplitudes, surface.centers, surface.covariances)
-        heights, centers, shapes = (np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]) for a in arrays)
-        filled = GaussianSurface(heights, centers, shapes, parts.background)
+        filled = map_components(surface, lambda a: np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]))
+        filled = replace(filled, background=parts.background)
         roomy = replace(parts, n_components=room)
         blocks: np.ndarray = roomy.layout.blocks(np.asarray(_pack(roomy, filled), float))
         return blocks[:count]

@@ -18,7 +18,7 @@ from .._base.precision import precision
 from .._model.background import NoBackground
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
-from .._model.surface import GaussianSurface
+from .._model.surface import GaussianSurface, map_components
 from .._model.units import to_physical
 from .._problem.prepared import Prepared
 
@@ -109,7 +109,6 @@ def _slopes(
 
     def number(own: Array) -> Array:
         surface = to_physical(single.surface(own), scaling)
-        arrays = (jnp.asarray(a) for a in (surface.amplitudes, surface.centers, surface.covariances))
-        return function(GaussianSurface(*arrays))[0]
+        return function(replace(map_components(surface, jnp.asarray), background=None))[0]
 
     return jax.vmap(jax.jacfwd(number))(joint)

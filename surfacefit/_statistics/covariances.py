@@ -19,7 +19,7 @@ from .._base.precision import precision
 from .._engines.jacobian import DenseEngine
 from .._model.block_layout import block_indices
 from .._model.scaling import Scaling
-from .._model.surface import GaussianSurface
+from .._model.surface import GaussianSurface, map_components
 from .._model.units import to_physical
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
@@ -184,10 +184,7 @@ class WholeCovariance:
 def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
     """The surface of the components in use, in the user's units."""
     inner = problem.surface(params)
-    active = GaussianSurface(
-        inner.amplitudes[:count], inner.centers[:count], inner.covariances[:count], inner.background
-    )
-    physical = to_physical(active, scaling)
+    physical = to_physical(map_components(inner, lambda array: array[:count]), scaling)
     return jax.tree.map(jnp.asarray, physical)
 
 
