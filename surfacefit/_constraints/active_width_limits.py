@@ -128,7 +128,7 @@ def _nonnegative_multipliers(units: Array, fall: Array) -> Array:
         for a in range(len(outer)):
             own = jnp.where(inner[a, a] > 0, inner[a, a], 1)
             multipliers = multipliers.at[a].set(
-                jnp.maximum(0, multipliers[a] + (outer[a] - jnp.vdot(inner[a], multipliers)) / own)
+                jnp.maximum(0, multipliers[a] + (outer[a] - jnp.vdot(inner[a], multipliers, precision="highest")) / own)
             )
         return multipliers
 

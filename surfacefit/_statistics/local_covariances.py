@@ -127,7 +127,8 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
     own, border = jnp.zeros_like(blocks), jnp.zeros_like(corner)
     if problem.penalty is not None:
         slopes = problem.penalty.slopes(parts, params)
-        own, border = jnp.einsum("kmp,kmq->kpq", slopes.own, slopes.own), slopes.border.T @ slopes.border
+        own = jnp.einsum("kmp,kmq->kpq", slopes.own, slopes.own, precision="highest")
+        border = jnp.matmul(slopes.border.T, slopes.border, precision="highest")
     return Pieces(
         components.centers,
         components.factors,

@@ -1,0 +1,244 @@
+"""Every compiled program, lowered for CUDA on a machine that needs no GPU: nothing that only a CPU can do slips in.
+
+Small fits run as they would beside a GPU, and each program is recorded with the shapes of its arguments. The StableHLO
+that each lowers to must call nothing but CUDA's own libraries, and every matrix product must state its precision: by
+default a GPU rounds the factors of float32 products to 10 bits.
+"""
+
+import ast
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._base import compile as compiling
+from surfacefit._base import devices
+from surfacefit._base.compile import Program, quick_jit
+from surfacefit._data.data import grid_data
+from surfacefit._engines.engines import EngineChoice
+from surfacefit._fit.fitting import Running, _request
+from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._search.context import SearchContext
+from surfacefit._search.moves import Neighbourhood
+
+PACKAGE = Path(sf.__file__).parent
+# Programs that are only called where arrays are on a CPU; beside a GPU their twins `..._at_once` are.
+CPU_ALONE = {"_search.local_refits.refits_one_by_one", "_statistics.bootstrap.refits_one_by_one"}
+# The libraries of CUDA: cusolver_..., cublas_..., cu_...
+OF_CUDA = ("cu",)
+
+
+def name_of(program):
+    return f"{program.function.__module__}.{program.function.__qualname__}".removeprefix("surfacefit.")
+
+
+def own_programs():
+    return {name_of(p) for p in compiling.PROGRAMS if p.function.__module__.startswith("surfacefit.")}
+
+
+def abstract(leaf):
+    if isinstance(leaf, jax.Array | np.ndarray | np.generic):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=getattr(leaf, "weak_type", False))
+    return leaf
+
+
+class Recorder:
+    """The first call of each program for each structure and each set of dtypes of its arguments."""
+
+    def __init__(self):
+        self.calls = {}
+
+    def record(self, program, args):
+        leaves, structure = jax.tree.flatten(args)
+        kinds = tuple(str(getattr(leaf, "dtype", leaf)) for leaf in leaves)
+        key = (name_of(program), structure, kinds, jax.config.jax_enable_x64)
+        self.calls.setdefault(key, (program, jax.tree.map(abstract, args)))
+
+    def lowered(self):
+        """StableHLO for CUDA by program."""
+        texts = {}
+        for (name, _, _, x64), (program, args) in self.calls.items():
+            with jax.enable_x64(x64):
+                texts.setdefault(name, []).append(for_cuda(program.function, *args, static=program.static_argnums))
+        return texts
+
+
+def for_cuda(function, *args, static=()):
+    return jax.jit(function, static_argnums=static).trace(*args).lower(lowering_platforms=("cuda",)).as_text()
+
+
+def hills(shape, count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    points = np.stack(np.indices(shape), axis=-1)
+    heights = 0.05 * rng.normal(size=shape)
+    for center in rng.uniform(0.2, 0.8, (count, len(shape))) * shape:
+        heights += 2 * np.exp(-0.5 * (((points - center) / (0.1 * np.array(shape))) ** 2).sum(axis=-1))
+    return heights.astype(np.float32)
+
+
+MAP = hills((24, 26))
+GRID = {"init": "grid", "search": 0}
+
+
+def short(steps=3, **options):
+    return sf.LevenbergMarquardt(max_steps=steps, **options)
+
+
+def dense(patch):
+    """Also what is asked of a result afterwards."""
+    result = sf.fit(MAP, 3, **GRID, solver=short(40))
+    result.predict(np.zeros((2, 2)))
+    for method in ("hessian", "sandwich", "correlated"):
+        errors = result.uncertainty(method)
+    assert np.isfinite(errors.fwhm).any()
+    errors.band(np.zeros((1, 2)))
+    errors.of(lambda surface: surface.amplitudes.sum())
+    result.bootstrap(2)
+
+
+def dense_with_limits_and_a_prior(patch):
+    bounds, prior = sf.Bounds(widths=(2.0, 6.0), amplitudes=(0, 3)), sf.SurfacePrior(scale=9.0)
+    options = {**GRID, "bounds": bounds, "prior": prior, "sigma": 0.05, "absolute_sigma": True}
+    for method in ("cholesky", "qr"):
+        result = sf.fit(MAP, 3, **options, solver=short(method=method))
+    assert result.uncertainty().amplitudes.shape == (3,)
+
+
+def losses_of_misfits(patch):
+    for loss in ("huber", "cauchy", "soft_l1"):
+        sf.fit(MAP, 3, **GRID, solver=short(1), loss=loss, f_scale=0.1)
+    sf.fit(np.round(np.maximum(5 * MAP, 0)), 3, **GRID, solver=short(1), loss="poisson")
+
+
+def tiled(patch):
+    """Blocks solved directly and by conjugate gradients, products, and a plan that is renewed on the way."""
+    patch.setattr("surfacefit._problem.planning.BLOCKS_PAY", np.inf)
+    narrow = sf.GaussianSurface(np.ones(2), np.array([[8.0, 8.0], [15.0, 15.0]]), np.tile(0.3 * np.eye(2), (2, 1, 1)))
+    result = sf.fit(MAP, 2, init=narrow, engine="tiled", solver=short(8))
+    patch.setattr("surfacefit._linear.normal.blocks.DIRECT", 4)
+    patch.setattr("surfacefit._problem.planning.DIRECT", 4)
+    sf.fit(MAP, 4, **GRID, engine="tiled", solver=short())
+    sf.fit(MAP, 4, **GRID, engine=sf.Tiled(normal="products"), solver=short(), covariance_type="tied")
+    patch.setattr("surfacefit._statistics.uncertainty.MOST_PARAMETERS", 5)
+    assert np.isfinite(result.uncertainty().fwhm).any()
+    patch.setattr("surfacefit._model.surface.MUCH", 0)
+    result.predict(np.zeros((2, 2)))
+
+
+def other_solvers(patch):
+    for engine in ("dense", "tiled"):
+        for solver in (sf.Adam(max_steps=2), sf.SuperimposedSignals(max_steps=2)):
+            sf.fit(MAP, 3, **GRID, engine=engine, solver=solver)
+
+
+def search(patch):
+    """A round of trials by local refits, as growth and search make them."""
+    kind, solver, engine = np.dtype(np.float32), sf.LevenbergMarquardt(), EngineChoice(None)
+    with precision(kind):
+        prepared = prepare(grid_data(MAP), Model(3, None, "full", 0.25, loss="huber", f_scale=0.1), kind, engine)
+        request = _request(prepared, Running("growth", 0.0, 0, solver, engine, kind, False, None, None))
+        context = SearchContext(prepared, request)
+        state = context.refit(context.blocks_at_peaks(context.empty(), 3), context.empty().border, 2)
+        around = Neighbourhood(context, state)
+        around.losses(np.arange(3))
+        around.raced(around.additions(2))
+
+
+def mixtures(patch):
+    points = np.random.default_rng(0).normal(size=(60, 2)) + 4 * (np.arange(60) % 2)[:, None]
+    mixture = sf.fit_mixture(points, 2)
+    mixture.log_density(points)
+    mixture.responsibilities(points)
+    sf.fit(MAP, 2, init="em", search=0, solver=short(1))
+
+
+CASES = [dense, dense_with_limits_and_a_prior, losses_of_misfits, tiled, other_solvers, search, mixtures]
+
+
+@pytest.fixture(scope="module")
+def lowered():
+    """StableHLO for CUDA of every program that the cases call."""
+    recorder, plain = Recorder(), Program.__call__
+
+    def call(program, *args):
+        recorder.record(program, args)
+        return plain(program, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "device_of", lambda tree=(): SimpleNamespace(platform="gpu"))
+        patch.setattr(Program, "__call__", call)
+        for case in CASES:
+            with pytest.MonkeyPatch.context() as own:
+                case(own)
+    return recorder.lowered()
+
+
+@pytest.mark.slow
+def test_every_program_was_lowered(lowered):
+    missing = own_programs() - set(lowered) - CPU_ALONE
+    assert not missing, f"no case above calls {sorted(missing)}: add one, so that it is lowered for CUDA, too"
+
+
+def of_the_cpu(text):
+    """Calls in StableHLO that CUDA cannot resolve: LAPACK's, Python's."""
+    return [name for name in re.findall(r"custom_call @([\w.]+)", text) if not name.startswith(OF_CUDA)]
+
+
+def imprecise(text):
+    """Matrix products whose precision is not stated as the highest."""
+    products = [line.strip() for line in text.splitlines() if "stablehlo.dot_general" in line]
+    return [line for line in products if "precision = [HIGHEST, HIGHEST]" not in line]
+
+
+@pytest.mark.slow
+def test_no_program_calls_what_only_a_cpu_has(lowered):
+    found = {name: sorted({call for text in texts for call in of_the_cpu(text)}) for name, texts in lowered.items()}
+    assert {name: calls for name, calls in found.items() if calls} == {}
+
+
+@pytest.mark.slow
+def test_every_matrix_product_states_its_precision(lowered):
+    found = {name: [line for text in texts for line in imprecise(text)][:3] for name, texts in lowered.items()}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+MATRIX = jax.ShapeDtypeStruct((3, 3), jnp.float32)
+
+
+def test_a_primitive_without_cuda_does_not_lower():
+    with pytest.raises(NotImplementedError, match="schur"):
+        for_cuda(jax.scipy.linalg.schur, MATRIX)
+
+
+def test_a_call_of_lapack_is_found():
+    text = for_cuda(lambda a: jax.ffi.ffi_call("lapack_spotrf_ffi", a)(a), MATRIX)
+    assert of_the_cpu(text) == ["lapack_spotrf_ffi"]
+
+
+def test_a_product_of_default_precision_is_found():
+    assert len(imprecise(for_cuda(lambda a: a @ a, MATRIX))) == 1
+    assert imprecise(for_cuda(lambda a: jnp.matmul(a, a, precision="highest"), MATRIX)) == []
+
+
+def test_a_program_that_no_case_calls_is_found():
+    def new():
+        return 0
+
+    new.__module__ = "surfacefit._new"
+    program = quick_jit(new)
+    assert name_of(program) in own_programs()
+
+
+def test_programs_are_made_in_one_place():
+    """`jax.jit` elsewhere would be missed by the tests above."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).as_posix() != "_base/compile.py":
+            named = [
+                ast.unparse(n) for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Attribute)
+            ]
+            assert not {"jax.jit", "jax.pmap"} & set(named), path
