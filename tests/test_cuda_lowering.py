@@ -19,10 +19,12 @@ import surfacefit as sf
 from surfacefit._base import compile as compiling
 from surfacefit._base import devices
 from surfacefit._base.compile import Program, quick_jit
+from surfacefit._base.precision import precision
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
-from surfacefit._fit.fitting import Running, _request
-from surfacefit._problem.prepare import Model, precision, prepare
+from surfacefit._fit.start_request import start_request
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search.context import SearchContext
 from surfacefit._search.moves import Neighbourhood
 
@@ -138,11 +140,10 @@ def other_solvers(patch):
 
 def search(patch):
     """A round of trials by local refits, as growth and search make them."""
-    kind, solver, engine = np.dtype(np.float32), sf.LevenbergMarquardt(), EngineChoice(None)
-    with precision(kind):
-        prepared = prepare(grid_data(MAP), Model(3, None, "full", 0.25, loss="huber", f_scale=0.1), kind, engine)
-        request = _request(prepared, Running("growth", 0.0, 0, solver, engine, kind, False, None, None))
-        context = SearchContext(prepared, request)
+    spec = ModelSpec(n_components=3, background=None, loss="huber", f_scale=0.1)
+    with precision(np.dtype(np.float32)):
+        prepared = problem_setup(grid_data(MAP), spec, np.dtype(np.float32), EngineChoice(None))
+        context = SearchContext(prepared, start_request(prepared, 0))
         state = context.refit(context.blocks_at_peaks(context.empty(), 3), context.empty().border, 2)
         around = Neighbourhood(context, state)
         around.losses(np.arange(3))
