@@ -1,4 +1,4 @@
-"""Names and options that belong to JAX and XLA, not to their public interface: where a release drops one, this says so."""
+"""Names and options of JAX and XLA that are not public promises: where a release drops one, this says so."""
 
 import jax
 import jax.numpy as jnp
