@@ -1,11 +1,10 @@
-"""Resets: components that a fit has left with nothing to do get the places where its residual is highest, and all are
-refitted.
+"""Resets: components that have collapsed when a fit ends move to where the residual is highest, and all are refitted.
 
-At a minimum <r, w g_k> = 0, so the loss of component k would raise the cost by |w a_k g_k|^2 / 2 less what the others
-make up for: on a grid with steps h half of a_k^2 prod_i pi^(1/2) sigma_i / h_i at most. Collapsed is what is worth less
-than the BIC asks for its p numbers, p log(n) / 2 mean squares of the residuals: a height of nothing, a centre from
-where nothing reaches the data, a spike at the narrowest width on one sample. That is seen without a compiled program;
-the search (`search=`) moves what has not collapsed, too.
+At a minimum <r, w g_k> = 0, so without component k the cost would rise by |w a_k g_k|^2 / 2 less what the other
+components make up for. On a grid with steps h that is at most half of a_k^2 prod_i pi^(1/2) sigma_i / h_i. A component
+has collapsed if this bound is below what the BIC asks for its p numbers, p log(n) / 2 mean squares of the residuals.
+Examples are an amplitude near zero, a centre far outside the data, and a spike at the narrowest width on one sample.
+The test compiles nothing. The search (`search=`) also moves components that have not collapsed.
 """
 
 from __future__ import annotations
@@ -26,15 +25,22 @@ from .._search.context import SearchContext, State, penalty_cost
 from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status
 
-ROUNDS = 3
-HAIR = 1e-3  # of the cost: more than going on would win after an end by `slack`
-MOST_LOOKED_AT = 10**7  # points times components outside
+# Resets one after another: each costs a refit, and the first one finds most of what there is to find.
+MOST_RESETS = 3
+# Fall in cost, relative, that a reset must reach to be kept: more than further steps would win where the solver stopped
+# by its `slack`, so that no fit is restarted for what it would have reached anyway.
+LEAST_FALL = 1e-3
+# Points times components outside of the data for which sums over the points are formed: a second of work at most. Above,
+# such a component counts as not collapsed.
+MOST_OUTSIDE_ELEMENTS = 10**7
+# Largest exponent of a squared profile: exp(-700) is near the smallest float64.
+LARGEST_EXPONENT = 700
 
 
 def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
-    """What resets have made of an end, as long as that is lower."""
+    """The end of a fit after up to MOST_RESETS resets, each kept only if the cost fell."""
     try:
-        for _ in range(ROUNDS if _may_move(runs.prepared) else 0):
+        for _ in range(MOST_RESETS if _may_move(runs.prepared) else 0):
             which = collapsed(runs.prepared, ended.solution) if _goes_on(runs, ended) else np.zeros(0, int)
             before, ended = ended, _reset(runs, ended, which) if len(which) else ended
             if ended.solution.cost == before.solution.cost:
@@ -45,7 +51,7 @@ def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
 
 
 def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
-    """Whether it has ended by itself, above rounding, before the time is over."""
+    """Whether the fit has converged, its residuals are above rounding, and there is time left."""
     status = Status(int(ended.solution.status))
     by_itself = STATUS[status].success or (
         runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0
@@ -59,12 +65,12 @@ def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
 
 
 def _steps_left(runs: StartRuns, ended: RunOutcome) -> int:
-    """Of those a solver may take from one start; where they are the length of a schedule, that begins anew."""
+    """Steps that the solver may still take; one with a schedule of steps (Adam) begins it anew."""
     return int(runs.solver.max_steps) - (0 if runs.solver.takes_all_steps else len(ended.history.cost))
 
 
 def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
-    """With the components ``which`` at the peaks of the residual, if the refit from there ends lower."""
+    """The end with the components ``which`` moved to peaks of the residual, if the refit from there ends lower."""
     solver_run, placed, outcome = None, which[:0], Status.INTERRUPTED
     prepared, before = runs.prepared, Status(int(ended.solution.status))
     try:
@@ -83,7 +89,7 @@ def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
 
 
 def _replaced(context: SearchContext, solution: Solution, which: np.ndarray) -> tuple[Array, np.ndarray]:
-    """Parameters with some of ``which``, given too, at the highest peaks that all the others leave."""
+    """Parameters with components of ``which`` at the highest peaks that all others leave, and the numbers of these."""
     layout, count = context.parameterization.layout, context.prepared.model.n_components
     flat = np.asarray(solution.params, float)
     blocks, border = layout.blocks(flat)[:count].copy(), flat[layout.n_own :]
@@ -94,7 +100,7 @@ def _replaced(context: SearchContext, solution: Solution, which: np.ndarray) -> 
 
 
 def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
-    """Indices of the components that the data do not call for, the least first."""
+    """Numbers of the components that have collapsed, the least useful first."""
     data, cost = prepared.data, float(solution.cost)
     if prepared.problem.penalty is not None:
         cost -= float(penalty_cost(prepared.problem, solution.params))
@@ -105,7 +111,7 @@ def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
 
 
 def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
-    """What the loss of each component (K,) could cost at most, in squared heights of mean weight."""
+    """Upper bounds (K,) of the rise in cost without each component, in squared heights of mean weight."""
     points, centers = data.used_points, np.asarray(surface.centers)
     widths = np.sqrt(np.maximum(np.linalg.eigvalsh(surface.covariances / np.outer(data.spacing, data.spacing)), 0))
     squares = np.prod(np.maximum(line_integrals(widths, power=2), 1.0), axis=1)
@@ -113,7 +119,7 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
     for k in outside:  # only a flank of it counts
         squares[k] = (
             _square_at(points, centers[k], surface.covariances[k])
-            if len(points) * len(outside) < MOST_LOOKED_AT
+            if len(points) * len(outside) < MOST_OUTSIDE_ELEMENTS
             else np.inf
         )
     heaviest = (data.weights**2).max() / np.mean(data.weights**2)
@@ -123,11 +129,11 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
 def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -> float:
     """Sum of g^2 over points (N, d)."""
     u = np.linalg.solve(np.linalg.cholesky(covariance), (points - center).T)
-    return float(profile(2 * np.minimum(np.einsum("in,in->n", u, u), 700)).sum())
+    return float(profile(2 * np.minimum(np.einsum("in,in->n", u, u), LARGEST_EXPONENT)).sum())
 
 
 def _may_move(prepared: Prepared) -> bool:
-    """Whether no component is held, none has limits of its own, and squares of heights say what one is worth."""
+    """Whether no component is fixed or has limits of its own, and squares of heights measure the cost."""
     constraints = prepared.model.constraints
     return (
         prepared.model.loss != "poisson"
@@ -137,12 +143,10 @@ def _may_move(prepared: Prepared) -> bool:
 
 
 def _better(ended: RunOutcome, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> RunOutcome:
-    """What a reset came to if it is lower by more than a hair, else what there was, after all the steps that were
-    taken.
-    """
+    """The end after a reset if it is lower by more than LEAST_FALL, else the end before; steps of both count."""
     before, history, resets, costs = ended
     steps = before.steps + (0 if solver_run is None else solver_run.carry.best.steps)
-    if solver_run is None or solver_run.cost() > (1 - HAIR) * float(before.cost):
+    if solver_run is None or solver_run.cost() > (1 - LEAST_FALL) * float(before.cost):
         told = outcome in (Status.INTERRUPTED, Status.STOPPED)
         return ended._replace(
             solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status)

@@ -21,8 +21,8 @@ LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 
 
 class RunOutcome(NamedTuple):
-    """What the stepping came to, the history of the steps that led there, how often each component (K,) was reset, and
-    the costs that all starts ended at, in the units of the fit.
+    """The best solution, the history of the steps that led to it, how often each component (K,) was reset, and the
+    costs at the ends of all starts, in the units of the fit.
     """
 
     solution: Solution
@@ -33,7 +33,7 @@ class RunOutcome(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StartRuns:
-    """How a fit takes its steps."""
+    """The solver's runs of one fit, from each of its starts."""
 
     context: SearchContext
     solver: Solver
@@ -44,7 +44,7 @@ class StartRuns:
         return self.context.prepared
 
     def run_all(self, starts: Iterable[Array], halted: Status | None) -> RunOutcome:
-        """The best end of all starts; ``halted`` says that none may step. A limit ends them all."""
+        """The best end of all starts. With a status ``halted`` no start takes steps; a limit that is met ends all runs."""
         best: RunOutcome | None = None
         try:
             for start in starts:
@@ -60,7 +60,7 @@ class StartRuns:
         return best
 
     def _told(self, best: RunOutcome) -> Status | None:
-        """What keeps the next start from being tried."""
+        """The status that keeps the next start from being tried, if a limit was met."""
         status = Status(int(best.solution.status))
         if status in LIMIT_STATUSES:
             return status
@@ -87,7 +87,7 @@ class StartRuns:
         return with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
 
     def beside(self, best: Solution) -> Limits:
-        """Limits under which the callback goes on to see the best of all, after all the steps."""
+        """Limits with a callback that still sees the best of all starts, and counts the steps of all."""
 
         def callback(now: Solution) -> Any:
             seen = now if float(now.cost) < float(best.cost) else best
