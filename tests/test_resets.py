@@ -9,7 +9,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface, Status
-from surfacefit._fit.resets import HAIR, most_worth
+from surfacefit._fit.resets import LEAST_FALL, most_worth
 
 Y, X = np.mgrid[:24, :30].astype(float)
 PLACES = np.stack([Y, X], axis=-1)
@@ -149,7 +149,7 @@ def test_who_stops_it_gets_the_best_of_before_or_now(act, status):
     assert (np.diff([progress.cost for progress in seen]) <= 0).all()
     assert (np.diff([progress.steps for progress in seen]) > 0).all()
     assert result.cost <= left.cost * (1 + 1e-12)
-    assert (result.resets.sum() == 1) == (result.cost < (1 - HAIR) * left.cost)
+    assert (result.resets.sum() == 1) == (result.cost < (1 - LEAST_FALL) * left.cost)
 
 
 def test_ctrl_c_while_peaks_are_looked_for(monkeypatch):

@@ -25,13 +25,13 @@ from .._search.context import SearchContext, State, penalty_cost
 from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status
 
-# Resets one after another: each costs a refit, and the first one finds most of what there is to find.
+# Resets one after another. A compromise: each costs a refit.
 MOST_RESETS = 3
-# Fall in cost, relative, that a reset must reach to be kept: more than further steps would win where the solver stopped
-# by its `slack`, so that no fit is restarted for what it would have reached anyway.
+# Relative fall in cost that a reset must reach to be kept: more than further steps would win where the solver stopped
+# by its `slack`.
 LEAST_FALL = 1e-3
-# Points times components outside of the data for which sums over the points are formed: a second of work at most. Above,
-# such a component counts as not collapsed.
+# Points times components outside of the data up to which sums over the points are formed: bounds the work. Above, such
+# components count as not collapsed.
 MOST_OUTSIDE_ELEMENTS = 10**7
 # Largest exponent of a squared profile: exp(-700) is near the smallest float64.
 LARGEST_EXPONENT = 700

@@ -44,7 +44,7 @@ class StartRuns:
         return self.context.prepared
 
     def run_all(self, starts: Iterable[Array], halted: Status | None) -> RunOutcome:
-        """The best end of all starts. With a status ``halted`` no start takes steps; a limit that is met ends all runs."""
+        """The best end of all starts; with a status ``halted`` none takes steps. A limit that is met ends all runs."""
         best: RunOutcome | None = None
         try:
             for start in starts:
