@@ -206,13 +206,13 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
         whole = problem_setup(data, model, np.dtype(np.float64), engine)
         context = SearchContext(whole, start_request(whole, 0))
         sample = _sampled(context)
-        state = context.state(context.params(STARTS["grid"](context.request)))
+        state = context.views.state(context.packing.params(STARTS["grid"](context.request)))
         share = sample.prepared.data.n_used / data.n_used
         assert 0.1 < share < 0.9
-        assert context.penalty(state) > 0
-        np.testing.assert_allclose(sample.penalty(state), share * context.penalty(state), rtol=1e-4)
-        residuals = context.residuals(state)
-        np.testing.assert_allclose(state.cost, 0.5 * residuals @ residuals + context.penalty(state), rtol=1e-9)
+        assert context.views.penalty(state) > 0
+        np.testing.assert_allclose(sample.views.penalty(state), share * context.views.penalty(state), rtol=1e-4)
+        residuals = context.views.residuals(state)
+        np.testing.assert_allclose(state.cost, 0.5 * residuals @ residuals + context.views.penalty(state), rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface, Status
 from surfacefit._fit.resets import LEAST_FALL, most_worth
 
+PEAKS = "surfacefit._search.residual_views.ResidualViews.blocks_at_peaks"
 Y, X = np.mgrid[:24, :30].astype(float)
 PLACES = np.stack([Y, X], axis=-1)
 TRUTH = GaussianSurface([3.0, 2.0], [[7.0, 8.0], [16.0, 21.0]], [np.diag([9.0, 6.0]), np.diag([4.0, 8.0])], 0.5)
@@ -78,7 +79,8 @@ def test_flags_summary_and_files_say_so(suffix, tmp_path):
 def test_where_nothing_has_collapsed_nothing_is_done(monkeypatch):
     left = fitted(TRUTH, reset=False)
     monkeypatch.setattr(
-        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        PEAKS,
+        lambda *a: pytest.fail("peaks were looked for"),
     )
     result = fitted(TRUTH)
     np.testing.assert_array_equal(result.surface.amplitudes, left.surface.amplitudes)
@@ -97,7 +99,8 @@ KEPT = {
 @pytest.mark.parametrize("case", KEPT)
 def test_what_is_held_or_out_of_steps_is_let_be(case, monkeypatch):
     monkeypatch.setattr(
-        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        PEAKS,
+        lambda *a: pytest.fail("peaks were looked for"),
     )
     assert fitted(**KEPT[case]).resets.tolist() == [0, 0]
 
@@ -121,7 +124,8 @@ def test_no_step_too_many():
 def test_what_ends_no_lower_is_not_kept(monkeypatch):
     left = fitted(reset=False)
     monkeypatch.setattr(
-        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda context, state, n: np.full((n, 6), -40.0)
+        PEAKS,
+        lambda views, state, n: np.full((n, 6), -40.0),
     )
     result = fitted()
     np.testing.assert_array_equal(result.surface.centers, left.surface.centers)
@@ -154,7 +158,7 @@ def test_who_stops_it_gets_the_best_of_before_or_now(act, status):
 
 def test_ctrl_c_while_peaks_are_looked_for(monkeypatch):
     left = fitted(reset=False)
-    monkeypatch.setattr("surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: ctrl_c(None))
+    monkeypatch.setattr(PEAKS, lambda *a: ctrl_c(None))
     result = fitted()
     assert result.status == Status.INTERRUPTED
     assert result.cost == left.cost
@@ -168,7 +172,8 @@ def test_time_that_is_over_leaves_the_fit_as_it_ended(monkeypatch):
             monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
 
     monkeypatch.setattr(
-        "surfacefit._search.context.SearchContext.blocks_at_peaks", lambda *a: pytest.fail("peaks were looked for")
+        PEAKS,
+        lambda *a: pytest.fail("peaks were looked for"),
     )
     result = fitted(max_time=3600, callback=last)
     assert (result.resets.sum(), result.status) == (0, left.status)

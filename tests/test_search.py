@@ -5,21 +5,17 @@ import time
 
 import numpy as np
 import pytest
+from contexts import DOUBLE, search_context
 
 import surfacefit as sf
 import surfacefit._search.search
 from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
-from surfacefit._data.data import grid_data
 from surfacefit._data.windows import Windows
-from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit import run_starts
-from surfacefit._fit.start_request import start_request
-from surfacefit._problem.model_spec import ModelSpec
-from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search import initialization
-from surfacefit._search.context import SearchContext
-from surfacefit._search.moves import Neighbourhood, applied
+from surfacefit._search.moves import Neighbourhood, apply_moves
+from surfacefit._search.refits import refit
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -136,21 +132,14 @@ def test_search_on_a_sample_helps_on_all_points():
 @pytest.mark.parametrize("background", [None, "constant"])
 def test_what_a_move_promises_comes_true(rough, covariance_type, background):
     """The fall in cost that a local refit sees is the one on the whole map, before any joint step."""
-    dtype = np.dtype(np.float64)
-    data = grid_data(rough, None, None, None, False)
-    with precision(dtype):
-        prepared = problem_setup(
-            data,
-            ModelSpec(n_components=9, background=background, covariance_type=covariance_type),
-            dtype,
-            EngineChoice(None),
-        )
-        context = SearchContext(prepared, start_request(prepared, 0))
-        state = context.refit(context.blocks_at_peaks(context.empty(), 9), context.empty().border, 40)
+    with precision(DOUBLE):
+        context = search_context(rough, 9, model={"background": background, "covariance_type": covariance_type})
+        state = context.views.background_only()
+        state = refit(context, context.views.blocks_at_peaks(state, 9), state.border, 40)
         around = Neighbourhood(context, state)
-        moves = around.raced(around.removals(np.arange(9)) + around.additions(4, np.arange(4)))
+        moves = around.refit_best(around.removals(np.arange(9)) + around.additions(4, np.arange(4)))
         for move in moves[:12]:
-            after = context.recosted(state._replace(blocks=applied(state, [move])))
+            after = context.views.with_cost(state._replace(blocks=apply_moves(state, [move])))
             assert abs(state.cost - after.cost - move.fall) < 0.05 * state.cost + 0.1 * abs(move.fall)
 
 
@@ -201,7 +190,7 @@ def test_a_callback_may_end_a_search(rough):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_surface(rough, monkeypatch):
     """Where rounds end the search, not the clock."""
-    monkeypatch.setattr(initialization, "SHORT_SECONDS", 300.0)
+    monkeypatch.setattr(initialization, "MIN_SEARCH_SECONDS", 300.0)
     one, two = (sf.fit(rough, 5, background=None, seed=4).surface for _ in range(2))
     np.testing.assert_array_equal(one.centers, two.centers)
 

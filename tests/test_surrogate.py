@@ -1,10 +1,11 @@
-"""The smaller problem of a search: averages over blocks stand for their points, or are not used."""
+"""Surrogates: averages over blocks represent their points, or are not used."""
 
 from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from contexts import DOUBLE, params_of, search_context, state_of
 from scipy.linalg import eigh
 
 import surfacefit as sf
@@ -12,33 +13,18 @@ from surfacefit._base.precision import precision
 from surfacefit._base.threads import single_threaded_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
-from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import DenseEngine
-from surfacefit._fit.start_request import start_request
-from surfacefit._model.units import to_internal
-from surfacefit._problem.model_spec import ModelSpec
-from surfacefit._problem.problem_setup import problem_setup
-from surfacefit._search import initialization
-from surfacefit._search.context import SearchContext
+from surfacefit._search.initialization import warm_ups
 from surfacefit._search.surrogate import suitable_surrogate, surrogate
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)
-DOUBLE = np.dtype(np.float64)
 
 
 def hills(width, count=4):
     rng = np.random.default_rng(1)
     centers = rng.uniform(8, 42, (count, 2))
     return sf.GaussianSurface(rng.uniform(1, 2, count), centers, np.repeat([width**2 * np.eye(2)], count, axis=0))
-
-
-def context_of(heights, count, engine=None, **options):
-    data = grid_data(heights, **options)
-    whole = problem_setup(
-        data, ModelSpec(n_components=count, background=None), DOUBLE, EngineChoice(engine or sf.Dense(), float("inf"))
-    )
-    return SearchContext(whole, start_request(whole, 0))
 
 
 @pytest.mark.parametrize("side", [2, 3])
@@ -62,27 +48,27 @@ def test_averages_are_weighted_means(side):
 def test_averages_are_used_where_components_span_their_blocks(width, stands):
     truth = hills(width)
     with precision(DOUBLE):
-        context = context_of(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
+        context = search_context(truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE), 4)
         small = surrogate(context)
-        state = context.state(context.params(to_internal(truth, context.prepared.scaling)))
+        state = state_of(context, truth)
         assert small.block is not None
         assert (suitable_surrogate(context, small, state) is small) == stands
-        inside = 0.5 * np.sum(context.residuals(state) ** 2) - 0.5 * np.sum(small.residuals(state) ** 2)
+        inside = 0.5 * np.sum(context.views.residuals(state) ** 2) - 0.5 * np.sum(small.views.residuals(state) ** 2)
         if stands:  # the cost differs by the misfit within blocks: three of four parts of white noise
             assert inside == pytest.approx(0.75 * state.cost, rel=0.1)
 
 
-def test_the_tiled_engine_s_averages_are_those_of_the_dense_one():
+def test_averages_of_the_tiled_engine_are_those_of_the_dense_one():
     truth = hills(4.0)
     heights = truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE)
     with precision(DOUBLE):
         costs = []
         for engine in (sf.Dense(), sf.Tiled(cutoff=0.0)):
-            context = context_of(heights, 4, engine)
+            context = search_context(heights, 4, engine=engine)
             small = surrogate(context)
-            state = context.state(context.params(to_internal(truth, context.prepared.scaling)))
+            state = state_of(context, truth)
             assert suitable_surrogate(context, small, state) is small
-            costs.append(small.recosted(state).cost)
+            costs.append(small.views.with_cost(state).cost)
     assert costs[0] == pytest.approx(costs[1], rel=1e-5)
 
 
@@ -92,9 +78,9 @@ def test_thinned_products_resemble_the_whole_in_every_direction(row):
     places = np.stack(np.mgrid[:80, :row].astype(float), axis=-1)
     truth = hills(6.0)
     with precision(DOUBLE):
-        context = context_of(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
+        context = search_context(truth(places) + 0.1 * np.random.default_rng(0).normal(size=places.shape[:2]), 4)
         small = surrogate(context)
-        problem, params = small.problem(4), small.params(to_internal(truth, small.prepared.scaling))
+        problem, params = small.packing.problem(4), params_of(small, truth)
         residuals = jnp.zeros(len(problem.points), problem.points.dtype)
         thinned, whole = (
             np.asarray(replace(problem, engine=engine).linearize(params)[1].normal(residuals)[0].matrix, float)
@@ -113,11 +99,11 @@ def test_uneven_weights_are_not_thinned():
     heights = truth(places) + 0.1 * np.random.default_rng(0).normal(size=sigma.shape)
     with precision(DOUBLE):
         thinned = [
-            surrogate(context_of(heights, 4, **options)).prepared.problem.engine.thinned
+            surrogate(search_context(heights, 4, **options)).prepared.problem.engine.thinned
             for options in ({}, {"sigma": sigma})
         ]
         gaps = surrogate(
-            context_of(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)
+            search_context(np.where(sigma < 1, np.nan, heights), 4, mask=sigma[:, ::-1] < 1)
         ).prepared.problem.engine.thinned
     assert thinned[0] > 1
     assert (thinned[1], gaps) == (1, thinned[0])
@@ -129,15 +115,15 @@ def test_uneven_weights_are_not_thinned():
 def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, there):
     places = np.stack(np.mgrid[:300, :300].astype(float), axis=-1)
     with precision(DOUBLE):
-        assert (surrogate(context_of(hills(6.0)(places), count, engine)) is not None) == there
+        assert (surrogate(search_context(hills(6.0)(places), count, engine=engine)) is not None) == there
 
 
-def test_what_compiles_aside_is_no_step_of_the_fit():
+def test_what_compiles_beside_growth_counts_no_step():
     with precision(DOUBLE):
-        context = context_of(hills(4.0)(PLACES), 4)
-        for task in initialization._warm_ups(context, surrogate(context)):
+        context = search_context(hills(4.0)(PLACES), 4)
+        for task in warm_ups(context, surrogate(context)):
             task()
-        assert context.steps == 0
+        assert context.progress.steps == 0
 
 
 def test_blas_has_its_threads_again_whoever_leaves_first():

@@ -24,7 +24,7 @@ from .._results.criteria import AutoComponents, Deviance
 from .._results.record import Timings
 from .._results.result import FitResult
 from .._search.choosing import Choice, Chosen
-from .._search.context import SearchContext
+from .._search.context import SearchContext, SharedProgress
 from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
 from .._starts import RandomStarts
@@ -98,10 +98,11 @@ class Fitting:
             context = self._context(prepared)
             start = self._start(context, chosen)
             stepping = time.perf_counter()
-            before = self.steps + context.steps
+            before = self.steps + context.progress.steps
 
             def callback(best: Solution) -> bool:
-                return context.watch(float(best.cost), before + int(best.steps), lambda: prepared.surface(best.params))
+                steps = before + int(best.steps)
+                return context.progress.callback(float(best.cost), steps, lambda: prepared.surface(best.params))
 
             runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback))
             ended = runs.run_all(start.starts, start.halted)
@@ -128,7 +129,7 @@ class Fitting:
 
     def _context(self, prepared: Prepared) -> SearchContext:
         request = start_request(prepared, self.run.seed)
-        return SearchContext(prepared, request, self.deadline, self._watcher(prepared))
+        return SearchContext(prepared, request, SharedProgress(self.deadline, self._watcher(prepared)))
 
     def _watcher(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
         """A function that shows the best so far to the bar and the callback, and says whether the fit must stop.

@@ -15,7 +15,7 @@ from .._problem.prepared import Prepared
 from .._results.criteria import ComponentPath
 from .._results.record import Settings, Timings
 from .._results.result import FitResult
-from .._search.context import penalty_cost
+from .._search.residual_views import penalty_cost
 from .._starts import RandomStarts
 from .run_spec import RunSpec
 from .run_starts import RunOutcome

@@ -21,7 +21,9 @@ from .._data.data import SurfaceData
 from .._model.gaussian import line_integrals, profile
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
-from .._search.context import SearchContext, State, penalty_cost
+from .._search.context import SearchContext
+from .._search.residual_views import penalty_cost
+from .._search.states import State
 from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status
 
@@ -93,10 +95,10 @@ def _replaced(context: SearchContext, solution: Solution, which: np.ndarray) -> 
     layout, count = context.parameterization.layout, context.prepared.model.n_components
     flat = np.asarray(solution.params, float)
     blocks, border = layout.blocks(flat)[:count].copy(), flat[layout.n_own :]
-    peaks = context.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
+    peaks = context.views.blocks_at_peaks(State(np.inf, np.delete(blocks, which, axis=0), border), len(which))
     placed = which[: len(peaks)]
     blocks[placed] = peaks
-    return context.pack(blocks, border), placed
+    return context.packing.pack(blocks, border), placed
 
 
 def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:

@@ -1,4 +1,4 @@
-r"""What each component is worth: how much the cost would rise without it, the others adapting.
+r"""What each component is worth: the rise in cost without it, after the others have adapted.
 
 From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 of component k, taking its amplitude a_k to
 zero, its centre and shape held and all else adapting, costs a_k^2 [C_k^-1]_aa / 2. Of two components that stand in for
@@ -7,18 +7,34 @@ each other either is worth next to nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
 from .._model.block_layout import ALPHA, block_indices
+from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
 RIDGE = 1e-10
 
 
-def losses_of(problem: SurfaceProblem, params: Array) -> Array:
+def change_to_zero(parts: Parameterization, free: Any) -> Any:
+    """How far the amplitudes' free numbers (K,) are from an amplitude of zero, to first order."""
+    return parts.amplitude.value(free) / parts.amplitude.slope(free)
+
+
+def quadratic_rise(change: Any, precision: Any) -> Any:
+    """The rise in cost (K,) where one number changes and all others adapt: change^2 / (2 variance).
+
+    ``precision`` (K,) is 1 / variance, [C_k^-1]_aa above.
+    """
+    return 0.5 * change**2 * precision
+
+
+def removal_costs_of(problem: SurfaceProblem, params: Array) -> Array:
     """The rise in cost (K,) for the loss of each component; inf for idle ones. For the dense engine."""
     parts = problem.parameterization
     residuals, jacobian = problem.linearize(params)
@@ -31,9 +47,8 @@ def losses_of(problem: SurfaceProblem, params: Array) -> Array:
     index = block_indices(np.arange(parts.n_components), parts.layout.block_size)
     own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
     free, scale = params[index[:, ALPHA]], root[index[:, ALPHA]]
-    change = parts.amplitude.value(free) / parts.amplitude.slope(free)
-    loss = 0.5 * (change * scale) ** 2 * jnp.maximum(own, 0)
+    loss = quadratic_rise(change_to_zero(parts, free) * scale, jnp.maximum(own, 0))
     return jnp.where(parts.active & jnp.isfinite(loss), loss, jnp.where(parts.active, 0, jnp.inf))
 
 
-losses = quick_jit(losses_of)
+removal_costs = quick_jit(removal_costs_of)

@@ -1,14 +1,17 @@
 """Growth, better minima, and the number of components.
 
 initialization    The parameters that a solver starts from: a start as it is, or what growth and search make of it
-context           The problem that growth and search work on, and joint refits that give up early
+context           What growth and search work with: a problem, views of its states, and the limits of the fit
+states            States as NumPy arrays, and their way to the parameters on the device and back
+residual_views    What is read off the residuals of a state: costs, weights, and the peaks above it
+refits            Joint refits of all components, which give up early where they promise nothing
 growth            Growth: components at the highest peaks of the residual, half as many again each round
 search            Search: relocations of components, accepted only where the joint refit is better
 surrogate         A smaller problem much like the whole one, in single precision, on which a search makes its trials
-moves             Moves: one component more, one less, or relocated, tried on its neighbourhood first
+moves             Moves: one component more, one less, or one relocated, each tried on its neighbourhood first
 local_refits      Refits of a few components on the points around them, all others held: hundreds of small fits at once
-perturbations     Perturbations: ways to leave a minimum that no single move improves
+perturbations     Ways to leave a minimum that no single move improves
 pruning           Removal of the components that the fit needs least
-choosing          The number of components: growth until it does not pay, then pruning, then both once more
-cross_validation  The error in blocks of the data that are left out of the fit, fold by fold
+choosing          The number of components: growth until it does not pay, removal, then up and down again
+cross_validation  How well a number of components predicts blocks of the data that are left out of the fit
 """

@@ -1,7 +1,6 @@
-"""The number of components: growth until it does not pay, then the least useful away one by one, then up and down
-again.
+"""The number of components: growth until it does not pay, removal of the least useful, then up and down again.
 
-Each number that is met is judged by the criterion at the best fit of it; the best number wins. States in the units of
+Each number that is tried is judged by the criterion at the best fit of it; the best number wins. States in the units of
 the fit do not depend on how many components there is room for, so room is made in powers of two as it is needed.
 """
 
@@ -17,27 +16,41 @@ import numpy as np
 from .._base.status import Status
 from .._model.surface import GaussianSurface
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
-from .context import Halt, SearchContext, State
+from .context import FitHalted, SearchContext
 from .cross_validation import held_out_error, reweighted
-from .moves import Neighbourhood, apart, applied
-from .pruning import without_least
+from .growth import GROWTH_RATIO
+from .moves import Neighbourhood, apply_moves, disjoint
+from .pruning import without_least_useful
+from .refits import refit, reserve_plan_capacity
+from .states import State
 
-FIRST_ROOM = 8
-RATIO = 0.5
-GROWTH_STEPS = 24
-SETTLE = 60
+# Components that the smallest problem has room for: one program serves most choices of a few.
+MIN_ROOM = 8
+# Joint steps a growth round, three times those of plain growth: the criterion is read off the state that they lead to.
+JUDGED_GROWTH_STEPS = 24
+# Joint steps after a removal or addition: the criterion compares the states, so they must have settled.
+JUDGED_SETTLING_STEPS = 60
+# Growth rounds without a better number after which growth ends; one round where a round adds many components.
 GROWTH_PATIENCE = 2
-DOWN_PATIENCE = 3
-ROUNDS = 3
-AT_ONCE = 0.04
-FEW = 16
-SPLITS = 16
-SAME = 0.1  # of the BIC: the same fit once more
+# Components from which a round of growth adds so many that one failure is enough.
+IMPATIENT_COMPONENTS = 16
+# Numbers in a row that do not pay after which removal ends: one poor removal may be made up for by the next.
+REMOVAL_PATIENCE = 3
+# Walks up and down after the first one; each starts from the best number, so that most end after one.
+MAX_WALKS = 3
+# Share of the components removed at once after growth, which overshoots; at last they go one by one.
+REMOVED_SHARE = 0.04
+# Components that are tried as two halves on the way up, those with the most misfit under them.
+MAX_HALVED = 16
+# Peaks tried on the way up besides one for each component that is wanted.
+SPARE_PEAKS = 4
+# Fall of the BIC below which a number has been fitted no better than before: blocks are not left out once more for it.
+SAME_BIC = 0.1
 
 
 class Chosen(NamedTuple):
-    """The best number's surface in the user's units (None if nothing was tried), all that was tried, the steps that it
-    took, and a status if a limit was met on the way.
+    """The surface of the best number in the user's units, None if none was tried; the path of all numbers tried; the
+    steps taken, and a status if a limit of the fit was met.
     """
 
     surface: GaussianSurface | None
@@ -47,7 +60,7 @@ class Chosen(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A state and what is known of it."""
+    """A state and its entry in the path."""
 
     state: State
     entry: Entry
@@ -59,8 +72,10 @@ class Tried(NamedTuple):
 
 @dataclass(eq=False)
 class Choice:
-    """A walk over numbers of components up to ``most``. ``make`` gives a context with room for some of them; ``fold``
-    (N,) says when each point is left out, None if none is.
+    """A walk over numbers of components up to ``most``.
+
+    ``make`` returns a context with room for a number of components; ``fold`` (N,) is the fold of each point, None where
+    the criterion needs no points left out.
     """
 
     auto: AutoComponents
@@ -77,29 +92,29 @@ class Choice:
 
     @property
     def best(self) -> Tried | None:
-        """Of one component or more: a fit has one at least."""
+        """The best of one component or more: a fit has at least one."""
         entry = self.log.best(1)
         return None if entry is None else Tried(self._states[entry.n_components], entry)
 
     def chosen(self) -> Chosen:
-        """The walk to its end, or to where a limit ends it."""
+        """The best number, after the whole walk or as far as a limit of the fit allowed."""
         halted = None
         try:
             self._walk()
-        except Halt as halt:
+        except FitHalted as halt:
             halted = halt.status
         except KeyboardInterrupt:
             halted = Status.INTERRUPTED
-        steps, best = sum(context.steps for context in self._contexts.values()), self.best
-        surface = None if best is None else self._context(best.size).physical(best.state)
+        steps, best = sum(context.progress.steps for context in self._contexts.values()), self.best
+        surface = None if best is None else self._context(best.size).packing.physical(best.state)
         path = self.log.path()
-        if halted is not None and best is None:  # no component has been tried: none has been found not to be called for
+        if halted is not None and best is None:  # no number has been tried, so that none has been chosen
             path = replace(path, chosen=-1)
         return Chosen(surface, path, steps, halted)
 
     def _walk(self) -> None:
-        self._down(self._grown(), AT_ONCE)
-        for _ in range(ROUNDS):
+        self._down(self._grown(), REMOVED_SHARE)
+        for _ in range(MAX_WALKS):
             before = self.best
             if before is None:
                 return
@@ -111,84 +126,85 @@ class Choice:
                 return
 
     def _grown(self) -> Tried | None:
-        """Growth at the peaks of the residual, until it has not paid for some rounds."""
+        """Growth at the peaks of the residual until it has not paid for some rounds; the last state tried."""
         state, tried, failures = self._level(), None, 0
         while state.size < self.most and (tried is None or not self._reached()):
-            if failures >= (GROWTH_PATIENCE if state.size < FEW else 1):
+            if failures >= (GROWTH_PATIENCE if state.size < IMPATIENT_COMPONENTS else 1):
                 break
-            wanted = min(self.most, max(state.size + 1, round((1 + RATIO) * state.size)))
+            wanted = min(self.most, max(state.size + 1, round((1 + GROWTH_RATIO) * state.size)))
             context = self._context(wanted)
-            blocks = context.blocks_at_peaks(state, wanted - state.size)
+            blocks = context.views.blocks_at_peaks(state, wanted - state.size)
             if not len(blocks):
                 break
-            state = context.refit(np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
+            blocks = np.concatenate([state.blocks, blocks])
+            state = refit(context, blocks, state.border, JUDGED_GROWTH_STEPS)
             tried = self._noted(state)
             failures = 0 if tried.entry is self.log.lowest else failures + 1
         return tried
 
     def _level(self) -> State:
-        """The background alone, which is noted; growth begins from its start, as found where the data are lowest or in
-        their middle.
-        """
+        """The background as first estimated, where growth starts; its fit is entered as K = 0."""
         context = self._context(1)
-        start = context.empty()
+        start = context.views.background_only()
         alone = reweighted(context, context.prepared.problem.weights)
-        level = context.recosted(alone.refit(start.blocks, start.border, GROWTH_STEPS))
+        level = context.views.with_cost(refit(alone, start.blocks, start.border, JUDGED_GROWTH_STEPS))
         self._states[0] = level
         self.log.note(self._entry(level))
         return start
 
     def _down(self, tried: Tried | None, share: float) -> None:
-        """The least useful components away, a ``share`` of them (one at least) at once, until that has not paid for
-        some rounds.
+        """Removes the least useful components, a ``share`` at once but at least one, until that has not paid for some
+        rounds.
         """
         failures = 0
-        while tried is not None and tried.size > 1 and failures < DOWN_PATIENCE:
+        while tried is not None and tried.size > 1 and failures < REMOVAL_PATIENCE:
             (state, before), context = tried, self._context(tried.size)
-            blocks = without_least(context, state, max(1, round(share * state.size)))
-            tried = self._noted(context.refit(blocks, state.border, SETTLE))
+            blocks = without_least_useful(context, state, max(1, round(share * state.size)))
+            tried = self._noted(refit(context, blocks, state.border, JUDGED_SETTLING_STEPS))
             failures = 0 if self.log.key(tried.entry) < self.log.key(before) else failures + 1
 
     def _up(self, tried: Tried) -> Tried:
-        """A component more (or some, of many), by what they win at peaks and as halves of those that are there."""
+        """One component more, or some where there are many: at peaks, or as halves of a component."""
         state = tried.state
-        some = min(self.most - state.size, max(1, round(AT_ONCE * state.size)))
-        context = self._context(state.size + some)
+        count = min(self.most - state.size, max(1, round(REMOVED_SHARE * state.size)))
+        context = self._context(state.size + count)
         around = Neighbourhood(context, state)
-        moves = around.raced(around.additions(4 + some, around.by_misfit(np.arange(state.size))[:SPLITS]))
-        return self._noted(context.refit(applied(state, apart(moves, some)), state.border, SETTLE))
+        halved = around.by_misfit(np.arange(state.size))[:MAX_HALVED]
+        moves = around.refit_best(around.additions(SPARE_PEAKS + count, halved))
+        blocks = apply_moves(state, disjoint(moves, count))
+        return self._noted(refit(context, blocks, state.border, JUDGED_SETTLING_STEPS))
 
     def _context(self, count: int) -> SearchContext:
-        """A context with room for ``count`` components, and some more."""
-        room = min(self.most, max(FIRST_ROOM, 1 << (count - 1).bit_length()))
+        """A context with room for ``count`` components or more."""
+        room = min(self.most, max(MIN_ROOM, 1 << (count - 1).bit_length()))
         if room not in self._contexts:
             self._contexts[room] = self.make(room)
-            self._contexts[room].make_room()
+            reserve_plan_capacity(self._contexts[room])
         return self._contexts[room]
 
     def _noted(self, state: State) -> Tried:
-        """A state with what is known of it, which may be the best so far. Raises Halt where the fit must end."""
+        """A state with its entry, which is added to the path. Raises `FitHalted` where the fit must end."""
         entry = self._entry(state)
         if self.log.note(entry):
             self._states[state.size] = state
         best = self.best or Tried(state, entry)
-        context = self._context(best.size)  # one with room for it, should it be asked for its surface
-        context.best = best.state
-        context.look()
+        context = self._context(best.size)  # one with room for the best state, whose surface the callback may ask for
+        context.progress.best = best.state
+        context.check_limits()
         return Tried(state, entry)
 
     def _entry(self, state: State) -> Entry:
         context = self._context(state.size)
-        square = 2 * (state.cost - context.penalty(state)) * context.prepared.cost_unit
+        square = 2 * (state.cost - context.views.penalty(state)) * context.prepared.cost_unit
         n_shared = context.parameterization.layout.n_shared  # a shape that is tied counts where there is a component
         shared = n_shared if state.size == 0 else 0
         entry = self.deviance.entry(
-            state.size, state.blocks.size + len(state.border) - shared, square, context.misfit(state)
+            state.size, state.blocks.size + len(state.border) - shared, square, context.views.misfit(state)
         )
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)
-        if before is not None and entry.bic > before.bic - SAME:
+        if before is not None and entry.bic > before.bic - SAME_BIC:
             return entry._replace(held_out=before.held_out, held_out_se=before.held_out_se)
         held_out, standard_error = held_out_error(context, state, self.fold)
         return entry._replace(held_out=held_out, held_out_se=standard_error)

@@ -1,11 +1,13 @@
-r"""How well a number of components foretells blocks of the data that are left out of the fit, fold by fold.
+r"""How well a number of components predicts blocks of the data that are left out of the fit, fold by fold.
 
-The components of the fit to all data are refitted to what a fold leaves of them. So that they bring nothing along from
-where they must foretell, each starts at a_k s_k, its amplitude times the share s_k = sum_kept (w g_k)^2 / sum_all (w
-g_k)^2 of it that is seen: what lies in a block left out starts at nothing, and nothing in the data that are kept calls
-it back. The error of a fold is the weighted root mean square of the misfit (or of what a loss makes of it) in its
-blocks; their mean and its standard error are the answer: Hastie, Tibshirani & Friedman, The Elements of Statistical
-Learning (2009), section 7.10.
+For each fold the components of the fit to all data are refitted to the data of the other folds. They must bring nothing
+along from the blocks left out, so each starts at a_k s_k, its amplitude times the share that the refit sees,
+
+.. math:: s_k = \sum_{kept} (w g_k)^2 / \sum_{all} (w g_k)^2 .
+
+A component within a block left out starts at nothing, and no residual of the data kept brings it back. The error of a
+fold is the weighted root mean square of the residuals in its blocks, transformed by the loss. Returned are their mean
+and its standard error: Hastie, Tibshirani & Friedman, The Elements of Statistical Learning (2009), section 7.10.
 """
 
 from __future__ import annotations
@@ -19,50 +21,60 @@ from jax import Array
 from .._base.precision import precision
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
-from .context import SearchContext, State
+from .context import SearchContext
+from .refits import refit
+from .states import State
 
-STEPS = 10
-AT_ONCE = 2_000_000  # values of components at points
+# Joint steps of a fold's refit, which begins next to its minimum: the components were fitted to all data.
+FOLD_STEPS = 10
+# Values of components at points that are held at a time: 16 MB in double precision.
+MAX_VALUES = 2_000_000
 
 
 def held_out_error(context: SearchContext, state: State, fold: np.ndarray) -> tuple[float, float]:
-    """Mean over folds of the error in the points left out, in the user's units, and its standard error; ``fold`` (N,)
-    from `folds`.
+    """The mean over folds of the error in the points left out, in the user's units, and its standard error.
+
+    ``fold`` (N,) is the number of the fold that leaves each point out.
     """
-    seen = _seen(context, state, fold)
+    seen = seen_shares(context, state, fold)
     errors = [_error(context, _shrunk(context, state, seen[:, n]), fold == n) for n in range(seen.shape[1])]
     return float(np.mean(errors)), float(np.std(errors, ddof=1) / np.sqrt(len(errors)))
 
 
 def _error(context: SearchContext, start: State, out: np.ndarray) -> float:
     """Weighted root mean square of the misfit at the points left ``out`` (N,), after a refit to the others."""
-    refitted = _without(context, out).refit(start.blocks, start.border, STEPS)
-    square = float(np.sum(context.residuals(refitted)[out] ** 2)) * context.prepared.cost_unit
+    refitted = refit(_without(context, out), start.blocks, start.border, FOLD_STEPS)
+    square = float(np.sum(context.views.residuals(refitted)[out] ** 2)) * context.prepared.cost_unit
     return float(np.sqrt(square / np.sum(context.prepared.data.weights[out] ** 2)))
 
 
 def _without(context: SearchContext, out: np.ndarray) -> SearchContext:
-    """The same context with weights of zero at points (N,), so that nothing is compiled anew."""
+    """The context with weights of zero at the points ``out`` (N,), so that nothing is compiled anew."""
     prepared, weights = context.prepared, context.prepared.problem.weights
-    at_place = np.zeros(len(weights), bool)
-    at_place[prepared.by_point(np.arange(len(weights)))] = out
-    return reweighted(context, jnp.where(at_place, 0, weights))
+    zeroed = np.zeros(len(weights), bool)
+    zeroed[prepared.by_point(np.arange(len(weights)))] = out
+    return reweighted(context, jnp.where(zeroed, 0, weights))
 
 
 def reweighted(context: SearchContext, weights: Array) -> SearchContext:
-    """The same context with other weights, and without the closed form of J^T J, which is for components on
-    points that weigh the same.
+    """The context with other weights, in the problem's order.
+
+    The tiled engine's closed form of J^T J goes, which holds where all points of a grid weigh the same.
     """
     prepared = context.prepared
     problem = replace(prepared.problem, weights=weights)
     planner = None if prepared.planner is None else replace(prepared.planner, grid=None)
     return SearchContext(
-        replace(prepared, problem=problem, planner=planner), context.request, whole=context.root, solver=context.solver
+        replace(prepared, problem=problem, planner=planner),
+        context.request,
+        context.progress,
+        original=context.original or context,
+        solver=context.solver,
     )
 
 
 def _shrunk(context: SearchContext, state: State, share: np.ndarray) -> State:
-    """With amplitudes times a share (K,)."""
+    """The state with amplitudes times a share (K,)."""
     if not state.size:
         return state
     parts, blocks = context.parameterization, state.blocks.copy()
@@ -72,11 +84,11 @@ def _shrunk(context: SearchContext, state: State, share: np.ndarray) -> State:
     return state._replace(blocks=blocks)
 
 
-def _seen(context: SearchContext, state: State, fold: np.ndarray) -> np.ndarray:
-    """The share (K, folds) of each component that a fold leaves in the data."""
-    surface, points = context.surface(state), context.points
-    out = (context.weights**2)[:, None] * (fold[:, None] == np.arange(fold.max() + 1))
-    inside, step = np.empty((state.size, out.shape[1])), max(1, AT_ONCE // len(points))
+def seen_shares(context: SearchContext, state: State, fold: np.ndarray) -> np.ndarray:
+    """The share (K, folds) of the square of each component that is in the data kept by a fold."""
+    surface, points = context.packing.surface(state), context.views.points
+    out = (context.views.weights**2)[:, None] * (fold[:, None] == np.arange(fold.max() + 1))
+    inside, step = np.empty((state.size, out.shape[1])), max(1, MAX_VALUES // len(points))
     for first in range(0, state.size, step):
         some = slice(first, first + step)
         offsets = points - surface.centers[some, None]

@@ -1,4 +1,4 @@
-"""Where a fit's stepping begins: at a start as it is, or where growth and search have led."""
+"""The parameters that a solver starts from: a start as it is, or what growth and search have made of it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,39 @@ from .._base.status import Status
 from .._base.threads import cores
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
-from .context import Halt, SearchContext, State, attempted
+from .context import FitHalted, SearchContext, SharedProgress
 from .growth import grow
 from .moves import warm_up
-from .pruning import without_least
+from .pruning import without_least_useful
+from .refits import refit, unless_memory_short
 from .search import Effort, search
+from .states import State
 from .surrogate import suitable_surrogate, surrogate
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
-SHORT_SECONDS = 9.0
-AS_GROWTH = 2.0
-MOST_ROUNDS, FEW = 40, 4
-LONG_PATIENCE = 10**9
-PATIENCE = 30.0  # seconds to wait for what compiles beside
+# Seconds that the search of `search=None` takes at least: volcano K = 32 ends at 0.913 m after 3 s, 0.905 after 5,
+# 0.890 after 9 and 0.885 after 14; nine keep a fit below ten.
+MIN_SEARCH_SECONDS = 9.0
+# Seconds of the same search per second of growth: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the RMSE each, as
+# many seconds of plain steps 0.1 %.
+SEARCH_PER_GROWTH = 2.0
+# Rounds without a better state after which the same search ends, however many the components are.
+MAX_PATIENCE_ROUNDS = 40
+# Fewer rounds for few components, which leave little to find: this many for each component above EASY_COMPONENTS.
+ROUNDS_PER_COMPONENT = 3
+# Components whose best minimum growth nearly always finds; one round is searched then.
+EASY_COMPONENTS = 4
+# Rounds where seconds were asked for: no end but by time.
+UNLIMITED_ROUNDS = 10**9
+# Seconds to wait for programs that compile on a thread beside growth; past them the search compiles what it needs.
+COMPILE_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class StartPlan:
-    """How to begin: ``init`` is one of INITS, several random starts, or a surface in the units of the fit; seconds to
-    search, None for the default.
+    """How to begin: ``init`` is one of `INITS`, several random starts, or a surface in the units of the fit; ``search``
+    are seconds, None for the default.
     """
 
     init: str | GaussianSurface | RandomStarts
@@ -58,55 +71,58 @@ class StartPlan:
 
 
 class Initialization(NamedTuple):
-    """Parameters (P,) to step from, of one start or several that are made as they are asked for, and a status if a
-    limit was met.
-    """
+    """Parameters (P,) of each start, made as they are asked for, and a status if a limit of the fit was met."""
 
     starts: Iterator[Array]
     halted: Status | None
 
 
 def initialize(context: SearchContext, plan: StartPlan) -> Initialization:
-    """The start that is asked for, grown and searched around as the plan says; whatever ends it early, the best is
-    kept.
-    """
+    """The start that a plan asks for, grown and searched around; whatever ends that early, the best is kept."""
+    packing, progress = context.packing, context.progress
     if isinstance(plan.init, RandomStarts):
-        return Initialization((context.params(STARTS["random"](context.request)) for _ in range(plan.init.n)), None)
+        return Initialization((packing.params(STARTS["random"](context.request)) for _ in range(plan.init.n)), None)
     if not plan.is_grown:
         surface = plan.init if isinstance(plan.init, GaussianSurface) else STARTS[plan.init](context.request)
-        params = context.params(surface)
+        params = packing.params(surface)
         if not plan.searches:
             return Initialization(iter([params]), None)
-        context.best = context.state(params)
+        progress.best = context.views.state(params)
     halted = grow_then_search(context, plan)
-    best = context.filled(context.best or context.empty())
-    return Initialization(iter([context.pack(best.blocks, best.border)]), halted)
+    best = packing.padded(progress.best or context.views.background_only())
+    return Initialization(iter([packing.pack(best.blocks, best.border)]), halted)
 
 
 def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
-    aside = ThreadPoolExecutor(1)
+    """Leaves the best state in the context's progress; returns a status if a limit of the fit was met.
+
+    What the search needs compiles while components grow, on a thread beside, unless there is one core only.
+    """
+    aside, progress = ThreadPoolExecutor(1), context.progress
     small = surrogate(context) if plan.searches else None
     x64 = jnp.result_type(float) == np.float64
 
     def compiling() -> list[Future[object]]:
-        return [aside.submit(attempted, task, x64) for task in _warm_ups(context, small)] if plan.searches else []
+        if not plan.searches:
+            return []
+        return [aside.submit(unless_memory_short, task, x64) for task in warm_ups(context, small)]
 
     try:
         ready = compiling() if cores() > 1 else []
         begun = time.perf_counter()
-        state = grow(context, context.request.n_components) if plan.is_grown else context.best
+        state = grow(context, context.request.n_components) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:
             seconds, patience = _effort(plan, state, time.perf_counter() - begun)
             ready = ready or compiling()
-            wait(ready[:2], timeout=max(0.0, min(context.deadline - time.perf_counter(), PATIENCE)))
+            wait(ready[:2], timeout=max(0.0, min(progress.deadline - time.perf_counter(), COMPILE_WAIT_SECONDS)))
             effort = Effort(patience, time.perf_counter() + seconds)
             search(context, suitable_surrogate(context, small, state), state, effort, np.random.default_rng(plan.seed))
-    except Halt as halt:
+    except FitHalted as halt:
         return halt.status
     except KeyboardInterrupt:
         return Status.INTERRUPTED
     except MemoryShort:
-        if context.best is None:
+        if progress.best is None:
             raise
         return Status.MAX_MEMORY
     finally:
@@ -114,21 +130,23 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     return None
 
 
-def _warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callable[[], object]]:
-    """What compiles for the search while components are grown, in the order in which it is needed."""
+def warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callable[[], object]]:
+    """Tasks that compile what a search needs, in the order in which it needs them; they count no steps of the fit."""
     tasks: list[Callable[[], object]] = [partial(warm_up, small or context)]
     if small is not None:
-        alone = replace(small, whole=None)  # counts no steps of the fit
-        tasks = [partial(_pruned, alone), *tasks, lambda: _pruned(alone.roomier)]
+        alone = replace(small, progress=SharedProgress())
+        tasks = [partial(_prune_once, alone), *tasks, lambda: _prune_once(alone.with_more_room)]
     return tasks
 
 
-def _pruned(small: SearchContext) -> object:
-    return without_least(small, small.refit(small.blocks(small.even), small.empty().border, 1), 1)
+def _prune_once(context: SearchContext) -> object:
+    blocks, border = context.packing.blocks(context.packing.even_start), context.views.background_only().border
+    return without_least_useful(context, refit(context, blocks, border, 1), 1)
 
 
-def _effort(plan: StartPlan, state: State, growing: float) -> tuple[float, int]:
+def _effort(plan: StartPlan, state: State, growth_seconds: float) -> tuple[float, int]:
     """Seconds to search, and rounds without a better state after which it ends."""
-    if plan.search is None:
-        return max(SHORT_SECONDS, AS_GROWTH * growing), min(MOST_ROUNDS, max(1, 3 * (state.size - FEW)))
-    return plan.search, LONG_PATIENCE
+    if plan.search is not None:
+        return plan.search, UNLIMITED_ROUNDS
+    rounds = ROUNDS_PER_COMPONENT * (state.size - EASY_COMPONENTS)
+    return max(MIN_SEARCH_SECONDS, SEARCH_PER_GROWTH * growth_seconds), min(MAX_PATIENCE_ROUNDS, max(1, rounds))

@@ -1,9 +1,10 @@
-"""Kicks: ways out of a minimum from which no single move leads, each to another minimum not too far away.
+"""Perturbations: ways to leave a minimum that no single move improves, each to another minimum not too far away.
 
-Two minima may be spliced along a line, which keeps what is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995)
-288); components may be taken away and as many grown anew, or added first and then as many of the least useful taken
-away; and for few components, or where little helps, a random start is as good, most of which can be given up after some
-steps.
+- Crossover: the components of one minimum on one side of a line, those of another on the other side, which keeps what
+  is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995) 288).
+- Remove and regrow: some components are taken away, and as many grown anew.
+- Grow and prune: some components are added, then as many of the least useful taken away.
+- Random restart: for few components, or where little else helps; most restarts are given up after some steps.
 """
 
 from __future__ import annotations
@@ -16,39 +17,65 @@ from functools import partial
 import numpy as np
 
 from .._starts import STARTS
-from .context import SearchContext, State, joined
-from .growth import grown
-from .pruning import without_least
+from .context import SearchContext
+from .growth import grow_from
+from .pruning import without_least_useful
+from .refits import n_parallel, refit, run_parallel
+from .residual_views import surface_of
+from .states import State
 
-BETTER = 1e-3
-SETTLE = 40
-KICKS, MOST_KICKS = 4, 100
-FLIGHTS = 12288.0
-PATIENT = 2
-RESTARTS, MOST_RESTARTS = 4.0, 0.5
+# Relative fall of the cost below which a state is not better but the same: five times the fall at which a refit
+# settles, so that refits to one minimum that stop at different points count as one.
+BETTER_FALL = 1e-3
+# Joint steps to settle a perturbed state. With 24 instead of 40 volcano K = 32 ended at 0.8946 instead of 0.8887 m.
+SETTLING_STEPS = 40
+# Joint steps between additions or removals: the state is perturbed again after them, so need not have settled.
+INTERIM_STEPS = SETTLING_STEPS // 4
+# Perturbations a round. Eight instead of four changed nothing at K = 32 (0.8876 against 0.8887 m, within the scatter).
+MIN_PERTURBATIONS = 4
+# Perturbations a round, of few components: so many over K^3, as a step costs about K^2 to K^3. The short search of
+# eight components and fewer then makes some 300, which take 1 to 5 s, and ended lower on each of six maps.
+PERTURBATIONS_TIMES_CUBE = 12288.0
+# Perturbations a round at most, so that trials are made in between, however few the components are.
+MAX_PERTURBATIONS = 100
+# Rounds without a better state before restarts and, on the whole problem, `grow_and_prune` are drawn, too: the latter
+# compiles for more components.
+PATIENT_ROUNDS = 2
+# A random restart is drawn with a chance of so many over K. On the volcano at K = 8 restarts reached the best minimum
+# in 0.4 s of one core each, none of 300 regrowths did; from K = 12 on nearly none of a hundred restarts came near it.
+RESTARTS_TIMES_COMPONENTS = 4.0
+# Chance of a random restart at most, so that the others are drawn, too.
+MAX_RESTART_CHANCE = 0.5
+# Joint steps of a restart, which begins far from any minimum; most are given up long before.
 RESTART_STEPS = 160
-REGROWN = 8.0
-SPLICED = 0.3
-AT_ONCE = 0.1
-KEPT = 8
-NEAR = 0.06
+# `remove_and_regrow` is drawn with a chance of so many over K, else `grow_and_prune`: up to half of the components are
+# regrown, which few components survive near the best and many hardly.
+REGROWTHS_TIMES_COMPONENTS = 8.0
+# Chance of a crossover. With 0.6 instead of 0.3 volcano K = 32 was the same within the scatter (0.8907 m).
+CROSSOVER_CHANCE = 0.3
+# Share of the components that `grow_and_prune` removes at once: one by one would take a refit each.
+PRUNED_SHARE = 0.1
+# Minima kept as partners of a crossover: enough to differ, few enough to be good.
+MAX_MINIMA = 8
+# Relative excess in cost of a minimum that is kept: worse ones have little that is good.
+MAX_COST_EXCESS = 0.06
 
 Perturbation = Callable[[SearchContext, State, np.random.Generator], State]
 
 
-def better(a: State, b: State) -> bool:
-    return a.cost < (1 - BETTER) * b.cost
+def is_better(a: State, b: State) -> bool:
+    return a.cost < (1 - BETTER_FALL) * b.cost
 
 
 @dataclass(eq=False)
 class Minima:
-    """The best state met, some others nearly as good, and where the search has been.
+    """The best state found, others nearly as good, and the states that the search has gone on from.
 
-    States of nearly the same cost are taken for the same; one of no more than ``nothing`` leaves nothing to look for.
+    States of nearly the same cost count as the same. A best cost of no more than ``negligible_cost`` is exact.
     """
 
     best: State
-    nothing: float = 0.0
+    negligible_cost: float = 0.0
     others: dict[int, State] = field(default_factory=dict)
     _visited: set[int] = field(default_factory=set)
 
@@ -58,73 +85,78 @@ class Minima:
     def add(self, states: Iterable[State]) -> None:
         for state in states:
             self.best = min(self.best, state, key=lambda one: one.cost)
-            level = _level(state)
+            level = _cost_level(state)
             if level not in self.others or state.cost < self.others[level].cost:
                 self.others[level] = state
-        near = [level for level in sorted(self.others) if self.others[level].cost < (1 + NEAR) * self.best.cost]
-        self.others = {level: self.others[level] for level in near[:KEPT]}
+        highest = (1 + MAX_COST_EXCESS) * self.best.cost
+        near = [level for level in sorted(self.others) if self.others[level].cost < highest]
+        self.others = {level: self.others[level] for level in near[:MAX_MINIMA]}
 
     def visit(self, state: State) -> None:
-        """The search goes on from there."""
+        """Adds the state from which the search goes on."""
         self.add([state])
-        self._visited.add(_level(state))
+        self._visited.add(_cost_level(state))
+
+    def is_visited(self, state: State) -> bool:
+        return _cost_level(state) in self._visited
 
     @property
     def exact(self) -> bool:
-        return self.best.cost <= self.nothing
-
-    def visited(self, state: State) -> bool:
-        return _level(state) in self._visited
+        return self.best.cost <= self.negligible_cost
 
     def partner(self, rng: np.random.Generator) -> State | None:
-        """One of the others, if there is one."""
-        levels = [level for level in self.others if level != _level(self.best)]
+        """A random one of the others, None if there is none."""
+        levels = [level for level in self.others if level != _cost_level(self.best)]
         return self.others[levels[rng.integers(len(levels))]] if levels else None
 
 
-def perturbed(context: SearchContext, met: Minima, rng: np.random.Generator, failures: int) -> State:
-    """The best that kicks lead to, more of them where components are few; where they find a better state they begin
-    anew from there.
+def perturbed(context: SearchContext, minima: Minima, rng: np.random.Generator, failures: int) -> State:
+    """The best state that perturbations of the best one lead to, after ``failures`` rounds without a better state.
 
-    Growing over finds more than growing again, but compiles for more components: it is for a sample, and where the
-    first rounds have not helped; then, and of few components from the first, kicks lead anywhere, too.
+    Where a perturbation finds a better state, the next ones begin from there.
     """
-    first, states, wanted = met.best, list[State](), min(MOST_KICKS, max(KICKS, round(FLIGHTS / met.best.size**3)))
-    while len(states) < wanted and not met.exact:
-        context.look()
-        before = met.best
-        drawn = rng.spawn(min(context.at_once, wanted - len(states)))
-        made = context.beside(
-            [partial(_perturbation, context, before, met.partner(rng), failures, own) for own in drawn]
+    first, states = minima.best, list[State]()
+    wanted = max(MIN_PERTURBATIONS, round(PERTURBATIONS_TIMES_CUBE / first.size**3))
+    wanted = min(MAX_PERTURBATIONS, wanted)
+    while len(states) < wanted and not minima.exact:
+        context.check_limits()
+        before = minima.best
+        generators = rng.spawn(min(n_parallel(context), wanted - len(states)))
+        made = run_parallel(
+            context, [partial(_perturb, context, before, minima.partner(rng), failures, own) for own in generators]
         )
-        met.add(made)
-        states = [] if better(met.best, before) else [*states, *(made or [before])]
-    fresh = [state for state in states if not met.visited(state)]
-    return met.best if met.exact or better(met.best, first) else min(fresh or states, key=lambda state: state.cost)
+        minima.add(made)
+        states = [] if is_better(minima.best, before) else [*states, *(made or [before])]
+    fresh = [state for state in states if not minima.is_visited(state)]
+    if minima.exact or is_better(minima.best, first):
+        return minima.best
+    return min(fresh or states, key=lambda state: state.cost)
 
 
-def _perturbation(
+def _perturb(
     context: SearchContext, best: State, partner: State | None, failures: int, rng: np.random.Generator
 ) -> State:
     kind = _draw_kind(context, best.size, failures, rng)
-    if kind is not random_restart and partner is not None and rng.random() < SPLICED:
+    if kind is not random_restart and partner is not None and rng.random() < CROSSOVER_CHANCE:
         return crossover(context, best, partner, rng)
     return kind(context, best, rng)
 
 
 def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.Generator) -> Perturbation:
-    """A kind of kick; of few components as many as half can be grown anew and end near, of many hardly."""
-    anywhere = min(MOST_RESTARTS, RESTARTS / size)
-    few = size <= RESTARTS / MOST_RESTARTS
-    if (few or failures > PATIENT) and rng.random() < anywhere:
+    restart_chance = min(MAX_RESTART_CHANCE, RESTARTS_TIMES_COMPONENTS / size)
+    few = size <= RESTARTS_TIMES_COMPONENTS / MAX_RESTART_CHANCE
+    if (few or failures > PATIENT_ROUNDS) and rng.random() < restart_chance:
         return random_restart
-    quick = context.whole is None and failures <= PATIENT
-    return remove_and_regrow if quick or rng.random() < REGROWN / size else grow_and_prune
+    early = context.original is None and failures <= PATIENT_ROUNDS
+    return remove_and_regrow if early or rng.random() < REGROWTHS_TIMES_COMPONENTS / size else grow_and_prune
 
 
 def crossover(context: SearchContext, one: State, other: State, rng: np.random.Generator) -> State:
-    """The components of one on one side of a line, those of the other on the other side, refitted together."""
-    mine, theirs = context.surface(one).centers, context.surface(other).centers
+    """The components of one state on one side of a random line, those of the other on the other side, refitted.
+
+    The line is one of those that keep the number of components; ``one`` itself if there is none.
+    """
+    mine, theirs = (context.packing.surface(state).centers for state in (one, other))
     extent = np.ptp(mine, axis=0)
     direction = rng.normal(size=mine.shape[1]) / np.where(extent > 0, extent, 1.0)
     mine, theirs = mine @ direction, theirs @ direction
@@ -135,42 +167,43 @@ def crossover(context: SearchContext, one: State, other: State, rng: np.random.G
     if not len(fits):
         return one
     line = lines[rng.choice(fits)]
-    return context.refit(np.concatenate([one.blocks[mine < line], other.blocks[theirs >= line]]), one.border, SETTLE)
+    blocks = np.concatenate([one.blocks[mine < line], other.blocks[theirs >= line]])
+    return refit(context, blocks, one.border, SETTLING_STEPS)
 
 
 def random_restart(context: SearchContext, best: State, rng: np.random.Generator) -> State:
-    """Somewhere else altogether: a random start."""
+    """The refit of a random start, given up where the best cost is out of reach."""
     surface = STARTS["random"](replace(context.request, rng=rng))
-    return context.refit(context.blocks(surface), best.border, RESTART_STEPS, best.cost)
+    return refit(context, context.packing.blocks(surface), best.border, RESTART_STEPS, best.cost)
 
 
 def grow_and_prune(context: SearchContext, best: State, rng: np.random.Generator) -> State:
-    """Some components more at peaks drawn at random, then as many away, the least useful first."""
-    wide = context.roomier
-    some = (
-        int(rng.integers(1, wide.request.n_components - best.size + 1)) if wide.request.n_components > best.size else 0
-    )
-    peaks = context.peaks(best, 2 * some) if some else []
+    """The best state with some components added at random peaks, then as many of the least useful removed."""
+    wide = context.with_more_room
+    spare = wide.request.n_components - best.size
+    added = int(rng.integers(1, spare + 1)) if spare > 0 else 0
+    peaks = context.views.peaks(best, 2 * added) if added else []
     if not peaks:
         return best
-    drawn = rng.choice(len(peaks), min(some, len(peaks)), replace=False)
-    added = context.blocks(joined([peaks[n] for n in drawn]))
-    state = wide.refit(np.concatenate([best.blocks, added]), best.border, SETTLE // 4)
+    drawn = rng.choice(len(peaks), min(added, len(peaks)), replace=False)
+    blocks = context.packing.blocks(surface_of([peaks[n] for n in drawn]))
+    state = refit(wide, np.concatenate([best.blocks, blocks]), best.border, INTERIM_STEPS)
     while state.size > best.size:
-        at_once = max(1, min(state.size - best.size, round(AT_ONCE * state.size)))
-        state = wide.refit(without_least(wide, state, at_once), state.border, SETTLE // 4)
-    return context.refit(state.blocks, state.border, SETTLE)
+        count = max(1, min(state.size - best.size, round(PRUNED_SHARE * state.size)))
+        state = refit(wide, without_least_useful(wide, state, count), state.border, INTERIM_STEPS)
+    return refit(context, state.blocks, state.border, SETTLING_STEPS)
 
 
 def remove_and_regrow(context: SearchContext, best: State, rng: np.random.Generator) -> State:
-    """Some components away, and as many grown anew."""
-    lost = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
-    left = best._replace(blocks=np.delete(best.blocks, lost, axis=0))
+    """The best state with up to half of its components removed at random, and as many grown anew."""
+    removed = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
+    left = best._replace(blocks=np.delete(best.blocks, removed, axis=0))
     if left.size:
-        left = context.refit(left.blocks, left.border, SETTLE // 4)
-    again = grown(context, left, best.size)
-    return context.refit(again.blocks, again.border, SETTLE)
+        left = refit(context, left.blocks, left.border, INTERIM_STEPS)
+    regrown = grow_from(context, left, best.size)
+    return refit(context, regrown.blocks, regrown.border, SETTLING_STEPS)
 
 
-def _level(state: State) -> int:
-    return round(math.log(min(max(state.cost, 1e-300), 1e300)) / (2 * BETTER))
+def _cost_level(state: State) -> int:
+    """The same for costs within about `BETTER_FALL`."""
+    return round(math.log(min(max(state.cost, 1e-300), 1e300)) / (2 * BETTER_FALL))

@@ -1,10 +1,9 @@
-"""Search around a minimum: relocations, accepted only where the joint refit is better.
+"""Search around a minimum: relocations of components, accepted only where the joint refit is better.
 
-Each round asks of every component what its loss would cost, and of every place what a component there would win; pairs
-of both are relocations. The most promising moves are tried on the problem, or on a smaller one like it: two trials
-beside one another, several moves in one trial where they stand apart and promise to win.
-When none helps, the search goes on from a slightly worse minimum that it met and has not been at, or from one that
-`_search/kicks` leads to.
+Each round predicts for every component what its loss would cost, and for every place what a component there would gain;
+pairs of both are relocations. The most promising are tried by joint refits, on the problem or on its surrogate: two
+trials at a time, and several moves in one trial where they touch different components. When none helps, the search goes
+on from a slightly worse minimum that it has not been at, or from a perturbation of the best (`_search/perturbations`).
 """
 
 from __future__ import annotations
@@ -20,39 +19,50 @@ import numpy as np
 
 from .._base.memory import MemoryShort
 from .._base.threads import single_threaded_blas
-from .context import Enough, Halt, SearchContext, State
-from .moves import FEW_STEPS, Move, Neighbourhood, apart, applied
-from .perturbations import SETTLE, Minima, better, perturbed
+from .context import FitHalted, SearchContext, SearchTimeOver
+from .moves import RANKING_STEPS, Move, Neighbourhood, apply_moves, disjoint
+from .perturbations import SETTLING_STEPS, Minima, is_better, perturbed
+from .refits import n_parallel, refit, run_parallel
+from .states import State
 
-EXACT = 1e-12
-TRIES = 6
-STEPS = 80
-WALK = 0.15
-MANY = 64
-SPLITS = 128
-WORSE = 0.04
-MOST = 256
-AT_ONCE = 0.1
-PAIRS = 24
-SEARCHED = 0.9
-USES = 6
-
-
-def trials(context: SearchContext, state: State) -> list[list[Move]]:
-    """Relocations of a state, one by one in the order of what they promise; before that, winners that stand apart at
-    once.
-    """
-    around, count = Neighbourhood(context, state), state.size
-    few = np.arange(count) if count <= MOST else around.by_weight()[:MOST]
-    losses = around.losses(few)
-    gains = around.refitted(
-        around.additions(8 + count // 8, around.by_misfit(few)[: min(SPLITS, max(8, count // 2))]), FEW_STEPS
-    )
-    moves = around.raced([around.relocation(*pair) for pair in pairs_of(gains, losses, max(PAIRS, count // 4))])
-    moves.sort(key=lambda move: -move.fall)
-    winners = apart([move for move in moves if move.fall > 0], max(1, round(AT_ONCE * count)))
-    at_once = [winners[:n] for n in (len(winners), len(winners) // 2) if n > 1]
-    return (at_once + [[move] for move in moves])[:TRIES]
+# Cost below which a fit is exact, per cost of the background alone: residuals of 1e-6 of the heights are near the
+# rounding of single precision, in which surrogates are computed.
+EXACT_SHARE = 1e-12
+# Trials a round. At K = 32 the first of a round won in 47 % of 781, the second in 17 %, those from the seventh on in
+# 3 %; with 4 instead of 6 volcano K = 32 ended at 0.8901 instead of 0.8887 m.
+TRIALS = 6
+# Joint steps a trial: enough to settle; most are given up before.
+TRIAL_STEPS = 80
+# Components up to which a trial has TRIAL_STEPS steps; of more, where each is long and trials hold several moves, a
+# quarter of them.
+MAX_LONG_TRIAL_COMPONENTS = 64
+# Components a round whose loss is predicted, those of the least weight first: each may take a local refit of 1 ms.
+MAX_REMOVALS = 256
+# Components a round that are tried as two halves, those with the most misfit under them.
+MAX_SPLITS = 128
+# The same for few components, where half of them are fewer.
+MIN_SPLITS = 8
+# Peaks a round at which a component is tried: a few more than there are trials; not tuned closely.
+MIN_PEAKS = 8
+# One more peak a round for each so many components.
+COMPONENTS_PER_PEAK = 8
+# Relocations a round that are refitted locally: with 12 and 40 volcano K = 32 ended at 0.8938 and 0.8923 m, with 24 at
+# 0.8887 m.
+MIN_PAIRS = 24
+# Of many components one relocation for so many of them.
+COMPONENTS_PER_PAIR = 4
+# Relocations that one addition or removal takes part in: else a single promising part would fill all pairs.
+MAX_PAIRS_PER_PART = 6
+# Share of the components that the moves of one trial may add: predictions of many moves at once come true less often.
+MOVES_PER_COMPONENT = 0.1
+# Chance to go on from a near minimum rather than a perturbation. In half of the rounds instead of 0.15 volcano K = 32
+# ended at 0.8914 instead of 0.8889 m.
+NEAR_MINIMUM_CHANCE = 0.15
+# Relative excess in cost up to which a minimum is near enough to go on from.
+NEAR_MINIMUM_EXCESS = 0.04
+# Share of the time left before the fit's deadline that a search on a surrogate may take: the rest is for the refit on
+# all points.
+SURROGATE_TIME_SHARE = 0.9
 
 
 class Effort(NamedTuple):
@@ -63,102 +73,124 @@ class Effort(NamedTuple):
 
 
 def search(
-    context: SearchContext, sample: SearchContext | None, state: State, effort: Effort, rng: np.random.Generator
+    context: SearchContext, surrogate: SearchContext | None, state: State, effort: Effort, rng: np.random.Generator
 ) -> None:
-    """Leaves the best state met in ``context.best``.
+    """Leaves the best state found in ``context.progress.best``.
 
-    Trials are made on a smaller problem ``sample`` where there is one; what is better
-    there is refitted on all points. Raises Halt where the fit as a whole must end.
+    Trials are made on the surrogate, where there is one; what is best there is refitted on all points. Raises
+    `FitHalted` where the fit as a whole must end.
     """
-    context.keep(state)
-    small = sample or context
-    met = Minima(small.recosted(state), EXACT * small.empty().cost)
+    context.record(state)
+    progress, small = context.progress, surrogate or context
+    minima = Minima(small.views.with_cost(state), EXACT_SHARE * small.views.background_only().cost)
 
-    def hold() -> None:
-        with suppress(MemoryShort):  # for components that have grown too wide on the smaller problem
-            context.hold(met.best if sample is None else context.recosted(met.best))
+    def record() -> None:
+        with suppress(MemoryShort):  # for components that have grown too wide on the surrogate
+            progress.record(minima.best if surrogate is None else context.views.with_cost(minima.best))
 
-    def keep() -> None:
-        hold()
-        context.look()
+    def record_and_check() -> None:
+        record()
+        context.check_limits()
 
     try:
-        with suppress(Enough), single_threaded_blas(context.parameterization.n_parameters):
-            context.search_until = min(effort.deadline, _before(context.deadline) if sample else context.deadline)
-            _searched(small, met, rng, effort.patience, keep)
-        context.search_until = float("inf")
+        with suppress(SearchTimeOver), single_threaded_blas(context.parameterization.n_parameters):
+            latest = progress.deadline if surrogate is None else _with_time_for_refit(progress.deadline)
+            progress.search_deadline = min(effort.deadline, latest)
+            _search_rounds(small, minima, rng, effort.patience, record_and_check)
+        progress.search_deadline = float("inf")
         with suppress(MemoryShort):
-            context.hold(met.best if sample is None else context.refit(met.best.blocks, met.best.border, SETTLE))
-        context.look()
-    except (Halt, KeyboardInterrupt, MemoryShort):
-        hold()
+            best = minima.best
+            progress.record(best if surrogate is None else refit(context, best.blocks, best.border, SETTLING_STEPS))
+        context.check_limits()
+    except (FitHalted, KeyboardInterrupt, MemoryShort):
+        record()
         raise
     finally:
-        context.search_until = float("inf")
+        progress.search_deadline = float("inf")
 
 
-def _before(deadline: float) -> float:
-    """Leaves time to refit what a sample has led to on all points."""
+def _with_time_for_refit(deadline: float) -> float:
+    """A time before the deadline that leaves some for the refit on all points."""
     now = time.perf_counter()
-    return now + SEARCHED * max(0.0, deadline - now)
+    return now + SURROGATE_TIME_SHARE * max(0.0, deadline - now)
 
 
-def _searched(
-    context: SearchContext, met: Minima, rng: np.random.Generator, patience: int, keep: Callable[[], None]
+def _search_rounds(
+    context: SearchContext, minima: Minima, rng: np.random.Generator, patience: int, record: Callable[[], None]
 ) -> None:
-    """Asks to ``keep`` the best where a climb has ended, or on all points as soon as there is one."""
-    here = context.refit(met.best.blocks, met.best.border, SETTLE)
-    met.visit(here)
+    """Rounds of trials until ``patience`` rounds in a row find nothing better.
+
+    ``record`` is called where no trial is better, and on a problem with all points after each round.
+    """
+    here = refit(context, minima.best.blocks, minima.best.border, SETTLING_STEPS)
+    minima.visit(here)
     failures = 0
-    while failures < patience and not met.exact:
-        before, found = met.best, _tried(context, here)
-        near = [other for other in found if other.cost < (1 + WORSE) * before.cost and not met.visited(other)]
-        met.add(found)
+    while failures < patience and not minima.exact:
+        before, found = minima.best, _run_trials(context, here)
+        highest = (1 + NEAR_MINIMUM_EXCESS) * before.cost
+        near = [other for other in found if other.cost < highest and not minima.is_visited(other)]
+        minima.add(found)
         failures += 1
-        climbed = bool(found) and better(found[-1], here)
-        if not (climbed and context.whole):
-            keep()
+        climbed = bool(found) and is_better(found[-1], here)
+        if not (climbed and context.original):
+            record()
         if climbed:
             here = found[-1]
         elif failures < patience:
-            here = (
-                near[rng.integers(len(near))]
-                if near and rng.random() < WALK
-                else perturbed(context, met, rng, failures)
-            )
-        met.visit(here)
-        if better(met.best, before):
+            go_near = bool(near) and rng.random() < NEAR_MINIMUM_CHANCE
+            here = near[rng.integers(len(near))] if go_near else perturbed(context, minima, rng, failures)
+        minima.visit(here)
+        if is_better(minima.best, before):
             failures = 0
 
 
-def _tried(context: SearchContext, here: State) -> list[State]:
-    """What trials have led to, a few at once in their turn; they end where one is better, and it stands last."""
+def _run_trials(context: SearchContext, here: State) -> list[State]:
+    """States that trials lead to, as far as one is better than ``here``; that one is last."""
     found: list[State] = []
-    queue = trials(context, here)
-    for first in range(0, len(queue), context.at_once):
-        context.look()
-        starts = [applied(here, moves) for moves in queue[first : first + context.at_once]]
-        tasks = [partial(context.refit, blocks, here.border, steps_of(here), here.cost) for blocks in starts]
-        found += sorted(context.beside(tasks), key=lambda state: -state.cost)
-        if found and better(found[-1], here):
+    queue, at_a_time = trials(context, here), n_parallel(context)
+    for first in range(0, len(queue), at_a_time):
+        context.check_limits()
+        starts = [apply_moves(here, moves) for moves in queue[first : first + at_a_time]]
+        tasks = [partial(refit, context, blocks, here.border, _trial_steps(here), here.cost) for blocks in starts]
+        found += sorted(run_parallel(context, tasks), key=lambda state: -state.cost)
+        if found and is_better(found[-1], here):
             break
     return found
 
 
-def steps_of(state: State) -> int:
-    """Joint steps for a trial: fewer where each is long, and where many moves are tried at once."""
-    return STEPS if state.size <= MANY else STEPS // 4
+def trials(context: SearchContext, state: State) -> list[list[Move]]:
+    """The moves of each trial, the most promising trial first.
+
+    The first ones hold several relocations of different components, the rest one each.
+    """
+    around, count = Neighbourhood(context, state), state.size
+    few = np.arange(count) if count <= MAX_REMOVALS else around.by_weight()[:MAX_REMOVALS]
+    losses = around.losses(few)
+    splits = around.by_misfit(few)[: min(MAX_SPLITS, max(MIN_SPLITS, count // 2))]
+    gains = around.refit(around.additions(MIN_PEAKS + count // COMPONENTS_PER_PEAK, splits), RANKING_STEPS)
+    pairs = promising_pairs(gains, losses, max(MIN_PAIRS, count // COMPONENTS_PER_PAIR))
+    moves = around.refit_best([around.relocation(*pair) for pair in pairs])
+    moves.sort(key=lambda move: -move.fall)
+    winners = disjoint([move for move in moves if move.fall > 0], max(1, round(MOVES_PER_COMPONENT * count)))
+    several = [winners[:n] for n in (len(winners), len(winners) // 2) if n > 1]
+    return (several + [[move] for move in moves])[:TRIALS]
 
 
-def pairs_of(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Move, Move]]:
-    """Up to ``most`` pairs of an addition and a removal, the most promising first, no part in more than USES of
-    them.
+def _trial_steps(state: State) -> int:
+    return TRIAL_STEPS if state.size <= MAX_LONG_TRIAL_COMPONENTS else TRIAL_STEPS // 4
+
+
+def promising_pairs(gains: list[Move], losses: list[Move], most: int) -> list[tuple[Move, Move]]:
+    """Up to ``most`` pairs of an addition and a removal, the largest sum of predicted falls first.
+
+    No addition or removal is in more than `MAX_PAIRS_PER_PART` of them.
     """
     uses: dict[int, int] = {}
     chosen: list[tuple[Move, Move]] = []
     for gain, loss in sorted(product(gains, losses), key=lambda pair: -pair[0].fall - pair[1].fall):
+        parts = (id(gain), id(loss))
         same = gain.splits and gain.members[0] == loss.candidate.removed
-        if len(chosen) < most and not same and uses.get(id(gain), 0) < USES and uses.get(id(loss), 0) < USES:
+        if len(chosen) < most and not same and all(uses.get(part, 0) < MAX_PAIRS_PER_PART for part in parts):
             chosen.append((gain, loss))
-            uses.update({id(part): uses.get(id(part), 0) + 1 for part in (gain, loss)})
+            uses.update({part: uses.get(part, 0) + 1 for part in parts})
     return chosen

@@ -1,7 +1,7 @@
-"""A smaller problem much like a context's own, in single precision, on which a search makes its trials.
+"""The surrogate of a problem: a smaller one much like it, in single precision, on which a search makes its trials.
 
-A grid is averaged over blocks. Where these would be too few, where points are scattered, or for a loss other than
-squares, in which a mean does not stand for its points, a fair sample of the points is taken instead.
+A grid is averaged over blocks. A sample of the points is taken instead where the blocks would be too few, where points
+are scattered, or for a loss other than squares, under which a mean does not represent its points.
 """
 
 from __future__ import annotations
@@ -18,41 +18,60 @@ from .._engines.jacobian import DenseEngine
 from .._losses import Linear
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import resampled
-from .context import SearchContext, State
+from .context import SearchContext
+from .states import State
 
-FEWEST_BLOCKS = 6  # a parameter
-ENOUGH = 20  # points a parameter
-SAMPLED = 80  # parameters, for fewer of which samples are as large
-SAVED = 1.2
-EVEN = 0.9
-ALIASED = 0.1
-WINDOW = 512
-FEWEST_POINTS, THINNEST = 3.5, 3  # points a parameter for J^T J, and one point in at most so many
+# Points a parameter in a sample. With 12 instead of 20 volcano K = 32 ended at 0.894 to 0.903 instead of 0.888 m: the
+# search follows the sample's own noise.
+POINTS_PER_PARAMETER = 20
+# Parameters of a sample's size at least, as few points would make samples of few components too unlike the whole.
+MIN_SAMPLED_PARAMETERS = 80
+# Blocks a parameter at least. Blocks of 2 x 2 on the volcano leave six a parameter at K = 32, where they end lower than
+# a sample does (median 0.884 instead of 0.891 m); fewer were not tried.
+MIN_BLOCKS_PER_PARAMETER = 6
+# Times as many points as a sample has must be there: else it would save too little to be worth its noise.
+MIN_SAVING = 1.2
+# Share of the points that an equal weighting would need for the same sum of squares (Kish): below it weights are too
+# uneven for J^T J from some of the points. With twelve points of a hundred times the weight refits of four components
+# took 80 steps instead of 12.
+MIN_EVENNESS = 0.9
+# Mean square of what averages miss between a block's middle and its points, per mean square of the residuals, up to
+# which components span their blocks; the cost then differs by a tenth at most.
+MAX_ALIASING = 0.1
+# Points a window of a local refit on a surrogate. With 512 instead of 1,024 volcano K = 32 ended at 0.8848 instead of
+# 0.8873 m: more trials in the same time.
+SURROGATE_WINDOW_POINTS = 512
+# Points a parameter that J^T J is computed from at least: with fewer, its eigenvalues were up to ten times too small
+# (one point in four at K = 16), with 3.5 within a factor of two.
+MIN_CURVATURE_POINTS = 3.5
+# One point in so many at most for J^T J: with one in three a step took 1.0 ms instead of 1.5, mostly for other work.
+MAX_THINNING = 3
 
 
 def surrogate(context: SearchContext) -> SearchContext | None:
-    """None where little is saved: where the smaller problem would still be one for the tiled engine."""
-    if context.prepared.planner is not None and ENOUGH * context.parameterization.n_parameters**3 > DENSE_PRODUCTS:
+    """The surrogate of a context; None where it would save little, or would still be one for the tiled engine."""
+    cost_of_dense = POINTS_PER_PARAMETER * context.parameterization.n_parameters**3
+    if context.prepared.planner is not None and cost_of_dense > DENSE_PRODUCTS:
         return None
     return _averaged(context) or _sampled(context)
 
 
 def suitable_surrogate(context: SearchContext, small: SearchContext | None, state: State) -> SearchContext | None:
-    """The smaller problem for a search around a state: the averages unless it has components too narrow for their
-    blocks, else a sample.
-    """
-    if small is None or small.block is None or blocks_resolve(small, small.block, state):
+    """The surrogate for a search around a state: a sample where the state has components too narrow for averages."""
+    if small is None or small.block is None or blocks_resolve(context, small, state):
         return small
     return _sampled(context)
 
 
-def blocks_resolve(small: SearchContext, block: np.ndarray, state: State) -> bool:
-    """Whether misfits at the blocks' middles are about the means of those at their points."""
-    whole = small.root
-    sums, squares = (np.bincount(block, whole.weights * values) for values in (whole.residuals(state), whole.weights))
+def blocks_resolve(context: SearchContext, averages: SearchContext, state: State) -> bool:
+    """Whether the residuals of averages at a state are about the averages of the residuals at the points."""
+    assert averages.block is not None
+    weights = context.views.weights
+    values = (context.views.residuals(state), weights)
+    sums, squares = (np.bincount(averages.block, weights * column) for column in values)
     means = sums / np.sqrt(squares)
-    off = small.residuals(state) - means
-    return bool(off @ off <= ALIASED * (means @ means))
+    missed = averages.views.residuals(state) - means
+    return bool(missed @ missed <= MAX_ALIASING * (means @ means))
 
 
 def _averaged(context: SearchContext) -> SearchContext | None:
@@ -61,53 +80,53 @@ def _averaged(context: SearchContext) -> SearchContext | None:
     if data.axes is None or not isinstance(prepared.problem.loss, Linear):
         return None
     n_dim = max(1, sum(n > 1 for n in data.heights.shape))
-    side = max(2, int((data.n_used / (ENOUGH * n_parameters)) ** (1 / n_dim)))
-    if data.n_used < FEWEST_BLOCKS * n_parameters * side**n_dim:
+    side = max(2, int((data.n_used / (POINTS_PER_PARAMETER * n_parameters)) ** (1 / n_dim)))
+    if data.n_used < MIN_BLOCKS_PER_PARAMETER * n_parameters * side**n_dim:
         return None
     blocks = block_averages(data, side)
-    some = resampled(prepared, blocks.data, 1.0)
-    thin = DenseEngine(_thinning(blocks.data, n_parameters))
-    some = replace(some, problem=replace(some.problem, engine=thin))
-    return replace(_on(context, some, blocks.averaged(request.heights)), block=blocks.block)
+    small = resampled(prepared, blocks.data, 1.0)
+    engine = DenseEngine(_curvature_thinning(blocks.data, n_parameters))
+    small = replace(small, problem=replace(small.problem, engine=engine))
+    return replace(_context_of(context, small, blocks.averaged(request.heights)), block=blocks.block)
 
 
-def _thinning(data: SurfaceData, n_parameters: int) -> int:
-    """One point in how many for J^T J: where all weigh about the same; no divisor of the grid's rows, so that all
-    columns are met.
+def _curvature_thinning(data: SurfaceData, n_parameters: int) -> int:
+    """One point in how many for J^T J, 1 unless all weigh about the same.
+
+    It has no divisor in common with the length of the grid's rows, so that points of all columns are used.
     """
     squares = data.weights**2
-    if not data.used.all() or squares.sum() ** 2 < EVEN * squares.size * (squares @ squares):
+    if not data.used.all() or squares.sum() ** 2 < MIN_EVENNESS * squares.size * (squares @ squares):
         return 1
-    most = min(THINNEST, int(data.n_used / (FEWEST_POINTS * n_parameters)))
+    most = min(MAX_THINNING, int(data.n_used / (MIN_CURVATURE_POINTS * n_parameters)))
     rows = data.heights.shape[-1] if data.heights.ndim > 1 else 1
     return max((n for n in range(1, most + 1) if gcd(n, rows) == 1), default=1)
 
 
 def _sampled(context: SearchContext) -> SearchContext | None:
-    prepared, request, n_points = context.prepared, context.request, len(context.points)
-    n_parameters = context.parameterization.n_parameters
-    size = ENOUGH * max(n_parameters, SAMPLED)
-    if SAVED * size > n_points:
+    prepared, request, n_points = context.prepared, context.request, len(context.views.points)
+    size = POINTS_PER_PARAMETER * max(context.parameterization.n_parameters, MIN_SAMPLED_PARAMETERS)
+    if MIN_SAVING * size > n_points:
         return None
     kept = np.zeros(n_points, bool)
     kept[np.random.default_rng(0).permutation(n_points)[:size]] = True
     data = prepared.data
     used = data.used.copy()
     used[data.used] = kept
-    some = resampled(prepared, replace(data, used=used), size / n_points)
-    return _on(context, some, request.heights[kept])
+    small = resampled(prepared, replace(data, used=used), size / n_points)
+    return _context_of(context, small, request.heights[kept])
 
 
-def _on(context: SearchContext, some: Prepared, heights: np.ndarray) -> SearchContext:
-    """The context of a smaller problem, whose heights (n,) above the background at its start are given."""
-    data, scaling = some.data, some.scaling
+def _context_of(context: SearchContext, small: Prepared, heights: np.ndarray) -> SearchContext:
+    """The context of a surrogate with heights (n,) above the background at its start."""
+    data, scaling = small.data, small.scaling
     request = replace(
         context.request,
         points=scaling.points(data.used_points),
         heights=heights,
-        weights=some.by_point(some.problem.weights).astype(float),
+        weights=small.by_point(small.problem.weights).astype(float),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
         spacing=data.spacing / scaling.point_scale,
     )
-    return SearchContext(some, request, whole=context, window=WINDOW)
+    return SearchContext(small, request, context.progress, original=context, window_points=SURROGATE_WINDOW_POINTS)

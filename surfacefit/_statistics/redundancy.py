@@ -11,7 +11,7 @@ from .._base.precision import precision
 from .._constraints.box import bound_tolerance
 from .._model.block_layout import ALPHA, block_indices
 from .._problem.prepared import fixed_parameters, used_parameters
-from .._problem.removal_cost import RIDGE
+from .._problem.removal_cost import RIDGE, change_to_zero, quadratic_rise
 from .constrained_directions import constrained_directions
 from .covariances import Reduced, reduced
 from .linearization import linearized_at
@@ -42,9 +42,9 @@ def worth(result: FitResult) -> np.ndarray:
         ours = normals[index[:, ALPHA]].any(axis=0)
         precisions = _precisions(reduced(normal, normals[:, ~ours], used_parameters(prepared)), index)
         free = params[index[:, ALPHA]]
-        change = -np.asarray(parts.amplitude.value(free) / parts.amplitude.slope(free))
+        change = -np.asarray(change_to_zero(parts, free))
         pressed = np.where(normals[index[:, ALPHA]][:, ours].any(axis=1), gradient[index[:, ALPHA]], 0.0)
-        loss = change * pressed + 0.5 * change**2 * precisions
+        loss = change * pressed + quadratic_rise(change, precisions)
         return np.where(np.isfinite(loss), np.maximum(loss, 0), 0.0) * prepared.cost_unit
 
 

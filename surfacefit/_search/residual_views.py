@@ -1,0 +1,129 @@
+"""What growth and search read off the residuals of a state: costs, weights, and the peaks above it.
+
+Residuals are computed on the device and read on the host, where the peak filters, windows and k-d trees of SciPy work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._base.compile import quick_jit
+from .._losses import Linear
+from .._model.surface import GaussianSurface
+from .._problem import loss_views
+from .._problem.problem import SurfaceProblem
+from .._starts import Peak, find_peaks
+from .states import Packing, State
+
+# Rounds in which the peaks of one state are looked for, each on what the peaks before leave: as a peak is subtracted
+# only roughly, four rounds find most that is hidden beside it; each more costs a filter over all scales.
+PEAK_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualViews:
+    """Costs, residuals and peaks of states; arrays (N,) are in the order of the data's points."""
+
+    packing: Packing
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """The data's points (N, d) in the units of the fit."""
+        prepared = self.packing.prepared
+        return prepared.by_point(prepared.problem.points).astype(float)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The weights w (N,) of the points, 1 / sigma in the units of the fit."""
+        prepared = self.packing.prepared
+        return prepared.by_point(prepared.problem.weights).astype(float)
+
+    def with_cost(self, state: State) -> State:
+        """The state with its cost on this problem, 1/2 sum of squares of residuals and penalty rows."""
+        residuals = self._background_residuals(state) if not state.size else self._all_residuals(state)
+        return state._replace(cost=0.5 * float(residuals @ residuals))
+
+    def background_only(self) -> State:
+        """The state without components: the background at its start, a tied shape as on an even lattice."""
+        params = np.asarray(self.packing.even_params())
+        return self.with_cost(self.packing.unpack(np.inf, params, 0))
+
+    def state(self, params: Array) -> State:
+        """The state of parameters (P,) that use all components asked for."""
+        return self.with_cost(self.packing.unpack(np.inf, np.asarray(params), self.packing.request.n_components))
+
+    def residuals(self, state: State) -> np.ndarray:
+        """Residuals w (f - z) (N,), or what a loss makes of them."""
+        if not state.size:
+            return self._background_residuals(state)
+        return self.packing.prepared.by_point(self._all_residuals(state))
+
+    def secant_weights(self, state: State) -> np.ndarray:
+        """The weights (N,) of plain least squares that has the residuals of a state under the problem's loss."""
+        prepared = self.packing.prepared
+        if isinstance(prepared.problem.loss, Linear):
+            return self.weights
+        if not state.size:
+            return self._of_background(state, prepared.problem.loss.secants)
+        return prepared.by_point(_secants(*self.packing.planned(state))).astype(float)
+
+    def misfit(self, state: State) -> float:
+        """The weighted sum of squares in the user's units, whatever the loss."""
+        weights = self.secant_weights(state)
+        misfits = self.residuals(state) * self.weights / np.where(weights > 0, weights, 1)
+        return float(misfits @ misfits) * self.packing.prepared.cost_unit
+
+    def penalty(self, state: State) -> float:
+        """What a prior adds to the cost of a state."""
+        packing = self.packing
+        if packing.prepared.problem.penalty is None or not state.size:
+            return 0.0
+        return float(penalty_cost(packing.problem(state.size), packing.pack(state.blocks, state.border)))
+
+    def peaks(self, state: State, count: int) -> list[Peak]:
+        """Up to ``count`` peaks of the data above a state."""
+        raster, weights = self.packing.request.raster, self.secant_weights(state)
+        if weights is not self.weights:
+            raster = replace(raster, weights=raster.gathered(weights**2))
+        sums = raster.gathered(-weights * self.residuals(state))
+        return find_peaks(raster, sums, count, max(1, count // PEAK_ROUNDS), self.packing.request.signed)
+
+    def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
+        """Blocks (n, p) of up to ``count`` components at the peaks of the data above a state."""
+        peaks = self.peaks(state, count)
+        return self.packing.blocks(surface_of(peaks)) if peaks else state.blocks[:0]
+
+    def _all_residuals(self, state: State) -> np.ndarray:
+        """Those of the data in the problem's order, then those of a prior."""
+        return np.asarray(_residuals(*self.packing.planned(state))).astype(float)
+
+    def _background_residuals(self, state: State) -> np.ndarray:
+        return self._of_background(state, self.packing.prepared.problem.loss.residuals)
+
+    def _of_background(self, state: State, function: Callable[[Array, Array, Array], Array]) -> np.ndarray:
+        """A loss's ``function`` of the background alone (N,)."""
+        prepared, parts = self.packing.prepared, self.packing.parameterization
+        problem, border = prepared.problem, jnp.asarray(state.border[parts.layout.background], parts.floor.dtype)
+        values = parts.background.with_vector(border)(problem.points)
+        return prepared.by_point(function(values, problem.heights, problem.weights)).astype(float)
+
+
+def surface_of(peaks: list[Peak]) -> GaussianSurface:
+    """Peaks as a surface."""
+    amplitudes, centers, covariances = (np.array(column) for column in zip(*peaks, strict=True))
+    return GaussianSurface(amplitudes, centers, covariances)
+
+
+def residuals(problem: SurfaceProblem, params: Array) -> Array:
+    return problem.residuals(params)
+
+
+_residuals = quick_jit(residuals)
+_secants = quick_jit(loss_views.secant_weights)
+penalty_cost = quick_jit(loss_views.penalty_cost)
