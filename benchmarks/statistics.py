@@ -246,19 +246,19 @@ def _scene(rng: np.random.Generator, count: int) -> sf.GaussianSurface:
 
 def many() -> Iterator[str]:
     """The time of errors of 10,000 components, and the accuracy of nested dissection at 500."""
-    from surfacefit._statistics import uncertainty as _uncertainty
+    from surfacefit._statistics import covariance_methods
 
     heights = np.asarray(sf.example_map("jacksboro"), float)
     few = sf.fit(heights[:EXCERPT_SIDE, :EXCERPT_SIDE], 500, init="grid", progress=False, max_time=60)
     begun = time.perf_counter()
     exact = few.uncertainty()
     whole = [np.asarray(a) for a in (exact.amplitudes, exact.centers, exact.covariances)]
-    seconds, most = time.perf_counter() - begun, _uncertainty.MOST_PARAMETERS
+    seconds, most = time.perf_counter() - begun, covariance_methods.MAX_EXACT_PARAMETERS
     try:
-        _uncertainty.MOST_PARAMETERS = 0
-        near = _uncertainty.uncertainty(few, "hessian")
+        covariance_methods.MAX_EXACT_PARAMETERS = 0
+        near = covariance_methods.uncertainty(few, "hessian")
     finally:
-        _uncertainty.MOST_PARAMETERS = most
+        covariance_methods.MAX_EXACT_PARAMETERS = most
     ratios = [b / a for a, b in zip(whole, (near.amplitudes, near.centers, near.covariances), strict=True)]
     off = np.concatenate([np.abs(r[np.isfinite(r)] - 1).ravel() for r in ratios])
     yield (

@@ -47,7 +47,7 @@ VIEWS = {
     ("_results.result", "_statistics.diagnostics"),
     ("_results.result", "_statistics.redundancy"),
     ("_results.result", "_statistics.statistics"),
-    ("_results.result", "_statistics.uncertainty"),
+    ("_results.result", "_statistics.covariance_methods"),
     ("_statistics.diagnostics", "_statistics.plot_residuals"),
 }
 

@@ -181,6 +181,6 @@ def test_wrong_arguments_are_refused(case):
 
 
 def test_too_many_parameters_are_refused(monkeypatch):
-    monkeypatch.setattr("surfacefit._statistics.bootstrap.MOST_PARAMETERS", 6)
+    monkeypatch.setattr("surfacefit._statistics.bootstrap.MAX_EXACT_PARAMETERS", 6)
     with pytest.raises(ValueError, match="`bootstrap` refits 7 parameters 9 times: the limit is 6"):
         plain().bootstrap(9)

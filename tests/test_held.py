@@ -10,8 +10,7 @@ from test_bounds import HEIGHTS, PLACES, START, TO_THE_END, fitted
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
 from surfacefit._base.precision import precision
-from surfacefit._statistics.linearization import linearized_at
-from surfacefit._statistics.uncertainty import normal_matrices
+from surfacefit._statistics.linearization import linearized_at, normal_matrices
 
 LIMITS = {
     "widths": Bounds(widths=(1.7, 2.5)),
@@ -104,7 +103,7 @@ def test_as_many_parameters_as_points_say_nothing_of_noise():
     x = np.arange(4.0)
     result = sf.fit(np.array([0.1, 1.0, 0.9, 0.2]), 1, coords=x, init=GaussianSurface([1.0], [[1.5]], [[[0.6]]], 0.0))
     assert not result.redundant.any()
-    with pytest.raises(ValueError, match="4 points leave none beside 4 parameters"):
+    with pytest.raises(ValueError, match="got 4 points and 4 parameters"):
         result.bootstrap(10)
 
 

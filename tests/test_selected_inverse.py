@@ -12,7 +12,7 @@ import surfacefit as sf
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._linear.selected_inverse import Elements, inverse_blocks
-from surfacefit._statistics.uncertainty import uncertainty
+from surfacefit._statistics.covariance_methods import uncertainty
 
 
 def lattice(shape, size, border, seed=0, empty=()):
@@ -247,7 +247,8 @@ def test_a_component_that_no_tile_feels_is_not_known_exactly(prior, monkeypatch)
 
 
 def dissected(result, monkeypatch):
-    monkeypatch.setattr("surfacefit._statistics.uncertainty.MOST_PARAMETERS", 5)
+    for module in ("covariance_methods", "uncertainty"):
+        monkeypatch.setattr(f"surfacefit._statistics.{module}.MAX_EXACT_PARAMETERS", 5)
     monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", 1)
     return uncertainty(result, "hessian")
 
@@ -263,7 +264,7 @@ REFUSED = {
     ),
     "matrix": (
         lambda errors: errors.matrix,
-        "`matrix` needs the whole normal matrix, of at most 5 parameters: fit an excerpt",
+        "`matrix` needs the whole normal matrix, of at most 5 parameters: fit a part of the data",
     ),
     "correlation": (lambda errors: errors.correlation, "`matrix` needs the whole normal matrix"),
 }

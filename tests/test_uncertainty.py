@@ -455,8 +455,8 @@ def test_methods_that_do_not_apply_are_refused(case):
 
 
 def test_the_whole_jacobian_of_much_data_is_refused(pair, monkeypatch):
-    monkeypatch.setattr("surfacefit._statistics.uncertainty.MOST_ENTRIES", 1000)
-    with pytest.raises(ValueError, match=r"'correlated' takes the whole Jacobian, 572 x 13: fit an excerpt"):
+    monkeypatch.setattr("surfacefit._statistics.covariance_methods.MAX_JACOBIAN_ENTRIES", 1000)
+    with pytest.raises(ValueError, match=r"'correlated' takes the whole Jacobian, 572 x 13: fit a part of the data"):
         at(pair.surface, pair.data).uncertainty("correlated")
 
 

@@ -1,8 +1,8 @@
 r"""What each component is worth: the rise in cost without it, after the others have adapted.
 
-From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 of component k, taking its amplitude a_k to
-zero, its centre and shape held and all else adapting, costs a_k^2 [C_k^-1]_aa / 2. Of two components that stand in for
-each other either is worth next to nothing.
+From the quadratic model at a minimum, N = J^T J: with C_k the block of N^-1 for component k, taking its amplitude a_k
+to zero while its centre and shape stay and all else adapts costs a_k^2 [C_k^-1]_aa / 2. Of two components that can
+stand in for each other, each costs almost nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from .._model.block_layout import ALPHA, block_indices
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
-RIDGE = 1e-10
+# On the unit diagonal of the scaled normal matrix, in double precision: the inverse exists where components can stand in
+# for each other, and a component that matters costs the same to ten digits.
+INVERSE_RIDGE = 1e-10
+
+# Units in the last place of one: the same in single precision, where INVERSE_RIDGE would vanish.
+SINGLE_RIDGE_UNITS = 8
 
 
 def change_to_zero(parts: Parameterization, free: Any) -> Any:
@@ -42,7 +47,8 @@ def removal_costs_of(problem: SurfaceProblem, params: Array) -> Array:
     diagonal = jnp.diag(normal)
     root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
     scaled = normal / (root[:, None] * root[None, :])
-    ridge = max(RIDGE, 8 * float(np.finfo(root.dtype).eps)) if root.dtype == np.float32 else RIDGE
+    rounding = SINGLE_RIDGE_UNITS * float(np.finfo(root.dtype).eps)
+    ridge = max(INVERSE_RIDGE, rounding) if root.dtype == np.float32 else INVERSE_RIDGE
     inverse = jnp.linalg.inv(scaled + ridge * jnp.eye(len(root), dtype=root.dtype))
     index = block_indices(np.arange(parts.n_components), parts.layout.block_size)
     own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]

@@ -12,6 +12,7 @@ from .._constraints.bounds import FIXABLE
 from .._constraints.box import bound_tolerance
 from .._model.background import background_model
 from .._model.gaussian import profile
+from .record import MAX_EXACT_PARAMETERS
 
 if TYPE_CHECKING:
     from .result import FitResult
@@ -22,9 +23,6 @@ NEGLIGIBLE_HEIGHT = 1e-3
 # Of the smaller of a number and its range: distance from a limit that counts as held by it. Fits end within rounding of
 # their limits or, in single precision, within `_constraints.box.bound_tolerance`, whichever is more.
 BOUND_TOLERANCE = 3e-5
-
-# Parameters up to which REDUNDANT is looked for: its inverse of the whole normal matrix takes 8 P^2 bytes, here 200 MB.
-MAX_REDUNDANT_PARAMETERS = 5000
 
 # Parameters up to which summaries, files and plots take the inverse of the normal matrix: well below a second.
 MAX_SHOWN_PARAMETERS = 600
@@ -110,7 +108,7 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
         found[which] |= int(flag)
     if not quick:
         found[_undetermined(result)] |= int(ComponentFlag.UNDETERMINED)
-        if result.n_parameters <= MAX_REDUNDANT_PARAMETERS:
+        if result.n_parameters <= MAX_EXACT_PARAMETERS:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
     return found
 
@@ -122,7 +120,7 @@ def shown_flags(result: FitResult) -> np.ndarray:
 
 def not_checked(result: FitResult) -> list[ComponentFlag]:
     """Flags that ``shown_flags`` does not look for: with many parameters they take longer than a summary may."""
-    if result.n_parameters > MAX_REDUNDANT_PARAMETERS and "flags" in vars(result):
+    if result.n_parameters > MAX_EXACT_PARAMETERS and "flags" in vars(result):
         return [ComponentFlag.REDUNDANT]
     known = result.n_parameters <= MAX_SHOWN_PARAMETERS or "flags" in vars(result)
     return [] if known else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]

@@ -15,6 +15,10 @@ from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .criteria import ComponentPath
 
+# Parameters up to which the whole normal matrix is inverted, which takes 8 P^2 bytes (here 200 MB) for each array.
+# Above, only diagonal blocks of the inverse are computed.
+MAX_EXACT_PARAMETERS = 5000
+
 # Of `min_width`: a width this little above the floor counts as at it. Fits end within rounding or a last step of it.
 FLOOR_TOLERANCE = 0.01
 

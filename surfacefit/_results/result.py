@@ -83,7 +83,7 @@ class FitResult(FitNumbers):
         from data set to data set. Above 5000 parameters only the errors of single components are computed, by nested
         dissection, and only by "hessian". Raises ValueError where a method does not apply.
         """
-        from .._statistics.uncertainty import METHODS, uncertainty
+        from .._statistics.covariance_methods import METHODS, uncertainty
 
         one_of("method", method, METHODS)
         if method not in self._uncertainties:

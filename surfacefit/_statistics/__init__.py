@@ -1,15 +1,17 @@
 """What the numbers of a fit are worth.
 
-bootstrap          Parametric bootstrap: the fit refitted to its own surface under fresh noise, many times, as a check
-component_errors   Standard errors of numbers that depend on one component each, from that component's block of the co
-covariances        The covariance of a fit's parameters as a root, and what it says of other numbers
-diagnostics        Whether residuals look like noise: autocorrelation, runs, and outliers
-constrained_directions  Axes of the parameters along which limits hold a fit
-linearization      The problem that a result solved, built anew at its surface: what errors, worths and refits begin f
-local_covariances  Errors of very many components: the inverse by nested dissection, exact but for tails of components
-plot_residuals     The picture of residual diagnostics
-redundancy         What each component of a result is worth, and which ones the data do not call for
-sparse_normal      The normal matrix of very many components as one small dense matrix a tile, for the inverse by nest
-statistics         How good a fit is, in the numbers that are usually quoted
-uncertainty        Errors of a fit, and of whatever follows from it
+linearization           The problem of a result, linearised at its surface, and the variance of its residuals
+constrained_directions  Axes of the parameters along which limits hold a fit, and axes along which it is free
+covariance_root         The covariance of the parameters as a root: the inverse of a normal matrix, where it has one
+whole_covariance        Errors of any function of a fit, from the covariance of all parameters
+component_errors        Errors of numbers that depend on one component each, from that component's block
+local_covariances       Errors of very many components, by nested dissection
+sparse_normal           The normal matrix of very many components, as one small dense matrix for each tile
+covariance_methods      "hessian", "sandwich" and "correlated": what errors assume about the noise
+uncertainty             `Uncertainty`: the standard errors of a fit, under the names of its surface
+bootstrap               Parametric bootstrap: refits to simulated data, as a check of linearised errors
+redundancy              How much each component lowers the cost, and which ones the data do not support
+statistics              Chi-squared, likelihood, AIC, AICc and BIC of a fit
+diagnostics             Whether residuals look like noise: autocorrelation, runs, outliers
+plot_residuals          The plot of residual diagnostics
 """

@@ -1,5 +1,6 @@
-"""Parametric bootstrap: the fit refitted to its own surface under fresh noise, many times, as a check of errors that
-are linearised.
+"""Parametric bootstrap: refits to simulated data, as a check of linearised errors.
+
+Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 6.5.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from .._base.status import STATUS, Status
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
+from .._results.record import MAX_EXACT_PARAMETERS
 from .._solvers import LevenbergMarquardt, solve
-from .linearization import linearized_at
-from .uncertainty import MOST_PARAMETERS, misfit
+from .linearization import linearized_at, residual_variance
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
 
-LANES = 16
+# Refits of one call: as many arrays of heights are on the device at once, and the last call is filled up to it.
+REFITS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Surfaces (n, ...) of refits to data simulated from a fit, components in its order; made by `FitResult.bootstrap`.
+    """Refits to n sets of heights simulated from a fit; `FitResult.bootstrap` makes it.
 
-    surfaces : a `GaussianSurface` whose arrays have one axis more, in front.
-    converged : (n,) whether each refit did; the others are among the surfaces as they were left.
+    surfaces : a `GaussianSurface` whose arrays have one more axis (n,) in front; components are in the order of the
+        fit.
+    converged : (n,) whether each refit converged; those that did not are among ``surfaces``, too.
     """
 
     surfaces: GaussianSurface
@@ -43,12 +46,15 @@ class Bootstrap:
 
     @cached_property
     def standard_errors(self) -> GaussianSurface:
-        """Standard deviations over the refits, in the structure of a surface."""
+        """Standard deviations over the refits, in the structure of the fitted surface."""
         errors: GaussianSurface = jax.tree.map(lambda leaf: np.std(leaf, axis=0, ddof=1), self.surfaces)
         return errors
 
     def interval(self, level: float = 0.683) -> tuple[GaussianSurface, GaussianSurface]:
-        """Quantiles that a ``level`` of the refits lies between, as two surfaces."""
+        """Two surfaces of lower and upper limits between which a share ``level`` of the refits lies, number by number.
+
+        Raises ValueError unless 0 < level < 1.
+        """
         if not 0 < level < 1:
             raise ValueError(f"`level` must be between 0 and 1, got {level!r}")
         low, high = (
@@ -60,20 +66,21 @@ class Bootstrap:
 
 def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
     """See `FitResult.bootstrap`."""
-    if result.n_parameters > MOST_PARAMETERS:
+    if result.n_parameters > MAX_EXACT_PARAMETERS:
         raise ValueError(
-            f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is {MOST_PARAMETERS}"
+            f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is"
+            f" {MAX_EXACT_PARAMETERS}"
         )
     if result.n_points <= result.n_parameters:
         raise ValueError(
-            f"`bootstrap` draws noise as large as the residuals show it, and {result.n_points} points leave none beside"
-            f" {result.n_parameters} parameters: use fewer components"
+            f"`bootstrap` estimates the noise from the residuals, which needs more points than parameters, got"
+            f" {result.n_points} points and {result.n_parameters} parameters: use fewer components"
         )
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
         heights = _simulated(result, prepared, n_samples, np.random.default_rng(seed))
         problem = prepared.fixing(params)
-        found, ended, lanes = [], [], min(LANES, n_samples)
+        found, ended, lanes = [], [], min(REFITS_AT_ONCE, n_samples)
         for first in range(0, n_samples, lanes):
             some = heights[first : first + lanes]
             padded = np.concatenate([some, np.repeat(some[-1:], lanes - len(some), axis=0)])
@@ -87,16 +94,16 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
 
 
 def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Heights (n, N) in the units of the problem: the fit, and noise as its loss takes it to be."""
+    """Heights (n, N) in the units of the problem: the fit plus the noise that its loss assumes."""
     data, scaling, used = result.data, prepared.scaling, result.data.n_used
     fitted = result.predict()[data.used]
     shape = (n_samples, used)
     if result.settings.loss == "poisson":
         heights = rng.poisson(np.maximum(fitted, 0), shape).astype(float)
     elif result.settings.loss == "linear":
-        deviation = np.sqrt(misfit(result))
+        deviation = np.sqrt(residual_variance(result))
         heights = fitted + deviation / data.weights * rng.normal(size=shape)
-    else:  # an unknown distribution: the residuals' own
+    else:  # a robust loss assumes no distribution: that of the residuals serves
         own = result.residuals[data.used] * data.weights
         own = (own - own.mean()) * np.sqrt(result.n_points / (result.n_points - result.n_parameters))
         heights = fitted + rng.choice(own, shape) / data.weights

@@ -21,35 +21,35 @@ from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface, map_components
 from .._model.units import to_physical
 from .._problem.prepared import Prepared
-
-LOST = 1e-6
-LEAST = (
-    1e-200  # of a diagonal entry of J^T J in the units of a fit: below it nothing is known, and squares would overflow
-)
+from .covariance_root import UNDETERMINED_SHARE
 
 
 @dataclass(frozen=True, eq=False)
 class ComponentErrors:
-    """Covariances (K, m, m) of each component's own numbers with the shape that all share, and (b, b) of the
-    background's; ``lost`` (K, m, q) and (b, q) span what the data do not determine, or a limit holds.
+    """Covariances of each component's parameters, and of the background's, without those between components.
+
+    prepared, params : the problem and its parameters (P,).
+    blocks : (K, m, m) for each component's block and the shape that all share.
+    undetermined : (K, m, q) directions that the data do not determine, or that a limit holds.
+    background, background_undetermined : (b, b) and (b, q), the same for the background.
     """
 
     prepared: Prepared
     params: Array
     blocks: np.ndarray
-    lost: np.ndarray
+    undetermined: np.ndarray
     background: np.ndarray
-    background_lost: np.ndarray
+    background_undetermined: np.ndarray
 
     def surface(self) -> GaussianSurface:
-        """Errors of the surface's own numbers, in its structure."""
+        """Standard errors of the surface's own numbers, in its structure and the user's units."""
         amplitudes, centers, covariances = (
             self.by_component(number) for number in (_amplitudes, _centers, _covariances)
         )
         return GaussianSurface(amplitudes, centers, covariances, self._background())
 
     def by_component(self, function: Callable[[GaussianSurface], Array]) -> np.ndarray:
-        """Of numbers (K, ...), of which each depends on its own component."""
+        """Standard errors of numbers (K, ...), each of which depends on its own component only."""
         with precision(np.dtype(np.float64)):
             parts, count = self.prepared.problem.parameterization, self.prepared.model.n_components
             blocks, shared, _ = parts.layout.split(self.params)
@@ -62,7 +62,7 @@ class ComponentErrors:
         shape = slopes.shape[1:-1]
         flat = slopes.reshape(count, -1, slopes.shape[-1])
         variances = np.einsum("knp,kpq,knq->kn", flat, self.blocks, flat, optimize=True)
-        return _errors(flat, variances, self.lost).reshape(count, *shape)
+        return _errors(flat, variances, self.undetermined).reshape(count, *shape)
 
     def _background(self) -> Any:
         if not len(self.background):
@@ -76,15 +76,17 @@ class ComponentErrors:
 
             slopes = np.asarray(jax.jacfwd(lambda v: ravel_pytree(physical(v))[0])(vector))
             variances = np.einsum("np,pq,nq->n", slopes, self.background, slopes)
-            errors = _errors(slopes[None], variances[None], self.background_lost[None])[0]
+            errors = _errors(slopes[None], variances[None], self.background_undetermined[None])[0]
             return jax.tree.map(np.asarray, ravel_pytree(physical(vector))[1](jnp.asarray(errors)))
 
 
-def _errors(slopes: np.ndarray, variances: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Square roots of variances (K, n) of numbers with slopes (K, n, m); infinite where lost (K, m, q)."""
-    sizes = np.linalg.norm(slopes, axis=2)
-    gone = np.linalg.norm(np.matmul(slopes, lost), axis=2) > LOST * np.maximum(sizes, np.finfo(float).tiny)
-    unknown = gone | ~np.isfinite(slopes).all(axis=2) | ~np.isfinite(variances)
+def _errors(slopes: np.ndarray, variances: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
+    """Square roots of variances (K, n) of numbers with slopes (K, n, m); infinite where these meet undetermined
+    directions (K, m, q).
+    """
+    sizes = np.maximum(np.linalg.norm(slopes, axis=2), np.finfo(float).tiny)
+    shares = np.linalg.norm(np.matmul(slopes, undetermined), axis=2)
+    unknown = (shares > UNDETERMINED_SHARE * sizes) | ~np.isfinite(slopes).all(axis=2) | ~np.isfinite(variances)
     return np.where(unknown, np.inf, np.sqrt(np.maximum(variances, 0, where=~unknown, out=np.zeros_like(variances))))
 
 

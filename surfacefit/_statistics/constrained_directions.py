@@ -13,6 +13,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._constraints.active_constraints import ActiveConstraints
 from .._constraints.width_limits import WidthLimits
+from .._model.block_layout import block_indices
 from .._model.parameters import Parameterization
 from .._problem.problem import SurfaceProblem
 
@@ -90,6 +91,29 @@ def constrained_directions(
             layout.blocks(constrained)[:, shapes] |= some
             undetermined = np.pad(changes, [(0, 0), (shapes.start, 0), (0, 0)])
     return ConstrainedDirections(own, border, constrained, at_box, layout.n_shared, undetermined, border_undetermined)
+
+
+def constraint_normals(axes: ConstrainedDirections) -> np.ndarray:
+    """Orthonormal vectors (P, q) along which limits hold the parameters."""
+    count, size, _ = axes.own.shape
+    end, n_parameters = count * size, len(axes.constrained)
+    rows, columns = np.nonzero(axes.constrained[:end].reshape(count, size))
+    own, border = np.zeros((n_parameters, len(rows))), np.zeros((n_parameters, n_parameters - end))
+    own[block_indices(rows, size).T, np.arange(len(rows))] = axes.own[rows, :, columns].T
+    border[end:] = axes.border
+    return np.concatenate([own, border[:, axes.constrained[end:]]], axis=1)
+
+
+def held_changes(axes: ConstrainedDirections) -> np.ndarray:
+    """Unit changes (P, q) of the parameters that limits keep the data from determining."""
+    count, size, m = axes.undetermined.shape
+    n_parameters = len(axes.constrained)
+    own, border = np.zeros((n_parameters, count * m)), np.zeros((n_parameters, axes.border_undetermined.shape[1]))
+    index = block_indices(np.arange(count), size)[:, :, None]
+    own[index, np.arange(count * m).reshape(count, 1, m)] = axes.undetermined
+    border[count * size :] = axes.border_undetermined
+    together = np.concatenate([np.eye(n_parameters)[:, axes.at_box], own, border], axis=1)
+    return together[:, np.linalg.norm(together, axis=0) > 0.5]
 
 
 @lru_cache

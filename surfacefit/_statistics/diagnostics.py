@@ -16,27 +16,41 @@ if TYPE_CHECKING:
 
     from .._results.result import FitResult
 
-MOST_LAGS = 40
-NEIGHBOURS = 8
-LEAST_RATE = 1e-6  # of the mean count
-CHANCE = 1.96  # standard deviations that hold 95 % of what chance makes
-CLEAR, FELT = 2.0, 0.1  # times chance, and correlation of neighbours, from which residuals are called correlated
+# Samples: the autocorrelation of a grid is computed up to this lag, or half the longest axis. Longer lags have few
+# pairs, and a plot needs no more.
+MAX_LAGS = 40
+
+# Neighbours of a scattered point whose residuals are compared with its own: about one ring around it in 2-D.
+N_NEIGHBOURS = 8
+
+# Of the mean count: fitted rates below count as this, since residuals are divided by their square root.
+MIN_RELATIVE_RATE = 1e-6
+
+# Standard deviations that hold 95 % of a Gaussian.
+CHANCE_DEVIATIONS = 1.96
+
+# Times chance: a correlation of neighbours below this is not told from chance.
+CLEAR_CHANCES = 2.0
+
+# Correlation of neighbours that counts as none even where many points tell it from chance: it widens errors by a tenth.
+MIN_CORRELATION = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualDiagnostics:
-    """Residuals r = z - f over sigma (of counts over the square root of the fitted rate: Pearson's), and what they look
-    like beside noise.
+    """Whether the residuals of a fit look like independent noise; `FitResult.diagnostics` holds it.
 
-    residuals : (N,) weighted, in the order of the points used.
-    lags, autocorrelation : (L,) distances, in samples, and the correlation of residuals so far apart, over all
-        directions; of scattered points the mean distances of the nearest, second nearest, ... neighbour, in sampling
+    residuals : (N,) (z - f) / sigma, in the order of the points used; for counts (z - f) / sqrt(f), Pearson's.
+    lags, autocorrelation : (L,) distances in samples, and the correlation of residuals so far apart, averaged over all
+        directions. For scattered points the mean distances to the nearest, second nearest, ... neighbour, in sampling
         distances.
-    chance : (L,) what 95 % of independent residuals stay below.
-    runs, expected_runs, runs_z : runs of one sign along the last axis (scattered: none, 0), how many independent
-        residuals make, and the difference in standard deviations (Wald & Wolfowitz 1940); well below -2 the model
-        misses something smooth.
-    outliers : how many residuals exceed five robust standard deviations (1.4826 times the median of |r - median|).
+    chance : (L,) the limit below which the correlation of independent residuals stays with 95 % probability.
+    runs, expected_runs : number of runs of one sign along the last axis, and its expectation for independent residuals;
+        0 for scattered points.
+    runs_z : the difference of both in standard deviations (Wald & Wolfowitz, Annals of Mathematical Statistics 11
+        (1940) 147). Well below -2, the model misses something smooth.
+    outliers : number of residuals farther than five robust standard deviations from the median; one is 1.4826 times
+        the median of |r - median|.
     """
 
     residuals: np.ndarray
@@ -50,17 +64,21 @@ class ResidualDiagnostics:
 
     @property
     def reach(self) -> float:
-        """The distance, in samples, up to which residuals are correlated beyond chance; 0 where neighbours are not, or
-        hardly.
+        """The distance, in samples, up to which residuals are correlated beyond chance.
+
+        0 where neighbours are not correlated, or by less than 0.1.
         """
         correlation, chance = self.autocorrelation, self.chance
-        if not len(correlation) or correlation[0] < max(CLEAR * chance[0], FELT):
+        if not len(correlation) or correlation[0] < max(CLEAR_CHANCES * chance[0], MIN_CORRELATION):
             return 0.0
         below = np.flatnonzero(correlation < chance)
         return float(self.lags[below[0] - 1 if len(below) else -1])
 
     def plot(self) -> Figure:
-        """Residuals' distribution beside a Gaussian, their quantiles, and their autocorrelation; a Figure."""
+        """Distribution of the residuals beside a Gaussian, their quantiles, and their autocorrelation, as a Figure.
+
+        Needs matplotlib: ``pip install surfacefit[plot]``.
+        """
         from .plot_residuals import plot_residuals
 
         return plot_residuals(self)
@@ -70,29 +88,36 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
     """See `FitResult.diagnostics`."""
     data = result.data
     residuals = weighted_residuals(result)
-    lags, correlation, chance = _of_grid(data.used, residuals) if data.axes is not None else _of_points(data, residuals)
+    lags, correlation, chance = (
+        _grid_correlation(data.used, residuals) if data.axes is not None else _neighbour_correlation(data, residuals)
+    )
     runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
     outliers = int(np.count_nonzero(outlying(residuals)))
     return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers)
 
 
 def weighted_residuals(result: FitResult) -> np.ndarray:
-    """(N,) of the points used, over their standard deviations as far as these are known."""
+    """Residuals (N,) at the points used over their standard deviations, as far as these are known."""
     residuals = np.asarray(result.residuals[result.data.used], float)
     if result.settings.loss != "poisson":
         return residuals * result.data.weights
+    return residuals / np.sqrt(fitted_rates(result))
+
+
+def fitted_rates(result: FitResult) -> np.ndarray:
+    """Fitted counts (N,) at the points used, kept above zero."""
     rates = result.predict()[result.data.used]
-    return residuals / np.sqrt(np.maximum(rates, LEAST_RATE * (result.data.used_heights.mean() or 1.0)))
+    return np.maximum(rates, MIN_RELATIVE_RATE * (result.data.used_heights.mean() or 1.0))
 
 
-def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _grid_correlation(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grid = Grid(used)
     values, pairs, rings = (
         grid.autocovariance(residuals - residuals.mean()),
         grid.pairs,
         np.round(grid.lags()).astype(int),
     )
-    most = min(MOST_LAGS, max(1, max(used.shape) // 2))
+    most = min(MAX_LAGS, max(1, max(used.shape) // 2))
     near = rings <= most
     counts = np.bincount(rings[near], pairs[near], minlength=most + 1)
     means = np.bincount(rings[near], (pairs * values)[near], minlength=most + 1) / np.maximum(counts, 1)
@@ -100,28 +125,29 @@ def _of_grid(used: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.nd
     return (
         np.arange(1, most + 1),
         correlation[1:],
-        CHANCE / np.sqrt(np.maximum(counts[1:] / 2, 1)),
+        CHANCE_DEVIATIONS / np.sqrt(np.maximum(counts[1:] / 2, 1)),
     )  # each pair has two lags
 
 
-def _of_points(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbour_correlation(data: SurfaceData, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = data.used_points / data.spacing
-    most = min(NEIGHBOURS, len(points) - 1)
+    most = min(N_NEIGHBOURS, len(points) - 1)
     if most < 1:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     distances, index = cKDTree(points).query(points, k=most + 1)
     itself = index == np.arange(len(points))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # of many points in one place it may not be among those found
+    itself[~itself.any(axis=1), -1] = True  # among many points in one place it may not be one of those found
     distances, index = (array[~itself].reshape(len(points), most) for array in (distances, index))
     centred = residuals - residuals.mean()
     variance = float(np.mean(centred**2)) or 1.0
     correlation = np.array([np.mean(centred * centred[index[:, n]]) / variance for n in range(most)])
-    return distances.mean(axis=0), correlation, np.full(most, CHANCE / np.sqrt(len(points)))
+    return distances.mean(axis=0), correlation, np.full(most, CHANCE_DEVIATIONS / np.sqrt(len(points)))
 
 
 def _runs(residuals: np.ndarray) -> tuple[int, float, float]:
-    """Runs of one sign along the last axis, with gaps left out, and what chance makes of as many of either sign in each
-    row.
+    """Number of runs of one sign along the last axis, its expectation, and the difference in standard deviations.
+
+    NaN and zeros are left out. The expectation is for random orders of the same signs in each row.
     """
     runs, expected, variance = 0, 0.0, 0.0
     for row in residuals.reshape(-1, residuals.shape[-1]):

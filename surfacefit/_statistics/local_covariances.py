@@ -1,5 +1,6 @@
-"""Errors of very many components: the inverse by nested dissection, exact but for tails of components beyond FELT
-widths.
+"""Errors of very many components: diagonal blocks of the inverse, by nested dissection.
+
+Exact, except that the tails of components are cut off (`sparse_normal.TAIL_WIDTHS`).
 """
 
 from __future__ import annotations
@@ -24,19 +25,32 @@ from .._problem.loss_views import information_jacobian
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
-from .component_errors import LEAST, ComponentErrors
+from .component_errors import ComponentErrors
 from .constrained_directions import ConstrainedDirections, constrained_directions
+from .covariance_root import MIN_DIAGONAL
 from .linearization import model_of, pack
 from .sparse_normal import TileNormals
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
 
-RIDGE, ENDLESS = 1e-12, 1e9
+# On the unit diagonal of the scaled normal matrix: makes it definite where components can stand in for each other.
+SCALED_RIDGE = 1e-12
+
+# Diagonal entry of the inverse of the scaled matrix above which a number counts as undetermined: a thousandth of what
+# the ridge alone would give, 1 / SCALED_RIDGE.
+MAX_SCALED_VARIANCE = 1e9
 
 
 class Pieces(NamedTuple):
-    """What the normal matrix is made of, at the data's points and for all components that there is room for."""
+    """What the normal matrix is made of, with room for idle components.
+
+    centers, factors, chain : of the components, as in `TileNormals`.
+    information, background : (N,) and (N, b), by point on the device.
+    blocks, corner : diagonal blocks (K, p, p) and border (s + b, s + b) of the matrix, with the prior.
+    gradient : (P,) of the cost.
+    prior_own, prior_border : what the prior adds to blocks and border.
+    """
 
     centers: Array
     factors: Array
@@ -50,40 +64,48 @@ class Pieces(NamedTuple):
     prior_border: Array
 
 
-def local_errors(result: FitResult, misfit: float) -> ComponentErrors:
-    """For a variance ``misfit`` of weighted residuals, in the user's units."""
-    prepared = problem_setup(
-        result.data, model_of(result), np.dtype(np.float64), EngineChoice(Tiled(normal="products"), float("inf"))
-    )
-    params = pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))
-    assert prepared.planner is not None
-    problem = prepared.planner(prepared.fixing(params), params, params)
+def local_errors(result: FitResult, variance: float) -> ComponentErrors:
+    """Errors of single components, for a ``variance`` of weighted residuals in the user's units."""
+    prepared, problem, params = _tiled_problem(result)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
-    used, count = used_parameters(prepared), result.n_components
     axes = constrained_directions(problem, params, pieces.gradient, bound_tolerance(result.settings.dtype))
     pieces = _along(axes, pieces)
+    used, count = used_parameters(prepared), result.n_components
     fixed, held = fixed_parameters(prepared)[used], axes.constrained[used]
     diagonal = np.append(np.einsum("kpp->kp", pieces.blocks).ravel(), np.diag(pieces.corner))[used]
-    lost = (diagonal <= LEAST) | (held & ~fixed)
-    scale = np.where(lost | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > LEAST, diagonal, 1.0)))
-    normals = _tile_normals(prepared, problem, pieces, count)
+    unknown = (diagonal <= MIN_DIAGONAL) | (held & ~fixed)
+    scale = np.where(unknown | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > MIN_DIAGONAL, diagonal, 1.0)))
+    elements = _tile_normals(prepared, problem, pieces, count).elements(scale, np.where(scale == 0, 1.0, SCALED_RIDGE))
     blocks, corner = _indices(count, problem)
-    elements = normals.elements(scale, np.where(scale == 0, 1.0, RIDGE))
-    found, square = inverse_blocks(elements, blocks, corner)
-    unmet = np.logical_not(elements.met())[blocks[:, :1]]
-    endless = (np.einsum("kmm->km", found) > ENDLESS) | (unmet & (scale[blocks] > 0))
-    gone, gone_there = lost[blocks] | endless, lost[corner] | (np.diag(square) > ENDLESS)
-    at_width_limit, unit = (axes.constrained & ~axes.at_box)[used][blocks], misfit / prepared.cost_unit
-    size = np.einsum("km,kn->kmn", scale[blocks], scale[blocks])
-    there = np.outer(scale[corner], scale[corner])
-    back = axes.together(count)
-    found = unit * np.matmul(back, np.matmul(size * found, back.swapaxes(1, 2)))
-    lost = np.concatenate([back * (gone & ~at_width_limit)[:, None], axes.undetermined_changes(count)], axis=2)
-    return ComponentErrors(prepared, params, found, lost, unit * there * square, np.diag(gone_there * 1.0))
+    own, border = inverse_blocks(elements, blocks, corner)
+    in_no_tile = np.logical_not(elements.met())[blocks[:, :1]] & (scale[blocks] > 0)
+    own_unknown = unknown[blocks] | (np.einsum("kmm->km", own) > MAX_SCALED_VARIANCE) | in_no_tile
+    border_unknown = unknown[corner] | (np.diag(border) > MAX_SCALED_VARIANCE)
+    at_width_limit = (axes.constrained & ~axes.at_box)[used][blocks]
+    back, unit = axes.together(count), variance / prepared.cost_unit
+    own = np.einsum("km,kn->kmn", scale[blocks], scale[blocks]) * own
+    directions = back * (own_unknown & ~at_width_limit)[:, None]
+    return ComponentErrors(
+        prepared=prepared,
+        params=params,
+        blocks=unit * np.matmul(back, np.matmul(own, back.swapaxes(1, 2))),
+        undetermined=np.concatenate([directions, axes.undetermined_changes(count)], axis=2),
+        background=unit * np.outer(scale[corner], scale[corner]) * border,
+        background_undetermined=np.diag(border_unknown * 1.0),
+    )
+
+
+def _tiled_problem(result: FitResult) -> tuple[Prepared, SurfaceProblem, Array]:
+    """The problem of a result for the tiled engine, in double precision, planned at its parameters (P,)."""
+    engine = EngineChoice(Tiled(normal="products"), float("inf"))
+    prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), engine)
+    params = pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))
+    assert prepared.planner is not None
+    return prepared, prepared.planner(prepared.fixing(params), params, params), params
 
 
 def _along(axes: ConstrainedDirections, pieces: Pieces) -> Pieces:
-    """The pieces for parameters along other axes."""
+    """The pieces for parameters along the axes of the limits."""
     own, border = axes.own.swapaxes(1, 2), axes.border.T
     return pieces._replace(
         chain=ChainRule(np.matmul(pieces.chain.own, axes.own), np.matmul(pieces.chain.shared, axes.shared)),
@@ -97,15 +119,15 @@ def _along(axes: ConstrainedDirections, pieces: Pieces) -> Pieces:
 def _tile_normals(prepared: Prepared, problem: SurfaceProblem, pieces: Pieces, count: int) -> TileNormals:
     assert prepared.planner is not None
     return TileNormals(
-        prepared.planner.tiling,
-        np.asarray(pieces.centers)[:count],
-        np.asarray(pieces.factors)[:count],
-        prepared.by_point(problem.points),
-        prepared.by_point(pieces.information),
-        ChainRule(pieces.chain.own[:count], pieces.chain.shared[:count]),
-        prepared.by_point(pieces.background),
-        np.asarray(pieces.prior_own)[:count],
-        np.asarray(pieces.prior_border),
+        tiling=prepared.planner.tiling,
+        centers=np.asarray(pieces.centers)[:count],
+        factors=np.asarray(pieces.factors)[:count],
+        points=prepared.by_point(problem.points),
+        information=prepared.by_point(pieces.information),
+        chain=ChainRule(pieces.chain.own[:count], pieces.chain.shared[:count]),
+        background=prepared.by_point(pieces.background),
+        prior_own=np.asarray(pieces.prior_own)[:count],
+        prior_border=np.asarray(pieces.prior_border),
     )
 
 
@@ -118,6 +140,7 @@ def _indices(count: int, problem: SurfaceProblem) -> tuple[np.ndarray, np.ndarra
 
 
 def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
+    """The pieces at parameters (P,), on the device."""
     parts = problem.parameterization
     components, chain = parts.components(params), parts.chain(params)
     model = problem.engine.model(problem.points, components)
@@ -130,16 +153,16 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
         own = jnp.einsum("kmp,kmq->kpq", slopes.own, slopes.own, precision="highest")
         border = jnp.matmul(slopes.border.T, slopes.border, precision="highest")
     return Pieces(
-        components.centers,
-        components.factors,
-        chain,
-        problem.loss.information(model, problem.heights, problem.weights),
-        background_rows(problem.points, ones, components).T,
-        blocks,
-        corner,
-        jacobian.rmv(residuals),
-        own,
-        border,
+        centers=components.centers,
+        factors=components.factors,
+        chain=chain,
+        information=problem.loss.information(model, problem.heights, problem.weights),
+        background=background_rows(problem.points, ones, components).T,
+        blocks=blocks,
+        corner=corner,
+        gradient=jacobian.rmv(residuals),
+        prior_own=own,
+        prior_border=border,
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of residual diagnostics."""
+"""The plot of residual diagnostics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from .diagnostics import ResidualDiagnostics
 
-MOST_DRAWN = 5000
-WIDE = 5.0
+# Points of the quantile plot: more cover each other, and make vector files large.
+MAX_QUANTILES = 5000
+
+# Robust standard deviations: the histogram's range; residuals beyond, which count as outliers, are in its last bars.
+HISTOGRAM_DEVIATIONS = 5.0
 
 
 def plot_residuals(found: ResidualDiagnostics) -> Figure:
@@ -25,12 +28,18 @@ def plot_residuals(found: ResidualDiagnostics) -> Figure:
     figure.set_size_inches(12, 3.6)
     left, middle, right = figure.subplots(1, 3)
     residuals = found.residuals / (robust_deviation(found.residuals) or float(np.std(found.residuals)) or 1.0)
-    grid = np.linspace(-WIDE, WIDE, 201)
-    left.hist(np.clip(residuals, -WIDE, WIDE), bins=61, range=(-WIDE, WIDE), density=True, color="0.7")
+    grid = np.linspace(-HISTOGRAM_DEVIATIONS, HISTOGRAM_DEVIATIONS, 201)
+    left.hist(
+        np.clip(residuals, -HISTOGRAM_DEVIATIONS, HISTOGRAM_DEVIATIONS),
+        bins=61,
+        range=(-HISTOGRAM_DEVIATIONS, HISTOGRAM_DEVIATIONS),
+        density=True,
+        color="0.7",
+    )
     left.plot(grid, norm.pdf(grid), "C0", label="Gaussian")
     left.set(xlabel="residual / its robust standard deviation", ylabel="density", title=f"{found.outliers} outliers")
     left.legend(frameon=False)
-    ranks = np.unique(np.linspace(0, len(residuals) - 1, min(MOST_DRAWN, len(residuals))).astype(int))
+    ranks = np.unique(np.linspace(0, len(residuals) - 1, min(MAX_QUANTILES, len(residuals))).astype(int))
     some, expected = np.sort(residuals)[ranks], norm.ppf((ranks + 0.5) / len(residuals))
     middle.plot(expected, some, ".", ms=2, color="C1")
     middle.plot(expected[[0, -1]], expected[[0, -1]], "0.5", lw=1)

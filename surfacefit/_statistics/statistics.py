@@ -1,13 +1,13 @@
-r"""How good a fit is, in the numbers that are usually quoted.
+r"""Chi-squared, likelihood, AIC, AICc and BIC of a fit.
 
-With residuals r_j = f(x_j) - z_j, n points and p free numbers (with a prior the effective number tr(N_data N^-1) of
-what the data say, Moody, NIPS 4 (1992) 847), chi2 = sum (r_j / sigma_j)^2 and
+With residuals r_j = f(x_j) - z_j and n points, chi2 = sum (r_j / sigma_j)^2 and
 
     log L = -1/2 sum_j ((r_j / sigma_j)^2 + log(2 pi sigma_j^2))
 
-where the sigmas are known; where only their ratios are, at the most likely scale chi2 / n; of counts Poisson's. For a
-robust loss twice the cost stands in place of chi2 in log L. AIC = 2 p - 2 log L, AICc = AIC + 2 p (p + 1) / (n - p -
-1), BIC = p log n - 2 log L.
+where the sigmas are known. Where only their ratios are known, they are scaled by the most likely factor, sqrt(chi2 /
+n). For counts log L is Poisson's. For a robust loss twice the cost takes the place of chi2 in log L. AIC, AICc and BIC
+(`_base/information_criteria`) count p free numbers; with a prior, p is the effective number tr(N_data N^-1) that the
+data determine: Moody, NIPS 4 (1992) 847.
 """
 
 from __future__ import annotations
@@ -19,27 +19,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from .._data.data import SurfaceData
-from .diagnostics import LEAST_RATE, weighted_residuals
+from .._base.information_criteria import aic, aicc, bic
+from .._results.record import MAX_EXACT_PARAMETERS
+from .covariance_methods import effective_parameters
+from .diagnostics import fitted_rates, weighted_residuals
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
 
+# Of the heights' root mean square: the least scale of the errors, so that an exact fit has a finite likelihood.
+MIN_RELATIVE_SCALE = 1e-15
+
 
 @dataclass(frozen=True)
 class FitStatistics:
-    """Statistics of a fit; see the equations in the text of ``surfacefit._statistics``.
+    """How good a fit is, in the numbers that are usually quoted; `FitResult.statistics` holds them.
 
-    n_points, n_parameters : points used, and free numbers.
-    effective_parameters : of these, how many the data determine; less than ``n_parameters`` only where a prior acts
-        (above 5000 parameters it is not computed: all count).
-    degrees_of_freedom : points less effective parameters.
-    chi2, reduced_chi2 : sum of squared residuals over sigma^2 (of counts over the fitted rate: Pearson's), and that
-        over the degrees of freedom: about 1 where sigmas are known and the model is right. In squared units of the
-        heights where there is no ``sigma``.
-    log_likelihood, aic, aicc, bic : lower AIC, AICc, BIC are better, of one data set; AICc is infinite where points are
-        too few.
-    r2, rmse : as of the result.
+    n_points : points used, n.
+    n_parameters : free numbers.
+    effective_parameters : how many of them the data determine, p. It is less than ``n_parameters`` only with a prior;
+        above 5000 parameters it is not computed, and all count.
+    degrees_of_freedom : n - p.
+    chi2 : sum of squared residuals over sigma^2; for counts over the fitted rate (Pearson's). In squared units of the
+        heights if there is no ``sigma``.
+    reduced_chi2 : chi2 / (n - p): about 1 where sigmas are known and the model is right.
+    log_likelihood : log L of the data, at the most likely scale of the errors where it is not known.
+    aic, aicc, bic : 2 p - 2 log L, that plus 2 p (p + 1) / (n - p - 1), and p log n - 2 log L. Lower is better, among
+        fits to the same data. AICc is infinite where n <= p + 1.
+    r2, rmse : as in the result.
     """
 
     n_points: int
@@ -59,49 +66,38 @@ class FitStatistics:
 def statistics(result: FitResult) -> FitStatistics:
     """See `FitResult.statistics`."""
     n, effective = result.n_points, _effective(result)
-    chi2, log_likelihood, spare = _chi2(result), _log_likelihood(result), n - effective - 1
-    aic = 2 * effective - 2 * log_likelihood
+    chi2, log_likelihood = float(np.sum(weighted_residuals(result) ** 2)), _log_likelihood(result)
+    deviance = -2 * log_likelihood
     return FitStatistics(
-        n,
-        result.n_parameters,
-        effective,
-        n - effective,
-        chi2,
-        chi2 / (n - effective) if n > effective else math.inf,
-        log_likelihood,
-        aic,
-        aic + 2 * effective * (effective + 1) / spare if spare > 0 else math.inf,
-        effective * math.log(n) - 2 * log_likelihood,
-        result.r2,
-        result.rmse,
+        n_points=n,
+        n_parameters=result.n_parameters,
+        effective_parameters=effective,
+        degrees_of_freedom=n - effective,
+        chi2=chi2,
+        reduced_chi2=chi2 / (n - effective) if n > effective else math.inf,
+        log_likelihood=log_likelihood,
+        aic=aic(deviance, effective),
+        aicc=aicc(deviance, effective, n),
+        bic=bic(deviance, effective, n),
+        r2=result.r2,
+        rmse=result.rmse,
     )
 
 
 def _effective(result: FitResult) -> float:
-    from .uncertainty import MOST_PARAMETERS, effective_parameters
-
-    if result.settings.prior is None or result.n_parameters > MOST_PARAMETERS:
+    if result.settings.prior is None or result.n_parameters > MAX_EXACT_PARAMETERS:
         return float(result.n_parameters)
-
     return effective_parameters(result)
 
 
-def _fitted(data: SurfaceData, result: FitResult) -> tuple[np.ndarray, np.ndarray]:
-    return result.predict()[data.used], data.used_heights.astype(float)
-
-
-def _chi2(result: FitResult) -> float:
-    return float(np.sum(weighted_residuals(result) ** 2))
-
-
 def _log_likelihood(result: FitResult) -> float:
-    rates, heights = _fitted(result.data, result)
+    heights = result.data.used_heights.astype(float)
     if result.settings.loss == "poisson":
-        rates = np.maximum(rates, LEAST_RATE * (heights.mean() or 1.0))
+        rates = fitted_rates(result)
         return float(np.sum(xlogy(heights, rates) - rates - gammaln(heights + 1)))
     n, square = result.n_points, 2 * result.cost
     logs = -float(np.log(result.data.weights).sum())
     if result.data.absolute_sigma:
         return -0.5 * (square + n * math.log(2 * math.pi)) - logs
-    least = (1e-15 * float(np.sqrt(np.mean((heights * result.data.weights) ** 2)))) ** 2
+    least = (MIN_RELATIVE_SCALE * float(np.sqrt(np.mean((heights * result.data.weights) ** 2)))) ** 2
     return -0.5 * n * (math.log(2 * math.pi * max(square / n, least, 1e-300)) + 1) - logs

@@ -1,0 +1,121 @@
+r"""Covariances by "hessian", "sandwich" and "correlated": what errors assume about the noise.
+
+With J the derivatives of the weighted residuals at the solution and N = J^T J (for a loss other than least squares
+J^T W J with its second derivatives W), the covariance of the parameters is
+
+- "hessian": s^2 N^+, with s^2 = 1 for known errors (absolute sigmas, counts) and 2 cost / (n - P) otherwise, as in
+  `scipy.optimize.curve_fit`;
+- "sandwich": N^+ (sum_j psi_j^2 J_j^T J_j) N^+ n / (n - P), with psi_j the derivative of the cost of a point. For
+  errors that differ from point to point in an unknown way (White, Econometrica 48 (1980) 817; HC1 of MacKinnon & White,
+  Journal of Econometrics 29 (1985) 305), and for robust losses (Huber, Fifth Berkeley Symposium 1 (1967) 221);
+- "correlated": N^+ (J^T R J) N^+, with the noise's covariance R estimated from the residuals (`_data/noise`).
+
+Directions that the data do not determine (the null space of N), and those that a limit holds, are left out of the
+inverse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax import Array
+
+from .._base.compile import quick_jit
+from .._base.precision import precision
+from .._constraints.box import bound_tolerance
+from .._data.noise import Grid, correlated_noise
+from .._problem.prepared import fixed_parameters, used_parameters
+from .._problem.problem import SurfaceProblem
+from .._results.record import MAX_EXACT_PARAMETERS
+from .constrained_directions import constrained_directions, constraint_normals, held_changes
+from .covariance_root import CovarianceRoot, inverse_root
+from .linearization import linearized_at, normal_matrices, residual_variance
+from .local_covariances import local_errors
+from .uncertainty import Uncertainty
+from .whole_covariance import WholeCovariance
+
+if TYPE_CHECKING:
+    from .._results.result import FitResult
+
+# Names that `FitResult.uncertainty` takes.
+METHODS = ("hessian", "sandwich", "correlated")
+
+# Entries of the whole Jacobian, which "correlated" needs: 2.4 GB in double precision, and as much again beside it.
+MAX_JACOBIAN_ENTRIES = 3e8
+
+
+def uncertainty(result: FitResult, method: str) -> Uncertainty:
+    """See `FitResult.uncertainty`."""
+    if result.n_parameters > MAX_EXACT_PARAMETERS:
+        return _by_dissection(result, method)
+    with precision(np.dtype(np.float64)):
+        prepared, params = linearized_at(result)
+        problem = prepared.fixing(params)
+        normal, gradient, scores = (np.asarray(a) for a in normal_matrices(problem, params))
+        axes = constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
+        used, variance = used_parameters(prepared), residual_variance(result) / prepared.cost_unit
+        root, correlation_length = inverse_root(normal, constraint_normals(axes), used, held_changes(axes)), 0.0
+        if not np.isfinite(variance):  # as many parameters as points: nothing is known of the noise
+            root, variance = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
+        if method == "sandwich":
+            root, variance = root.sandwich(scores), result.n_points / max(result.n_points - result.n_parameters, 1)
+        if method == "correlated":
+            root, correlation_length = _correlated(result, problem, params, root)
+            variance = 1.0
+        whole = WholeCovariance(prepared, params, root, variance, fixed_parameters(prepared))
+        return Uncertainty(method, True, correlation_length, whole)
+
+
+def effective_parameters(result: FitResult) -> float:
+    """tr(N_data N^-1): how many of the free numbers the data determine, the prior aside."""
+    whole = result.uncertainty()._whole("effective_parameters")
+    with precision(np.dtype(np.float64)):
+        normal = np.asarray(normal_matrices(replace(whole.prepared.problem, penalty=None), whole.params)[0])
+    root = whole.root.root
+    return float(np.einsum("pr,pq,qr->", root, normal, root, optimize=True))
+
+
+def _by_dissection(result: FitResult, method: str) -> Uncertainty:
+    if method != "hessian":
+        raise ValueError(
+            f"`method`={method!r} needs the whole normal matrix, of at most {MAX_EXACT_PARAMETERS} parameters: fit a"
+            " part of the data"
+        )
+    with precision(np.dtype(np.float64)):
+        return Uncertainty(method, False, 0.0, local_errors(result, residual_variance(result)))
+
+
+def _correlated(
+    result: FitResult, problem: SurfaceProblem, params: Array, root: CovarianceRoot
+) -> tuple[CovarianceRoot, float]:
+    """N^+ (J^T R J) N^+, and the correlation length of the noise in samples."""
+    rows, grid = _grid_rows(result, problem, params), Grid(result.data.used)
+    residuals = np.asarray(_residuals(problem, params))[: len(rows)]
+    noise = correlated_noise(grid, residuals, root.basis(rows))
+    return root.sandwich(rows.T @ grid.convolved(noise.kernel, rows)), noise.correlation_length
+
+
+def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.ndarray:
+    """Rows (N, P) of the Jacobian at the used points of a grid."""
+    if result.data.axes is None:
+        raise ValueError("`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'")
+    if result.settings.loss != "linear":
+        raise ValueError(
+            f"`method`='correlated' is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'"
+        )
+    if result.n_points * result.n_parameters > MAX_JACOBIAN_ENTRIES:
+        raise ValueError(
+            f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit a part of"
+            " the data"
+        )
+    return np.asarray(_rows(replace(problem, penalty=None), params))[: result.n_points]
+
+
+def jacobian_rows(problem: SurfaceProblem, params: Array) -> Array:
+    return problem.linearize(params)[1].as_matrix()
+
+
+_rows = quick_jit(jacobian_rows)
+_residuals = quick_jit(SurfaceProblem.residuals)
