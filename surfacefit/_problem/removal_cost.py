@@ -18,8 +18,8 @@ from .._model.block_layout import ALPHA, block_indices
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
-# On the unit diagonal of the scaled normal matrix, in double precision: the inverse exists where components can stand in
-# for each other, and a component that matters costs the same to ten digits.
+# On the unit diagonal of the scaled normal matrix, in double precision: the inverse then exists where components can
+# stand in for each other, and a component that matters costs the same to ten digits.
 INVERSE_RIDGE = 1e-10
 
 # Units in the last place of one: the same in single precision, where INVERSE_RIDGE would vanish.
