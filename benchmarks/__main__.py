@@ -12,6 +12,7 @@ from .peers import PEERS
 # Suites by name, as --help lists them.
 SUITES = {
     "small": "one map, K = 8 and 32, from the same start: surfacefit beside scipy, lmfit, astropy and optimistix",
+    "solvers": "Levenberg-Marquardt and Powell's dogleg on real maps, K = 8 and 32, two starts, no search; minutes",
     "large": "256 to 100,000 components: time, memory, scaling; beside Adam and scipy; about half an hour",
     "quality": "how low a fit gets without a guess: volcano, Jacksboro, radio image, lidar, all maps"
     " beside cosines; about half an hour",

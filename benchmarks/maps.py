@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import numpy as np
 
 import surfacefit as sf
 
-# The volcano's file, beside the repository.
-VOLCANO = Path(__file__).resolve().parents[2] / "shared" / "data" / "dem_volcano.npz"
+# Real surfaces, beside the repository.
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+# The volcano's file.
+VOLCANO = DATA_FOLDER / "dem_volcano.npz"
+# Points of a thinned map: about as many as the volcano has, so that a fit of 32 components takes seconds.
+THINNED_POINTS = 8000
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,21 @@ def volcano() -> Map:
         with np.load(VOLCANO, allow_pickle=False) as members:
             return _map("Maunga Whau volcano", members["z"])
     return _map("Jacksboro fault, every fourth row and column", sf.example_map("jacksboro")[::4, ::4])
+
+
+def thinned() -> Iterator[Map]:
+    """Every complete map of the folder in two dimensions, without rows and columns that would make it too large.
+
+    Where the folder is absent, the volcano's stand-in alone.
+    """
+    for path in sorted(DATA_FOLDER.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as members:
+            heights = np.asarray(members["z"], float)
+        if heights.ndim == 2 and np.isfinite(heights).all():
+            step = int(np.ceil(np.sqrt(heights.size / THINNED_POINTS)))
+            yield _map(path.stem, heights[::step, ::step])
+    if not DATA_FOLDER.is_dir():
+        yield volcano()
 
 
 def even_start(heights: np.ndarray, n_components: int) -> sf.GaussianSurface:

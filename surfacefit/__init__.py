@@ -7,7 +7,7 @@ from ._fit.fit import fit, fit_points
 from ._results.criteria import AutoComponents
 from ._mixture.fit import fit_mixture
 from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
-from ._solvers import Adam, LevenbergMarquardt, SuperimposedSignals
+from ._solvers import Adam, Dogleg, LevenbergMarquardt, SuperimposedSignals
 from ._engines.engines import Dense, Tiled
 from ._constraints.bounds import Bounds
 from ._starts import RandomStarts
@@ -40,6 +40,7 @@ __all__ = [
     "FunctionBackground",
     "PlaneBackground",
     "Adam",
+    "Dogleg",
     "LevenbergMarquardt",
     "SuperimposedSignals",
     "Dense",

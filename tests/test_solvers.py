@@ -18,6 +18,7 @@ from surfacefit._solvers import Limits, run
 SOLVERS = {
     "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "lm qr": (sf.LevenbergMarquardt(method="qr", xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
+    "dogleg": (sf.Dogleg(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
     "adam": (sf.Adam(learning_rate=0.1, max_steps=6000), 2e-2),
     "superimposed": (
         sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12, slack=0)),
@@ -39,7 +40,8 @@ def test_known_minimum(solver, name):
 
 
 @pytest.mark.parametrize(
-    "solver", [sf.LevenbergMarquardt(max_steps=30), sf.Adam(max_steps=30), sf.SuperimposedSignals(max_steps=30)]
+    "solver",
+    [kind(max_steps=30) for kind in (sf.LevenbergMarquardt, sf.Dogleg, sf.Adam, sf.SuperimposedSignals)],
 )
 def test_pure_and_chunked_agree(solver):
     function, start, _ = KNOWN["rosenbrock"]
@@ -67,7 +69,7 @@ def test_adam_keeps_the_best_not_the_last():
     assert float(solution.cost) <= history.cost.min()
 
 
-@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Adam(max_steps=50)])
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Dogleg(), sf.Adam(max_steps=50)])
 def test_a_cliff_of_nan_is_no_trap(solver):
     """Beyond p = 1 the residual is NaN; the minimum inside is at 1 - 1e-3."""
     cliff = FunctionProblem(lambda p: jnp.where(p < 1, p - 0.999, jnp.nan) + 1)
@@ -78,7 +80,7 @@ def test_a_cliff_of_nan_is_no_trap(solver):
     assert float(solution.cost) < 0.5 * 0.201**2 + 0.5
 
 
-@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Adam()])
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Dogleg(), sf.Adam()])
 def test_a_start_without_a_finite_cost_says_so(solver):
     nowhere = FunctionProblem(lambda p: p * jnp.nan)
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""What a user may ask of parameters: limits, and some that are held."""
+"""What a user may ask of parameters: limits, and some that are fixed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .._base.checks import one_of, positive_number, real_array
 
+# Names that `fixed` may hold.
 FIXABLE = ("amplitudes", "centers", "covariances", "background")
 
 

@@ -27,9 +27,14 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, positive_number, real_array
 
+# Resets of one component in a fit: enough for a few unlucky places, and it ends a fit in which it collapses each time.
 MOST_RESETS = 5
+# Part of the weight, at the points of lowest density, from which the new place of a component is drawn: a trade-off
+# between outliers, which are the very lowest, and places that the others describe already.
 LOW_SHARE = 0.05
-MEMBER = 1e-3
+# Mass of a point, relative to a component's heaviest point, above which the component holds it: the rest together are
+# too light to keep its covariance from collapsing.
+MEMBER_MASS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def n_distinct(points: np.ndarray) -> int:
 
 def collapsed(points: np.ndarray, masses: np.ndarray, needed: int) -> bool:
     """Whether a component, with masses w r (N,) at points (N, d), holds fewer than ``needed`` distinct points."""
-    return n_distinct(points[masses > MEMBER * masses.max()]) < needed
+    return n_distinct(points[masses > MEMBER_MASS * masses.max()]) < needed
 
 
 def fresh_component(

@@ -1,5 +1,4 @@
-r"""A prior on components, for fits by maximum a posteriori: it keeps widths from collapsing and amplitudes from running
-off.
+r"""A prior on components, for fits by maximum a posteriori: it keeps widths from collapsing and amplitudes bounded.
 
 Its negative logarithm is a sum of squares, so that it joins the data as rows of the least-squares problem. With the
 covariance Sigma = L L^T, Psi = C C^T, m = nu + d + 1 and M = L^{-1} C the inverse Wishart density gives
@@ -29,7 +28,9 @@ from .._model.scaling import Scaling
 from .._model.surface import inverse_lower
 from .mixture_regularization import prior_scale
 
-NEARBY = 1e-2
+# |t| below which phi(t) is taken from its series: the closed form loses digits there by cancellation, and the first
+# term that is left out, t^3 / 120, is below 1e-8.
+SERIES_BELOW = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class SurfacePrior:
 
 
 class PriorRows(NamedTuple):
-    """What a prior adds to the residuals: (K, m) of the components' own parameters, and (q,) of the border's."""
+    """What a prior adds to the residuals: rows (K, m) of the components' own parameters, and (q,) of the border's."""
 
     own: Array
     border: Array
@@ -126,7 +127,7 @@ class Penalty:
 
 def _root(t: Array) -> Array:
     """sign(t) sqrt(t + exp(-t) - 1), smooth through zero."""
-    near = jnp.abs(t) < NEARBY
+    near = jnp.abs(t) < SERIES_BELOW
     far = jnp.where(near, 1.0, t)
     exact = (far + jnp.expm1(-far)) / far**2
     series = 0.5 - t / 6 + t**2 / 24

@@ -1,11 +1,11 @@
 r"""Limits of the principal widths of full covariances, and of their ratio.
 
-Widths are the singular values s_i = v_i^T F w_i of the Cholesky factor F in the user's units, and grad s_i = v_i^T (dF)
-w_i. A step is projected by clipping them. Where one stands at a limit that lies where the cost falls, its gradient n
-becomes a wall: the step is solved for with n n^T, very heavy, on the diagonal of J^T J, so that all else moves as if
-that width were held. What stands so near a limit that -D^-1 g, in the solver's scales D, leads far beyond goes to the
-limit in one step: else every step is cut, and what is left of a cut step need not go down (Bertsekas, SIAM J. Control
-Optim. 20 (1982) 221, on sets of active limits).
+Widths are the singular values s_i = v_i^T F w_i of the Cholesky factor F in the user's units, with the gradients
+grad s_i = v_i^T (dF) w_i. A step is projected by clipping them. A limit that is met, and beyond which the cost falls,
+is an active constraint with the gradient as its normal: all else moves as if that width were fixed. A limit nearby is
+active as well if -D^-1 g, in the solver's squared scales D, leads far beyond it, and the step then ends on it.
+Otherwise every step would be cut, and a cut step need not lower the cost (Bertsekas, SIAM J. Control Optim. 20 (1982)
+221, on sets of active limits).
 """
 
 from __future__ import annotations
@@ -36,13 +36,20 @@ from .active_width_limits import (
 )
 from .bounds import Bounds
 
-AT_LIMIT_ROUNDINGS = 1e3  # units of rounding
+# Distance to a limit, in units of rounding of the width, up to which it counts as met: room for the rounding of a
+# singular value and of what clipping makes of it.
+AT_LIMIT_ROUNDINGS = 1e3
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class WidthLimits:
-    """Least and largest width, and their largest ratio (infinite: none); ``scales`` (d,) lead to the user's units."""
+    """Limits on all principal widths of full covariances.
+
+    scales (d,) : units of the coordinates, which lead to the user's units.
+    low, high : least and largest width, in the user's units.
+    aspect : largest ratio of two widths of a component, infinite for no limit.
+    """
 
     scales: Any
     low: Any
@@ -81,7 +88,7 @@ class WidthLimits:
         )
 
     def _limits(self, widths: Array) -> tuple[Array, Array]:
-        """The least and the largest that each of the widths (d,) may be, with the largest as it is."""
+        """The least and the largest value of each width (d,), given the largest of them."""
         largest = jnp.clip(jnp.max(widths), self.low, self.high)
         return jnp.maximum(self.low, largest / self.aspect), jnp.broadcast_to(self.high, widths.shape)
 
@@ -94,9 +101,7 @@ class WidthLimits:
         return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
 
     def undetermined_changes(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
-        """Changes of each shape (K, s, m), or (1, s, m) of a shared one, of which a limit that is met keeps the data
-        from telling.
-        """
+        """Changes of each shape (K, s, m), or (1, s, m) of a shared one, that the data cannot determine at a limit."""
 
         def one(shape: Array, slope: Array) -> Array:
             frame, candidates, cost = self._frame_and_candidates(
@@ -107,7 +112,7 @@ class WidthLimits:
         return jax.vmap(one)(shape_numbers(parts.layout, params), shape_numbers(parts.layout, gradient))
 
     def _active(self, parts: Parameterization, shape: Array, cost: CostSlope) -> GroupConstraints:
-        """Unit vectors (s, m) with their gaps (m,)."""
+        """The active constraints of one shape: unit normals (s, m) with their gaps (m,)."""
         frame, candidates, cost = self._frame_and_candidates(parts, shape, cost)
         return with_fixed_angles(active_limits(candidates, cost), candidates.holds, frame)
 
@@ -132,7 +137,7 @@ class WidthLimits:
 
 
 def width_limits(bounds: Bounds, covariance_type: str, scaling: Scaling) -> WidthLimits | None:
-    """Limits that no box can hold, in NumPy; None where there are none."""
+    """Limits that are no bounds of single parameters, as NumPy arrays; None where there are none."""
     if covariance_type not in ("full", "tied") or (bounds.widths is None and bounds.aspect is None):
         return None
     if covariance_type == "full" and len(scaling.point_scale) == 1:  # one width a component: a box holds it

@@ -5,6 +5,7 @@ choice                the option ``solver``: names, and the check of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default
+dogleg                Powell's dogleg: Gauss-Newton steps in a trust region
 superimposed_signals  expectation-maximisation, each component by itself
 adam                  first-order steps
 """
@@ -12,6 +13,7 @@ adam                  first-order steps
 from .adam import Adam
 from .base import Solver
 from .choice import SOLVERS, checked_solver
+from .dogleg import Dogleg
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Limits, Record, Solution, SolverRun, advance, begin, run, solve
 from .superimposed_signals import SuperimposedSignals
@@ -19,6 +21,7 @@ from .superimposed_signals import SuperimposedSignals
 __all__ = [
     "SOLVERS",
     "Adam",
+    "Dogleg",
     "LevenbergMarquardt",
     "Limits",
     "Record",

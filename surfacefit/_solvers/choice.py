@@ -9,10 +9,16 @@ from jax.tree_util import all_leaves
 from .._base.checks import one_of
 from .adam import Adam
 from .base import Solver, missing_members
+from .dogleg import Dogleg
 from .levenberg_marquardt import LevenbergMarquardt
 from .superimposed_signals import SuperimposedSignals
 
-SOLVERS: dict[str, type[Solver]] = {"lm": LevenbergMarquardt, "adam": Adam, "superimposed": SuperimposedSignals}
+SOLVERS: dict[str, type[Solver]] = {
+    "lm": LevenbergMarquardt,
+    "dogleg": Dogleg,
+    "adam": Adam,
+    "superimposed": SuperimposedSignals,
+}
 _NAMES = ", ".join(map(repr, SOLVERS))
 
 

@@ -22,7 +22,10 @@ from .._base.status import Status
 from .._problem.base import Problem
 from .base import Solver, check_state
 
-CHUNK = 64
+# Steps a dispatch at most: to come back to the host costs about as much as one small step, so 64 hide it. It is also
+# the number of rows of a chunk's history.
+CHUNK_STEPS = 64
+# Seconds a dispatch is to last: short enough that a progress bar moves and Ctrl-C is obeyed at once.
 CHUNK_SECONDS = 0.2
 
 
@@ -63,7 +66,7 @@ class Limits:
 
 
 Planner = Callable[[Any, Array, Array], Any]
-"""Gives a problem a plan that covers two sets of parameters: (problem, wanted, params) -> problem."""
+"""Gives a problem a plan that is valid at two sets of parameters: (problem, wanted, params) -> problem."""
 
 
 def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
@@ -107,7 +110,7 @@ def run(
 
 
 class SolverRun:
-    """One start on its way: what it carries, and the rows of its history."""
+    """The run of a solver from one start: where it stands, and the rows of its history."""
 
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
         self.solver, self.limits, self.planner = solver, limits, planner
@@ -218,7 +221,7 @@ def _better(best: Solution, state: Any) -> Solution:
 
 
 def _recorded(solver: Solver, problem: Problem, carry: Carry, n_steps: Any) -> tuple[Carry, Record | None]:
-    return advance(solver, problem, carry, n_steps, CHUNK)
+    return advance(solver, problem, carry, n_steps, CHUNK_STEPS)
 
 
 def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
@@ -245,4 +248,4 @@ def _next_chunk(last: int, seconds: float, limits: Limits) -> int:
     """Steps for the next dispatch: short enough that a bar moves and the deadline is met."""
     left = limits.deadline - time.perf_counter()
     per_step = max(seconds, 1e-6) / max(last, 1)
-    return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), 4 * max(last, 1), CHUNK))
+    return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), 4 * max(last, 1), CHUNK_STEPS))

@@ -17,6 +17,8 @@ from .._model.block_layout import block_indices
 from .._model.parameters import Parameterization
 from .._problem.problem import SurfaceProblem
 
+# Eigenvalue of N N^T, of unit normals N, above which its eigenvector is constrained: well above rounding, and below
+# what two normals that differ by 1e-3 leave.
 NORMAL_PRESENT = 1e-8
 
 
