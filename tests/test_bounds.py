@@ -289,6 +289,8 @@ SOLVED = {
     "tiled": ({"engine": TILED}, 1e-6),
     "products": ({"engine": dataclasses.replace(TILED, normal="products")}, 1e-6),
     "qr": ({"solver": dataclasses.replace(TO_THE_END, method="qr")}, 1e-6),
+    "dogleg": ({"solver": sf.Dogleg(slack=0, ftol=1e-14, xtol=1e-12, gtol=1e-13)}, 1e-6),
+    "dogleg, tiled": ({"engine": TILED, "solver": sf.Dogleg(slack=0, max_steps=2000)}, 1e-6),
     "adam": ({"solver": sf.Adam(max_steps=3000, learning_rate=0.01)}, 1e-4),
     "superimposed": ({"solver": "superimposed"}, 1e-3),
 }
@@ -299,6 +301,9 @@ SOLVED = {
     [
         ("tiled", "widths"),
         ("qr", "widths"),
+        ("dogleg", "widths"),
+        slow("dogleg", "aspect"),
+        slow("dogleg, tiled", "widths"),
         ("qr", "aspect"),
         slow("tiled", "aspect"),
         slow("products", "widths"),
@@ -313,7 +318,7 @@ def test_engines_and_solvers_end_at_the_same_bounded_cost(how, case):
     kind, bounds, _ = BOUNDED[case]
     options, rtol = SOLVED[how]
     result = fitted(covariance_type=kind, bounds=bounds, **options)
-    assert result.settings.engine == ("tiled" if how in ("tiled", "products") else "dense")
+    assert result.settings.engine == ("tiled" if how in ("tiled", "products", "dogleg, tiled") else "dense")
     assert result.cost == pytest.approx(scipys(kind, bounds)[1], rel=rtol)
     inside(result, bounds)
 

@@ -216,7 +216,7 @@ def test_a_sample_of_the_points_weighs_a_prior_as_the_whole_does():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", ["lm", "adam", "superimposed"])
+@pytest.mark.parametrize("solver", ["lm", "dogleg", "adam", "superimposed"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_solver_heeds_a_prior(solver, dtype):
     y, x = np.mgrid[:20, :24]

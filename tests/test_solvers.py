@@ -1,7 +1,8 @@
 """Problems with known answers x solvers, and what the one loop promises."""
 
 import time
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from problems import KNOWN, FunctionProblem
 import surfacefit as sf
 from surfacefit import Status
 from surfacefit._linear.linear_solve import solve_cholesky, solve_qr
+from surfacefit._problem.base import half_square
 from surfacefit._solvers import Limits, run
+from surfacefit._solvers.base import SolverBase
 
 SOLVERS = {
     "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
@@ -25,6 +28,7 @@ SOLVERS = {
         1e-4,
     ),
 }
+FLAT = {sf.Adam: 0.1, sf.Dogleg: 2e-3}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -32,8 +36,8 @@ SOLVERS = {
 def test_known_minimum(solver, name):
     function, start, minimum = KNOWN[name]
     solver, tolerance = SOLVERS[solver]
-    # Powell's function is flat to fourth order at its minimum: the parameters are met to the square root.
-    tolerance = max(tolerance, 0.1) if name == "powell" and isinstance(solver, sf.Adam) else tolerance
+    # Powell's function is flat to fourth order at its minimum: only a damping that vanishes gets there fast.
+    tolerance = max(tolerance, FLAT.get(type(solver), 0)) if name == "powell" else tolerance
     with jax.enable_x64(True):
         solution = jax.jit(sf.solve)(FunctionProblem(function), jnp.asarray(start), solver)
     np.testing.assert_allclose(solution.params, minimum, atol=tolerance)
@@ -195,3 +199,105 @@ def test_centres_far_from_zero_may_still_move():
         problem, params = sf.SurfaceProblem.from_start(x, heights, start)
         found = problem.surface(sf.solve(problem, params, sf.LevenbergMarquardt(slack=0, xtol=0)).params)
         np.testing.assert_allclose(found.centers[0, 0] - 1.7e9, 0, atol=1e-5)
+
+
+# --- The contract, as somebody meets it who writes a solver ----------------------------------------------------------
+
+
+class DescentState(NamedTuple):
+    params: Any
+    cost: Any
+    optimality: Any
+    damping: Any
+    status: Any
+    wanted: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Descent(SolverBase):
+    """Steepest descent in the scales of the problem, with a step that is halved where the cost would rise."""
+
+    max_steps: Any = 30
+
+    def init(self, problem, params):
+        cost = half_square(problem.residuals(params))
+        zero = jnp.zeros((), params.dtype)
+        return DescentState(params, cost, zero, zero + 1, jnp.asarray(int(Status.RUNNING)), params)
+
+    def step(self, problem, state):
+        residuals, jacobian = problem.linearize(state.params)
+        normal, gradient = jacobian.normal(residuals)
+        diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
+        trial = state.params + problem.within_trust_region(
+            state.params, -state.damping * gradient / problem.scaling(diagonal), 0.5
+        )
+        cost = half_square(problem.residuals(trial))
+        lower = cost < state.cost
+        moved = state._replace(
+            params=jnp.where(lower, trial, state.params),
+            cost=jnp.where(lower, cost, state.cost),
+            damping=jnp.where(lower, state.damping, 0.5 * state.damping),
+            optimality=jnp.linalg.norm(gradient),
+        )
+        wanted = state._replace(status=jnp.asarray(int(Status.REPLAN)))
+        valid = problem.plan_is_valid(trial)
+        return jax.tree.map(lambda a, b: jnp.where(valid, a, b), moved, wanted)._replace(wanted=trial)
+
+
+HILLS = np.exp(-0.5 * ((np.mgrid[:24, :24] - np.array([8.0, 13.0])[:, None, None]) ** 2).sum(axis=0) / 9)
+
+
+@pytest.mark.parametrize("engine", ["dense", sf.Tiled(tile_size=32)])
+@pytest.mark.parametrize("solver", [Descent(), sf.Dogleg()])
+def test_a_solver_of_its_own_takes_a_dense_and_a_tiled_fit(engine, solver):
+    start = sf.GaussianSurface(np.array([0.7]), np.array([[9.0, 11.0]]), 4.0 * np.eye(2)[None])
+    before = sf.fit(HILLS, 1, background=None, init=start, solver=sf.LevenbergMarquardt(max_steps=0))
+    after = sf.fit(HILLS, 1, background=None, init=start, engine=engine, solver=solver)
+    assert after.steps > 5
+    assert after.cost < 0.05 * before.cost
+
+
+class Halfway:
+    max_steps = 3
+
+    def init(self, problem, params): ...
+
+    def step(self, problem, state): ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Nowhere(Descent):
+    def init(self, problem, params):
+        return params, 0.0
+
+
+@dataclass(frozen=True)
+class Unregistered(SolverBase):
+    max_steps: Any = 3
+
+    def init(self, problem, params): ...
+
+    def step(self, problem, state): ...
+
+
+CONTRACTS = {
+    "members": (Halfway(), TypeError, "Halfway has no fallback, needs_whole_jacobian, .*replanned: inherit from"),
+    "state": (Nowhere(), TypeError, "`Nowhere.init` must give a NamedTuple .* no params, cost, "),
+    "pytree": (Unregistered(), TypeError, "`solver` must be a JAX pytree, which Unregistered is not"),
+    "settings": (Descent(max_steps=-1), ValueError, "`solver.max_steps` must be at least 0, got -1"),
+    "radius": (sf.Dogleg(radius=0), ValueError, "`solver.radius` must be positive"),
+    "inner": (
+        sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(damping=-1)),
+        ValueError,
+        "`solver.inner.damping` must be positive",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRACTS)
+def test_a_solver_that_breaks_the_contract_is_refused(case):
+    solver, error, message = CONTRACTS[case]
+    with pytest.raises(error, match=message):
+        sf.fit(HILLS, 1, background=None, init="grid", search=0, solver=solver)

@@ -53,7 +53,7 @@ FIT_OPTIONS = (
     FitOption("loss", "huber, soft_l1, cauchy for outliers, poisson for counts", choices=LOSSES),
     FitOption("f_scale", "misfit beyond which a point counts as an outlier", type=float, metavar="C", default="1"),
     FitOption("covariance_type", "shapes of the Gaussians; tied: one for all", choices=COVARIANCE_TYPES),
-    FitOption("solver", "Levenberg-Marquardt, Adam, or EM for superimposed signals", choices=SOLVERS),
+    FitOption("solver", "Levenberg-Marquardt, Powell's dogleg, Adam, or EM for superimposed signals", choices=SOLVERS),
     FitOption(
         "engine", "every component at every point, or only near it", choices=("auto", *ENGINES), default="auto: by size"
     ),

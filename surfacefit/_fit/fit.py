@@ -130,10 +130,11 @@ def fit(
     prior : `SurfacePrior`, optional
         Prior knowledge of covariances and amplitudes; the fit then is the maximum of the posterior density. Needs
         ``absolute_sigma=True``.
-    solver : {"lm", "adam", "superimposed"} or solver object
-        "lm" (default) is Levenberg-Marquardt, "superimposed" is expectation-maximisation for superimposed signals. An
-        object has settings: ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``. Growth, the search and the choice of a
-        number of components always use Levenberg-Marquardt; ``solver`` takes the steps after them.
+    solver : {"lm", "dogleg", "adam", "superimposed"} or solver object
+        "lm" (default) is Levenberg-Marquardt. "dogleg" is Powell's dogleg, which ends lower on some maps and higher on
+        others. "superimposed" is expectation-maximisation for superimposed signals. An object has settings:
+        ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``. Growth, the search and the choice of a number of components
+        always use Levenberg-Marquardt; ``solver`` takes the steps after them.
     engine : {"auto", "dense", "tiled"} or engine object
         "dense" computes every component at every point, "tiled" only where the component is above a cutoff, which is
         faster for large problems. "auto" (default) chooses by size. An object has settings: ``sf.Tiled(cutoff=...)``.
