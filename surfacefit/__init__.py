@@ -1,6 +1,6 @@
-"""surfacefit: surfaces known at points, written as sums of scaled Gaussians by least squares.
+"""surfacefit: fits surfaces and other data on grids or scattered points by sums of scaled Gaussians.
 
-In the order of the data's way: what to call, what to choose from, what comes back, and the pure core under it.
+The names below come in this order: what to call, what to choose from, what comes back, and the JAX core under it.
 """
 
 from ._fit.fit import fit, fit_points

@@ -15,6 +15,7 @@ import surfacefit as sf
 from surfacefit._fit.merging import without
 from surfacefit._fit.start_request import _above_zero
 from surfacefit._model import gaussian
+from surfacefit._model.block_layout import ALPHA, block_indices, shape_numbers, with_shape_numbers
 from surfacefit._model.scaling import scaling_of
 from surfacefit._model.surface import checked_surface, map_components
 from surfacefit._model.units import to_internal, to_physical
@@ -181,3 +182,30 @@ COPIES = {
 def test_a_copy_of_a_surface_keeps_fields_that_it_does_not_know(rng, copy):
     surface = Marked(*random_surface(rng, 3, 2), background=0.5, mark="kept")
     assert COPIES[copy](surface).mark == "kept"
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+def test_the_layout_finds_what_pack_has_written(rng, covariance_type):
+    amplitudes, centers, covariances = random_surface(rng, 4, 2)
+    surface = sf.GaussianSurface(amplitudes, centers, covariances, sf.PlaneBackground(1.0, np.array([2.0, 3.0]), 0.0))
+    start = jax.tree.map(jnp.asarray, surface)
+    problem, params = sf.SurfaceProblem.from_start(
+        jnp.zeros((5, 2)), jnp.zeros(5), start, covariance_type=covariance_type, amplitudes="signed"
+    )
+    layout = problem.parameterization.layout
+    blocks, shared, background = layout.split(np.asarray(params))
+    np.testing.assert_allclose(blocks[:, ALPHA], amplitudes, rtol=1e-6)
+    np.testing.assert_allclose(blocks[:, layout.centers], centers, rtol=1e-6)
+    np.testing.assert_allclose(background, [1, 2, 3], rtol=1e-6)
+    assert (blocks[:, layout.shapes].size, shared.size) == {
+        "full": (12, 0),
+        "diag": (8, 0),
+        "spherical": (4, 0),
+        "tied": (0, 3),
+    }[covariance_type]
+    assert params.size == layout.n_parameters == blocks.size + shared.size + background.size
+    np.testing.assert_array_equal(np.asarray(params)[block_indices([2, 0], layout.block_size)], blocks[[2, 0]])
+    shapes = shape_numbers(layout, params)
+    changed = with_shape_numbers(layout, params, shapes + 1)
+    np.testing.assert_allclose(shape_numbers(layout, changed), shapes + 1)
+    assert int(jnp.sum(changed != params)) == shapes.size

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from . import cli_actions
-from .cli_parser import parser
+from .cli_parser import USER_ERROR_CODE, parser
 
-# Exit codes, as shells and their users expect them: a user's mistake, and 128 + SIGINT.
-USER_ERROR, INTERRUPTED = 2, 130
+# Exit code after Ctrl-C, as of shells: 128 + SIGINT.
+INTERRUPTED_CODE = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output, `head` say, has gone: let the last flush go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
+        return _failed("interrupted", INTERRUPTED_CODE)
     except (OSError, TypeError, ValueError) as error:
-        return _failed(_one_line(error), USER_ERROR)
+        return _failed(_one_line(error), USER_ERROR_CODE)
     return 0
 
 

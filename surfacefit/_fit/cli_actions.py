@@ -20,9 +20,11 @@ from .._results.result import FitResult
 from .cli_options import keywords_of
 from .cli_parser import PICTURE_SUFFIXES
 
-# Endings of the files that `FitResult.save` writes, and of tables of heights.
-FIT_SUFFIXES, TABLE_SUFFIXES = (".json", ".npz"), (".csv", ".txt", ".dat")
-# Dimensions that `FitResult.plot` draws.
+# Endings of the files that `FitResult.save` writes.
+FIT_SUFFIXES = (".json", ".npz")
+# Endings of the files that heights at points are written to, as text.
+TABLE_SUFFIXES = (".csv", ".txt", ".dat")
+# Largest number of dimensions that `FitResult.plot` draws.
 MOST_DIMENSIONS_DRAWN = 3
 
 

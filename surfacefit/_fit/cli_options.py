@@ -47,6 +47,7 @@ class FitOption(NamedTuple):
         )
 
 
+# The keywords of `fit` that the command line has, in the order of its help.
 FIT_OPTIONS = (
     FitOption("background", "under the Gaussians", choices=("constant", "plane", "none")),
     FitOption("amplitudes", "signed: pits as well as peaks", choices=AMPLITUDE_TYPES),

@@ -10,6 +10,8 @@ from .. import __version__
 from .._results.criteria import CRITERIA
 from .cli_options import FIT_OPTIONS
 
+# Exit code for what the user can correct, as of argparse.
+USER_ERROR_CODE = 2
 # Endings of the files that a picture can be written to: what matplotlib writes without further packages.
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
 # Components in a printed summary: a screenful.
@@ -61,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, as all others."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"surfacefit: error: {message} (see `{self.prog} --help`)\n")
+        self.exit(USER_ERROR_CODE, f"surfacefit: error: {message} (see `{self.prog} --help`)\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._results.result import FitResult
 
 # Redundant components, the least useful first, that are tried for one to take away. A compromise:
-# each costs a refit, and the order by use already puts the likely ones first.
+# each costs a refit, and the least useful ones come first.
 MOST_CANDIDATES = 4
 # Bhattacharyya distance up to which two components count as overlapping, so that one can stand for both: at 1 the
 # overlap integral of their normalised profiles has fallen to 1 / e.

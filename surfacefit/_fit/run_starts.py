@@ -17,6 +17,7 @@ from .._problem.prepared import Prepared
 from .._search.context import SearchContext
 from .._solvers import Limits, Record, Solution, Solver, run
 
+# Ends at which no further start is tried: a limit of the whole fit was met.
 LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 
 

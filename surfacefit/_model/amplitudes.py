@@ -20,7 +20,7 @@ SMALLEST_AMPLITUDE = 1e-9
 
 
 class AmplitudeType(Protocol):
-    """Implementations are stateless and hashable: they travel through ``jit`` as static data."""
+    """Implementations are stateless and hashable: ``jit`` takes them as static data."""
 
     @property
     def signed(self) -> bool:

@@ -37,7 +37,7 @@ Background = Any
 
 
 class BackgroundModel(Protocol):
-    """The contract of the classes below."""
+    """The contract of a background; see the module."""
 
     shifts_heights: bool
 
@@ -51,7 +51,7 @@ class BackgroundModel(Protocol):
 
 
 def background_model(background: Background) -> BackgroundModel:
-    """The model of what a surface may carry: None, a number (a constant), or one of the classes here."""
+    """The background model of what a surface holds: None, a number (a constant), or one of the classes here."""
     if background is None:
         return NoBackground()
     if isinstance(background, NoBackground | ConstantBackground | PlaneBackground | FunctionBackground):
@@ -90,7 +90,7 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
 
 
 def continued(asked: BackgroundModel, given: Background) -> BackgroundModel:
-    """The background asked for, starting from the numbers of a given one of its kind."""
+    """The background that was asked for, starting from the numbers of the given one if it is of the same kind."""
     model = background_model(given)
     if type(model) is not type(asked) or np.shape(model.vector()) != np.shape(asked.vector()):
         return asked

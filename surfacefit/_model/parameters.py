@@ -68,10 +68,11 @@ class ChainRule(NamedTuple):
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Parameterization:
-    """What is free: K components of a covariance type in d dimensions, widths above ``floor`` (d,), a background.
+    """How the free numbers of K components in d dimensions, with widths above ``floor`` (d,), and a background stand in
+    a vector (P,).
 
     There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With
-    ``shape_held`` the shape that tied components share stays as it is.
+    ``shape_held`` the shape that tied components share does not change.
     """
 
     floor: Array
@@ -109,7 +110,7 @@ class Parameterization:
         return self.layout.n_parameters
 
     def pack(self, surface: GaussianSurface) -> Array:
-        """Parameters (P,) of a surface; what lies below its floor starts just above, and room is zeros."""
+        """Parameters (P,) of a surface: widths below the floor are raised to just above it, spare room is zeros."""
         dtype = self.floor.dtype
         amplitudes, centers, covariances = (
             jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)

@@ -18,7 +18,8 @@ from .capacity import point_capacity
 
 # Largest relative spread of the weights that counts as one weight for all points: rounding, far above that of float64.
 EQUAL_WEIGHTS = 1e-9
-# Largest relative difference of the steps of an axis that counts as even: coordinates often are rounded to float32.
+# Largest relative difference of the steps of an axis that counts as even. A compromise: coordinates from files are
+# rounded, but sums over an even grid need its points where they are said to be.
 EVEN_STEPS = 1e-6
 
 

@@ -1,9 +1,8 @@
-"""Covariance types: how one component's covariance is written in free numbers.
+"""Covariance types: one component's covariance as free numbers. Pick one of these by name.
 
-Pick one of these by name. Each sibling gives ``n_parameters``, ``cholesky`` (free numbers to a lower Cholesky
-factor) and ``parameters`` (a covariance back to free numbers) for a single component, and says with ``shared``
-whether all components use the same numbers. The derivative of ``cholesky`` is taken by JAX, so a new type is
-one new file and one line here.
+Each file gives ``n_parameters``, ``cholesky`` (from free numbers to a lower Cholesky factor) and ``parameters`` (from a
+covariance back to free numbers) for a single component; ``shared`` says whether all components use the same numbers.
+JAX takes the derivative of ``cholesky``, so a new type is one new file and one line here.
 """
 
 from .base import CovarianceType

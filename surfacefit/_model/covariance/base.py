@@ -1,4 +1,4 @@
-"""The contract of a covariance type, and the positive transform that all of them use."""
+"""The contract of a covariance type, and the transform to positive numbers that all of them use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+# Least excess of a width over its floor, relative to the floor, that has a free number: at the floor itself that would
+# be minus infinity, where no derivative leads away.
+LEAST_EXCESS = 1e-3
+
 
 class CovarianceType(Protocol):
-    """Free numbers of one component's covariance, for points in ``n_dim`` dimensions.
+    """The free numbers of one component's covariance, for points in ``n_dim`` dimensions.
 
-    Implementations are stateless and hashable: they travel through ``jit`` as static data.
+    Implementations are stateless and hashable: ``jit`` takes them as static data.
     """
 
     @property
@@ -29,7 +33,7 @@ class CovarianceType(Protocol):
         ...
 
     def parameters(self, covariance: Array, floor: Array) -> Array:
-        """Free numbers (s,) of a covariance (d, d); what lies below the floor is lifted just above it."""
+        """Free numbers (s,) of a covariance (d, d); widths below the floor are raised to just above it."""
         ...
 
 
@@ -44,5 +48,5 @@ def positive_inverse(value: Array) -> Array:
 
 
 def above_floor(value: Array, floor: Array) -> Array:
-    """Free number of a width that must exceed ``floor``; widths at or below it start 0.1 % above."""
-    return positive_inverse(jnp.maximum(value - floor, 1e-3 * floor))
+    """Free number of a width that must exceed ``floor``; a width at or below it is taken as 0.1 % above."""
+    return positive_inverse(jnp.maximum(value - floor, LEAST_EXCESS * floor))
