@@ -48,6 +48,7 @@ VIEWS = {
     ("_results.result", "_statistics.redundancy"),
     ("_results.result", "_statistics.statistics"),
     ("_results.result", "_statistics.covariance_methods"),
+    ("_results.result", "_statistics.uncertainty"),  # for the type of what it returns
     ("_statistics.diagnostics", "_statistics.plot_residuals"),
 }
 
