@@ -1,16 +1,16 @@
 """Strict defaults for every test: no silent promotion of dtypes, no display, the data folder if it is there."""
 
 import os
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 # Most of the suite's time is compiling; set XLA_FLAGS to nothing to test what users run, as .ci/run does for the core.
 # XLA ends the process at a flag that it does not know; JAX 0.12 knows the last one no longer.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
-    + (" --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith(("0.10.", "0.11.")) else ""),
-)
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if version("jaxlib").startswith(("0.10.", "0.11.")):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", QUICK)
 
 import jax
 import matplotlib
@@ -18,14 +18,39 @@ import numpy as np
 import pytest
 from mappings import do_not_run_out
 
+import surfacefit._base.compile as sizes
+
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+OWN_SIZES = {name: getattr(sizes, name) for name in ("SMALLEST_SIZE", "FINE_SIZES_FROM")}
+if os.environ["XLA_FLAGS"] == QUICK:
+    # Points; small maps of any shape then share one program, and the larger ones up to 8192 three.
+    sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM = 1024, 8192
 
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def pytest_addoption(parser):
     parser.addoption("--x64", action="store_true", help="run with JAX's global 64-bit precision on")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Under `-n`: neighbouring tests, which share programs, go to one process; the two share what they compile."""
+    if getattr(config.option, "numprocesses", None):
+        if config.option.dist == "no":
+            config.option.dist = "worksteal"
+        if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+            config.compiled = tempfile.TemporaryDirectory(prefix="surfacefit-compiled-")
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled.name
+            os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+            os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "compiled"):
+        config.compiled.cleanup()
 
 
 def pytest_configure(config):
@@ -49,6 +74,49 @@ def mappings_do_not_run_out():
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def own_sizes(monkeypatch):
+    """The sizes that users' fits are rounded up to."""
+    for name, value in OWN_SIZES.items():
+        monkeypatch.setattr(sizes, name, value)
+
+
+class Clock:
+    """A clock for `time.perf_counter` that moves by ``tick`` seconds at each look, on any machine alike."""
+
+    def __init__(self):
+        self.now, self.tick = 1000.0, 0.0
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """In the place of the computer's clock; it stands until the test sets its tick or its time."""
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", clock)
+    return clock
+
+
+COMPILED = []
+
+
+def _note(event, _, fun_name="", **__):
+    if event.endswith("backend_compile_duration"):
+        COMPILED.append(fun_name)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
+
+
+@pytest.fixture
+def compiled():
+    """The names of the functions compiled so far, in order; also those that a cache on disk held."""
+    return COMPILED
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import re
-import time
 import warnings
 
 import jax
@@ -163,6 +162,7 @@ ANSWERED = {
 }
 
 
+SEARCHED = [(case, None) for case in ("constant map", "all zero, no background", "one bright pixel")]
 TRIED_IN_SINGLE = [
     "constant map",
     "one bright pixel",
@@ -179,7 +179,8 @@ TRIED_IN_SINGLE = [
 )
 def test_odd_input_gets_a_good_answer(case, dtype):
     heights, options, tolerance = ANSWERED[case]
-    result = sf.fit(heights, 1, solver=SMALL, dtype=dtype, **options)
+    search = None if (case, dtype) in SEARCHED else 0
+    result = sf.fit(heights, 1, solver=SMALL, dtype=dtype, search=search, **options)
     size = np.abs(np.asarray(heights, float)).max() or 1.0
     tolerance = max(tolerance, 1e-4 if dtype == "float32" else 0.0)
     if case == "sigma of wide range" and dtype == "float32":
@@ -194,9 +195,9 @@ def test_odd_input_gets_a_good_answer(case, dtype):
 
 
 def test_duplicate_and_scattered_points_are_as_a_grid():
-    grid = sf.fit(HILL, 1)
+    grid = sf.fit(HILL, 1, search=0)
     points, heights = np.tile(POINTS, (2, 1)), np.tile(HILL.ravel(), 2)
-    twice = sf.fit_points(points, heights, 1)
+    twice = sf.fit_points(points, heights, 1, search=0)
     same_surfaces(twice.surface, grid.surface, 1e-6)
     assert twice.n_points == 360
 
@@ -212,7 +213,7 @@ def test_what_is_ignored_plays_no_part(how):
         options["mask"] = hole
     else:
         spoiled = np.ma.array(spoiled, mask=hole)
-    result = sf.fit(spoiled, 1, **options)
+    result = sf.fit(spoiled, 1, search=0, **options)
     assert result.n_points == 180 - hole.sum()
     assert (result.n_nan, result.n_masked) == ((hole.sum(), 0) if how == "nan" else (0, hole.sum()))
     np.testing.assert_allclose(result.predict(), HILL, rtol=1e-6)
@@ -222,7 +223,7 @@ def test_what_is_ignored_plays_no_part(how):
 def test_sigma_weighs_as_counting_does():
     noisy = HILL + np.random.default_rng(0).normal(size=HILL.shape) * 0.1
     sigma = np.where(X < 8, 1.0, 1 / np.sqrt(2))
-    weighted = sf.fit(noisy, 1, sigma=sigma)
+    weighted = sf.fit(noisy, 1, sigma=sigma, search=0)
     twice = X.ravel() >= 8
     counted = sf.fit_points(
         np.vstack([POINTS, POINTS[twice]]), np.r_[noisy.ravel(), noisy.ravel()[twice]], 1, init=weighted.surface
@@ -232,11 +233,11 @@ def test_sigma_weighs_as_counting_does():
 
 
 def test_precision_follows_the_input():
-    assert sf.fit(HILL, 1).settings.dtype == "float64"
-    assert sf.fit(HILL.astype(np.float32), 1).settings.dtype == "float32"
-    assert sf.fit((10 * HILL).astype(np.uint8), 1).settings.dtype == "float64"
-    assert sf.fit(HILL, 1, dtype=np.float32).settings.dtype == "float32"
-    assert sf.fit(HILL, 1).rmse < 1e-9
+    assert sf.fit(HILL, 1, search=0).settings.dtype == "float64"
+    assert sf.fit(HILL.astype(np.float32), 1, search=0).settings.dtype == "float32"
+    assert sf.fit((10 * HILL).astype(np.uint8), 1, search=0).settings.dtype == "float64"
+    assert sf.fit(HILL, 1, dtype=np.float32, search=0).settings.dtype == "float32"
+    assert sf.fit(HILL, 1, search=0).rmse < 1e-9
 
 
 @pytest.mark.slow
@@ -273,7 +274,8 @@ def test_tied_covariances_by_either_name():
 
 def test_a_background_function_with_its_start():
     heights = HILL + 5 * np.exp(-0.3 * Y)
-    result = sf.fit(heights, 1, background=(lambda q, x: q[0] + q[1] * jnp.exp(-q[2] * x[..., 0]), [0.0, 1.0, 0.1]))
+    rising = (lambda q, x: q[0] + q[1] * jnp.exp(-q[2] * x[..., 0]), [0.0, 1.0, 0.1])
+    result = sf.fit(heights, 1, background=rising, search=0)
     np.testing.assert_allclose(result.surface.background.parameters, [1, 5, 0.3], rtol=1e-5)
     np.testing.assert_allclose(result.predict(), heights, rtol=1e-7)
 
@@ -284,7 +286,7 @@ def test_a_number_as_background_is_where_a_constant_starts():
         assert float(
             sf.fit(HILL, 1, background=value, init="peaks", solver=none).surface.background.value
         ) == pytest.approx(float(value))
-    assert float(sf.fit(HILL, 1, background=0.25).surface.background.value) == pytest.approx(1.0)
+    assert float(sf.fit(HILL, 1, background=0.25, search=0).surface.background.value) == pytest.approx(1.0)
     held = sf.fit(HILL, 1, background=0.9, fixed="background", init="peaks")
     assert float(held.surface.background.value) == pytest.approx(0.9, abs=1e-12)
 
@@ -311,7 +313,7 @@ def test_callback_sees_progress_and_can_stop():
 
 def test_max_time_and_ctrl_c_return_the_best_so_far():
     noisy = HILL + np.random.default_rng(0).normal(size=HILL.shape)
-    limited = sf.fit(noisy, 3, max_time=1e-3)
+    limited = sf.fit(noisy, 3, max_time=1e-3, search=0)
     assert limited.status == sf.Status.MAX_TIME
     assert np.isfinite(limited.rmse)
 
@@ -328,27 +330,24 @@ def test_max_time_and_ctrl_c_return_the_best_so_far():
 @pytest.mark.slow
 def test_timings_add_up_and_tell_compiling_apart():
     jax.clear_caches()
-    begun = time.perf_counter()
-    first = sf.fit(HILL, 1)
-    wall = time.perf_counter() - begun
-    again = sf.fit(HILL, 1)
-    for result in (first, again):
-        parts = result.timings
-        assert 0 <= parts.total <= wall + 1
-        np.testing.assert_allclose(parts.start + parts.compile + parts.run, parts.total, atol=0.1)
-    assert first.timings.compile > 10 * again.timings.compile
+    first, again = (sf.fit(HILL, 1, init="grid", reset=False).timings for _ in range(2))
+    for parts in (first, again):
+        assert min(dataclasses.astuple(parts)) >= 0
+        assert parts.start + parts.compile + parts.run == pytest.approx(parts.total, rel=1e-9)
+    assert first.compile > 0 == again.compile
 
 
-def test_sizes_of_about_the_same_compile_once():
+def test_sizes_of_about_the_same_compile_once(compiled, own_sizes):
     sf.fit(np.random.default_rng(0).normal(size=(10, 14)), 1, init="grid", reset=False)
-    again = sf.fit(
+    before = len(compiled)
+    sf.fit(
         np.random.default_rng(0).normal(size=(11, 13)),
         1,
         init="grid",
         reset=False,
         solver=sf.LevenbergMarquardt(ftol=1e-5, max_steps=77),
     )
-    assert again.timings.compile < 0.2
+    assert not {"jit(begin)", "jit(_recorded)"} & set(compiled[before:])
 
 
 def test_no_warning_reaches_the_user():
