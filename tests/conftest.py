@@ -19,14 +19,20 @@ import pytest
 from mappings import do_not_run_out
 
 import surfacefit._base.compile as sizes
+from surfacefit._problem import capacity
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-OWN_SIZES = {name: getattr(sizes, name) for name in ("SMALLEST_SIZE", "FINE_SIZES_FROM")}
+OWN_SIZES = [
+    (module, name, getattr(module, name))
+    for module, names in [(sizes, ["SMALLEST_SIZE", "FINE_SIZES_FROM"]), (capacity, ["LEAST_STEP_OF_SIZES"])]
+    for name in names
+]
 if os.environ["XLA_FLAGS"] == QUICK:
-    # Points; small maps of any shape then share one program, and the larger ones up to 8192 three.
-    sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM = 1024, 8192
+    # Points: small maps of any shape then share one program, and the larger ones up to 8192 three. Components: fits of
+    # one to four share one.
+    sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM, capacity.LEAST_STEP_OF_SIZES = 1024, 8192, 4
 
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -79,8 +85,8 @@ def rng():
 @pytest.fixture
 def own_sizes(monkeypatch):
     """The sizes that users' fits are rounded up to."""
-    for name, value in OWN_SIZES.items():
-        monkeypatch.setattr(sizes, name, value)
+    for module, name, value in OWN_SIZES:
+        monkeypatch.setattr(module, name, value)
 
 
 class Clock:

@@ -712,7 +712,7 @@ def test_files_of_fits_and_of_mixtures_are_told_apart(tmp_path):
     sf.fit_mixture(POINTS, 2).save(tmp_path / "mixture.json")
     with pytest.raises(ValueError, match="is no surfacefit result: it is a surfacefit mixture"):
         sf.load(tmp_path / "mixture.json")
-    sf.fit(np.eye(6), 1).save(tmp_path / "fit.npz")
+    sf.fit(np.eye(6), 1, init="peaks").save(tmp_path / "fit.npz")
     with pytest.raises(ValueError, match="is no surfacefit mixture: it is a surfacefit result"):
         sf.MixtureResult.load(tmp_path / "fit.npz")
 

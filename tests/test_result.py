@@ -138,7 +138,7 @@ def test_an_interrupt_before_the_first_step_loses_nothing(monkeypatch, tmp_path)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("surfacefit._solvers.loop._advance", interrupt)
-    result = sf.fit(HEIGHTS, 2)
+    result = sf.fit(HEIGHTS, 2, init="peaks")
     assert (result.status, result.steps) == (sf.Status.INTERRUPTED, 0)
     np.testing.assert_allclose(result.cost, 0.5 * np.nansum(result.residuals**2), rtol=1e-9)
     result.save(tmp_path / "fit.json")

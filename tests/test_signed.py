@@ -1,5 +1,7 @@
 """Amplitudes of either sign: derivatives, pits found from every start and engine, errors, files."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,8 +38,13 @@ def test_derivatives_hold_for_negative_amplitudes(rng, covariance_type):
         np.testing.assert_allclose(jacobian.as_matrix(), expected, atol=1e-7 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("init", ["auto", "growth", "peaks", "grid", "random"])
-@pytest.mark.parametrize("background", [None, "constant"])
+EVERY = list(product(["auto", "growth", "peaks", "grid", "random"], [None, "constant"]))
+FAST = [("auto", "constant"), ("growth", None), ("peaks", None), ("peaks", "constant"), ("grid", None)]
+
+
+@pytest.mark.parametrize(
+    ("init", "background"), [case if case in FAST else pytest.param(*case, marks=pytest.mark.slow) for case in EVERY]
+)
 def test_peaks_and_pits_are_found(init, background):
     result = sf.fit(
         PEAK + PIT,
@@ -54,13 +61,13 @@ def test_peaks_and_pits_are_found(init, background):
 @pytest.mark.parametrize("engine", ["dense", "tiled"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_engines_agree_on_signs(engine, dtype):
-    result = sf.fit(PEAK + PIT, 2, amplitudes="signed", engine=engine, dtype=dtype)
+    result = sf.fit(PEAK + PIT, 2, amplitudes="signed", engine=engine, dtype=dtype, search=0)
     assert amplitudes_at(result) == pytest.approx(TRUTH, rel=1e-3)
 
 
 @pytest.mark.slow
 def test_positive_amplitudes_cannot_reach_a_pit():
-    result = sf.fit(PEAK + PIT, 2, background=None)
+    result = sf.fit(PEAK + PIT, 2, background=None, search=0)
     assert (result.surface.amplitudes >= 0).all()
     assert result.rmse > 0.2
 
@@ -68,12 +75,12 @@ def test_positive_amplitudes_cannot_reach_a_pit():
 def test_one_dimension_and_scattered_points(rng):
     x = rng.uniform(0, 60, 400)
     z = 2 * np.exp(-((x - 14) ** 2) / 18) - np.exp(-((x - 35) ** 2) / 8)
-    result = sf.fit_points(x, z, 2, amplitudes="signed", background=None)
+    result = sf.fit_points(x, z, 2, amplitudes="signed", background=None, search=0)
     assert amplitudes_at(result) == pytest.approx({14.0: 2.0, 35.0: -1.0}, rel=1e-3)
 
 
 def test_a_signed_fit_goes_on_from_its_own_result_and_from_a_file(tmp_path, rng):
-    result = sf.fit(PEAK + PIT + 0.01 * rng.normal(size=X.shape), 2, amplitudes="signed")
+    result = sf.fit(PEAK + PIT + 0.01 * rng.normal(size=X.shape), 2, amplitudes="signed", search=0)
     result.save(tmp_path / "fit.json")
     loaded = sf.load(tmp_path / "fit.json")
     assert loaded.settings.amplitudes == "signed"

@@ -339,7 +339,7 @@ def test_qr_needs_the_dense_engine():
         sf.fit(np.eye(30), 2, engine="tiled", solver=sf.LevenbergMarquardt(method="qr"))
 
 
-@pytest.mark.parametrize("cutoff", [1e-50, 0.0, 0.5])
+@pytest.mark.parametrize("cutoff", [pytest.param(1e-50, marks=pytest.mark.slow), 0.0, 0.5])
 def test_any_cutoff_makes_progress(cutoff):
     heights, truth = noisy_hills((40, 40), 2)
     result = sf.fit(

@@ -10,6 +10,9 @@ LARGEST_ROUNDED_POINTS = 8192
 # Base-2 logarithm of the sizes an octave for more than 8 components: with four sizes there is room for at most a
 # quarter more components than needed, and growth by a few components often finds its program compiled.
 LOG2_SIZES_PER_OCTAVE = 2
+# Components between two sizes at least: 1, since a fit of few components would run longer with room for more. Tests,
+# which compile far longer than they run, share programs by more.
+LEAST_STEP_OF_SIZES = 1
 
 
 def point_capacity(n_points: int) -> int:
@@ -19,5 +22,5 @@ def point_capacity(n_points: int) -> int:
 
 def component_capacity(n_components: int) -> int:
     """Components to make room for: all numbers up to 8, then four sizes an octave."""
-    unit = max(1, 1 << max(0, (n_components - 1).bit_length() - 1 - LOG2_SIZES_PER_OCTAVE))
+    unit = max(LEAST_STEP_OF_SIZES, 1 << max(0, (n_components - 1).bit_length() - 1 - LOG2_SIZES_PER_OCTAVE))
     return -(-n_components // unit) * unit
