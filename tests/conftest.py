@@ -31,9 +31,9 @@ OWN_SIZES = [
     for name in names
 ]
 if "optimization_level=0" in os.environ["XLA_FLAGS"]:
-    # Points: small maps of any shape then share one program, and the larger ones up to 8192 three. Components: fits of
+    # Points: small maps of any shape then share one program, and the larger ones up to 8192 four. Components: fits of
     # one to four share one.
-    sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM, capacity.LEAST_STEP_OF_SIZES = 1024, 8192, 4
+    sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM, capacity.LEAST_STEP_OF_SIZES = 512, 8192, 4
 
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

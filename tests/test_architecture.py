@@ -177,10 +177,15 @@ def test_public_names_are_documented():
         assert len(doc) > 60, name
 
 
-@pytest.mark.parametrize("part", range(4))
+# Examples that fit with a search.
+LONG = ["surfacefit._constraints.bounds", "surfacefit._constraints.prior", "surfacefit._fit.fit"]
+
+
+@pytest.mark.parametrize("part", [0, 1, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])
 def test_examples_run(part):
     names = sorted(m.name for m in pkgutil.walk_packages(sf.__path__, "surfacefit.") if "__main__" not in m.name)
     with_examples = [name for name in names if ">>>" in FILES[name.removeprefix("surfacefit.")].read_text("utf-8")]
-    for name in with_examples[part::4]:
+    short = [name for name in with_examples if name not in LONG]
+    for name in [part] if part in LONG else short[part::2]:
         failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
         assert failed == 0, name

@@ -169,7 +169,9 @@ def test_the_error_in_blocks_left_out_is_that_of_fits_without_them():
     assert path.held_out_se[path.n_components == 1] == pytest.approx(np.std(errors, ddof=1) / np.sqrt(3), rel=0.02)
 
 
-@pytest.mark.parametrize("options", [{}, {"amplitudes": "signed"}, {"engine": "tiled"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"amplitudes": "signed"}, pytest.param({"engine": "tiled"}, marks=pytest.mark.slow)], ids=str
+)
 def test_what_stands_in_a_block_left_out_is_not_foretold_by_itself(options):
     offsets = np.mgrid[:25, :25] - 12
     heights = np.exp(-0.5 * np.sum(offsets**2, axis=0) / 0.6**2)  # all of it in one block
@@ -183,7 +185,14 @@ NOTHING = np.random.default_rng(0).normal(size=(24, 30))
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"engine": "tiled"}, {"background": "plane", "covariance_type": "tied"}], ids=str
+    "options",
+    [
+        {},
+        {"background": "plane"},
+        pytest.param({"background": "plane", "covariance_type": "tied"}, marks=pytest.mark.slow),
+        pytest.param({"engine": "tiled"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_noise_calls_for_no_component(options):
     result = sf.fit(NOTHING, **options)

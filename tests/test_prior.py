@@ -24,6 +24,9 @@ KINDS = ("full", "diag", "spherical", "tied")
 SIGMA = 0.1
 
 
+penalty = jax.jit(penalty_cost)
+
+
 def prepared(n_dim, kind, prior, engine, mask=False):
     """A small problem with a prior, in the units of the fit, and parameters of a random surface."""
     rng = np.random.default_rng(n_dim)
@@ -59,7 +62,7 @@ def test_the_penalty_is_minus_the_log_density(n_dim, kind):
         ready, problem, params = prepared(n_dim, kind, prior, sf.Dense())
         rng = np.random.default_rng(0)
         moved = params + jnp.asarray(0.3 * rng.normal(size=params.size))
-        penalties = [float(penalty_cost(problem, p)) * ready.cost_unit for p in (params, moved)]
+        penalties = [float(penalty(problem, p)) * ready.cost_unit for p in (params, moved)]
         densities = [log_prior(ready.surface(p), 20.0, n_dim + 1.5, 2.0, kind) for p in (params, moved)]
     assert min(penalties) >= 0
     np.testing.assert_allclose(penalties[0] - penalties[1], densities[1] - densities[0], rtol=1e-9)
@@ -70,7 +73,7 @@ def test_a_matrix_scale_counts_like_scipys():
     with precision(np.dtype(np.float64)):
         ready, problem, params = prepared(2, "full", sf.SurfacePrior(scale=scale), sf.Dense())
         moved = params + 0.2
-        penalties = [float(penalty_cost(problem, p)) * ready.cost_unit for p in (params, moved)]
+        penalties = [float(penalty(problem, p)) * ready.cost_unit for p in (params, moved)]
         densities = [sum(invwishart.logpdf(c, 4, scale) for c in ready.surface(p).covariances) for p in (params, moved)]
     np.testing.assert_allclose(penalties[0] - penalties[1], densities[1] - densities[0], rtol=1e-9)
 
@@ -261,7 +264,7 @@ def test_a_prior_passes_vmap():
         _, problem, params = prepared(2, "full", sf.SurfacePrior(scale=9.0, amplitude=1.0), sf.Dense())
         several = jnp.stack([params, params + 0.1])
         costs = jax.vmap(lambda p: penalty_cost(problem, p))(several)
-        np.testing.assert_allclose(costs, [float(penalty_cost(problem, p)) for p in several], rtol=1e-12)
+        np.testing.assert_allclose(costs, [float(penalty(problem, p)) for p in several], rtol=1e-12)
 
 
 BAD = {

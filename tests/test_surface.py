@@ -104,16 +104,17 @@ def test_passes_jit_vmap_and_grad(rng):
     direct = surface(points)
     assert direct.dtype == jnp.float32
     np.testing.assert_allclose(jax.jit(lambda s, x: s(x))(surface, points), direct, rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(surface)(points), direct, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.vmap(surface))(points), direct, rtol=1e-5)
 
-    slope = jax.grad(lambda x: surface(x))(points[0])
+    at = jax.jit(surface)
+    slope = jax.jit(jax.grad(surface))(points[0])
     h = 1e-3
     for i in range(2):
         step = h * np.eye(2, dtype=np.float32)[i]
-        difference = (float(surface(points[0] + step)) - float(surface(points[0] - step))) / (2 * h)
+        difference = (float(at(points[0] + step)) - float(at(points[0] - step))) / (2 * h)
         np.testing.assert_allclose(slope[i], difference, rtol=2e-2, atol=2e-3)
 
-    by_surface = jax.grad(lambda s: jnp.sum(s(points)))(surface)
+    by_surface = jax.jit(jax.grad(lambda s: jnp.sum(s(points))))(surface)
     unit = sf.GaussianSurface(jnp.ones(3, jnp.float32), *arrays[1:])
     np.testing.assert_allclose(by_surface.amplitudes.sum(), unit(points).sum(), rtol=1e-5)
     assert np.isfinite(by_surface.covariances).all()
@@ -123,7 +124,7 @@ def test_surfaces_stack_under_vmap(rng):
     surfaces = [sf.GaussianSurface(*(jnp.asarray(a) for a in random_surface(rng, 2, 2))) for _ in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *surfaces)
     points = jnp.asarray(rng.uniform(-1, 1, (5, 2)), jnp.float32)
-    together = jax.vmap(lambda s: s(points))(stacked)
+    together = jax.jit(jax.vmap(lambda s: s(points)))(stacked)
     for one, surface in zip(together, surfaces, strict=True):
         np.testing.assert_allclose(one, surface(points), rtol=1e-5)
 

@@ -124,7 +124,7 @@ CASES = {
 }  # fmt: skip
 
 
-QUICK = list(product(list(CASES)[::4], KINDS[:1]))
+QUICK = list(product(list(CASES)[::6], KINDS[:1]))
 REST = [pytest.param(*pair, marks=pytest.mark.slow) for pair in product(CASES, KINDS) if pair not in QUICK]
 
 
