@@ -119,11 +119,11 @@ def losses_of_misfits(patch):
 
 def tiled(patch):
     """Blocks solved directly and by conjugate gradients, products, and a plan that is renewed on the way."""
-    patch.setattr("surfacefit._problem.planning.BLOCKS_PAY", np.inf)
+    patch.setattr("surfacefit._problem.planning.MOST_NODES_A_PLACE", np.inf)
     narrow = sf.GaussianSurface(np.ones(2), np.array([[8.0, 8.0], [15.0, 15.0]]), np.tile(0.3 * np.eye(2), (2, 1, 1)))
     result = sf.fit(MAP, 2, init=narrow, engine="tiled", solver=short(8))
-    patch.setattr("surfacefit._linear.normal.blocks.DIRECT", 4)
-    patch.setattr("surfacefit._problem.planning.DIRECT", 4)
+    patch.setattr("surfacefit._linear.normal.blocks.DIRECT_SOLVE_PARAMETERS", 4)
+    patch.setattr("surfacefit._problem.planning.DIRECT_SOLVE_PARAMETERS", 4)
     sf.fit(MAP, 4, **GRID, engine="tiled", solver=short())
     sf.fit(MAP, 4, **GRID, engine=sf.Tiled(normal="products"), solver=short(), covariance_type="tied")
     patch.setattr("surfacefit._statistics.uncertainty.MOST_PARAMETERS", 5)

@@ -96,7 +96,7 @@ def test_chunks_change_nothing(rng, monkeypatch, n_points):
         problem, params = make_problem(rng, 2, n_points=n_points)
         whole_residuals, whole = problem.linearize(params)
         expected = whole.normal(whole_residuals)[0].matrix, whole.as_matrix(), whole.mv(params)
-        monkeypatch.setattr(dense, "CHUNK_ELEMENTS", 1)
+        monkeypatch.setattr(dense, "MONOMIALS_A_CHUNK", 1)
         residuals, jacobian = problem.linearize(params)
         assert n_points <= 256 or jacobian.points.shape[0] > 1
         found = jacobian.normal(residuals)[0].matrix, jacobian.as_matrix(), jacobian.mv(params)

@@ -45,7 +45,7 @@ def lattice(shape, size, border, seed=0, empty=()):
     ("shape", "size", "border"), [((40,), 3, 0), ((40,), 1, 2), ((7, 9), 4, 3), ((7, 9), 6, 0), ((4, 4, 5), 3, 1)]
 )
 def test_blocks_of_the_inverse_are_numpys(shape, size, border, leaf, monkeypatch):
-    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", leaf)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.TILES_A_LEAF", leaf)
     elements, whole, blocks, shared = lattice(shape, size, border)
     found, corner = inverse_blocks(elements, blocks, shared)
     expected = np.linalg.inv(whole)
@@ -55,7 +55,7 @@ def test_blocks_of_the_inverse_are_numpys(shape, size, border, leaf, monkeypatch
 
 def test_blocks_may_reach_into_the_border(monkeypatch):
     """As those of components of one shape do; in any order within a block."""
-    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", 2)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.TILES_A_LEAF", 2)
     elements, whole, blocks, shared = lattice((6, 6), 3, 3)
     blocks = np.concatenate([blocks, np.broadcast_to(shared[[2, 0]], (36, 2))], axis=1)
     found, corner = inverse_blocks(elements, blocks, shared[[1]])
@@ -249,7 +249,7 @@ def test_a_component_that_no_tile_feels_is_not_known_exactly(prior, monkeypatch)
 def dissected(result, monkeypatch):
     for module in ("covariance_methods", "uncertainty"):
         monkeypatch.setattr(f"surfacefit._statistics.{module}.MAX_EXACT_PARAMETERS", 5)
-    monkeypatch.setattr("surfacefit._linear.selected_inverse.LEAF", 1)
+    monkeypatch.setattr("surfacefit._linear.selected_inverse.TILES_A_LEAF", 1)
     return uncertainty(result, "hessian")
 
 

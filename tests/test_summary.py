@@ -5,7 +5,7 @@ import pytest
 from test_uncertainty import at
 
 import surfacefit as sf
-from surfacefit._base.layout import WIDTH, error, positions
+from surfacefit._base.layout import SUMMARY_COLUMNS, error, positions
 from surfacefit._data.data import grid_data
 
 
@@ -23,7 +23,7 @@ def fitted(n_dim, shift=0.0, step=1.0, **options):
 
 def table(result):
     """Cells of the table in a summary, row by row."""
-    return [line.split() for line in result.summary().split("-" * WIDTH)[1].splitlines()[1:-1]]
+    return [line.split() for line in result.summary().split("-" * SUMMARY_COLUMNS)[1].splitlines()[1:-1]]
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3])
@@ -52,7 +52,7 @@ def test_summaries_keep_to_their_width(n_dim, shift, step):
     surface = sf.GaussianSurface(np.array([0.00012345]), np.array([[axis[5] for axis in points]]), covariance[None])
     heights = surface(np.stack(np.meshgrid(*points, indexing="ij"), axis=-1))
     result = at(surface, grid_data(heights + 1e-6 * np.random.default_rng(0).normal(size=heights.shape), points))
-    assert max(map(len, result.summary().splitlines())) <= WIDTH
+    assert max(map(len, result.summary().splitlines())) <= SUMMARY_COLUMNS
 
 
 def test_centres_at_large_coordinates_differ():

@@ -49,7 +49,7 @@ TOLERANCES = {
 @pytest.fixture
 def blocks_pay(monkeypatch):
     """Blocks however small the grid, on which products would be cheaper."""
-    monkeypatch.setattr(planning, "BLOCKS_PAY", float("inf"))
+    monkeypatch.setattr(planning, "MOST_NODES_A_PLACE", float("inf"))
 
 
 def lattice(n_dim):

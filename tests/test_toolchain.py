@@ -11,7 +11,7 @@ from surfacefit._base.devices import device_of
 
 JAX = f"JAX {jax.__version__}"
 # The JAX whose XLA no longer knows an option; older ones must know it.
-DROPPED = {"xla_cpu_use_fusion_emitters": (0, 12)}
+DROPPED = {"xla_cpu_use_fusion_emitters": (0, 11)}
 
 
 @pytest.mark.parametrize("option", CPU_COMPILER_OPTIONS)

@@ -13,7 +13,7 @@ from jax import Array
 
 from . import devices
 
-# XLA's own switches, which a release may drop: JAX 0.12 knows this one no longer. Without its fusion emitters XLA
+# XLA's own switches, which a release may drop: JAX 0.11 no longer knows this one. Without its fusion emitters XLA
 # compiles a solver's many small loops faster: 2.2 s instead of 3.4 s for a first fit on two cores, at the same speed
 # of running.
 CPU_COMPILER_OPTIONS = {"xla_cpu_use_fusion_emitters": False}

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-LONGEST_LIST = 1000
+# Numbers; longer arrays are written as base64, which is shorter; shorter ones stay readable to a person.
+LONGEST_PLAIN_LIST = 1000
 
 
 class NotAFit(ValueError):
@@ -93,7 +94,7 @@ def _mapped(tree: Any, array: Callable[[np.ndarray], Any]) -> Any:
 
 def _array_to_json(array: np.ndarray) -> dict[str, Any]:
     # Lists of float64 print shortest digits that read back exactly; JSON has no NaN, and float32 would read as float64.
-    plain = array.dtype == np.float64 and array.size <= LONGEST_LIST and bool(np.isfinite(array).all())
+    plain = array.dtype == np.float64 and array.size <= LONGEST_PLAIN_LIST and bool(np.isfinite(array).all())
     if plain:
         return {"dtype": "float64", "shape": list(array.shape), "values": array.ravel().tolist()}
     little = array.astype(array.dtype.newbyteorder("<"))

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDTH = 78
+# Characters; fits a terminal of 80 columns.
+SUMMARY_COLUMNS = 78
+# Decimals; smaller numbers are written with an exponent.
 MOST_DECIMALS = 8
-COARSE = 1e-2  # of a width: positions are written to a tenth of their unit
+# Widths: to this a position is written where its error is not known.
+COARSEST_POSITION = 1e-2
 
 
 class Summary(NamedTuple):
@@ -27,23 +30,23 @@ class Summary(NamedTuple):
 
     def text(self) -> str:
         label = max(len(name) for name, _ in self.facts)
-        lines = [self.title.center(WIDTH).rstrip(), "=" * WIDTH]
+        lines = [self.title.center(SUMMARY_COLUMNS).rstrip(), "=" * SUMMARY_COLUMNS]
         for name, value in self.facts:
             lines += wrap(
                 value,
-                WIDTH,
+                SUMMARY_COLUMNS,
                 initial_indent=f"{name:<{label}}  ",
                 subsequent_indent=" " * (label + 2),
                 break_on_hyphens=False,
             )
         table = [self.header, *self.rows]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        gap = "  " if table_width(table, 2) <= WIDTH else " "
-        lines += ["-" * WIDTH]
+        gap = "  " if table_width(table, 2) <= SUMMARY_COLUMNS else " "
+        lines += ["-" * SUMMARY_COLUMNS]
         lines += [
             gap.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
-        return "\n".join([*lines, *([self.rest] if self.rest else []), "=" * WIDTH])
+        return "\n".join([*lines, *([self.rest] if self.rest else []), "=" * SUMMARY_COLUMNS])
 
     def html(self) -> str:
         facts = "".join(

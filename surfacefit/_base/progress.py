@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .._model.surface import GaussianSurface
 
-SHOWN_AFTER = 1.0
+# Seconds; a faster fit needs no bar.
+SHOWN_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ProgressBar:
         self._show, self._total, self._label = watched() if show is None else show, total, label
 
     def update(self, progress: Progress | MixtureProgress) -> None:
-        if not self._show or (self._bar is None and time.perf_counter() - self._begun < SHOWN_AFTER):
+        if not self._show or (self._bar is None and time.perf_counter() - self._begun < SHOWN_AFTER_SECONDS):
             return
         if self._bar is None:
             self._bar = self._open()

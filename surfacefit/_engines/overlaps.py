@@ -15,15 +15,26 @@ from scipy.spatial import cKDTree
 
 from .pairs import ragged
 
-WIDTH = 8
+# Neighbours; a product with a row of blocks then reads memory in long runs, and at most seven places are empty.
+NEIGHBOURS_A_ROW = 8
+# Widths of the joint covariance; the product of a pair farther apart is below exp(-5.5^2 / 2) = 3e-7 of a component's
+# own, near the single precision in which blocks are held.
 JOINT_WIDTHS = 5.5
+# Widths of a product that must lie inside the grid to be integrated over the whole line; as above.
 BORDER_WIDTHS = 5.5
-RESOLVED = 0.72
-LINES = 16
-POINTS = 32
-FEWEST_PAIRS = 2_000_000
-PAIRS_A_COMPONENT = 300
-SLICE = 1_000_000
+# Steps squared; a Riemann sum of a Gaussian of this variance s^2 is its integral to 2 exp(-2 pi^2 s^2) = 1.3e-6.
+RESOLVED_VARIANCE = 0.72
+# Nodes an axis along which a product is cut by the border, and where it is narrower than the sampling. Sums over no
+# more points are exact; sixteen are enough for a smooth product over eleven widths, and a narrow one needs up to twice
+# that.
+BORDER_NODES = 16
+NARROW_NODES = 32
+# Candidate pairs, in all and a component, from which components crowd too much for blocks to pay: products with J are
+# used instead. Bounds time and memory; fits on maps stay well below.
+MOST_PAIRS = 2_000_000
+MOST_PAIRS_A_COMPONENT = 300
+# Pairs; bounds the memory of the exact test, some 200 bytes a pair.
+PAIRS_A_SLICE = 1_000_000
 
 
 class Rule(NamedTuple):
@@ -44,9 +55,9 @@ class EvenGrid:
 
 @dataclass(frozen=True, eq=False)
 class NeighbourRows:
-    """Pairs (component, neighbour) in rows of WIDTH neighbours of one component, which is its own first neighbour.
+    """Pairs (component, neighbour) in rows of neighbours of one component, which is its own first neighbour.
 
-    owner : (R,) component of each row. neighbours : (R, WIDTH), K where there is none.
+    owner : (R,) component of each row. neighbours : (R, NEIGHBOURS_A_ROW), K where there is none.
     """
 
     owner: np.ndarray
@@ -58,9 +69,9 @@ def rules(n_dim: int) -> list[Rule]:
     everything = tuple(range(n_dim))
     return [
         Rule((), 0),
-        *(Rule((axis,), LINES) for axis in everything),
-        Rule(everything, LINES),
-        Rule(everything, POINTS),
+        *(Rule((axis,), BORDER_NODES) for axis in everything),
+        Rule(everything, BORDER_NODES),
+        Rule(everything, NARROW_NODES),
     ]
 
 
@@ -95,7 +106,7 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
     found = [np.repeat(np.arange(len(centers))[:, None], 2, axis=1)]
-    most = FEWEST_PAIRS + PAIRS_A_COMPONENT * len(centers)
+    most = MOST_PAIRS + MOST_PAIRS_A_COMPONENT * len(centers)
     for level in np.unique(octave):
         own, below = np.flatnonzero(octave == level), np.flatnonzero(octave <= level)
         reach = JOINT_WIDTHS * np.sqrt(2) * widths[own].max()
@@ -108,8 +119,8 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
         once = (octave[second] < level) | (first < second)
         first, second = first[once], second[once]
         found += [
-            _close(centers, covariances, first[i : i + SLICE], second[i : i + SLICE])
-            for i in range(0, len(first), SLICE)
+            _close(centers, covariances, first[i : i + PAIRS_A_SLICE], second[i : i + PAIRS_A_SLICE])
+            for i in range(0, len(first), PAIRS_A_SLICE)
         ]
     pairs = np.concatenate(found)
     return pairs[:, 0], pairs[:, 1]
@@ -135,7 +146,7 @@ def _rules_of(
     reach = (BORDER_WIDTHS + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
     cut = (middle - reach < -0.5) | (middle + reach > np.asarray(shape) - 0.5)
     narrowest = 1 / np.einsum("nii->n", precision[first] + precision[second])
-    resolved = narrowest >= RESOLVED
+    resolved = narrowest >= RESOLVED_VARIANCE
     number = np.choose(np.minimum(cut.sum(axis=1), 2), [0, 1 + cut.argmax(axis=1), 1 + len(shape)])
     return np.where(resolved, number, 2 + len(shape))
 
@@ -145,9 +156,9 @@ def _rows(first: np.ndarray, second: np.ndarray, n_components: int) -> Neighbour
     first, second = first[ranked], second[ranked]
     degrees = np.bincount(first, minlength=n_components)
     _, place = ragged(degrees)
-    n_rows = -(-degrees // WIDTH)
+    n_rows = -(-degrees // NEIGHBOURS_A_ROW)
     owner, _ = ragged(n_rows)
-    table = np.full((len(owner), WIDTH), n_components, np.int32)
+    table = np.full((len(owner), NEIGHBOURS_A_ROW), n_components, np.int32)
     start = np.cumsum(n_rows) - n_rows
-    table[start[first] + place // WIDTH, place % WIDTH] = second
+    table[start[first] + place // NEIGHBOURS_A_ROW, place % NEIGHBOURS_A_ROW] = second
     return NeighbourRows(owner.astype(np.int32), table)

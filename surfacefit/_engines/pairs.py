@@ -2,13 +2,15 @@
 
 A component is felt within ``radius`` of its own widths. Lists are made on the host, with a margin, and serve until a
 component leaves the ellipsoid that was planned for it. The tiles' lists, sorted by length, are cut into levels of
-MEMBERS components; a level's tiles, in order, into chunks. A chunk is what compiled code does at once: MEMBERS
-components at each of its tiles. The number of chunks is data, not shape, so that new lists compile nothing.
+MEMBERS_A_LEVEL components; a level's tiles, in order, into chunks. A chunk is what compiled code does at once:
+MEMBERS_A_LEVEL components at each of its tiles. The number of chunks is data, not shape, so that new lists compile
+nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,10 +18,18 @@ from scipy import sparse
 from .._base.memory import MemoryShort, gigabytes
 from .tiles import Tiling
 
-MEMBERS = 8
-MARGIN = 0.5
-SMALLEST_RADIUS = 3.0
-UNDERFLOW = 38.6
+# Components; a product over so few members fits the CPU's vector units, and a list whose length is no multiple leaves
+# at most seven places empty.
+MEMBERS_A_LEVEL = 8
+# Widths that a component may move before its lists are renewed: more room means longer lists, less more new plans.
+MARGIN_WIDTHS = 0.5
+# Factor by which a component may widen before its lists are renewed; the same compromise.
+MARGIN_STRETCH = 1.05
+# Widths; a low component is kept at least so far out, as its amplitude may grow within one plan.
+SMALLEST_RADIUS_WIDTHS = 3.0
+# Widths; farther out exp(-r^2 / 2) is zero even in double precision.
+UNDERFLOW_RADIUS_WIDTHS = 38.6
+# Bytes that NumPy holds at most for a (component, tile) candidate: eight arrays of eight bytes an entry, counted below.
 BYTES_A_CANDIDATE = 64
 
 
@@ -43,7 +53,7 @@ class TileLists:
 
     order : (T,) tiles by falling length of their lists; rank : (T,) its inverse.
     offsets : (n_chunks,) place in ``order`` of each chunk's first tile.
-    members : (n_chunks, tiles a chunk, MEMBERS) components, K where there is none.
+    members : (n_chunks, tiles a chunk, MEMBERS_A_LEVEL) components, K where there is none.
     """
 
     order: np.ndarray
@@ -55,18 +65,19 @@ class TileLists:
 
 def planned(centers: np.ndarray, factors: np.ndarray, radii: np.ndarray) -> Ellipsoids:
     """The ellipsoids of components with room to move."""
-    return Ellipsoids(centers, factors, radii * 1.05 + MARGIN)
+    return Ellipsoids(centers, factors, radii * MARGIN_STRETCH + MARGIN_WIDTHS)
 
 
-def cutoff_radii(amplitudes: np.ndarray, cutoff: float) -> np.ndarray:
-    """Radius (K,) in widths at which a component has fallen to ``cutoff``, where heights are of order one."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        squares = (
-            2 * np.log(np.maximum(np.abs(amplitudes), 1e-300) / cutoff)
-            if cutoff > 0
-            else np.full(len(amplitudes), np.inf)
-        )
-    return np.clip(np.sqrt(np.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
+def cutoff_radii(amplitudes: Any, cutoff: Any, xp: Any = np) -> Any:
+    """Radii (K,) in widths, sqrt(2 log(|a| / cutoff)), at which components have fallen to the height ``cutoff``.
+
+    Not below SMALLEST_RADIUS_WIDTHS; UNDERFLOW_RADIUS_WIDTHS where the cutoff is zero. ``xp`` is `numpy`, or
+    `jax.numpy` for arrays on the device.
+    """
+    tiny = float(np.finfo(amplitudes.dtype).tiny)
+    with np.errstate(divide="ignore"):
+        squares = 2 * xp.log(xp.maximum(xp.abs(amplitudes), tiny) / cutoff)
+    return xp.clip(xp.sqrt(xp.maximum(squares, 0.0)), SMALLEST_RADIUS_WIDTHS, UNDERFLOW_RADIUS_WIDTHS)
 
 
 def tile_lists(tiling: Tiling, ellipsoids: Ellipsoids, tiles_a_chunk: int, memory: float = float("inf")) -> TileLists:
@@ -144,12 +155,12 @@ def _chunked(lengths: np.ndarray, members: np.ndarray, nobody: int, tiles_a_chun
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     tile, place = ragged(lengths)
-    level, slot = place // MEMBERS, place % MEMBERS
-    depth = -(-lengths // MEMBERS)
+    level, slot = place // MEMBERS_A_LEVEL, place % MEMBERS_A_LEVEL
+    depth = -(-lengths // MEMBERS_A_LEVEL)
     tiles_at = np.array([np.count_nonzero(depth > j) for j in range(max(1, int(depth.max(initial=0))))])
     chunks_at = -(-tiles_at // tiles_a_chunk)
     first = np.cumsum(chunks_at) - chunks_at
     chunk_of, place_of = ragged(chunks_at)
-    table = np.full((len(chunk_of), tiles_a_chunk, MEMBERS), nobody, np.int32)
+    table = np.full((len(chunk_of), tiles_a_chunk, MEMBERS_A_LEVEL), nobody, np.int32)
     table[first[level] + rank[tile] // tiles_a_chunk, rank[tile] % tiles_a_chunk, slot] = members
     return TileLists(order, rank, (place_of * tiles_a_chunk).astype(np.int32), table, len(members))

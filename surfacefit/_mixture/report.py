@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.layout import COARSE, Summary, number, positions
+from .._base.layout import COARSEST_POSITION, Summary, number, positions
 
 if TYPE_CHECKING:
     from .result import MixtureResult
@@ -40,7 +40,7 @@ def _components(mixture: MixtureResult, n_rows: int) -> tuple[list[str], list[li
     columns = [
         [str(k) for k in order],
         [number(weight) for weight in mixture.weights[order]],
-        *(positions(mixture.means[order, i], COARSE * axis_widths[:, i]) for i in axes),
+        *(positions(mixture.means[order, i], COARSEST_POSITION * axis_widths[:, i]) for i in axes),
         *([number(width) for width in surface.principal_widths[order, i]] for i in axes),
     ]
     return header, [list(row) for row in zip(*columns, strict=True)]

@@ -18,21 +18,25 @@ from .._model.parameters import Components
 from .._model.surface import GaussianSurface
 from .planning import tile_plan, tiles_a_chunk
 
-ROUNDING = 1e-15
-TILE = 256
-AT_ONCE = 2**22
+# Height, relative to the largest amplitude, below which a component may be left out: double precision's rounding.
+NEGLIGIBLE_HEIGHT = 1e-15
+# Points; smaller tiles make longer lists, larger ones more components at points where they are zero. As in fits.
+POINTS_A_TILE = 256
+# Points evaluated together: bounds the memory of lists and tiles at about a gigabyte.
+POINTS_A_PART = 2**22
 
 
 def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
-    """sum_k a_k g_k (N,) at points (N, d), without the background: what is below ROUNDING of the largest amplitude is
-    left out.
+    """Heights sum_k a_k g_k (N,) at points (N, d), without the background.
+
+    Leaves out what is below NEGLIGIBLE_HEIGHT of the largest amplitude.
     """
     amplitudes, centers, covariances = (
         np.asarray(a, float) for a in (surface.amplitudes, surface.centers, surface.covariances)
     )
     factors = np.linalg.cholesky(covariances)
     largest = float(np.abs(amplitudes).max()) or 1.0
-    felt = Ellipsoids(centers, factors, cutoff_radii(amplitudes / largest, ROUNDING))
+    felt = Ellipsoids(centers, factors, cutoff_radii(amplitudes / largest, NEGLIGIBLE_HEIGHT))
     heights = np.empty(len(points))
     with jax.enable_x64(True):
         a, c, f, inverse = (jnp.asarray(array) for array in (amplitudes, centers, factors, np.linalg.inv(factors)))
@@ -43,10 +47,10 @@ def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 
 def _some(felt: Ellipsoids, components: Components, points: np.ndarray) -> np.ndarray:
-    tiling = scattered_tiles(points, TILE)
+    tiling = scattered_tiles(points, POINTS_A_TILE)
     lists = tile_lists(tiling, felt, tiles_a_chunk(tiling.n_tiles, on_cpu(components)))
     capacity = 1 << max(3, (len(lists.offsets) - 1).bit_length())
-    engine = TiledEngine(tile_plan(tiling, lists, felt, ROUNDING, capacity, np.dtype(float)))
+    engine = TiledEngine(tile_plan(tiling, lists, felt, NEGLIGIBLE_HEIGHT, capacity, np.dtype(float)))
     placed = np.asarray(_model(engine, jnp.asarray(tiling.spread(points)), components))
     heights = np.empty(len(points))
     heights[tiling.order[tiling.filled]] = placed[tiling.filled.ravel()]
@@ -57,5 +61,5 @@ _model = quick_jit(TiledEngine.model)
 
 
 def _parts(total: int) -> Iterator[slice]:
-    for start in range(0, total, AT_ONCE):
-        yield slice(start, start + AT_ONCE)
+    for start in range(0, total, POINTS_A_PART):
+        yield slice(start, start + POINTS_A_PART)

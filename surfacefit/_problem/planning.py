@@ -18,9 +18,9 @@ from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, gigabytes, tiled_need
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._engines.overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
-from .._engines.pairs import MARGIN, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
+from .._engines.pairs import MARGIN_WIDTHS, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
 from .._engines.tiles import Tiling
-from .._linear.normal import DIRECT
+from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
@@ -28,14 +28,26 @@ from .problem import SurfaceProblem
 CPU_TILES_A_CHUNK = 32
 # Tiles; an accelerator wants thousands of independent tiles at once, and 2048 still fit its memory.
 GPU_TILES_A_CHUNK = 2048
-ROWS = 64
+# Neighbour rows; capacities are multiples of so many, which a chunk of pairs takes at once.
+ROWS_UNIT = 64
+# Factors on what a plan needs now, the first one and later ones: components spread most in their first steps, and each
+# capacity that is exceeded compiles a new program.
 FIRST_HEADROOM = 1.5
 HEADROOM = 1.2
-COARSE = 512
-LEAST_SHARE = 32
-BLOCKS_PAY = 20.0
-WASTE = 4
-MOST_SPARE = 2.0
+# Units; below, capacities are powers of two, above powers of its root, where memory counts.
+FINE_CAPACITIES_FROM = 512
+# A rule has room for one in so many of all rows, so that the first pair that comes to need it compiles nothing.
+LEAST_ROWS_SHARE = 32
+# Nodes of overlaps for each place of a component in a tile, from which products with J are cheaper than blocks: a solve
+# by products passes over the places some twenty times.
+MOST_NODES_A_PLACE = 20.0
+# Factor; an earlier fit's capacity is taken over unless it is more than so many times what this one needs.
+MOST_CAPACITY_EXCESS = 4
+# Factor; the most that a first plan leaves for components that are not in use yet.
+MOST_SPARE_ROOM = 2.0
+# Factor and share of the margin by which an ellipsoid encloses the components at two sets of parameters: clear of the
+# rounding of the check on the device.
+ENCLOSING_FACTOR, ENCLOSING_MARGIN = 1.02, 0.1
 
 _met: dict[tuple[int, ...], dict[str, int]] = {}
 
@@ -69,14 +81,14 @@ class TilePlanner:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
         self.cpu = on_cpu(problem.points)
         self.n_active = int(problem.parameterization.n_active)
-        self.spare = min(MOST_SPARE, problem.parameterization.n_components / max(self.n_active, 1))
+        self.spare = min(MOST_SPARE_ROOM, problem.parameterization.n_components / max(self.n_active, 1))
         self.likeness = (self.tiling.n_tiles, self.tiling.size, problem.parameterization.n_parameters)
         there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
         dtype = problem.points.dtype
         room = self._room(there, here)
         lists = self._lists(room)
         plan = tile_plan(self.tiling, lists, room, self.cutoff, self._capacity("chunks", len(lists.offsets)), dtype)
-        direct = problem.parameterization.n_parameters <= DIRECT
+        direct = problem.parameterization.n_parameters <= DIRECT_SOLVE_PARAMETERS
         curvature = self._curvature(there, lists, dtype, direct)
         if not self._blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
@@ -112,7 +124,7 @@ class TilePlanner:
         offset = np.einsum("kij,kj->ki", inverse, here.centers - there.centers)
         stretch = np.linalg.norm(inverse @ here.factors, ord=2, axis=(1, 2))
         needed = np.linalg.norm(offset, axis=1) + cutoff_radii(here.amplitudes, self.cutoff) * stretch
-        return replace(room, radii=np.maximum(room.radii, 1.02 * needed + 0.1 * MARGIN))
+        return replace(room, radii=np.maximum(room.radii, ENCLOSING_FACTOR * needed + ENCLOSING_MARGIN * MARGIN_WIDTHS))
 
     def _lists(self, room: Ellipsoids) -> TileLists:
         active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
@@ -124,7 +136,7 @@ class TilePlanner:
         """Neighbour rows, idle components alone in theirs; None where products with J are cheaper."""
         n_components = len(components.amplitudes)
         rows = neighbour_rows(grid, components.centers[: self.n_active], components.factors[: self.n_active])
-        if rows is None or work(rows, len(grid.shape)) > BLOCKS_PAY * lists.n_pairs * self.tiling.size:
+        if rows is None or work(rows, len(grid.shape)) > MOST_NODES_A_PLACE * lists.n_pairs * self.tiling.size:
             return None
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
         alone = np.full((len(idle), rows[0].neighbours.shape[1]), n_components, np.int32)
@@ -148,7 +160,8 @@ class TilePlanner:
         grid, n_components = self.grid, len(components.amplitudes)
         total = sum(len(r.owner) for r in rows)
         capacities = tuple(
-            self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_SHARE), ROWS) for n, r in enumerate(rows)
+            self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_ROWS_SHARE), ROWS_UNIT)
+            for n, r in enumerate(rows)
         )
         owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
         neighbours = np.concatenate(
@@ -172,10 +185,10 @@ class TilePlanner:
         before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
             room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM * self.spare) / unit)
-            halves = 1 if room < COARSE else 2
+            halves = 1 if room < FINE_CAPACITIES_FROM else 2
             own = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
             likely = met.get(name, 0)
-            self.capacities[name] = likely if needed <= likely <= WASTE * own else own
+            self.capacities[name] = likely if needed <= likely <= MOST_CAPACITY_EXCESS * own else own
             met[name] = self.capacities[name]
         return max(self.capacities.get(name, 0), unit)
 

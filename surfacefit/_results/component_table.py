@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._base.layout import COARSE, WIDTH, error, number, positions, table_width
+from .._base.layout import COARSEST_POSITION, SUMMARY_COLUMNS, error, number, positions, table_width
 from .._constraints.bounds import FIXABLE
 from .flags import MAX_SHOWN_PARAMETERS
 
@@ -42,7 +42,8 @@ class Column(NamedTuple):
         errors = np.full(len(self.values), np.inf) if self.errors is None else self.errors
         known = np.isfinite(errors) & (errors > 0)
         return positions(
-            self.values, np.where(known, np.maximum(errors, FINEST_POSITION * self.widths), COARSE * self.widths)
+            self.values,
+            np.where(known, np.maximum(errors, FINEST_POSITION * self.widths), COARSEST_POSITION * self.widths),
         )
 
     def error_cells(self) -> list[str]:
@@ -59,7 +60,7 @@ def component_table(result: FitResult, n_rows: int) -> tuple[list[str], list[lis
     columns = _columns(result, n_rows)
     for digits, some in [*((digits, columns) for digits in DIGITS), (DIGITS[-1], columns[1:])]:
         table = [["", *(column.name for column in some)], *_rows(some, digits)]
-        if table_width(table) <= WIDTH:
+        if table_width(table) <= SUMMARY_COLUMNS:
             break
     return table[0], table[1:]
 

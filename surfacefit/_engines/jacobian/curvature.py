@@ -14,9 +14,10 @@ from ..._base.compile import concatenated
 from ..._linear.normal import BlockNormal
 from ..._model.parameters import ChainRule, Components
 from ..overlap_sums import overlap_sums
-from ..overlaps import WIDTH, Rule, rules
+from ..overlaps import NEIGHBOURS_A_ROW, Rule, rules
 
-AT_ONCE = 512
+# Pairs whose overlaps are summed at once, fewer where a rule has many nodes: keeps the work within a core's cache.
+PAIRS_A_CHUNK = 512
 
 
 @register_dataclass
@@ -24,8 +25,8 @@ AT_ONCE = 512
 class Curvature:
     """Neighbour rows of each rule, padded to a capacity, on the grid low + step * index.
 
-    owner (R,), neighbours (R, WIDTH), own (K,) : all rules' rows one after the other; each rule fills ``n_rows``
-    of its capacity. low, step, shape (d,) : the grid.
+    owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule fills
+    ``n_rows`` of its capacity. low, step, shape (d,) : the grid.
     """
 
     owner: Array
@@ -42,7 +43,7 @@ class Curvature:
         """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
         table = self._table(components, chain)
         size, n_shared = chain.own.shape[2], chain.shared.shape[2]
-        blocks = jnp.zeros((len(self.owner), size, WIDTH * size), self.dtype)
+        blocks = jnp.zeros((len(self.owner), size, NEIGHBOURS_A_ROW * size), self.dtype)
         shared = jnp.zeros((len(self.owner), chain.own.shape[1], n_shared), self.dtype)
         start = 0
         for number, (rule, capacity) in enumerate(zip(rules(len(self.shape)), self.capacities, strict=True)):
@@ -65,7 +66,7 @@ class Curvature:
         self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: int, n_rows: Array
     ) -> tuple[Array, Array]:
         """The rows of one rule computed, some at once."""
-        some = max(1, AT_ONCE // WIDTH // max(1, rule.nodes ** len(rule.axes) // 64))
+        some = max(1, PAIRS_A_CHUNK // NEIGHBOURS_A_ROW // max(1, rule.nodes ** len(rule.axes) // 64))
 
         def compute(number: Array, filled: tuple[Array, Array]) -> tuple[Array, Array]:
             place = start + number * some
@@ -78,9 +79,9 @@ class Curvature:
         return jax.lax.fori_loop(0, (n_rows + some - 1) // some, compute, (blocks, shared))
 
     def _rows(self, table: dict[str, Array], rule: Rule, place: Array, some: int) -> tuple[Array, Array]:
-        """Blocks (some, p, WIDTH p) of rows from ``place`` on, and their products with the shared columns."""
+        """Blocks (some, p, w p) of rows of w neighbours from ``place`` on, and their products with shared columns."""
         owner = jax.lax.dynamic_slice_in_dim(self.owner, place, some)
-        first = jnp.broadcast_to(owner[:, None], (some, WIDTH)).ravel()
+        first = jnp.broadcast_to(owner[:, None], (some, NEIGHBOURS_A_ROW)).ravel()
         second = jax.lax.dynamic_slice_in_dim(self.neighbours, place, some).ravel()
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
@@ -93,10 +94,12 @@ class Curvature:
             (sums[:, :, r, None] * own[:, None, r] for r in range(1, sums.shape[1])),
             sums[:, :, 0, None] * own[:, None, 0],
         )
-        blocks = jnp.moveaxis(blocks.reshape(some, WIDTH, *blocks.shape[1:]), 1, 2).reshape(some, sums.shape[1], -1)
+        blocks = jnp.moveaxis(blocks.reshape(some, NEIGHBOURS_A_ROW, *blocks.shape[1:]), 1, 2).reshape(
+            some, sums.shape[1], -1
+        )
         blocks = jnp.einsum("kpq,kqs->kps", jnp.swapaxes(table["own"], 1, 2)[owner], blocks, precision="highest")
         half = jnp.einsum("nqr,nrs->nqs", sums, table["shared"][second], precision="highest")
-        return blocks, half.reshape(some, WIDTH, *half.shape[1:]).sum(axis=1)
+        return blocks, half.reshape(some, NEIGHBOURS_A_ROW, *half.shape[1:]).sum(axis=1)
 
     def _table(self, components: Components, chain: ChainRule) -> dict[str, Array]:
         """Components in steps of the grid, with a last row for nobody."""

@@ -22,9 +22,14 @@ from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components
 from ..._model.surface import monomials, whitened
 
-CHUNK_ELEMENTS = 2**22
-SINGLE = 1e-6
-HALVED = 128  # rows from which a product less pays for putting blocks together
+# Numbers of monomial rows computed at once: 32 MB in double precision; large enough for one efficient product.
+MONOMIALS_A_CHUNK = 2**22
+# Points; the smallest chunk, so that very many components do not make the matrix products thin.
+SMALLEST_CHUNK_POINTS = 256
+# Error of an entry of J^T J, relative to its scale, that single precision keeps to.
+SINGLE_PRECISION_ERROR = 1e-6
+# Rows from which leaving out one of four products pays for putting the blocks together.
+SYMMETRIC_FROM_ROWS = 128
 
 
 @register_dataclass
@@ -201,11 +206,11 @@ def _times(a: Array, b: Array) -> Array:
 
 
 def _gram(rows: Array, error: Any) -> Array:
-    """rows rows^T (m, m) of rows (m, n); in single precision, twice as fast, where an error of SINGLE is allowed."""
+    """rows rows^T (m, m) of rows (m, n); in single precision, twice as fast, where so large an ``error`` is allowed."""
     if rows.dtype == jnp.float32:
         return _symmetric(rows)
     return jax.lax.cond(
-        jnp.asarray(error) >= SINGLE,
+        jnp.asarray(error) >= SINGLE_PRECISION_ERROR,
         lambda: _symmetric(rows.astype(jnp.float32)).astype(rows.dtype),
         lambda: _symmetric(rows),
     )
@@ -213,7 +218,7 @@ def _gram(rows: Array, error: Any) -> Array:
 
 def _symmetric(rows: Array) -> Array:
     """rows rows^T, of many rows without the fourth of it that is there by symmetry."""
-    if len(rows) < HALVED:
+    if len(rows) < SYMMETRIC_FROM_ROWS:
         return _times(rows, rows.T)
     upper, lower = jnp.split(rows, [len(rows) // 2])
     across = _times(upper, lower.T)
@@ -226,8 +231,8 @@ def _heights(points: Array, components: Components) -> Array:
 
 
 def _chunk_size(n_points: int, n_rows: int) -> int:
-    """Points a chunk: equal chunks of at most CHUNK_ELEMENTS numbers."""
-    largest = max(256, CHUNK_ELEMENTS // max(n_rows, 1))
+    """Points a chunk: equal chunks of at most MONOMIALS_A_CHUNK numbers."""
+    largest = max(SMALLEST_CHUNK_POINTS, MONOMIALS_A_CHUNK // max(n_rows, 1))
     n_chunks = -(-n_points // largest)
     return -(-n_points // n_chunks)
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._model.parameters import Components
-from ..pairs import SMALLEST_RADIUS, UNDERFLOW
+from ..pairs import cutoff_radii
 
-FAR = 1.0
-SHRUNK = 1.5
+# Planned widths that a component may move, and factor by which it may shrink, while the rules chosen for summing its
+# overlaps stay accurate: both keep well inside what the rules allow for (`overlaps.BORDER_WIDTHS`,
+# `RESOLVED_VARIANCE`).
+SAME_RULES_SHIFT_WIDTHS = 1.0
+SAME_RULES_SHRINKAGE = 1.5
 
 
 @register_dataclass
@@ -53,24 +55,21 @@ class TilePlan:
         """
         offset = jnp.einsum("kij,kj->ki", self.inverse_factors, components.centers - self.centers, precision="highest")
         relative = jnp.einsum("kij,kjl->kil", self.inverse_factors, components.factors, precision="highest")
-        reached = jnp.sqrt(jnp.sum(offset**2, axis=1)) + self._radii(components.amplitudes) * _norms(relative)
+        radii = cutoff_radii(components.amplitudes, self.cutoff, jnp)
+        reached = jnp.sqrt(jnp.sum(offset**2, axis=1)) + radii * _norms(relative)
         return jnp.all(reached <= self.radii) | ~jnp.all(jnp.isfinite(reached))
 
     def resembles(self, components: Components) -> Array:
-        """Whether no component has moved by more than FAR of its planned widths, or shrunk to less than 1 / SHRUNK of
-        one.
+        """Whether all components are still much like those planned for: none has moved by more than
+        SAME_RULES_SHIFT_WIDTHS, or shrunk by more than SAME_RULES_SHRINKAGE.
 
         The rules by which overlapping pairs are summed were chosen for the planned widths.
         """
         offset = jnp.einsum("kij,kj->ki", self.inverse_factors, components.centers - self.centers, precision="highest")
         shrunk = jnp.einsum("kij,kjl->kil", components.inverse_factors, self.factors, precision="highest")
-        near = jnp.all(jnp.sum(offset**2, axis=1) <= FAR**2) & jnp.all(_norms(shrunk) <= SHRUNK)
+        near = jnp.all(jnp.sum(offset**2, axis=1) <= SAME_RULES_SHIFT_WIDTHS**2)
+        near = near & jnp.all(_norms(shrunk) <= SAME_RULES_SHRINKAGE)
         return near | ~jnp.all(jnp.isfinite(offset)) | ~jnp.all(jnp.isfinite(shrunk))
-
-    def _radii(self, amplitudes: Array) -> Array:
-        tiny = float(np.finfo(amplitudes.dtype).tiny)
-        squares = 2 * jnp.log(jnp.maximum(jnp.abs(amplitudes), tiny) / self.cutoff)
-        return jnp.clip(jnp.sqrt(jnp.maximum(squares, 0.0)), SMALLEST_RADIUS, UNDERFLOW)
 
 
 def _norms(matrices: Array) -> Array:

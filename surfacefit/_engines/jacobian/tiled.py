@@ -1,8 +1,9 @@
 """The sparse engine: components only in the tiles where they are felt, chunk by chunk of the plan's lists.
 
-A chunk is MEMBERS components at each of some tiles, so that all work is on arrays (tiles, MEMBERS, places):
-exponentials, and small matrix products with them. Moments are taken in each tile's own coordinates, where one product
-gives all of them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places is kept.
+A chunk is MEMBERS_A_LEVEL components at each of some tiles, so that all work is on arrays (tiles, MEMBERS_A_LEVEL,
+places): exponentials, and small matrix products with them. Moments are taken in each tile's own coordinates, where one
+product gives all of them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places
+is kept.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class _Tiles:
 
 
 class _Chunk:
-    """MEMBERS components at each of some tiles: c tiles, s members, n places."""
+    """MEMBERS_A_LEVEL components at each of some tiles: c tiles, s members, n places."""
 
     def __init__(self, tiles: _Tiles, number: Array):
         plan = tiles.plan

@@ -6,8 +6,8 @@ blocks on the diagonal; the latter two solve by conjugate gradients.
 """
 
 from .base import Normal
-from .blocks import DIRECT, BlockNormal
+from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal
 from .dense import DenseNormal
 from .products import ProductNormal
 
-__all__ = ["DIRECT", "BlockNormal", "DenseNormal", "Normal", "ProductNormal"]
+__all__ = ["DIRECT_SOLVE_PARAMETERS", "BlockNormal", "DenseNormal", "Normal", "ProductNormal"]

@@ -1,4 +1,4 @@
-"""Blocks of overlapping components: rows of WIDTH neighbours, so that a product reads memory once and only gathers."""
+"""Blocks of overlapping components, in rows of a few neighbours: a product reads memory once and only gathers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from jax.tree_util import register_dataclass
 from ..._base.compile import concatenated
 from ..linear_solve import solve_cholesky, solve_conjugate_gradients
 
-DIRECT = 1024
+# Parameters up to which the blocks are put together and factorised: conjugate gradients to 5 % follow curved valleys
+# badly (volcano, K = 32: 1.02 m after 400 steps, directly 0.94).
+DIRECT_SOLVE_PARAMETERS = 1024
 
 
 @register_dataclass
@@ -22,8 +24,8 @@ DIRECT = 1024
 class BlockNormal:
     """J^T J as blocks.
 
-    blocks (R, p, WIDTH p) : row by row the blocks of one component with its neighbours, zero where there is none.
-    owner (R,), neighbours (R, WIDTH) : the components they belong to, K for none.
+    blocks (R, p, NEIGHBOURS_A_ROW p) : row by row the blocks of one component with its neighbours, zero where there is
+    none. owner (R,), neighbours (R, NEIGHBOURS_A_ROW) : the components they belong to, K for none.
     own (K,) : the row whose first block is the component's own.
     cross (K, p, b), corner (b, b) : the border with the components and with itself.
     """
@@ -73,7 +75,7 @@ class BlockNormal:
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
         """Directly where the whole matrix is small, else by conjugate gradients."""
-        if gradient.size <= DIRECT:
+        if gradient.size <= DIRECT_SOLVE_PARAMETERS:
             step, _ = solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
             return step, jnp.asarray(True)
         dtype = self.blocks.dtype

@@ -12,7 +12,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._base.compile import concatenated
-from ..linear_solve import MOST_ITERATIONS, solve_conjugate_gradients
+from ..linear_solve import CG_MOST_ITERATIONS, solve_conjugate_gradients
 from .blocks import diagonal_of
 
 
@@ -29,7 +29,7 @@ class ProductNormal:
     border: Array
     jacobian: Any = None
     penalty: tuple[Array, Array] | None = None
-    iterations: int = field(default=MOST_ITERATIONS, metadata={"static": True})
+    iterations: int = field(default=CG_MOST_ITERATIONS, metadata={"static": True})
 
     @property
     def least_damping(self) -> float:
