@@ -126,7 +126,8 @@ def tiled(patch):
     patch.setattr("surfacefit._problem.planning.DIRECT_SOLVE_PARAMETERS", 4)
     sf.fit(MAP, 4, **GRID, engine="tiled", solver=short())
     sf.fit(MAP, 4, **GRID, engine=sf.Tiled(normal="products"), solver=short(), covariance_type="tied")
-    patch.setattr("surfacefit._statistics.uncertainty.MOST_PARAMETERS", 5)
+    for module in ("covariance_methods", "uncertainty"):
+        patch.setattr(f"surfacefit._statistics.{module}.MAX_EXACT_PARAMETERS", 5)
     assert np.isfinite(result.uncertainty().fwhm).any()
     patch.setattr("surfacefit._model.surface.MUCH", 0)
     result.predict(np.zeros((2, 2)))
@@ -134,7 +135,7 @@ def tiled(patch):
 
 def other_solvers(patch):
     for engine in ("dense", "tiled"):
-        for solver in (sf.Adam(max_steps=2), sf.SuperimposedSignals(max_steps=2)):
+        for solver in (sf.Adam(max_steps=2), sf.SuperimposedSignals(max_steps=2), sf.Dogleg(max_steps=2)):
             sf.fit(MAP, 3, **GRID, engine=engine, solver=solver)
 
 
@@ -147,7 +148,7 @@ def search(patch):
         state = context.refit(context.blocks_at_peaks(context.empty(), 3), context.empty().border, 2)
         around = Neighbourhood(context, state)
         around.losses(np.arange(3))
-        around.raced(around.additions(2))
+        around.refit_best(around.additions(2))
 
 
 def mixtures(patch):
