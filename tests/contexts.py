@@ -6,6 +6,7 @@ import surfacefit as sf
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.start_request import start_request
+from surfacefit._model.surface import map_components
 from surfacefit._model.units import to_internal
 from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._problem.problem_setup import problem_setup
@@ -28,6 +29,7 @@ def search_context(heights, count, engine=None, model=None, **options):
 
 def params_of(context, surface):
     """Parameters of a surface in the user's units."""
+    surface = map_components(surface, np.asarray)
     return context.packing.params(to_internal(surface, context.prepared.scaling))
 
 

@@ -279,7 +279,7 @@ def test_few_points_are_found_without_a_tree(rng, monkeypatch):
         (np.full(2, 5.0), np.eye(2) * 0.1),
     ]:
         at_once = Windows(points, 500).ranks(1, center, covariance)
-        monkeypatch.setattr(_windows, "FEW", 0)
+        monkeypatch.setattr(_windows, "MAX_POINTS_WITHOUT_TREE", 0)
         np.testing.assert_array_equal(at_once, np.sort(Windows(points, 500).ranks(1, center, covariance)))
         monkeypatch.undo()
 

@@ -8,7 +8,7 @@ import surfacefit as sf
 from surfacefit._starts import STARTS, StartRequest
 from surfacefit._starts.grid import even_lattice
 from surfacefit._starts.peaks import _greatest_around
-from surfacefit._starts.scales import SHORT, correlated
+from surfacefit._starts.scales import MAX_MATRIX_CELLS, correlated
 
 
 def request_of(heights, count, seed=0):
@@ -117,7 +117,7 @@ def test_auto_is_no_worse_than_each_of_its_starts_early_on():
     assert sf.fit(heights, 3, solver=forty).cost <= best * (1 + 1e-6) + 1e-12
 
 
-@pytest.mark.parametrize("shape", [(1,), (40,), (1, 12), (SHORT + 3, 20), (7, 9, 11)])
+@pytest.mark.parametrize("shape", [(1,), (40,), (1, 12), (MAX_MATRIX_CELLS + 3, 20), (7, 9, 11)])
 @pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
 def test_sums_under_windows_are_those_of_a_filter(rng, shape, scale):
     cells = rng.normal(size=shape)

@@ -1,7 +1,7 @@
-"""Averages over blocks of a grid: a smaller map much like the whole, on which much can be tried in little time.
+"""Averages over blocks of a grid: a smaller map much like the whole, on which a fit takes less time.
 
-With weights w^2 the mean over a block stands for its points: the cost of a surface that is even within blocks differs
-from that on all points by a constant, the misfit within the blocks.
+The mean over a block with weights w^2 represents its points: the cost of a surface that is constant within each block
+differs from the cost on all points by a constant, the scatter of the heights within the blocks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from .data import SurfaceData
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """The averages as ``data`` on a coarser grid, and which of its used points (n,) each point (N,) of weight w^2 went
-    into.
+    """The averages as ``data`` on a coarser grid.
+
+    ``block`` (N,) is the number, among the coarse grid's n used points, of the average that each point went into, with
+    the weights ``squares`` (N,), w^2.
     """
 
     data: SurfaceData
@@ -29,9 +31,7 @@ class Blocks:
 
 
 def block_averages(data: SurfaceData, side: int) -> Blocks:
-    """Data on a grid averaged over blocks of ``side`` points along each axis; those at the upper ends may be
-    smaller.
-    """
+    """Data on a grid averaged over blocks of ``side`` points along each axis, fewer at the upper ends."""
     assert data.axes is not None
     shape = tuple(-(-n // side) for n in data.heights.shape)
     index = np.ix_(*(np.arange(n) // side for n in data.heights.shape))

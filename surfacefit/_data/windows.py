@@ -1,6 +1,4 @@
-"""Small samples of the points around some components: even in density, and found at once however many points there
-are.
-"""
+"""Small samples of the points around some components, of even density, found fast however many points there are."""
 
 from __future__ import annotations
 
@@ -10,15 +8,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import cKDTree
 
-REACH = 3.0
-SPARE = 4
-FEW = 4096  # points, which need no tree
+# Widths around a component within which points count as its own: 1 % of its height is left at three.
+RADIUS_WIDTHS = 3.0
+# Points found for each one that a sample takes: the points of several components are joined, and thinned to its size.
+OVERSAMPLING = 4
+# Points up to which all distances are computed at once, faster than a query of a k-d tree.
+MAX_POINTS_WITHOUT_TREE = 4096
 
 
 @dataclass(eq=False)
 class Windows:
-    """Samples of up to ``size`` of the points (N, d), which have been shuffled: the first n of them are a fair
-    sample.
+    """Samples of up to ``size`` of the points (N, d).
+
+    The points are shuffled once, so that the first n of them are a fair sample. Level l keeps the first N / 2^l; ranks
+    are places in the shuffled order.
     """
 
     points: np.ndarray
@@ -35,9 +38,9 @@ class Windows:
         self._extent = np.where(extent > 0, extent, extent.max() or 1.0)
 
     def sample(self, level: int, ranks: list[np.ndarray]) -> tuple[np.ndarray, float]:
-        """Indices (n,) of the points with any of these ranks at a level, and how many points each stands for.
+        """Indices (n,) of the points with any of these ranks at a level, and how many points each represents.
 
-        They are thinned evenly to ``size``.
+        The first ``size`` of them in the shuffled order are taken.
         """
         inside = np.zeros(max(1, len(self.points) >> level), bool)
         for some in ranks:
@@ -47,32 +50,34 @@ class Windows:
         return self._order[together[: self.size]], 1 / share
 
     def level(self, covariance: np.ndarray) -> int:
-        """Halvings of the points after which some SPARE times ``size`` remain within REACH widths, as far as these lie
-        on the map.
+        """The level at which about OVERSAMPLING times ``size`` points remain within RADIUS_WIDTHS of a component.
+
+        Only the part of the component's ball that can lie on the map counts.
         """
-        if len(self.points) <= SPARE * self.size:
+        if len(self.points) <= OVERSAMPLING * self.size:
             return 0
         n_dim = len(self._extent)
         ball = math.pi ** (n_dim / 2) / math.gamma(n_dim / 2 + 1)
         squares = np.maximum(np.linalg.eigvalsh(covariance / np.outer(self._extent, self._extent)), 0.0)
-        share = ball * np.prod(np.minimum(REACH * np.sqrt(squares), 1.0))
-        expected = min(share, 1.0) * len(self.points) / (SPARE * self.size)
+        share = ball * np.prod(np.minimum(RADIUS_WIDTHS * np.sqrt(squares), 1.0))
+        expected = min(share, 1.0) * len(self.points) / (OVERSAMPLING * self.size)
         return max(0, math.floor(math.log2(expected))) if expected > 1 else 0
 
     def ranks(self, level: int, center: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-        """Ranks (n,) in the shuffled order of the points within REACH widths, among those left at a level."""
+        """Ranks (n,) of the points of a level within RADIUS_WIDTHS of a component."""
         near = self._ball(level, center, covariance)
         offset = self._shuffled[near] - center
-        inside = np.einsum("ni,ni->n", offset @ np.linalg.inv(covariance), offset) <= REACH**2
+        inside = np.einsum("ni,ni->n", offset @ np.linalg.inv(covariance), offset) <= RADIUS_WIDTHS**2
         return np.flatnonzero(inside) if isinstance(near, slice) else near[inside]
 
     def _ball(self, level: int, center: np.ndarray, covariance: np.ndarray) -> np.ndarray | slice:
-        """All the points among which the near ones are: where they are few, none need be looked for."""
+        """Ranks that include all near ones: those within the longest width, or all where they are few."""
         count = max(1, len(self.points) >> level)
-        if count <= FEW:
+        if count <= MAX_POINTS_WITHOUT_TREE:
             return slice(count)
         return np.asarray(
-            self._tree(level).query_ball_point(center, REACH * math.sqrt(np.linalg.eigvalsh(covariance)[-1])), int
+            self._tree(level).query_ball_point(center, RADIUS_WIDTHS * math.sqrt(np.linalg.eigvalsh(covariance)[-1])),
+            int,
         )
 
     def _tree(self, level: int) -> cKDTree:

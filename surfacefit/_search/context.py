@@ -1,17 +1,18 @@
 """What growth and search work with: a problem, views of its states, and the limits of the fit.
 
 Where data cross between host and device. Growth and search run on the host: peak filters, k-d trees and windows are
-SciPy's, and candidates are ranked and drawn there. The device evaluates residuals and takes solver steps. What crosses,
-measured for a map of 48 x 48 points:
+SciPy's, and candidates are ranked and drawn there. The device evaluates residuals and takes solver steps. Transfers
+that wait for the device, counted on maps of 48 x 48 points:
 
-- A growth round sends the new components, the parameters of a state twice (for its residuals, for the refit) and the
-  number of components, and fetches the residuals (N,), the new blocks, a record of every chunk of steps, and the
-  parameters at the end: about 7 transfers each way.
-- A search round sends and fetches the same for each trial, without residuals: 2 transfers and one more each chunk of
-  steps. Preparing the trials takes about 10 transfers and one for each batch of local refits.
+- A growth round fetches the residuals (N,), the new blocks, the status of a refit before its first step, one record a
+  chunk of steps, and the parameters at the end: 6 on average. It sends parameters twice and a surface once.
+- A trial or perturbation fetches the same, without residuals: 3 for each refit and 1 for each chunk of steps. A search
+  round also fetches the components and residuals of its state, the removal losses, two sets of blocks, and the result
+  of each batch of local refits: about 15.
 
-Residuals must come to the host since the peaks are found there; parameters are a few kilobytes. Steps come in chunks
-since limits, the callback and Ctrl-C are seen between them. Each transfer waits for work that has to end anyway.
+They cannot be one a round. Peaks are found on the host, so the residuals must come there, and limits, the callback and
+Ctrl-C are seen between chunks of steps. Parameters are a few kilobytes, and each transfer waits for work that the next
+decision needs in any case.
 """
 
 from __future__ import annotations

@@ -116,6 +116,7 @@ class SolverRun:
         self.solver, self.limits, self.planner = solver, limits, planner
         self.problem = problem if self.planner is None else self.planner(problem, start, start)
         self.carry = _begin(solver, self.problem, start)
+        jax.device_get((self.carry.best.status, self.carry.best.steps))  # one transfer; arrays keep their values
         self.records: list[Record] = []
         self.n_next = 1
 
@@ -143,8 +144,11 @@ class SolverRun:
     def _chunk(self, n_steps: int) -> None:
         tick, before = time.perf_counter(), self.steps
         self.carry, record = _advance(self.solver, self.problem, self.carry, n_steps)
+        best = self.carry.best
+        # One transfer, after which `status`, `steps` and `cost` ask for no other: arrays keep their values.
+        record, *_ = jax.device_get((record, best.status, best.steps, best.cost))
         taken = self.steps - before
-        self.records.append(Record(*(np.asarray(column)[:taken] for column in record)))
+        self.records.append(Record(*(column[:taken] for column in record)))
         if taken:
             self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
         if self.status == Status.ILL_CONDITIONED and self.solver.fallback is not None:

@@ -4,7 +4,7 @@ A start is a function of a `StartRequest` that gives a `GaussianSurface` without
 fit. A new one is one new file and one line here.
 
 request                   what a start works from
-scales                    the widths at which peaks are looked for
+scales                    sums under windows of many widths
 grid                      an even lattice
 peaks                     the highest peaks over all scales
 random                    places and widths at random; the best of several

@@ -23,14 +23,20 @@ from .._mixture.expectation_maximization import StopRules, begin, expectation_ma
 from .._mixture.mixture_data import point_chunks, to_device
 from .._model.gaussian import integrals
 from .._model.surface import GaussianSurface
+from .grid import MIN_WIDTH_SAMPLES
 from .peaks import peaks_start
 from .request import StartRequest
 
-STEPS = 30
-TOL = 1e-4
-NARROWEST = 0.5
-POINTS_PER_COMPONENT = 256
-SMALLEST_SHARE = 1e-4
+# EM steps: a compromise, since EM creeps where components overlap and the solver takes over from there anyway.
+MAX_EM_STEPS = 30
+# Rise of the log-likelihood a point below which EM ends; far above what the solver would notice.
+EM_TOLERANCE = 1e-4
+# Points a component up to which all points are used; above, a sample fixes means and covariances well enough.
+MAX_POINTS_PER_COMPONENT = 256
+# Points up to which all are used, however few the components are: they take no time.
+MIN_SAMPLE_POINTS = 4096
+# Smallest amplitude per largest: a component without points must not start at zero, where its gradient vanishes.
+MIN_AMPLITUDE_SHARE = 1e-4
 
 
 def em_start(request: StartRequest) -> GaussianSurface:
@@ -44,16 +50,16 @@ def em_start(request: StartRequest) -> GaussianSurface:
     weights, means, covariances = _fitted(points / request.spacing, weights, _scaled(peaks, 1 / request.spacing))
     surface = _scaled(GaussianSurface(weights, means, covariances), request.spacing)
     amplitudes = volume * weights / integrals(surface.covariances)
-    amplitudes = np.maximum(amplitudes, SMALLEST_SHARE * amplitudes.max())
+    amplitudes = np.maximum(amplitudes, MIN_AMPLITUDE_SHARE * amplitudes.max())
     return replace(surface, amplitudes=amplitudes)
 
 
 def _sample(request: StartRequest, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights to work on: all that are not zero, or where they are many, points drawn evenly by mass, all
-    alike.
+    """Points (n, d) and weights (n,): all of positive mass, or where these are many, a systematic sample in proportion
+    to mass, of equal weights.
     """
     points, used = request.points.astype(float), masses > 0
-    most = max(4096, POINTS_PER_COMPONENT * request.n_components)
+    most = max(MIN_SAMPLE_POINTS, MAX_POINTS_PER_COMPONENT * request.n_components)
     if np.count_nonzero(used) <= most:
         return points[used], masses[used]
     reached = np.cumsum(masses)
@@ -70,16 +76,16 @@ def _scaled(surface: GaussianSurface, factors: np.ndarray) -> GaussianSurface:
 def _fitted(
     points: np.ndarray, weights: np.ndarray, start: GaussianSurface
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (K,), means (K, d) and covariances (K, d, d) after the steps, for points in sampling distances."""
+    """Weights (K,), means (K, d) and covariances (K, d, d) after the EM steps, for points in sampling distances."""
     with jax.enable_x64(True):
         zero, n_dim = jnp.asarray(0.0), points.shape[1]
         none = jnp.zeros((n_dim, n_dim))
-        regularization = MixtureRegularization(jnp.asarray(NARROWEST**2), none, none, zero, zero, "full")
+        regularization = MixtureRegularization(jnp.asarray(MIN_WIDTH_SAMPLES**2), none, none, zero, zero, "full")
         off = jnp.zeros(start.n_components, bool)
-        rules = StopRules(jnp.asarray(TOL), zero, zero, off, off)
+        rules = StopRules(jnp.asarray(EM_TOLERANCE), zero, zero, off, off)
         mixture = to_device(start.volumes / start.volume, start.centers, start.covariances, np.float64)
         chunks = point_chunks(points, weights, start.n_components, np.float64)
-        carry, _ = _run(chunks, begin(mixture), rules, regularization, 1 + STEPS)
+        carry, _ = _run(chunks, begin(mixture), rules, regularization, 1 + MAX_EM_STEPS)
         shares, means, factors = (np.asarray(array) for array in carry.state.mixture)
     return shares, means, factors @ factors.swapaxes(1, 2)
 

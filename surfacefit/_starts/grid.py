@@ -1,4 +1,4 @@
-"""An even lattice of equal components: blind to the data, hence the same for every fitter that is compared."""
+"""An even lattice of equal components: it ignores the data but for their heights, so any fitter can start from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from .._model.gaussian import line_integrals
 from .._model.surface import GaussianSurface
 from .request import StartRequest
 
+# Width of a component in cells of its lattice: at half a cell the sum of equal components is constant to 3 %.
 WIDTH_PER_CELL = 0.5
+# Narrowest width in sampling distances: a narrower component would be a spike on one sample.
+MIN_WIDTH_SAMPLES = 0.5
+# Smallest height per largest that a positive component starts with: from next to nothing its gradient would be, too.
+MIN_HEIGHT_SHARE = 0.02
+# Height, in units of the fit, to start with where all heights vanish.
+ZERO_MAP_HEIGHT = 1e-6
 
 
 def grid_start(request: StartRequest) -> GaussianSurface:
@@ -20,21 +27,24 @@ def grid_start(request: StartRequest) -> GaussianSurface:
     samples = np.maximum(request.extent / request.spacing, 1)
     unit, cells = even_lattice(request.n_components, samples)
     centers = request.low + unit * request.extent
-    widths = np.maximum(WIDTH_PER_CELL * cells * request.extent, 0.5 * request.spacing)
+    widths = np.maximum(WIDTH_PER_CELL * cells * request.extent, MIN_WIDTH_SAMPLES * request.spacing)
     overlap = np.prod(line_integrals(WIDTH_PER_CELL))
     amplitudes = heights_around(request, centers) / overlap ** len(request.spacing)
     return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))
 
 
 def heights_around(request: StartRequest, centers: np.ndarray) -> np.ndarray:
-    """Mean heights (K,) of the cells around each centre; unless signed, lifted to a small positive share of the
-    largest.
+    """Mean heights (K,) of the cells around each centre; unless signed, at least a small share of the largest.
 
     Where all heights vanish, the background already fits and components start next to nothing.
     """
     sums, weights = request.raster.around(centers)
     heights = np.where(weights > 0, sums / np.where(weights > 0, weights, 1), request.heights.mean())
-    return heights if request.signed else np.maximum(heights, 0.02 * np.abs(request.heights).max() or 1e-6)
+    return (
+        heights
+        if request.signed
+        else np.maximum(heights, MIN_HEIGHT_SHARE * np.abs(request.heights).max() or ZERO_MAP_HEIGHT)
+    )
 
 
 def even_lattice(count: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,18 @@ from .grid import grid_start
 from .request import Raster, StartRequest
 from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
 
-ROUNDS = 24
-APART = 2.0
+# Rounds in which the peaks of a start are found, each on what the rounds before leave: more would find smaller peaks
+# beside large ones, at the cost of a filter over all scales each.
+PEAK_ROUNDS = 24
+# Sums of their scales that two peaks of one round are apart: nearer ones would take the same heights twice.
+MIN_PEAK_DISTANCE = 2.0
+# Candidates of a round for each peak that is wanted, the highest gains first: bounds the loop over them; others are
+# found in the next round.
+CANDIDATES_PER_PEAK = 50
+# Factor by which the width of a peak may differ from the scale at which it was found.
+MAX_WIDTH_RATIO = 2.5
+# Amplitude of a lattice component, which stands in for a missing peak, per height around it.
+LATTICE_AMPLITUDE_SHARE = 0.1
 
 
 class Peak(NamedTuple):
@@ -37,14 +47,14 @@ def peaks_start(request: StartRequest) -> GaussianSurface:
     """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
     count = request.n_components
     return _completed(
-        find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS), request.signed), request
+        find_peaks(request.raster, request.raster.sums, count, max(1, count // PEAK_ROUNDS), request.signed), request
     )
 
 
 def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signed: bool) -> list[Peak]:
-    """Up to ``count`` peaks (and pits where signed) of the residuals whose weighted sums stand in a raster's cells.
+    """Up to ``count`` peaks, and pits where signed, of residuals given by their weighted sums in a raster's cells.
 
-    They are taken ``at_once`` a round.
+    Up to ``at_once`` are found in a round.
     """
     residual, norms = sums.copy(), raster.norms
     peaks: list[Peak] = []
@@ -74,9 +84,9 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
             signs.append(sign[peak])
     gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
     chosen: list[int] = []
-    for candidate in np.argsort(-gain)[: 50 * count]:
+    for candidate in np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]:
         distance = np.linalg.norm(place[chosen] - place[candidate], axis=1)
-        if np.all(distance > APART * (width[chosen] + width[candidate])):
+        if np.all(distance > MIN_PEAK_DISTANCE * (width[chosen] + width[candidate])):
             chosen.append(int(candidate))
         if len(chosen) == count:
             break
@@ -120,10 +130,12 @@ def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, s
 
 
 def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
-    """Covariance S with S^-1 = spread^-1 - window^-1, its widths kept within a factor 2.5 of the scale."""
+    """Covariance S with S^-1 = spread^-1 - window^-1, its widths kept within a factor of the scale."""
     values, vectors = np.linalg.eigh(spread)
     inverse = 1 / np.maximum(values, 1e-6 * scale**2) - 1 / scale**2
-    widths = np.clip(1 / np.maximum(inverse, 1e-9 / scale**2), (scale / 2.5) ** 2, (2.5 * scale) ** 2)
+    widths = np.clip(
+        1 / np.maximum(inverse, 1e-9 / scale**2), (scale / MAX_WIDTH_RATIO) ** 2, (MAX_WIDTH_RATIO * scale) ** 2
+    )
     return (vectors * widths) @ vectors.T
 
 
@@ -180,7 +192,7 @@ def _completed(peaks: list[Peak], request: StartRequest) -> GaussianSurface:
     if missing:
         lattice = grid_start(request)
         peaks = peaks + [
-            Peak(0.1 * float(a), c, s)
+            Peak(LATTICE_AMPLITUDE_SHARE * float(a), c, s)
             for a, c, s in zip(
                 lattice.amplitudes[:missing], lattice.centers[:missing], lattice.covariances[:missing], strict=True
             )

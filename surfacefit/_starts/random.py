@@ -7,8 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._model.surface import GaussianSurface
-from .grid import WIDTH_PER_CELL, heights_around
+from .grid import MIN_WIDTH_SAMPLES, WIDTH_PER_CELL, heights_around
 from .request import StartRequest
+
+# Standard deviation of the centres around the points they are drawn from, in sampling distances.
+CENTER_JITTER_SAMPLES = 0.1
+# Typical factor between a width and half a cell of an even lattice (standard deviation of the log).
+WIDTH_FACTOR = 1.5
+# Chance of the lowest point to be drawn, per range of the heights: no point is out of the question.
+MIN_CHANCE = 1e-3
+# Amplitude per height around the centre: neighbouring components overlap and share the height.
+AMPLITUDE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,14 @@ def random_start(request: StartRequest) -> GaussianSurface:
     """
     rng, (n_points, n_dim) = request.rng, request.points.shape
     above = np.abs(request.heights) if request.signed else request.heights - request.heights.min()
-    chances = above + 1e-3 * (np.ptp(request.heights) or 1.0)
+    chances = above + MIN_CHANCE * (np.ptp(request.heights) or 1.0)
     replace = request.n_components > n_points
     drawn = rng.choice(n_points, request.n_components, replace=replace, p=chances / chances.sum())
-    centers = request.points[drawn] + rng.normal(size=(request.n_components, n_dim)) * 0.1 * request.spacing
+    centers = (
+        request.points[drawn] + rng.normal(size=(request.n_components, n_dim)) * CENTER_JITTER_SAMPLES * request.spacing
+    )
     cell = request.extent / request.n_components ** (1 / n_dim)
-    widths = WIDTH_PER_CELL * cell * np.exp(rng.normal(scale=np.log(1.5), size=(request.n_components, n_dim)))
-    widths = np.maximum(widths, 0.5 * request.spacing)
-    amplitudes = 0.5 * heights_around(request, centers)
+    widths = WIDTH_PER_CELL * cell * np.exp(rng.normal(scale=np.log(WIDTH_FACTOR), size=(request.n_components, n_dim)))
+    widths = np.maximum(widths, MIN_WIDTH_SAMPLES * request.spacing)
+    amplitudes = AMPLITUDE_SHARE * heights_around(request, centers)
     return GaussianSurface(amplitudes, centers, np.apply_along_axis(np.diag, 1, widths**2))

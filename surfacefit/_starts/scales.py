@@ -9,10 +9,15 @@ from scipy import ndimage
 
 from .._model.gaussian import profile
 
+# Widths in cells of the windows on each level of the pyramid, whose cells double from level to level: two an octave, so
+# that the best window is within a factor 2^(1/4) of a component's width.
 SCALES = (1.0, 2**0.5)
+# Scales at which a window is cut off: exp(-8) = 3e-4 of its height is left out there.
 KERNEL_RADIUS = 4.0
-LEAST = 0.05
-SHORT = 128  # cells, up to which one product by a matrix beats a filter
+# Share of the largest norm below which norms are raised: next to no data there, and a gain would be divided by nothing.
+MIN_NORM_SHARE = 0.05
+# Cells along an axis up to which one product by a matrix is faster than a filter, as BLAS runs it.
+MAX_MATRIX_CELLS = 128
 Norms = list[list[np.ndarray]]
 
 
@@ -32,19 +37,20 @@ def _halved(array: np.ndarray) -> np.ndarray:
 
 
 def norms_of(weights: np.ndarray) -> Norms:
-    """2 sum w g^2 at every cell of each level for each scale, kept from where there are next to no data."""
+    """2 sum w g^2 at every cell of each level for each scale, raised where there are next to no data."""
     norms = [[correlated(counts, scale / np.sqrt(2)) for scale in SCALES] for counts in pyramid(weights)]
     return [
-        [2 * np.maximum(norm, LEAST * norm.max() + np.finfo(float).tiny) for norm in of_level] for of_level in norms
+        [2 * np.maximum(norm, MIN_NORM_SHARE * norm.max() + np.finfo(float).tiny) for norm in of_level]
+        for of_level in norms
     ]
 
 
 def correlated(array: np.ndarray, scale: float) -> np.ndarray:
     """Sum over cells of array * exp(-|x|^2 / (2 scale^2)), as far as KERNEL_RADIUS scales."""
     for axis, length in enumerate(array.shape):
-        if 1 < length <= SHORT:
+        if 1 < length <= MAX_MATRIX_CELLS:
             array = (array.swapaxes(axis, -1) @ _kernel_matrix(length, scale)).swapaxes(axis, -1)
-        elif length > SHORT:
+        elif length > MAX_MATRIX_CELLS:
             array = ndimage.correlate1d(array, _kernel(scale), axis, mode="constant")
     return array
 
