@@ -19,7 +19,7 @@ SUMMARY_ROWS = 10
 # Largest number of components to try: the default of `AutoComponents`.
 MOST_COMPONENTS = 1000
 
-EXAMPLES = """\
+COMMAND_EXAMPLES = """\
 examples:
   surfacefit fit jacksboro -k 64 --plot fit.png        the example map that comes with the package
   surfacefit fit map.csv -k 20 -o fit.json             a table of heights
@@ -69,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; ``action`` names the function of `cli_actions` that does the work."""
     made = _command(
-        _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=EXAMPLES
+        _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=COMMAND_EXAMPLES
     )
     made.add_argument("--version", action="version", version=f"surfacefit {__version__}")
     commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | evaluate")

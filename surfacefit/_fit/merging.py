@@ -12,7 +12,7 @@ from .._base.status import Status
 from .._constraints.bounds import FIXABLE
 from .._engines.engines import engine_choice
 from .._model.gaussian import bhattacharyya, integrals
-from .._model.surface import GaussianSurface
+from .._model.surface import COMPONENT_ARRAYS, GaussianSurface
 from .._results.criteria import Deviance
 from .._statistics.linearization import model_of
 from .fitting import fitted
@@ -52,35 +52,36 @@ def _fewer(result: FitResult) -> FitResult | None:
 
 
 def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = None) -> GaussianSurface:
-    """Component ``k`` merged with the one that overlaps it most into one of the same volume, mean and covariance.
+    """The surface with component ``k`` merged into the one that overlaps it most, which gets the volume, mean and
+    covariance of both.
 
-    What is ``fixed`` of that one stays. Where no other is within a Bhattacharyya distance of
-    LARGEST_OVERLAP_DISTANCE, or the two differ in sign, ``k`` is left out instead.
+    What is ``fixed`` of that one stays. Component ``k`` is left out instead where no other is within a Bhattacharyya
+    distance of LARGEST_OVERLAP_DISTANCE, or where the two differ in sign.
     """
     distances = bhattacharyya(surface.centers[k], surface.covariances[k], surface.centers, surface.covariances)
     distances[k] = np.inf
     other = int(np.argmin(distances))
-    arrays = [np.array(array, float) for array in (surface.amplitudes, surface.centers, surface.covariances)]
+    arrays = [np.array(getattr(surface, name), float) for name in COMPONENT_ARRAYS]
     if surface.volumes[[k, other]].prod() > 0 and distances[other] < LARGEST_OVERLAP_DISTANCE:
-        held = [np.broadcast_to((fixed or {}).get(name, False), len(distances))[other] for name in FIXABLE[:3]]
-        for array, value in zip(arrays, _joined(surface, [other, k], held), strict=True):
+        stays = [bool(np.broadcast_to((fixed or {}).get(name, False), len(distances))[other]) for name in FIXABLE[:3]]
+        for array, value in zip(arrays, _merged_component(surface, [other, k], stays), strict=True):
             array[other] = value
-    amplitudes, centers, covariances = (np.delete(array, k, axis=0) for array in arrays)
-    return replace(surface, amplitudes=amplitudes, centers=centers, covariances=covariances)
+    rest = (np.delete(array, k, axis=0) for array in arrays)
+    return replace(surface, **dict(zip(COMPONENT_ARRAYS, rest, strict=True)))
 
 
-def _joined(surface: GaussianSurface, pair: list[int], held: list[np.bool_]) -> tuple[float, np.ndarray, np.ndarray]:
-    """Amplitude, centre and covariance of one component in place of two, those of the first where ``held``."""
+def _merged_component(
+    surface: GaussianSurface, pair: list[int], stays: list[bool]
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Amplitude, centre and covariance of one component in place of a pair; what ``stays`` is that of the first."""
     volumes, centers, covariances = surface.volumes[pair], surface.centers[pair], surface.covariances[pair]
     shares = volumes / volumes.sum()
-    center = centers[0] if held[1] else shares @ centers
+    center = centers[0] if stays[1] else shares @ centers
     offsets = centers - center
-    covariance = (
-        covariances[0]
-        if held[2]
-        else np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
-    )
-    amplitude = surface.amplitudes[pair[0]] if held[0] else volumes.sum() / integrals(covariance)
+    covariance = covariances[0]
+    if not stays[2]:
+        covariance = np.einsum("n,nij->ij", shares, covariances + offsets[:, :, None] * offsets[:, None, :])
+    amplitude = surface.amplitudes[pair[0]] if stays[0] else volumes.sum() / integrals(covariance)
     return float(amplitude), center, covariance
 
 

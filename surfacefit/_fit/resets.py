@@ -28,7 +28,7 @@ from .._solvers import Record, Solution, SolverRun
 from .run_starts import RunOutcome, StartRuns, with_status
 
 # Resets one after another. A compromise: each costs a refit.
-MOST_RESETS = 3
+MOST_RESETS_IN_A_ROW = 3
 # Relative fall in cost that a reset must reach to be kept: more than further steps would win where the solver stopped
 # by its `slack`.
 LEAST_FALL = 1e-3
@@ -40,9 +40,9 @@ LARGEST_EXPONENT = 700
 
 
 def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
-    """The end of a fit after up to MOST_RESETS resets, each kept only if the cost fell."""
+    """The end of a fit after up to MOST_RESETS_IN_A_ROW resets, each kept only if the cost fell."""
     try:
-        for _ in range(MOST_RESETS if _may_move(runs.prepared) else 0):
+        for _ in range(MOST_RESETS_IN_A_ROW if _may_move(runs.prepared) else 0):
             which = collapsed(runs.prepared, ended.solution) if _goes_on(runs, ended) else np.zeros(0, int)
             before, ended = ended, _reset(runs, ended, which) if len(which) else ended
             if ended.solution.cost == before.solution.cost:
