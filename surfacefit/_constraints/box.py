@@ -24,11 +24,19 @@ from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .bounds import Bounds
 
+# Distance to a bound, in units of rounding of a number of order one, at which a solver takes it as met: a few, since
+# clipping gives the bound itself and only the units in between round.
+BOUND_ROUNDINGS = 8
+# Distance to a bound, in units of order one, at which a fit that has ended counts as at the bound, in double and in
+# single precision: the digits to which fits end, that is about the root of the rounding.
+DOUBLE_BOUND_TOLERANCE = 1e-7
+SINGLE_BOUND_TOLERANCE = 2e-4
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Box:
-    """Least and greatest values of the components' own parameters (1, p) or (K, p), and of the border's (s + b,)."""
+    """Least and largest values of the components' own parameters (1, p) or (K, p), and of the border's (s + b,)."""
 
     low: Any
     high: Any
@@ -39,15 +47,15 @@ class Box:
         return jnp.clip(params, *self._sides(parts))
 
     def at_bound(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Array:
-        """Which parameters (P,) stand at a bound that lies where the cost falls, or are fixed."""
+        """Which parameters (P,) are at a bound that the negative gradient would cross, or are fixed."""
         low, high = self._sides(parts)
-        eps = max(near, 8 * float(np.finfo(params.dtype).eps))
+        eps = max(near, BOUND_ROUNDINGS * float(np.finfo(params.dtype).eps))
         at_low = params <= low + eps * jnp.minimum(jnp.maximum(1, jnp.abs(low)), high - low)
         at_high = params >= high - eps * jnp.minimum(jnp.maximum(1, jnp.abs(high)), high - low)
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
     def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
-        """With what is fixed held at the parameters (P,)."""
+        """The box with both limits of everything fixed set to the parameters (P,)."""
         own, border = fixed_masks(fixed, parts)
         layout = parts.layout
         blocks, rest = np.asarray(layout.blocks(params)), np.asarray(params)[layout.n_own :]
@@ -62,7 +70,7 @@ class Box:
 
 def bound_tolerance(dtype: Any) -> float:
     """How near a bound, in units of order one, a number counts as at the bound after a fit in that precision."""
-    return 1e-7 if np.dtype(dtype) == np.float64 else 2e-4
+    return DOUBLE_BOUND_TOLERANCE if np.dtype(dtype) == np.float64 else SINGLE_BOUND_TOLERANCE
 
 
 def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
@@ -87,33 +95,45 @@ def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndar
 
 def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel) -> Box:
     """The limits in the parameters of a fit, in NumPy; ``background`` is the user's."""
-    room, n_dim = parts.n_components, parts.n_dim
+    room, layout = parts.n_components, parts.layout
     n_rows = room if max(np.ndim(side) for side in bounds.amplitudes or (0,)) == 1 or _rank(bounds.centers) == 2 else 1
-    layout = parts.layout
-    low, high = (np.full((n_rows, layout.block_size), side) for side in (-np.inf, np.inf))
-    if bounds.amplitudes is not None:
-        for side, values in zip((low, high), bounds.amplitudes, strict=True):
-            values = np.atleast_1d(values) / scaling.height_scale
-            some = np.isfinite(values) & (parts.amplitude.signed | (values > 0))
-            free = np.where(
-                some,
-                np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))),
-                np.copysign(np.inf, side[0, ALPHA]),
-            )
-            side[: len(values) if len(values) > 1 else None, ALPHA] = free
-    if bounds.centers is not None:
-        for side, values in zip((low, high), bounds.centers, strict=True):
-            inner = (values - scaling.point_shift) / scaling.point_scale
+    own = [np.full((n_rows, layout.block_size), end) for end in (-np.inf, np.inf)]
+    for n, side in enumerate(own):
+        if bounds.amplitudes is not None:
+            _limit_amplitudes(side, bounds.amplitudes[n], parts, scaling)
+        if bounds.centers is not None:
+            inner = (bounds.centers[n] - scaling.point_shift) / scaling.point_scale
             side[: len(inner) if np.ndim(inner) == 2 else None, layout.centers] = inner
-    if bounds.widths is not None and not parts.covariance.shared and parts.covariance.n_parameters(n_dim) <= n_dim:
-        size, floor = parts.covariance.n_parameters(n_dim), np.asarray(parts.floor)
-        floor = floor if size == n_dim else floor.max()
-        for side, width in zip((low, high), bounds.widths, strict=True):
-            above = width / scaling.point_scale[:size] - floor
-            some = np.isfinite(above) & (above > 0)
-            free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
-            side[:, layout.shapes] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
-    return Box(low, high, *(_border(bounds, parts, scaling, background, n) for n in (0, 1)))
+        if bounds.widths is not None and _has_width_parameters(parts):
+            _limit_widths(side, bounds.widths[n], parts, scaling)
+    return Box(*own, *(_border(bounds, parts, scaling, background, n) for n in (0, 1)))
+
+
+def _limit_amplitudes(side: np.ndarray, limits: Any, parts: Parameterization, scaling: Scaling) -> None:
+    """Writes the free numbers of amplitudes at their limits into one side (1, p) or (K, p) of a box."""
+    values = np.atleast_1d(limits) / scaling.height_scale
+    some = np.isfinite(values) & (parts.amplitude.signed | (values > 0))
+    free = np.where(
+        some,
+        np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))),
+        np.copysign(np.inf, side[0, ALPHA]),
+    )
+    side[: len(values) if len(values) > 1 else None, ALPHA] = free
+
+
+def _has_width_parameters(parts: Parameterization) -> bool:
+    """Whether the parameters of a shape are its widths, so that a box can limit them."""
+    return not parts.covariance.shared and parts.covariance.n_parameters(parts.n_dim) <= parts.n_dim
+
+
+def _limit_widths(side: np.ndarray, limit: Any, parts: Parameterization, scaling: Scaling) -> None:
+    """Writes the free numbers of widths at their limit into one side (1, p) or (K, p) of a box."""
+    size, floor = parts.covariance.n_parameters(parts.n_dim), np.asarray(parts.floor)
+    floor = floor if size == parts.n_dim else floor.max()
+    above = limit / scaling.point_scale[:size] - floor
+    some = np.isfinite(above) & (above > 0)
+    free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
+    side[:, parts.layout.shapes] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
 
 
 def _border(
@@ -141,7 +161,7 @@ def _rank(pair: Any) -> int:
 
 
 def n_fixed(fixed: dict[str, Any], parts: Parameterization, n_components: int) -> int:
-    """How many free numbers of so many components are held."""
+    """How many parameters of a model with so many components are fixed."""
     own, border = fixed_masks(fixed, parts)
     rows = np.broadcast_to(own, (max(n_components, len(own)), own.shape[1]))[:n_components]
     return int(rows.sum() + border.sum())

@@ -67,9 +67,11 @@ class MixturePrior:
 class MixtureRegularization:
     """What an M step adds to the plain estimates, in the units of the fit.
 
-    ``floor`` smallest eigenvalue (0: none), ``added`` (d, d) to every covariance, ``scale`` (d, d) and ``pull`` = nu +
-    d + 1 of the inverse Wishart, ``extra`` = alpha - 1 of the Dirichlet (prior off: all zero); ``kind`` is the
-    covariance type.
+    floor : smallest eigenvalue of a covariance, 0 for none.
+    added (d, d) : added to every covariance.
+    scale (d, d), pull : Psi and nu + d + 1 of the inverse Wishart prior, zero without a prior.
+    extra : alpha - 1 of the Dirichlet prior, zero without a prior.
+    kind : covariance type.
     """
 
     floor: Array

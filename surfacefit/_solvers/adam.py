@@ -21,9 +21,16 @@ from .._base.status import Status
 from .._problem.base import Problem, half_square
 from .base import SolverBase
 
+# Learning rate at the end of the schedule, as a part of the first: small enough to settle, not so small that the last
+# steps are lost.
+LAST_RATE = 0.01
+
 
 class AdamState(NamedTuple):
-    """Parameters with their cost and gradient, the running moments, and the brake after a non-finite step."""
+    """Parameters with their cost and gradient, the running moments, and the steps taken.
+
+    ``brake`` is the factor of the learning rate, halved after each non-finite step.
+    """
 
     params: Array
     cost: Array
@@ -135,7 +142,7 @@ class Adam(SolverBase):
         return optax.scale_by_adam(b1=self.b1, b2=self.b2)
 
     def _schedule(self) -> optax.Schedule:
-        return optax.cosine_decay_schedule(1.0, max(self.max_steps, 1), alpha=0.01)
+        return optax.cosine_decay_schedule(1.0, max(self.max_steps, 1), alpha=LAST_RATE)
 
 
 def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:

@@ -74,8 +74,8 @@ def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
 
     ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a
     tiled one are renewed by `fit` alone); ``solver`` any solver object.
-    Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is
-    scaled, nothing raised: a lane of a ``vmap`` that fails keeps its best parameters and says so in its status.
+    Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is scaled, and
+    no failure raises: a fit among those of a ``vmap`` that fails keeps its best parameters, and its status says so.
     See `SurfaceProblem.from_start` for an example.
     """
     carry, _ = advance(solver, problem, begin(solver, problem, params), solver.max_steps, None)

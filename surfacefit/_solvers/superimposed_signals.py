@@ -1,5 +1,4 @@
-r"""Expectation-maximisation for superimposed signals, on least squares: the residual is shared out, each component
-refitted alone.
+r"""Expectation-maximisation for superimposed signals: the residual is shared out, and each component refitted alone.
 
 The E step gives component k its own part of the fit and a share beta of the residual, y_k = f_k + beta r; the M step
 refits each to its y_k by itself, here by a Gauss-Newton step with the blocks of J^T J on the diagonal, all components
@@ -32,17 +31,17 @@ from .quadratic_steps import QuadraticState
 @register_dataclass
 @dataclass(frozen=True)
 class SuperimposedSignals(SolverBase):
-    """EM for superimposed signals (Feder & Weinstein): cheap steps, each component by itself; for components that
-    hardly overlap.
+    """EM for superimposed signals (Feder & Weinstein): cheap steps, for components that hardly overlap.
+
+    Each step refits every component by itself to its share of the residual.
 
     Parameters
     ----------
     max_steps : limit on steps.
-    damping, slack, patience and the rest : ``inner``, a `LevenbergMarquardt` whose rules for steps and for stopping are
-        used.
+    inner : a `LevenbergMarquardt` with the damping and the rules for stopping.
 
-    Overlapping components compete for the same residual, and the more they overlap the more steps it takes;
-    Levenberg-Marquardt is faster in all cases that were measured, see docs/design.md.
+    Overlapping components compete for the same residual: the more they overlap, the more steps it takes.
+    Levenberg-Marquardt was faster in all cases measured, see docs/experiments/solvers.md.
 
     >>> import surfacefit as sf
     >>> sf.SuperimposedSignals(max_steps=100).max_steps
@@ -75,7 +74,7 @@ def _separated(problem: Problem) -> Any:
 
 
 class Forwarding:
-    """Gives whatever it has no method for itself as the ``whole`` gives it."""
+    """A record that forwards every method it does not define to ``whole``."""
 
     whole: Any
 
