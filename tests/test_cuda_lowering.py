@@ -14,19 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from contexts import DOUBLE, search_context
 
 import surfacefit as sf
 from surfacefit._base import compile as compiling
 from surfacefit._base import devices
 from surfacefit._base.compile import Program, quick_jit
 from surfacefit._base.precision import precision
-from surfacefit._data.data import grid_data
-from surfacefit._engines.engines import EngineChoice
-from surfacefit._fit.start_request import start_request
-from surfacefit._problem.model_spec import ModelSpec
-from surfacefit._problem.problem_setup import problem_setup
-from surfacefit._search.context import SearchContext
 from surfacefit._search.moves import Neighbourhood
+from surfacefit._search.refits import refit
 
 PACKAGE = Path(sf.__file__).parent
 # Programs that are only called where arrays are on a CPU; beside a GPU their twins `..._at_once` are.
@@ -141,11 +137,10 @@ def other_solvers(patch):
 
 def search(patch):
     """A round of trials by local refits, as growth and search make them."""
-    spec = ModelSpec(n_components=3, background=None, loss="huber", f_scale=0.1)
-    with precision(np.dtype(np.float32)):
-        prepared = problem_setup(grid_data(MAP), spec, np.dtype(np.float32), EngineChoice(None))
-        context = SearchContext(prepared, start_request(prepared, 0))
-        state = context.refit(context.blocks_at_peaks(context.empty(), 3), context.empty().border, 2)
+    with precision(DOUBLE):
+        context = search_context(MAP, 3, model={"loss": "huber", "f_scale": 0.1})
+        state = context.views.background_only()
+        state = refit(context, context.views.blocks_at_peaks(state, 3), state.border, 2)
         around = Neighbourhood(context, state)
         around.losses(np.arange(3))
         around.refit_best(around.additions(2))
