@@ -125,7 +125,7 @@ def tiled(patch):
     for module in ("covariance_methods", "uncertainty"):
         patch.setattr(f"surfacefit._statistics.{module}.MAX_EXACT_PARAMETERS", 5)
     assert np.isfinite(result.uncertainty().fwhm).any()
-    patch.setattr("surfacefit._model.surface.MUCH", 0)
+    patch.setattr("surfacefit._model.surface.MANY_ELEMENTS", 0)
     result.predict(np.zeros((2, 2)))
 
 

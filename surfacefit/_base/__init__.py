@@ -1,10 +1,10 @@
 """What knows nothing of fits.
 
-checks         Coercers for the door: each takes an argument's name first and returns the clean value, or says what is
+checks         Input validation: each check takes an argument's name and returns the clean value, or raises
 compile        Compiling with less waiting; the one place where compiled programs are made
 compile_clock  Seconds that JAX spends tracing and compiling, told apart from the seconds of running
 devices        Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
-documents      Documents on disk: a tree of plain values and arrays as JSON or as npz, never pickle; every number come
+documents      Documents on disk as JSON or npz, never pickle; every number comes back exactly
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
 layout         A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory         How much memory a fit will need, before it takes any

@@ -1,4 +1,4 @@
-"""Coercers for the door: each takes an argument's name first and returns the clean value, or says what is wrong."""
+"""Input validation: each check takes an argument's name first and returns the clean value, or raises."""
 
 from __future__ import annotations
 

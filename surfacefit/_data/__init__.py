@@ -1,10 +1,11 @@
 """A user's arrays: read, checked, parted, averaged.
 
-blocks_left_out  Data parted into blocks, which are left out in turns to see how well a fit foretells what it has not
-coarsening       Averages over blocks of a grid: a smaller map much like the whole, on which much can be tried in litt
-data             The only door in: a user's arrays to checked `SurfaceData`
+blocks_left_out  Data in blocks that are left out in turns, to see how well a fit predicts what it has not seen
+coarsening       Averages over blocks of a grid: a smaller map on which moves can be tried in little time
+data             Input validation: a user's arrays as checked `SurfaceData`
 examples         Example maps that come with the package, by name
-noise            Noise that is correlated between neighbouring points of a grid, as the residuals of a fit show it
-read             Files of heights for the command line: arrays, text tables and pictures, each read as it is meant or
-windows          Small samples of the points around some components: even in density, and found at once however many p
+noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
+read             Files of heights for the command line: arrays, text tables and pictures
+readers/         How files of each kind are read, and how a table becomes a grid or points
+windows          Small samples of the points around some components, found fast however many points there are
 """

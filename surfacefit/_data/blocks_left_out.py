@@ -1,4 +1,4 @@
-"""Data parted into blocks, which are left out in turns to see how well a fit foretells what it has not seen."""
+"""Data in blocks that are left out in turns, to see how well a fit predicts what it has not seen."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The only door in: a user's arrays to checked `SurfaceData`.
+"""Input validation: a user's arrays as checked `SurfaceData`.
 
-A point is used unless its height or sigma is NaN, or it is masked; what is left out is counted. Everything else that
-could spoil a fit raises here, naming the argument, the rule and the value.
+A point is used unless its height or sigma is NaN, or it is masked; points left out are counted. Anything else that
+could spoil a fit raises here, and the message names the argument, the rule and the value.
 """
 
 from __future__ import annotations

@@ -1,0 +1,51 @@
+"""Gray pictures: PNG and TIFF, with the missing places of a GeoTIFF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrangement import CannotRead, Table
+from .text import as_number
+
+# Tags of a TIFF: how samples are stored (TIFF 6.0, section 19), and the value of places without data (GDAL's own).
+SAMPLE_FORMAT = 339
+GDAL_NODATA = 42113
+
+
+def picture(path: Path) -> Table:
+    """The gray values of a picture as they are stored; places without data in a GeoTIFF are NaN."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise CannotRead(f"reading {str(path)!r} needs pillow: pip install pillow") from None
+    try:
+        with Image.open(path) as image:
+            array, tags, n_frames = np.array(image), dict(getattr(image, "tag_v2", {})), getattr(image, "n_frames", 1)
+            mode = str(image.mode)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise CannotRead(f"cannot read {str(path)!r} as a picture: {error}") from None
+    if array.ndim != 2 or mode == "P":
+        raise CannotRead(
+            f"{str(path)!r} has colours (mode {mode}), and heights need one channel: convert it to gray first"
+        )
+    array, how = _without_gaps(_signed(array, tags), tags)
+    return Table(array, how=how + (f"first of {n_frames} pictures, " if n_frames > 1 else ""))
+
+
+def _signed(array: np.ndarray, tags: dict[int, Any]) -> np.ndarray:
+    """Integers with the sign that the TIFF declares, where pillow has read the bits with another."""
+    wanted = {1: "u", 2: "i"}.get((tags.get(SAMPLE_FORMAT) or (0,))[0], array.dtype.kind)
+    differs = array.dtype.kind in "iu" and wanted != array.dtype.kind
+    return array.view(f"{wanted}{array.dtype.itemsize}") if differs else array
+
+
+def _without_gaps(array: np.ndarray, tags: dict[int, Any]) -> tuple[np.ndarray, str]:
+    nodata = as_number(str(tags.get(GDAL_NODATA, "")).strip(" \0"))
+    if nodata is None or np.isnan(nodata):
+        return array, ""
+    floats = array if array.dtype.kind == "f" else array.astype(float)
+    gaps = floats == floats.dtype.type(nodata)
+    return np.where(gaps, floats.dtype.type(np.nan), floats), f"{gaps.sum()} places without data ({nodata:g}), "
