@@ -86,7 +86,7 @@ def test_targets_are_met_by_the_fewest():
     assert sf.fit(heights, sf.AutoComponents("rmse", target=rmse), background=None).rmse <= rmse * (1 + 1e-9)
 
 
-def test_what_is_said_of_a_number_is_right():
+def test_criteria_are_those_of_their_formulas():
     """The formulas, from a plain sum of squares."""
     heights, _ = scene((44, 50), 3)
     result = sf.fit(heights, background=None)
@@ -146,7 +146,7 @@ def hills(seed):
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
-def test_blocks_left_out_call_for_the_hills_and_not_for_the_noise(seed):
+def test_blocks_left_out_support_the_hills_and_not_the_noise(seed):
     path = sf.fit(hills(seed), sf.AutoComponents("held_out")).path
     assert path.chosen == 3
     assert path.n_components.max() > 4
@@ -172,7 +172,7 @@ def test_the_error_in_blocks_left_out_is_that_of_fits_without_them():
 @pytest.mark.parametrize(
     "options", [{}, {"amplitudes": "signed"}, pytest.param({"engine": "tiled"}, marks=pytest.mark.slow)], ids=str
 )
-def test_what_stands_in_a_block_left_out_is_not_foretold_by_itself(options):
+def test_what_stands_in_a_block_left_out_is_not_predicted(options):
     offsets = np.mgrid[:25, :25] - 12
     heights = np.exp(-0.5 * np.sum(offsets**2, axis=0) / 0.6**2)  # all of it in one block
     path = sf.fit(heights, sf.AutoComponents("held_out", most=1, block=5), background=None, **options).path
@@ -194,7 +194,7 @@ NOTHING = np.random.default_rng(0).normal(size=(24, 30))
     ],
     ids=str,
 )
-def test_noise_calls_for_no_component(options):
+def test_noise_supports_no_component(options):
     result = sf.fit(NOTHING, **options)
     background = np.stack([np.ones(NOTHING.shape), *np.mgrid[:24, :30]]).reshape(3, -1)[
         : 3 if "background" in options else 1
@@ -207,13 +207,13 @@ def test_noise_calls_for_no_component(options):
     assert "The data support no component" in result.message
 
 
-def test_what_is_said_where_nothing_is_called_for(tmp_path):
+def test_what_is_said_where_the_data_support_no_component(tmp_path):
     level = sf.fit(np.full((12, 12), 3.0))
     assert "BIC supports none, and a fit has at least one; tried 0 alone" in level.summary()
     level.save(tmp_path / "level.json")
     assert sf.load(tmp_path / "level.json").message == level.message
-    assert "No component" in level.message
-    assert "No component" not in sf.fit(hills(0), sf.AutoComponents(most=3)).message
+    assert "support no component" in level.message
+    assert "support no component" not in sf.fit(hills(0), sf.AutoComponents(most=3)).message
     assert sf.fit(NOTHING, sf.AutoComponents("held_out"), background=None).path.chosen == 0
 
 
@@ -311,7 +311,7 @@ def test_a_path_is_drawn_and_saved(tmp_path):
         ("auto", {"init": "grid"}, "leave `init` out, or give a number"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(n_components, options, message):
+def test_invalid_numbers_are_refused(n_components, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         sf.fit(np.eye(12), n_components, **options)
 

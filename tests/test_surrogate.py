@@ -118,7 +118,7 @@ def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, the
         assert (surrogate(search_context(hills(6.0)(places), count, engine=engine)) is not None) == there
 
 
-def test_what_compiles_beside_growth_counts_no_step():
+def test_what_compiles_during_growth_counts_no_step():
     with precision(DOUBLE):
         context = search_context(hills(4.0)(PLACES), 4)
         for task in warm_ups(context, surrogate(context)):

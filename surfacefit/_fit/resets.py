@@ -80,7 +80,7 @@ def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
         if not len(placed):
             return ended
         solver_run = SolverRun(
-            prepared.fixing(start), start, runs.solver, runs.beside(ended.solution), prepared.planner
+            prepared.fixing(start), start, runs.solver, runs.limits_after(ended.solution), prepared.planner
         )
         outcome = solver_run.advance(_steps_left(runs, ended))
     except KeyboardInterrupt:

@@ -78,7 +78,7 @@ class StartRuns:
                 solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)]
             )
         try:
-            solution, history = run(problem, start, self.solver, self.beside(best.solution), planner)
+            solution, history = run(problem, start, self.solver, self.limits_after(best.solution), planner)
         except MemoryShort:
             return best._replace(costs=[*best.costs, np.nan])
         steps, costs = best.solution.steps + solution.steps, [*best.costs, float(solution.cost)]
@@ -87,7 +87,7 @@ class StartRuns:
         told = Status(int(solution.status)) if int(solution.status) in LIMIT_STATUSES else None
         return with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
 
-    def beside(self, best: Solution) -> Limits:
+    def limits_after(self, best: Solution) -> Limits:
         """Limits with a callback that still sees the best of all starts, and counts the steps of all."""
 
         def callback(now: Solution) -> Any:

@@ -43,7 +43,7 @@ ROUNDS_PER_COMPONENT = 3
 EASY_COMPONENTS = 4
 # Rounds where seconds were asked for: no end but by time.
 UNLIMITED_ROUNDS = 10**9
-# Seconds to wait for programs that compile on a thread beside growth; past them the search compiles what it needs.
+# Seconds to wait for programs that another thread compiles during growth; the search then compiles what it still needs.
 COMPILE_WAIT_SECONDS = 30.0
 
 
@@ -96,7 +96,7 @@ def initialize(context: SearchContext, plan: StartPlan) -> Initialization:
 def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     """Leaves the best state in the context's progress; returns a status if a limit of the fit was met.
 
-    What the search needs compiles while components grow, on a thread beside, unless there is one core only.
+    What the search needs is compiled by another thread while components grow, unless there is only one core.
     """
     aside, progress = ThreadPoolExecutor(1), context.progress
     small = surrogate(context) if plan.searches else None

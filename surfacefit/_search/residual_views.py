@@ -21,9 +21,9 @@ from .._problem.problem import SurfaceProblem
 from .._starts import Peak, find_peaks
 from .states import Packing, State
 
-# Rounds in which the peaks of one state are looked for, each on what the peaks before leave: as a peak is subtracted
-# only roughly, four rounds find most that is hidden beside it; each more costs a filter over all scales.
-PEAK_ROUNDS = 4
+# Rounds in which the peaks of one state are found, each on what the rounds before leave. A compromise: a peak hides
+# smaller ones near it until it is subtracted, and each round costs a filter over all scales.
+ROUNDS_PER_STATE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class ResidualViews:
         if weights is not self.weights:
             raster = replace(raster, weights=raster.gathered(weights**2))
         sums = raster.gathered(-weights * self.residuals(state))
-        return find_peaks(raster, sums, count, max(1, count // PEAK_ROUNDS), self.packing.request.signed)
+        return find_peaks(raster, sums, count, max(1, count // ROUNDS_PER_STATE), self.packing.request.signed)
 
     def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
         """Blocks (n, p) of up to ``count`` components at the peaks of the data above a state."""

@@ -21,9 +21,9 @@ from .grid import grid_start
 from .request import Raster, StartRequest
 from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
 
-# Rounds in which the peaks of a start are found, each on what the rounds before leave: more would find smaller peaks
-# beside large ones, at the cost of a filter over all scales each.
-PEAK_ROUNDS = 24
+# Rounds in which the peaks of a start are found, each on what the rounds before leave. A compromise: more rounds find
+# smaller peaks near large ones, and each costs a filter over all scales.
+ROUNDS_PER_START = 24
 # Sums of their scales that two peaks of one round are apart: nearer ones would take the same heights twice.
 MIN_PEAK_DISTANCE = 2.0
 # Candidates of a round for each peak that is wanted, the highest gains first: bounds the loop over them; others are
@@ -47,7 +47,8 @@ def peaks_start(request: StartRequest) -> GaussianSurface:
     """K components at the peaks of the data over all scales; an even lattice supplies what peaks do not."""
     count = request.n_components
     return _completed(
-        find_peaks(request.raster, request.raster.sums, count, max(1, count // PEAK_ROUNDS), request.signed), request
+        find_peaks(request.raster, request.raster.sums, count, max(1, count // ROUNDS_PER_START), request.signed),
+        request,
     )
 
 
