@@ -1,6 +1,4 @@
-"""Mixtures: every step as scikit-learn's and a plain NumPy's, weights as repeated points, and no failure where others
-fail.
-"""
+"""Mixtures: every step as in scikit-learn and in plain NumPy, weights as repeated points, and hard data."""
 
 import subprocess
 import sys
@@ -186,7 +184,7 @@ def test_units_do_not_matter(kind):
     )
 
 
-# --- Remedies -------------------------------------------------------------------------------------------------------
+# --- Regularization -------------------------------------------------------------------------------------------------------
 
 
 def tight_trial(seed):
@@ -211,7 +209,7 @@ def test_tight_clusters_never_fail(seed):
     assert (np.linalg.eigvalsh(result.covariances) > 0).all()
 
 
-def test_without_remedies_a_singular_covariance_is_told_and_the_last_good_mixture_kept():
+def test_without_regularization_a_singular_covariance_is_reported_and_the_last_good_mixture_kept():
     points = np.r_[np.zeros((30, 2)), POINTS]
     start = (np.array([0.5, 0.5]), np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0.01 * np.eye(2), np.eye(2)]))
     result = sf.fit_mixture(points, 2, init=start, min_width=0, reset=False)
@@ -275,7 +273,7 @@ def test_dirichlet_prior_pulls_weights_together():
 
 
 @pytest.mark.parametrize("min_width", [0.0, 1e-3])
-def test_reset_places_collapsed_components_anew(min_width):
+def test_reset_moves_collapsed_components(min_width):
     result = collapsing(min_width=min_width)
     assert result.resets.sum() > 0
     assert result.resets.max() <= 5
@@ -284,7 +282,7 @@ def test_reset_places_collapsed_components_anew(min_width):
     assert f"Reset {result.resets.sum()} time" in result.message
 
 
-def test_a_component_without_points_is_placed_where_it_is_of_use():
+def test_a_component_without_points_is_moved_to_where_it_is_needed():
     points = np.vstack([POINTS + 20, POINTS - 20])
     start = (np.full(2, 0.5), np.array([[20.0, 20.0], [1e4, -1e4]]), np.tile(np.eye(2), (2, 1, 1)))
     lost = sf.fit_mixture(points, 2, init=start, reset=False)
@@ -306,7 +304,7 @@ def test_the_best_iterate_before_a_reset_is_not_lost():
 
 
 @pytest.mark.parametrize("kind", ["full", "tied"])
-def test_points_on_a_line_without_remedies_are_told_to_be_singular(kind):
+def test_points_on_a_line_without_regularization_are_reported_as_singular(kind):
     points = POINTS[:, :1] * [1.0, -3.0]
     result = sf.fit_mixture(points, 2, covariance_type=kind, min_width=0, reset=False)
     assert result.status == sf.Status.SINGULAR
@@ -333,7 +331,7 @@ def test_distinct_points_are_counted(rng):
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_start_out_of_sight_is_placed_anew_or_told(reset):
+def test_a_start_far_from_all_points_is_reset_or_reported(reset):
     start = (START[0], START[1] + 1e200, START[2])
     result = sf.fit_mixture(POINTS, 3, init=start, reset=reset)
     assert result.status == (sf.Status.CONVERGED_COST if reset else sf.Status.SINGULAR)
@@ -379,7 +377,7 @@ ODD = {
 @pytest.mark.parametrize(
     "options", [{}, {"min_width": 0.1, "init": "random"}, {"prior": sf.MixturePrior()}, {"reset": False}]
 )
-def test_odd_data_with_any_remedy_never_fail(rng, name, kind, options):
+def test_odd_data_with_any_regularization_never_fail(rng, name, kind, options):
     points, weights = ODD[name](rng.normal(size=(450, 2))), rng.exponential(size=450)
     result = sf.fit_mixture(points, 3, weights=weights, covariance_type=kind, **options)
     assert all_finite(result)
@@ -551,7 +549,7 @@ def test_the_core_passes_vmap_over_starts():
         np.testing.assert_allclose(together.state.objective[k], alone.state.objective, rtol=1e-4)
 
 
-# --- The door -------------------------------------------------------------------------------------------------------
+# --- Input validation -------------------------------------------------------------------------------------------------------
 
 
 def fit(*args, **options):

@@ -1,6 +1,7 @@
 """Results: numbers, text, and files that come back exactly."""
 
 import json
+from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,7 @@ def wave(parameters, points):
 
 
 RESULTS = {
-    "grid": lambda: sf.fit(HEIGHTS, 2),
+    "grid": lambda: sf.fit(HEIGHTS, 2, search=0),
     "nan, mask, sigma, coords": lambda: sf.fit(
         np.where(X > 13, np.nan, HEIGHTS),
         1,
@@ -40,9 +41,14 @@ RESULTS = {
 }
 
 
-@pytest.fixture(scope="module", params=RESULTS)
+@cache
+def made(name):
+    return RESULTS[name]()
+
+
+@pytest.fixture(params=RESULTS)
 def result(request):
-    return RESULTS[request.param]()
+    return made(request.param)
 
 
 def test_numbers_agree_with_their_definitions(result):
@@ -88,7 +94,7 @@ def exact(found, expected):
 
 def test_a_missing_background_function_is_named(tmp_path):
     path = tmp_path / "fit.json"
-    RESULTS["function"]().save(path)
+    made("function").save(path)
     loaded = sf.load(path)
     with pytest.raises(ValueError, match=r"background function 'wave'.*load\(path, background=wave\)"):
         loaded.predict()
@@ -125,7 +131,7 @@ def test_an_npz_that_is_no_fit(tmp_path):
 
 def test_a_damaged_npz(tmp_path):
     path = tmp_path / "fit.npz"
-    RESULTS["grid"]().save(path)
+    made("grid").save(path)
     content = bytearray(path.read_bytes())
     content[300:400] = bytes(100)
     path.write_bytes(content)
@@ -148,12 +154,12 @@ def test_a_missing_file_and_a_wrong_suffix(tmp_path):
     with pytest.raises(FileNotFoundError):
         sf.load(tmp_path / "nothing.json")
     with pytest.raises(ValueError, match=r"`path` must end in .json or .npz"):
-        RESULTS["one dimension"]().save(tmp_path / "fit.pkl")
+        made("one dimension").save(tmp_path / "fit.pkl")
 
 
 def test_json_is_readable_and_strict(tmp_path):
     path = tmp_path / "fit.json"
-    RESULTS["grid"]().save(path)
+    made("grid").save(path)
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"JSON holds {name}"))
     assert document["version"] == 5
     assert len(document["surface"]["amplitudes"]["values"]) == 2
@@ -172,7 +178,7 @@ def test_summary_says_what_matters(result):
 
 
 def test_summary_counts_what_it_does_not_show():
-    assert "... and 1 smaller components" in RESULTS["grid"]().summary(1)
+    assert "... and 1 smaller components" in made("grid").summary(1)
 
 
 def test_an_unconverged_fit_says_what_to_do():

@@ -5,6 +5,7 @@ import itertools
 import json
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -14,9 +15,11 @@ from scipy.stats import norm, poisson
 from test_uncertainty import LINE, X, at, numbers_of, surface_of
 
 import surfacefit as sf
+from surfacefit._base.information_criteria import aic, aicc, bic
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._data.noise import robust_deviation
+from surfacefit._results.criteria import Deviance
 from surfacefit._results.flags import flags
 
 TRUTH = surface_of(np.array(LINE), 1, 1)
@@ -53,26 +56,67 @@ def log_density(result):
 
 
 @pytest.mark.parametrize("make", [relative, weighted, absolute, counts])
-def test_statistics_are_their_formulas(make):
+def test_statistics_of_every_kind_of_errors(make):
+    """Chi-squared by hand, the likelihood by scipy."""
     result = make()
     found, used = result.statistics, result.data.used
     n, p = used.sum(), 4
     heights, fitted = result.data.heights[used], result.predict()[used]
     variances = fitted if make is counts else 1 / result.data.weights**2
     chi2 = np.sum((heights - fitted) ** 2 / variances)
-    assert (found.n_points, found.n_parameters, found.effective_parameters, found.degrees_of_freedom) == (
-        n,
-        p,
-        p,
-        n - p,
-    )
+    counted = (found.n_points, found.n_parameters, found.effective_parameters, found.degrees_of_freedom)
+    assert counted == (n, p, p, n - p)
     np.testing.assert_allclose([found.chi2, found.reduced_chi2], [chi2, chi2 / (n - p)], rtol=1e-9)
-    likelihood = log_density(result)
-    np.testing.assert_allclose(found.log_likelihood, likelihood, rtol=1e-9)
-    aic = 2 * p - 2 * likelihood
-    expected = [aic, aic + 2 * p * (p + 1) / (n - p - 1), p * np.log(n) - 2 * likelihood]
-    np.testing.assert_allclose([found.aic, found.aicc, found.bic], expected, rtol=1e-9)
+    np.testing.assert_allclose(found.log_likelihood, log_density(result), rtol=1e-9)
     assert (found.r2, found.rmse) == (result.r2, result.rmse)
+
+
+def decay(parameters, points):
+    return parameters[0] * jnp.exp(-parameters[1] * points[..., 0])
+
+
+def test_aic_and_bic_of_nist_gauss2_are_those_that_lmfit_publishes(real):
+    """NIST's Gauss2 at its certified optimum: 250 points, 8 parameters.
+
+    lmfit's documentation, "Builtinmodels - nistgauss", prints chi-square 1247.52821, AIC 417.864631 and BIC 446.036318.
+    Its log-likelihood leaves out the constant -n (1 + log 2 pi) / 2.
+    """
+    x, heights, _ = np.loadtxt(real("nist_Gauss2.csv"), delimiter=",", skiprows=1).T
+    b = json.loads(real("nist_certified.json").read_text())["Gauss2"]["certified"]
+    background = sf.FunctionBackground(decay, np.array(b[:2]))
+    shapes = np.array([[[b[4] ** 2 / 2]], [[b[7] ** 2 / 2]]])
+    surface = sf.GaussianSurface(np.array([b[2], b[5]]), np.array([[b[3]], [b[6]]]), shapes, background)
+    result = at(surface, grid_data(heights, x))
+    found, constant = result.statistics, 250 * (1 + np.log(2 * np.pi))
+    assert (found.n_points, found.n_parameters) == (250, 8)
+    published = [1247.52821, 417.864631, 446.036318]
+    np.testing.assert_allclose([found.chi2, found.aic - constant, found.bic - constant], published, rtol=1e-8)
+    entry = Deviance.of(result.data).entry(2, 8, 2 * result.cost)
+    np.testing.assert_allclose(entry.bic, published[2], rtol=1e-8)
+
+
+def test_information_criteria_of_a_published_fit():
+    """An ARIMA(1,0,3) model of US consumption: 187 quarters, 5 coefficients and a variance.
+
+    Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 2nd edition (2018), section 8.7, print log
+    likelihood=-164.81, AIC=341.61, AICc=342.08, BIC=361.
+    """
+    deviance, p, n = 2 * 164.81, 6, 187
+    assert aic(deviance, p) == pytest.approx(341.61, abs=0.02)
+    assert aicc(deviance, p, n) == pytest.approx(342.08, abs=0.02)
+    assert bic(deviance, p, n) == pytest.approx(361, abs=0.5)
+    assert aicc(deviance, p, n) - aic(deviance, p) == pytest.approx(342.08 - 341.61, abs=0.01)
+
+
+def test_the_corrections_of_a_fit_are_those_of_the_published_one():
+    """They depend on the numbers of points and parameters alone, here 187 and 6, too."""
+    x = np.linspace(0, 10, 187)
+    pair = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[3.0], [7.0]]), np.array([[[1.0]], [[0.5]]]))
+    data = grid_data(pair(x) + 0.1 * np.random.default_rng(0).normal(size=187), x)
+    found, entry = at(pair, data).statistics, Deviance.of(data).entry(2, 6, 1.0)
+    assert found.aicc - found.aic == pytest.approx(342.08 - 341.61, abs=0.01)
+    assert found.bic - found.aic == pytest.approx(361 - 341.61, abs=0.5)
+    assert entry.bic - entry.aicc == pytest.approx(361 - 342.08, abs=0.5)
 
 
 def test_known_sigmas_give_a_reduced_chi2_of_one():

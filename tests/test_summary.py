@@ -1,5 +1,7 @@
 """Tables of components: numbers with their errors, as many digits as these call for, within the width of a summary."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from test_uncertainty import at
@@ -7,6 +9,11 @@ from test_uncertainty import at
 import surfacefit as sf
 from surfacefit._base.layout import SUMMARY_COLUMNS, error, positions
 from surfacefit._data.data import grid_data
+
+
+@cache
+def truth_fitted(n_dim):
+    return fitted(n_dim)
 
 
 def fitted(n_dim, shift=0.0, step=1.0, **options):
@@ -28,7 +35,7 @@ def table(result):
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3])
 def test_a_row_of_errors_stands_under_each_row_of_numbers(n_dim):
-    result = fitted(n_dim)
+    result = truth_fitted(n_dim)
     header, *rows = table(result)
     errors = result.uncertainty()
     expected = np.column_stack([errors.amplitudes, errors.centers, errors.principal_widths])
@@ -71,7 +78,7 @@ def test_what_has_no_error_says_why():
 
 
 def test_large_fits_are_summed_up_without_errors(monkeypatch):
-    result = fitted(1)
+    result = truth_fitted(1)
     monkeypatch.setattr("surfacefit._results.component_table.MAX_SHOWN_PARAMETERS", 5)
     assert [row[0] for row in table(result)[1:]] == ["0", "1"]
 

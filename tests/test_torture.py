@@ -1,6 +1,4 @@
-"""What breaks other fitters: never NaN, never worse than the start, always an honest status. The cases are users'
-complaints.
-"""
+"""Hard data, from complaints of users: never NaN, never worse than the start, always a true status."""
 
 import dataclasses
 import os
@@ -170,7 +168,7 @@ def test_maps_too_small_say_so_or_fit(shape):
         sound(sf.fit(heights, 1, **options))
 
 
-def test_a_frame_of_nan_is_an_error_at_the_door():
+def test_a_frame_of_nan_is_refused():
     with pytest.raises(ValueError, match="no point is left to fit"):
         sf.fit(np.full((5, 5), np.nan), 1)
 

@@ -191,7 +191,7 @@ def test_the_sandwich_knows_errors_that_nobody_told_it():
     inverse = np.linalg.inv(slopes.T @ slopes)
     for deviations in (np.full(80, 0.1), np.where(np.abs(X - 1) < 2, 0.3, 0.05)):
         true = np.sqrt(np.diag(inverse @ (slopes.T * deviations**2) @ slopes @ inverse))
-        noise = deviations * rng.normal(size=(60, 80))
+        noise = deviations * rng.normal(size=(40, 80))
         results = [at(truth, grid_data(truth(X) + one - slopes @ (inverse @ (slopes.T @ one)), X)) for one in noise]
         ratios = {
             m: root_mean_square([np.sqrt(np.diag(r.uncertainty(m).matrix)) / true for r in results])
@@ -258,7 +258,7 @@ def test_correlated_errors_count_gaps_and_sigma_right():
     inverse = np.linalg.inv(slopes.T @ slopes)
     true = np.sqrt(np.diag(inverse @ slopes.T @ kernel @ slopes @ inverse))
     found, heights = [], HILLS(points)
-    for _ in range(10):
+    for _ in range(6):
         noise = uniform_filter(rng.normal(size=(42, 44)), 3)[4:-4, 4:-4][~mask]
         heights[~mask] = HILLS(used) + 0.1 * sigma[~mask] * (noise - slopes @ (inverse @ (slopes.T @ noise)))
         found.append(numbers_of(at(HILLS, grid_data(heights, None, mask, sigma)).uncertainty("correlated").surface))
