@@ -184,7 +184,7 @@ def test_units_do_not_matter(kind):
     )
 
 
-# --- Regularization -------------------------------------------------------------------------------------------------------
+# --- Regularization ---
 
 
 def tight_trial(seed):
@@ -396,7 +396,7 @@ def test_single_precision():
     assert never_falls(result, 1e-5)
 
 
-# --- Limits ---------------------------------------------------------------------------------------------------------
+# --- Limits ---
 
 
 def test_a_callback_sees_and_stops():
@@ -435,7 +435,7 @@ def test_time_is_kept(clock):
     assert 0.5 <= clock.now - begun < 0.8
 
 
-# --- Results --------------------------------------------------------------------------------------------------------
+# --- Results ---
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -549,7 +549,7 @@ def test_the_core_passes_vmap_over_starts():
         np.testing.assert_allclose(together.state.objective[k], alone.state.objective, rtol=1e-4)
 
 
-# --- Input validation -------------------------------------------------------------------------------------------------------
+# --- Input validation ---
 
 
 def fit(*args, **options):
