@@ -162,7 +162,7 @@ def test_the_order_of_points_and_the_chunks_do_not_matter(rng, monkeypatch):
     order = rng.permutation(len(POINTS))
     whole = exact(POINTS)
     same(whole, exact(POINTS[order]))
-    monkeypatch.setattr(mixture_data, "CHUNK_ELEMENTS", 3 * 64)
+    monkeypatch.setattr(mixture_data, "POINT_CHUNK_ELEMENTS", 3 * 64)
     points, weights = np.zeros((1000, 2)), np.ones(1000)
     assert mixture_data.point_chunks(points, weights, 3, np.float32).points.shape == (4, 256, 2)
     same(whole, exact(POINTS))

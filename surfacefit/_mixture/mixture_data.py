@@ -21,7 +21,7 @@ from .mixture_model import Mixture, PointChunks
 
 # Elements of an array (K, n) of one chunk: 4 MB in double precision, so that the few such arrays of a step stay in the
 # cache; smaller chunks would spend their time on the loop.
-CHUNK_ELEMENTS = 2**19
+POINT_CHUNK_ELEMENTS = 2**19
 
 # Points of a chunk, whatever K is: fewer would spend their time on the loop.
 MIN_CHUNK_POINTS = 2**8
@@ -176,7 +176,7 @@ def point_chunks(points: np.ndarray, weights: np.ndarray, n_components: int, dty
 
     Sizes are rounded up a little, so that a similar number of points compiles nothing new.
     """
-    elements = CHUNK_ELEMENTS // n_components
+    elements = POINT_CHUNK_ELEMENTS // n_components
     most = max(MIN_CHUNK_POINTS, 1 << max(elements.bit_length() - 1, 0))
     size = min(most, rounded_up(len(points)))
     n_chunks = -(-len(points) // size)

@@ -21,7 +21,7 @@ from .setup import Task
 from .starts import Start
 
 # Seconds that a chunk of steps should take: callbacks, limits and Ctrl-C wait for its end.
-CHUNK_SECONDS = 0.2
+MIXTURE_CHUNK_SECONDS = 0.2
 
 # Times as many steps as in the last chunk: the time of the first steps says little of the later ones.
 MAX_CHUNK_GROWTH = 4
@@ -115,7 +115,7 @@ class MixtureRun:
     def _next_chunk(self, last: int, seconds: float) -> int:
         left = self.limits.deadline - time.perf_counter()
         per_step = max(seconds, 1e-6) / max(last, 1)
-        return max(1, min(int(min(CHUNK_SECONDS, left) / per_step), MAX_CHUNK_GROWTH * max(last, 1)))
+        return max(1, min(int(min(MIXTURE_CHUNK_SECONDS, left) / per_step), MAX_CHUNK_GROWTH * max(last, 1)))
 
     def _settled(self) -> Status:
         """RUNNING if the run can go on, after resets where they are due; else why it ends."""

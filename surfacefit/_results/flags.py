@@ -71,6 +71,7 @@ class FlagEntry:
     advice: str
 
 
+# For each flag the sentences that summaries print.
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
         "as narrow as `min_width` allows in some direction: not resolved by the sampling, or noise",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..._model.surface import GaussianSurface
     from ..result import FitResult
 
+# Thin, so that many components leave the data visible.
 COMPONENT_STYLE: Style = {"color": "C0", "linewidth": 0.8}
 # Above the model: a component that stands alone lies exactly on it, and its flag must show.
 FLAGGED_STYLE: Style = {"color": FLAG_COLOR, "linewidth": 1.2, "zorder": 4}

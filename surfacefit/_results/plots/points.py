@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MODEL_CELLS = 200
 
 # Of the extent of the points: room for the markers at the rim.
-MARGIN = 0.03
+POINTS_MARGIN = 0.03
 
 # Area of a marker times the number of points, in square points (1/72 inch): markers shrink as points get denser.
 MARKER_AREA_TIMES_POINTS = 5000
@@ -49,7 +49,7 @@ def draw_points(figure: Figure, result: FitResult) -> Axes:
     panels = figure.subplots(1, 3, sharex=True, sharey=True, squeeze=False)
     points = result.data.all_points
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = np.where(high > low, MARGIN * (high - low), 0.5 * result.data.spacing)
+    margin = np.where(high > low, POINTS_MARGIN * (high - low), 0.5 * result.data.spacing)
     edges = [np.linspace(a, b, MODEL_CELLS + 1) for a, b in zip(low - margin, high + margin, strict=True)]
     aspect, ratio = panel_aspect(edges, high - low)
     middles = np.meshgrid(*(edge[1:] / 2 + edge[:-1] / 2 for edge in edges), indexing="ij")
