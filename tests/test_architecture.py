@@ -5,6 +5,7 @@ import doctest
 import enum
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import statistics
@@ -189,3 +190,41 @@ def test_examples_run(part):
     for name in [part] if part in LONG else short[part::2]:
         failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
         assert failed == 0, name
+
+
+def constants():
+    """(file, line, name, its value's text, the comment on it or above its group) of every module constant."""
+    for name, path in FILES.items():
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            for target in [node.target] if isinstance(node, ast.AnnAssign) else node.targets:
+                for label in re.findall(r"\b_?[A-Z][A-Z0-9_]+\b", ast.unparse(target)):
+                    before = itertools.takewhile(str.strip, reversed(lines[: node.lineno - 1]))
+                    above = [line for line in before if line.startswith("#")]
+                    on_it = re.findall(r"  # (.*)", "\n".join(lines[node.lineno - 1 : node.end_lineno]))
+                    yield name, node.lineno, label, ast.unparse(node.value), " ".join([*above, *on_it])
+
+
+def is_number(value):
+    """Whether an expression is of numbers alone, like `5`, `4 * 2**20` or `(1, 2)`; tables and objects are not."""
+    return not re.search(r"[A-Za-z]{2,}|[\[{\"']", re.sub(r"\d[\d_.]*(e[-+]?\d+)?", "0", value))
+
+
+def test_every_number_says_why():
+    silent = [
+        f"{name}:{line} {label}"
+        for name, line, label, value, comment in constants()
+        if is_number(value) and len(re.findall(r"\w+", comment)) < 5
+    ]
+    assert silent == []
+
+
+def test_no_constant_has_two_meanings():
+    values = {}
+    for _, _, label, value, _ in constants():
+        if is_number(value):
+            values.setdefault(label, set()).add(value)
+    assert {label: found for label, found in values.items() if len(found) > 1} == {}

@@ -30,7 +30,7 @@ from .mixture_regularization import prior_scale
 
 # |t| below which phi(t) is taken from its series: the closed form loses digits there by cancellation, and the first
 # term that is left out, t^3 / 120, is below 1e-8.
-SERIES_BELOW = 1e-2
+PENALTY_SERIES_BELOW = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Penalty:
 
 def _root(t: Array) -> Array:
     """sign(t) sqrt(t + exp(-t) - 1), smooth through zero."""
-    near = jnp.abs(t) < SERIES_BELOW
+    near = jnp.abs(t) < PENALTY_SERIES_BELOW
     far = jnp.where(near, 1.0, t)
     exact = (far + jnp.expm1(-far)) / far**2
     series = 0.5 - t / 6 + t**2 / 24

@@ -18,7 +18,7 @@ from jax.tree_util import register_dataclass
 
 # |f / z - 1| below which phi is taken from its series, where t - log(1 + t) loses all digits; and the terms of the
 # series, whose first one left out is below 0.03^12 = 5e-19.
-SERIES_BELOW = 0.03
+DEVIANCE_SERIES_BELOW = 0.03
 SERIES_TERMS = 12
 # Rate relative to the mean of all counts below which the residual goes on as a straight line: next to no counts.
 LEAST_RATE = 1e-6
@@ -83,7 +83,7 @@ def _above(rate: Array, counts: Array) -> tuple[Array, Array]:
 def _phi(ratio: Array) -> Array:
     """2 (t - log(1 + t)) / t^2 at t = ratio - 1 > -1, which rounding may take for -1."""
     t = ratio - 1
-    near = jnp.abs(t) < SERIES_BELOW
+    near = jnp.abs(t) < DEVIANCE_SERIES_BELOW
     far = jnp.where(near, 1, t)
     series = sum((-t) ** n * (2 / (n + 2)) for n in range(SERIES_TERMS))
     return jnp.where(near, series, 2 * (far - jnp.log(jnp.where(near, 2, ratio))) / far**2)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .result import FitResult
 
 # Of the RMSE: a component nowhere higher than this changes no residual that can be seen.
-NEGLIGIBLE_HEIGHT = 1e-3
+NEGLIGIBLE_HEIGHT_RMSES = 1e-3
 
 # Of the smaller of a number and its range: distance from a limit that counts as held by it. Fits end within rounding of
 # their limits or, in single precision, within `_constraints.box.bound_tolerance`, whichever is more.
@@ -135,7 +135,7 @@ def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
         ComponentFlag.AT_FLOOR: result.at_floor,
         ComponentFlag.AT_BOUND: np.any(list(_at_limits(result).values()), axis=0),
         ComponentFlag.OUTSIDE: outside,
-        ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside) <= NEGLIGIBLE_HEIGHT * result.rmse,
+        ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside) <= NEGLIGIBLE_HEIGHT_RMSES * result.rmse,
         ComponentFlag.RESET: result.resets > 0,
     }
 
@@ -152,7 +152,7 @@ def _largest_heights(result: FitResult, outside: np.ndarray) -> np.ndarray:
     solved = np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
     squares = np.einsum("ki,ki->k", offsets, solved)
     heights = np.abs(np.asarray(surface.amplitudes)) * profile(np.clip(squares, 0, MAX_SQUARED_WIDTHS))
-    for k in np.flatnonzero(outside & (heights <= NEGLIGIBLE_HEIGHT * result.rmse)):
+    for k in np.flatnonzero(outside & (heights <= NEGLIGIBLE_HEIGHT_RMSES * result.rmse)):
         heights[k] = float(np.abs(surface.component(k)(points)).max())
     return np.asarray(heights)
 
