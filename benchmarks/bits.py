@@ -40,7 +40,8 @@ def digest(*arrays: Any) -> str:
 def fitted(result: sf.FitResult) -> str:
     surface, errors = result.surface, result.standard_errors
     arrays = [getattr(one, name) for one in (surface, errors) for name in ("amplitudes", "centers", "covariances")]
-    return f"{result.steps:5d} steps  cost {result.cost!r}  {digest(*arrays, result.predict(), result.history['cost'])}"
+    arrays += [surface.volumes, surface.principal_widths, result.predict(), result.residuals, result.history["cost"]]
+    return f"{result.steps:5d} steps  cost {result.cost!r}  {digest(*arrays)}"
 
 
 def mixed(result: sf.MixtureResult) -> str:

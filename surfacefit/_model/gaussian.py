@@ -24,6 +24,15 @@ def integrals(covariances: Any) -> Any:
     return xp.sqrt(xp.linalg.det(2 * np.pi * covariances))
 
 
+def volumes(amplitudes: Any, covariances: Any) -> Any:
+    """Integrals (K,) over all space of components with amplitudes (K,) and covariances (K, d, d).
+
+    The factor (2 pi)^(d/2) stands outside the determinant here, which rounds differently in the last bit.
+    """
+    xp = _namespace(covariances)
+    return amplitudes * (2 * np.pi) ** (covariances.shape[-1] / 2) * xp.sqrt(xp.linalg.det(covariances))
+
+
 def log_integrals(covariances: Any) -> Any:
     """The logarithms of `integrals`, where these could overflow."""
     return 0.5 * _namespace(covariances).linalg.slogdet(2 * np.pi * covariances)[1]

@@ -15,7 +15,7 @@ from jax.tree_util import register_dataclass
 from .._base.checks import finite, real_array
 from .._base.compile import plain_jit
 from .background import background_model
-from .gaussian import integrals, profile
+from .gaussian import profile, volumes
 
 # Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
@@ -165,7 +165,7 @@ class GaussianSurface:
     def volumes(self) -> Any:
         """Integrals (K,) of the components over all space: a (2 pi)^(d/2) sqrt(det Sigma)."""
         xp = self._namespace
-        return xp.asarray(self.amplitudes) * integrals(xp.asarray(self.covariances, float))
+        return volumes(xp.asarray(self.amplitudes), xp.asarray(self.covariances, float))
 
     @property
     def volume(self) -> Any:
