@@ -202,8 +202,10 @@ def constants():
                 continue
             for target in [node.target] if isinstance(node, ast.AnnAssign) else node.targets:
                 for label in re.findall(r"\b_?[A-Z][A-Z0-9_]+\b", ast.unparse(target)):
-                    before = itertools.takewhile(str.strip, reversed(lines[: node.lineno - 1]))
-                    above = [line for line in before if line.startswith("#")]
+                    before = lines[: node.lineno - 1]
+                    for _ in range(2):  # at most three in a group
+                        before = before[:-1] if re.match(r"_?[A-Z][A-Z0-9_]+\b.* = ", before[-1]) else before
+                    above = itertools.takewhile(lambda line: line.startswith("#"), reversed(before))
                     on_it = re.findall(r"  # (.*)", "\n".join(lines[node.lineno - 1 : node.end_lineno]))
                     yield name, node.lineno, label, ast.unparse(node.value), " ".join([*above, *on_it])
 
