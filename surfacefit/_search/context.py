@@ -1,14 +1,14 @@
 """What growth and search work with: a problem, views of its states, and the limits of the fit.
 
 Where data cross between host and device. Growth and search run on the host: peak filters, k-d trees and windows are
-SciPy's, and candidates are ranked and drawn there. The device evaluates residuals and takes solver steps. Transfers
-that wait for the device, counted on maps of 48 x 48 points:
+SciPy's, and candidates are ranked and drawn there. The device evaluates residuals and takes solver steps. Fetches from
+the device, each of which waits for it, counted on a map of 48 x 48 points: 52 in a fit that grows in six rounds, and
+6.5 for each refit of a search. They are
 
-- A growth round fetches the residuals (N,), the new blocks, the status of a refit before its first step, one record a
-  chunk of steps, and the parameters at the end: 6 on average. It sends parameters twice and a surface once.
-- A trial or perturbation fetches the same, without residuals: 3 for each refit and 1 for each chunk of steps. A search
-  round also fetches the components and residuals of its state, the removal losses, two sets of blocks, and the result
-  of each batch of local refits: about 15.
+- in a growth round the residuals (N,), the new blocks, one record for each chunk of steps, and the parameters at the
+  end of the refit;
+- in a trial or perturbation the same, without residuals; and once in a search round the components and residuals of
+  its state, the removal losses, two sets of blocks, and the result of each batch of local refits.
 
 They cannot be one a round. Peaks are found on the host, so the residuals must come there, and limits, the callback and
 Ctrl-C are seen between chunks of steps. Parameters are a few kilobytes, and each transfer waits for work that the next
