@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 def result_of(surface, data):
     """A result as a fit would give it, without the fit."""
     many = 601  # parameters: no flags that need derivatives
-    settings = Settings("LevenbergMarquardt", "float64", "full", "positive", 0.25, many, "dense")
+    settings = Settings(solver="LevenbergMarquardt", dtype="float64", n_parameters=many, engine="dense")
     return FitResult(surface, data, 0.0, sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
 
 

@@ -1,6 +1,7 @@
 """Results: numbers, text, and files that come back exactly."""
 
 import json
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 
 import jax.numpy as jnp
@@ -8,6 +9,12 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
+from surfacefit._constraints.bounds import Constraints
+from surfacefit._fit.make_result import settings_of
+from surfacefit._fit.run_spec import RunSpec
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._statistics.linearization import linearized_at, model_of
 
 Y, X = np.mgrid[:14, :16].astype(float)
 HEIGHTS = (
@@ -98,6 +105,50 @@ def test_a_missing_background_function_is_named(tmp_path):
     loaded = sf.load(path)
     with pytest.raises(ValueError, match=r"background function 'wave'.*load\(path, background=wave\)"):
         loaded.predict()
+
+
+VALUES = {
+    "prior": sf.SurfacePrior(np.eye(2), 5.0, 2.0),
+    "constraints": Constraints(
+        sf.Bounds(centers=(np.zeros(2), np.full(2, 9.0)), aspect=3.0), {"centers": np.array([True, False])}
+    ),
+}
+
+
+def other_value(option):
+    """A value of an option of the model that is not its default; files need not know what it means."""
+    if option.name in VALUES or isinstance(option.default, str):
+        return VALUES.get(option.name, f"not {option.default}")
+    return not option.default if isinstance(option.default, bool) else (option.default or 0) + 0.5
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+def test_no_option_of_the_model_is_lost_after_the_fit(suffix, tmp_path, monkeypatch):
+    for name in ("shown_flags", "not_checked"):  # the only parts of a file that are computed with the options
+        monkeypatch.setattr(f"surfacefit._results.io.{name}", lambda result: [])
+    with precision(np.dtype(float)):
+        prepared = linearized_at(made("grid"))[0]
+    options = [one for one in fields(ModelSpec) if one.name not in ("n_components", "background")]
+    values = {one.name: other_value(one) for one in options}
+    prepared = replace(prepared, model=replace(prepared.model, **values))
+    result = replace(made("grid"), settings=settings_of(prepared, RunSpec(dtype=np.dtype(float))))
+    result.save(tmp_path / f"fit.{suffix}")
+    for model in (model_of(result), model_of(sf.load(tmp_path / f"fit.{suffix}"))):
+        for name, value in values.items():
+            np.testing.assert_equal(plain(getattr(model, name)), plain(value), err_msg=name)
+
+
+def plain(value):
+    return asdict(value) if is_dataclass(value) else value
+
+
+def test_a_file_from_before_an_option_has_its_default(tmp_path):
+    path = tmp_path / "fit.json"
+    made("grid").save(path)
+    document = json.loads(path.read_text())
+    assert document["settings"].pop("f_scale") == 1.0
+    path.write_text(json.dumps(document))
+    assert sf.load(path).settings == made("grid").settings
 
 
 NO_FITS = {

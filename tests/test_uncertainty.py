@@ -34,7 +34,15 @@ def at(surface, data, kind="full", *, loss="linear", f_scale=1.0, prior=None, co
     cost = 0.5 * f_scale**2 * RHO[loss]((misfits / f_scale) ** 2)[0].sum()
     constraints = constraints or Constraints()
     settings = Settings(
-        "LevenbergMarquardt", "float64", kind, "positive", 0.25, 0, "dense", prior, loss, f_scale, constraints
+        solver="LevenbergMarquardt",
+        dtype="float64",
+        n_parameters=0,
+        engine="dense",
+        covariance_type=kind,
+        prior=prior,
+        loss=loss,
+        f_scale=f_scale,
+        constraints=constraints,
     )
     result = FitResult(surface, data, float(cost), sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
     with precision(np.dtype(np.float64)):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._engines.engines import ENGINES
-from .._losses import LOSSES
+from .._losses import LOSSES, ROBUST
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.covariance import COVARIANCE_TYPES
 from .._search.initialization import INITS
@@ -51,10 +51,10 @@ class FitOption(NamedTuple):
 FIT_OPTIONS = (
     FitOption("background", "under the Gaussians", choices=("constant", "plane", "none")),
     FitOption("amplitudes", "signed: pits as well as peaks", choices=AMPLITUDE_TYPES),
-    FitOption("loss", "huber, soft_l1, cauchy for outliers, poisson for counts", choices=LOSSES),
+    FitOption("loss", f"{', '.join(ROBUST)} for outliers, poisson for counts", choices=LOSSES),
     FitOption("f_scale", "misfit beyond which a point counts as an outlier", type=float, metavar="C", default="1"),
     FitOption("covariance_type", "shapes of the Gaussians; tied: one for all", choices=COVARIANCE_TYPES),
-    FitOption("solver", "Levenberg-Marquardt, Powell's dogleg, Adam, or EM for superimposed signals", choices=SOLVERS),
+    FitOption("solver", ", ".join(f"{name}: {kind.__name__}" for name, kind in SOLVERS.items()), choices=SOLVERS),
     FitOption(
         "engine", "every component at every point, or only near it", choices=("auto", *ENGINES), default="auto: by size"
     ),

@@ -48,19 +48,12 @@ def make_result(
 
 def settings_of(prepared: Prepared, run: RunSpec) -> Settings:
     """What a result and its file remember of the options."""
-    model = prepared.model
     return Settings(
         solver=type(run.solver).__name__,
         dtype=run.dtype.name,
-        covariance_type=model.covariance_type,
-        amplitudes=model.amplitudes,
-        min_width=model.min_width,
         n_parameters=prepared.n_parameters,
         engine="dense" if prepared.planner is None else "tiled",
-        prior=model.prior,
-        loss=model.loss,
-        f_scale=model.f_scale,
-        constraints=model.constraints,
+        **prepared.model.by_name(),
     )
 
 

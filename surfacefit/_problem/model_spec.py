@@ -1,8 +1,12 @@
-"""What is fitted, as a record of checked options: add an option of the model here, as a field with its rule."""
+"""What is fitted, as a record of checked options.
+
+Add an option of the model to `ModelOptions`, as a field with its rule and its default: results and their files remember
+it, and everything that is computed after the fit uses it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -153,15 +157,13 @@ def _as_given(name: str, given: Given) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec:
-    """What is fitted. ``background`` is the option as the user gave it, or a background itself.
+class ModelOptions:
+    """What is fitted, as far as a fitted surface does not show it; `ModelSpec` and `Settings` have these fields.
 
     ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds`` and
     ``fixed``.
     """
 
-    n_components: int = field(metadata=rule(_n_components))
-    background: Any = field(default="constant", metadata=rule(_as_given))
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))
     min_width: float = field(default=0.25, metadata=simple_rule(positive_number))
     amplitudes: str = field(default="positive", metadata=simple_rule(one_of, AMPLITUDE_TYPES))
@@ -169,6 +171,18 @@ class ModelSpec:
     loss: str = field(default="linear", metadata=rule(_loss))
     f_scale: float = field(default=1.0, metadata=rule(_f_scale))
     constraints: Constraints = field(default_factory=Constraints, metadata=rule(_constraints))
+
+    def by_name(self) -> dict[str, Any]:
+        """These fields by name, without those that a subclass adds."""
+        return {one.name: getattr(self, one.name) for one in fields(ModelOptions)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(ModelOptions):
+    """What is fitted. ``background`` is the option as the user gave it, or a background itself."""
+
+    n_components: int = field(metadata=rule(_n_components))
+    background: Any = field(default="constant", metadata=rule(_as_given))
 
     def plain_loss(self, data: SurfaceData) -> Loss:
         """The loss in the user's units."""

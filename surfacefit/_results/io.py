@@ -97,6 +97,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
 
 
 def _settings(document: dict[str, Any]) -> Settings:
+    """The settings; an option that the file does not name, because it came later, has its default."""
     prior, constraints = document["prior"], document["constraints"]
     bounds: dict[str, Any] = {
         name: tuple(limit) if isinstance(limit, list) else limit for name, limit in constraints["bounds"].items()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .._base.status import STATUS, Status
-from .._constraints.bounds import Constraints
-from .._constraints.prior import SurfacePrior
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
+from .._problem.model_spec import ModelOptions
 from .criteria import ComponentPath
 
 # Parameters up to which the whole normal matrix is inverted, which takes 8 P^2 bytes (here 200 MB) for each array.
@@ -39,28 +38,20 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(ModelOptions):
     """What was fitted, and with what; the options of `fit` as they were resolved.
 
     solver, engine, dtype : names.
-    covariance_type, amplitudes, min_width, loss, f_scale : as given to `fit`.
     n_parameters : free numbers of the fit.
-    prior : the prior, or None.
     constraints : bounds, and what was fixed.
+    covariance_type, amplitudes, min_width, prior, loss, f_scale, ... : as given to `fit`.
     """
 
     solver: str
     dtype: str
-    covariance_type: str
-    amplitudes: str
-    min_width: float
     n_parameters: int
     engine: str
-    prior: SurfacePrior | None = None
-    loss: str = "linear"
-    f_scale: float = 1.0
-    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass(frozen=True, eq=False)

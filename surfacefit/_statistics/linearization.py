@@ -28,17 +28,11 @@ if TYPE_CHECKING:
 
 def model_of(result: FitResult, surface: GaussianSurface | None = None) -> ModelSpec:
     """What a result was fitted with, for its own surface or another one."""
-    settings, start = result.settings, result.surface if surface is None else surface
+    start = result.surface if surface is None else surface
     return ModelSpec(
         n_components=start.n_components,
         background=None if start.background is None else background_model(start.background),
-        covariance_type=settings.covariance_type,
-        min_width=settings.min_width,
-        amplitudes=settings.amplitudes,
-        prior=settings.prior,
-        loss=settings.loss,
-        f_scale=settings.f_scale,
-        constraints=settings.constraints,
+        **result.settings.by_name(),
     )
 
 
