@@ -80,6 +80,8 @@ REFUSED = {
     "em as a solver": (lambda: sf.fit(HILL, 1, solver="em"), ValueError, r"got 'em': .* `init='em'`, .* `fit_mixture\(points, K, weights=heights\)`"),
     "no starts": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(0)), ValueError, r"`init.n` must be at least 1, got 0"),
     "starts class": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts), ValueError, r"`init` must be one of"),
+    "search an array": (lambda: sf.fit(HILL, 1, search=np.array([1.0, 2.0])), TypeError, "`search` must be a number"),
+    "search an array from many": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(3), search=np.ones(2)), TypeError, "`search` must be a number"),
     "search from many": (lambda: sf.fit(HILL, 1, init=sf.RandomStarts(3), search=2), ValueError, r"`search` looks around one start, got search=2 with RandomStarts"),
     "a number from many": (lambda: sf.fit(HILL, init=sf.RandomStarts(3)), ValueError, r"`n_components` that is to be chosen grows from nothing, got init=RandomStarts"),
     "reset": (lambda: sf.fit(HILL, 1, reset="no"), TypeError, r"`reset` must be True or False, got 'no'"),

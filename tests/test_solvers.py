@@ -288,6 +288,12 @@ CONTRACTS = {
     "pytree": (Unregistered(), TypeError, "`solver` must be a JAX pytree, which Unregistered is not"),
     "settings": (Descent(max_steps=-1), ValueError, "`solver.max_steps` must be at least 0, got -1"),
     "radius": (sf.Dogleg(radius=0), ValueError, "`solver.radius` must be positive"),
+    "inner none": (sf.SuperimposedSignals(inner=None), TypeError, "`solver.inner` must be a LevenbergMarquardt"),
+    "method an array": (
+        sf.LevenbergMarquardt(method=np.ones(2)),
+        ValueError,
+        "`solver.method` must be one of 'cholesky', 'qr'",
+    ),
     "inner": (
         sf.SuperimposedSignals(inner=sf.LevenbergMarquardt(damping=-1)),
         ValueError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -16,7 +17,6 @@ from threadpoolctl import ThreadpoolController
 # Cholesky factorisation of size 192 took 244 ms with two threads and 0.8 ms with one.
 SINGLE_THREAD_BELOW = 2000
 _LOCK = Lock()
-_limits: list[Any] = []
 
 
 def cores() -> int:
@@ -29,26 +29,47 @@ def single_threaded_blas(size: int) -> AbstractContextManager[Any]:
     """One BLAS thread inside the block, for factorisations of a matrix of ``size`` too small to gain from more.
 
     On a CPU, JAX factorises by SciPy's OpenBLAS, whose waiting threads spin: where another process wants a core too,
-    a Cholesky factorisation of size 200 was measured at 250 ms with two threads against 1 ms with one.
+    a factorisation waits for them, see `SINGLE_THREAD_BELOW`.
     """
     return _one_thread() if size < SINGLE_THREAD_BELOW else nullcontext()
+
+
+@dataclass
+class _Limit:
+    """The limit in force, None without one, and how many blocks count on it."""
+
+    limiter: Any = None
+    n_blocks: int = 0
+
+
+_LIMIT = _Limit()
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """The first to come limits, the last to go restores: threads of a fit, and those that outlive it, may overlap."""
     with _LOCK:
-        if not _limits:
-            _limits.append(_controller().limit(limits=1, user_api="blas"))
-        else:
-            _limits.append(None)
+        if not _LIMIT.n_blocks:
+            _take_control()
+            _LIMIT.limiter = _controller().limit(limits=1, user_api="blas")
+        _LIMIT.n_blocks += 1
     try:
         yield
     finally:
         with _LOCK:
-            last = _limits.pop()
-            if last is not None:
-                last.restore_original_limits()
+            _LIMIT.n_blocks -= 1
+            if not _LIMIT.n_blocks:
+                _take_control()
+                _LIMIT.limiter.restore_original_limits()
+                _take_control()  # nobody's, so that a user's own limits work in any thread
+
+
+def _take_control() -> None:
+    """Lets this thread set limits: recent threadpoolctl lets OpenBLAS obey only the first thread that did."""
+    for library in _controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 @lru_cache(maxsize=1)

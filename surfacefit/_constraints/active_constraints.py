@@ -90,8 +90,8 @@ class ActiveConstraints(NamedTuple):
         )
         pairs = ((self.own, scales), (self.border, border_scales))
         closing = [
-            jnp.einsum("nap,npb,nb->na", wall.penalty_rows(sizes), *wall, precision="highest").ravel()
-            for wall, sizes in pairs
+            jnp.einsum("nap,npb,nb->na", group.penalty_rows(sizes), *group, precision="highest").ravel()
+            for group, sizes in pairs
         ]
         return jnp.concatenate([matrix, rows]), jnp.concatenate([residuals, -jnp.concatenate(closing)])
 

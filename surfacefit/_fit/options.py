@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
@@ -27,6 +29,7 @@ def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
     number = auto_components(options["n_components"])
     init = options["init"]
     grown = isinstance(init, str) and init in GROWN
+    search = options["search"]
     auto = number if isinstance(number, AutoComponents) else None
     if auto is not None and not grown:
         given = "a surface" if isinstance(init, GaussianSurface) else repr(init)
@@ -38,6 +41,6 @@ def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
         options=options,
         data=data,
         n_components=1 if isinstance(number, AutoComponents) else number,
-        moves_components=grown or bool(options["search"]),
+        moves_components=grown or isinstance(search, np.ndarray) or bool(search),  # what is no number is refused later
     )
     return Specs(checked(ModelSpec, given_options), checked(RunSpec, given_options), auto)

@@ -20,9 +20,10 @@ from .._starts import RandomStarts
 
 
 def _init(name: str, given: Given) -> Any:
-    init, search = given.options[name], given.options["search"]
+    init = given.options[name]
     if isinstance(init, RandomStarts):
         count("init.n", init.n)
+        search = _search("search", given)
         if search:
             raise ValueError(
                 f"`search` looks around one start, got search={search!r} with {init!r}: search from"

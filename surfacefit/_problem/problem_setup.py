@@ -140,8 +140,8 @@ def _objective(
     rows = penalty(model.prior, scaling, data.n_dim, unit)
     loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
     limits = _box(model, parameterization, scaling, background)
-    walls = width_limits(model.constraints.bounds, model.covariance_type, scaling)
-    return Objective(parameterization, *on_device((rows, loss, limits, walls), dtype))
+    widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
+    return Objective(parameterization, *on_device((rows, loss, limits, widths), dtype))
 
 
 def _box(

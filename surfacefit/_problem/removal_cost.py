@@ -47,8 +47,8 @@ def removal_costs_of(problem: SurfaceProblem, params: Array) -> Array:
     diagonal = jnp.diag(normal)
     root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
     scaled = normal / (root[:, None] * root[None, :])
-    rounding = SINGLE_RIDGE_UNITS * float(np.finfo(root.dtype).eps)
-    ridge = max(INVERSE_RIDGE, rounding) if root.dtype == np.float32 else INVERSE_RIDGE
+    single = SINGLE_RIDGE_UNITS * float(np.finfo(np.float32).eps)
+    ridge = single if root.dtype == np.float32 else INVERSE_RIDGE
     inverse = jnp.linalg.inv(scaled + ridge * jnp.eye(len(root), dtype=root.dtype))
     index = block_indices(np.arange(parts.n_components), parts.layout.block_size)
     own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]

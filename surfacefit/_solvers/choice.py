@@ -33,7 +33,7 @@ def checked_solver(solver: Any) -> Solver:
     if missing:
         raise TypeError(
             f"`solver` must have every member of the solver contract, but {type(solver).__name__} has no"
-            f" {', '.join(missing)}: inherit from `SolverBase`, or see `Solver` in surfacefit/_solvers/base.py"
+            f" {', '.join(missing)}: inherit from `surfacefit._solvers.base.SolverBase`, or see `Solver` there"
         )
     if all_leaves([solver]):
         raise TypeError(

@@ -57,6 +57,8 @@ class SuperimposedSignals(SolverBase):
 
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
+        if not isinstance(self.inner, LevenbergMarquardt):
+            raise TypeError(f"`{name}.inner` must be a LevenbergMarquardt(...), got {self.inner!r}")
         self.inner.check_settings(f"{name}.inner")
 
     def init(self, problem: Problem, params: Array) -> QuadraticState:
