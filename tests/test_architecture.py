@@ -28,7 +28,7 @@ def module(path):
 
 
 FILES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-DOORS = ("", "__main__")
+ENTRY_POINTS = ("", "__main__")
 
 # A record may know its own views, where its methods are called: (record, view). Nothing else imports upwards.
 VIEWS = {
@@ -84,7 +84,7 @@ def imports(name):
 
 
 def own_imports(name):
-    """(target, at the top) of the imports of this package's files, but for its front door."""
+    """(target, at the top) of the imports of this package's files, but for its entry points."""
     return [(target[1:], at_top) for target, at_top in imports(name) if target.startswith(".") and target != "."]
 
 
@@ -97,7 +97,7 @@ def modules(folder):
 
 
 def test_every_chapter_has_its_layer():
-    assert {chapter(name) for name in FILES} - set(DOORS) == set(chapters())
+    assert {chapter(name) for name in FILES} - set(ENTRY_POINTS) == set(chapters())
 
 
 @pytest.mark.parametrize("folder", sorted(chapters()))
@@ -116,7 +116,7 @@ def test_a_chapter_lists_its_modules(folder):
 @pytest.mark.parametrize("folder", ["", *sorted(chapters())])
 def test_imports_point_down(folder):
     levels = chapters()
-    for name in [FILE for FILE in FILES if chapter(FILE) == folder and FILE not in DOORS]:
+    for name in [FILE for FILE in FILES if chapter(FILE) == folder and FILE not in ENTRY_POINTS]:
         for target, at_top in own_imports(name):
             if chapter(target) == chapter(name) or ((name, target) in VIEWS and not at_top):
                 continue
@@ -127,7 +127,7 @@ def test_no_circle_of_files():
     graph = {
         name: {target for target, at_top in own_imports(name) if (name, target) not in VIEWS or at_top} - {name}
         for name in FILES
-        if name not in DOORS
+        if name not in ENTRY_POINTS
     }
     try:
         TopologicalSorter(graph).prepare()
@@ -163,7 +163,7 @@ def public_members(kind):
 def test_classes_are_small():
     large = {}
     for name in FILES:
-        if name in DOORS:
+        if name in ENTRY_POINTS:
             continue
         for label, kind in inspect.getmembers(importlib.import_module(f"surfacefit.{name}"), inspect.isclass):
             if kind.__module__ == f"surfacefit.{name}" and not issubclass(kind, enum.Enum):

@@ -328,7 +328,7 @@ def test_what_a_bound_holds_is_unknown_and_the_others_are_as_if_it_were_fixed(pa
     np.testing.assert_array_equal(held.correlation[0], np.eye(len(held.names))[0])
 
 
-WALLS = {
+WIDTH_LIMITS = {
     "largest width": ({"widths": (None, 3.0)}, (3.0, 2.0)),
     "smallest width": ({"widths": (2.6, None)}, (4.0, 2.6)),
     "aspect": ({"aspect": 1.2}, (3.0, 2.5)),
@@ -337,9 +337,9 @@ WALLS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("off", [0.0, 1e-9])
-@pytest.mark.parametrize("case", WALLS)
+@pytest.mark.parametrize("case", WIDTH_LIMITS)
 def test_a_width_that_a_bound_holds_has_no_error(case, off):
-    limits, (larger, smaller) = WALLS[case]
+    limits, (larger, smaller) = WIDTH_LIMITS[case]
     points = np.stack(np.mgrid[:22, :26], axis=-1).astype(float)
     for angle in (0.0, 0.4, 2.0):
         free, held = turned(angle, (4.0, 2.0)), turned(angle, (larger * (1 - off), smaller * (1 + off)))

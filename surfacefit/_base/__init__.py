@@ -1,15 +1,15 @@
-"""What knows nothing of fits.
+"""Helpers that know nothing of fits.
 
-checks         Input validation: each check takes an argument's name and returns the clean value, or raises
-compile        Compiling with less waiting; the one place where compiled programs are made
-compile_clock  Seconds that JAX spends tracing and compiling, told apart from the seconds of running
-devices        Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
-documents      Documents on disk as JSON or npz, never pickle; every number comes back exactly
+checks                Input validation: each check takes an argument's name and returns the clean value, or raises
+compile               Compiling in less time: all compiled programs are made here
+compile_clock         How many seconds JAX spends on tracing and compiling
+devices               Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
+documents             Documents on disk as JSON or npz, never pickle; every number comes back exactly
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
-layout         A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
-memory         How much memory a fit will need, before it takes any
-precision      The precision of a fit: 64-bit JAX for a block of code, and arrays on the device
-progress       What a person sees while a fit runs: a bar, and a callback
-status         Why a fit ended: one table of codes, each with its cause and the next step
-threads        The cores that there are, and keeping LAPACK's threads from spinning on them
+layout                A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
+memory                How much memory a fit will need, before it takes any
+precision             The precision of a fit: 64-bit JAX for a block of code, and arrays on the device
+progress              What a user sees while a fit runs: a progress bar, and a callback
+status                Why a fit ended: one table of codes, each with its cause and the next step
+threads               How many cores there are, and how many of them BLAS and LAPACK may use
 """

@@ -3,7 +3,7 @@
 bounds                  What a user may ask of parameters: limits, and some that are fixed
 box                     Limits and fixed parameters as a box in the parameters of a fit
 prior                   A prior on components, for fits by maximum a posteriori
-mixture_regularization  Three remedies against collapsing covariances of a mixture: a floor, a prior, and a reset
+mixture_regularization  Remedies against collapsing covariances of a mixture: a least width, a prior, and a reset
 active_constraints      Directions that a step must leave alone, or follow only up to a nearby limit
 width_limits            Limits of the principal widths of full covariances, and of their ratio
 active_width_limits     Which limits of a component's widths are active in the next step

@@ -1,7 +1,7 @@
-"""A user's arrays: read, checked, parted, averaged.
+"""A user's arrays: read, checked, averaged, and split for cross-validation.
 
-blocks_left_out  Data in blocks that are left out in turns, to see how well a fit predicts what it has not seen
-coarsening       Averages over blocks of a grid: a smaller map on which moves can be tried in little time
+blocks_left_out  Splits of the data by blocks: all blocks are left out in turn, for cross-validation
+coarsening       Averages over blocks of a grid: a smaller map on which a fit takes less time
 data             Input validation: a user's arrays as checked `SurfaceData`
 examples         Example maps that come with the package, by name
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit

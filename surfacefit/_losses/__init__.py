@@ -8,7 +8,7 @@ linear    least squares
 huber     squares, then lines
 soft_l1   a smooth absolute value
 cauchy    the logarithm of one plus squares
-robust    what the three have in common
+robust    what the robust losses have in common
 poisson   half the deviance of counts
 """
 

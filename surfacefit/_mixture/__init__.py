@@ -3,7 +3,7 @@
 fit                       `fit_mixture`: reads the options, and follows a fit from the user's arrays to the result
 mixture_data              Points with weights: input validation, and the units in which a fit works
 starts                    Where components stand before the first step: drawn from the data, or given
-setup                     From options and data to the task of a run and its start, and from a run to a result
+setup                     From options and data to a start, and from the end of a run to a result
 mixture_model             A mixture on the device, and its log-densities
 expectation_maximization  E and M steps, and the loop over them, as pure functions of arrays
 run                       One fit: compiled steps in chunks, resets between them, the best iterate kept

@@ -1,11 +1,11 @@
 """What a fit returns, and its files, tables and plots.
 
 criteria         How the number of components is chosen: the options, and the quality of each number that was tried
-record           What a fit found, as a record, and the quantities that follow from it in a line or two
+record           What a fit found, as a record, with the quantities that follow from it directly
 result           `FitResult`: the record with its errors, statistics, tables, files and plots
-flags            What to know of a component before its numbers are used: one table of flags
+flags            Warnings about components (at a limit, redundant, undetermined, ...): one table of flags
 report           The summary of a fit: facts in a few lines, then the components
 component_table  The components of a fit as a table of numbers and standard errors
 io               A `FitResult` as a versioned file, and back
-plots            Figures of results
+plots/           Figures of results
 """

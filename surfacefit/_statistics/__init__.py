@@ -1,8 +1,8 @@
-"""What the numbers of a fit are worth.
+"""What the numbers of a fit are worth: standard errors and statistics.
 
 linearization           The problem of a result, linearised at its surface, and the variance of its residuals
-constrained_directions  Axes of the parameters along which limits hold a fit, and axes along which it is free
-covariance_root         The covariance of the parameters as a root: the inverse of a normal matrix, where it has one
+constrained_directions  Directions of the parameters in which limits hold a fit, and those in which it is free
+covariance_root         The covariance of the parameters; what limits hold, or the data do not determine, gets an infinite error
 whole_covariance        Errors of any function of a fit, from the covariance of all parameters
 component_errors        Errors of numbers that depend on one component each, from that component's block
 local_covariances       Errors of very many components, by nested dissection

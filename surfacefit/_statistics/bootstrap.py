@@ -80,10 +80,10 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
         prepared, params = linearized_at(result)
         heights = _simulated(result, prepared, n_samples, np.random.default_rng(seed))
         problem = prepared.fixing(params)
-        found, ended, lanes = [], [], min(REFITS_AT_ONCE, n_samples)
-        for first in range(0, n_samples, lanes):
-            some = heights[first : first + lanes]
-            padded = np.concatenate([some, np.repeat(some[-1:], lanes - len(some), axis=0)])
+        found, ended, at_once = [], [], min(REFITS_AT_ONCE, n_samples)
+        for first in range(0, n_samples, at_once):
+            some = heights[first : first + at_once]
+            padded = np.concatenate([some, np.repeat(some[-1:], at_once - len(some), axis=0)])
             rows, status = refits(problem, params, jnp.asarray(padded))
             found.append(np.asarray(rows)[: len(some)])
             ended += [STATUS[Status(int(code))].success for code in status[: len(some)]]
