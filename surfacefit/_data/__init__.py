@@ -1,6 +1,6 @@
 """A user's arrays: read, checked, averaged, and split for cross-validation.
 
-blocks_left_out  Splits of the data by blocks: all blocks are left out in turn, for cross-validation
+blocks_left_out  Splits of the data by blocks, which are left out in turn, for cross-validation
 coarsening       Averages over blocks of a grid: a smaller map on which a fit takes less time
 data             Input validation: a user's arrays as checked `SurfaceData`
 examples         Example maps that come with the package, by name

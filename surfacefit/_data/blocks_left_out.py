@@ -1,4 +1,4 @@
-"""Splits of the data by blocks: all blocks are left out in turn, to see how well a fit predicts what it has not seen."""
+"""Splits of the data by blocks, which are left out in turn: how well does a fit predict what it has not seen?"""
 
 from __future__ import annotations
 
