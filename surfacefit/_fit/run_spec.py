@@ -23,10 +23,9 @@ def _init(name: str, given: Given) -> Any:
     init = given.options[name]
     if isinstance(init, RandomStarts):
         count("init.n", init.n)
-        search = _search("search", given)
-        if search:
+        if _search("search", given):
             raise ValueError(
-                f"`search` looks around one start, got search={search!r} with {init!r}: search from"
+                f"`search` looks around one start, got search={given.options['search']!r} with {init!r}: search from"
                 " `init=result.surface` then"
             )
         return init
