@@ -14,9 +14,11 @@ from problems import KNOWN, FunctionProblem
 import surfacefit as sf
 from surfacefit import Status
 from surfacefit._linear.linear_solve import solve_cholesky, solve_qr
+from surfacefit._linear.normal import BlockNormal
 from surfacefit._problem.base import half_square
-from surfacefit._solvers import Limits, run
+from surfacefit._solvers import Limits, SolverRun, run
 from surfacefit._solvers.base import SolverBase
+from surfacefit._solvers.quadratic_steps import QuadraticSteps, constrained_system
 
 SOLVERS = {
     "lm": (sf.LevenbergMarquardt(xtol=1e-15, ftol=1e-15, gtol=1e-12), 1e-5),
@@ -307,3 +309,92 @@ def test_a_solver_that_breaks_the_contract_is_refused(case):
     solver, error, message = CONTRACTS[case]
     with pytest.raises(error, match=message):
         sf.fit(HILLS, 1, background=None, init="grid", search=0, solver=solver)
+
+
+# --- Second-order solvers under plans that are renewed many times -----------------------------------------------------
+
+
+class StepLength(NamedTuple):
+    value: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GaussNewton(QuadraticSteps):
+    """Gauss-Newton steps with a fixed small damping, halved until the cost falls: no more than the contract asks."""
+
+    max_steps: Any = 100
+
+    def _first_control(self, dtype):
+        return StepLength(jnp.ones((), dtype))
+
+    def _solved(self, state, jacobian, constraints, scaling):
+        normal, gradient = constrained_system(state, jacobian, constraints, scaling)
+        step, trusted = normal.solve(gradient, scaling, jnp.asarray(1e-3, scaling.dtype))
+        return state.control.value * step, trusted
+
+    def _next_control(self, state, outcome):
+        return StepLength(jnp.where(outcome.accepted, 1.0, 0.5 * state.control.value).astype(state.params.dtype))
+
+
+SECOND_ORDER = {"lm": sf.LevenbergMarquardt(), "dogleg": sf.Dogleg(), "gauss-newton": GaussNewton()}
+
+
+def displaced_hills(seed, size=40, count=12):
+    """Noisy heights, and a start with round components up to some widths away from those of the truth."""
+    rng = np.random.default_rng(seed)
+    covariances = np.array([np.diag(rng.uniform(3, 12, 2)) for _ in range(count)])
+    truth = sf.GaussianSurface(rng.uniform(1, 3, count), rng.uniform(5, size - 5, (count, 2)), covariances, 0.5)
+    heights = truth(np.moveaxis(np.mgrid[:size, :size], 0, -1).astype(float)) + 0.01 * rng.normal(size=(size, size))
+    centers = truth.centers + 2.5 * rng.normal(size=(count, 2))
+    return heights, sf.GaussianSurface(np.ones(count), centers, np.array([8 * np.eye(2)] * count), 0.5)
+
+
+# Seeds whose fits end near one minimum with either engine; most rows are slow, since each compiles both.
+PLANNED = [
+    pytest.param(solver, seed, marks=() if (solver, seed) in (("dogleg", 0), ("gauss-newton", 0)) else pytest.mark.slow)
+    for solver in SECOND_ORDER
+    for seed in (0, 2, 3, 5)
+]
+
+
+@pytest.mark.parametrize(("solver", "seed"), PLANNED)
+def test_new_plans_do_not_spoil_second_order_steps(solver, seed, monkeypatch):
+    plans, renew = [], SolverRun._replan
+    monkeypatch.setattr(SolverRun, "_replan", lambda run, planner: (plans.append(run.steps), renew(run, planner)))
+    heights, start = displaced_hills(seed)
+    dense, tiled = (
+        sf.fit(heights, 12, init=start, engine=engine, solver=SECOND_ORDER[solver], reset=False)
+        for engine in ("dense", "tiled")
+    )
+    assert len(plans) > 5
+    assert np.isfinite(tiled.history["damping"]).all()
+    assert tiled.cost < 1.5 * dense.cost
+
+
+class Lost(GaussNewton):
+    """A step control that is not a number, after the first trial."""
+
+    def _next_control(self, state, outcome):
+        return StepLength(state.control.value * jnp.nan)
+
+
+def test_a_step_control_that_is_not_a_number_is_no_success():
+    function, start, _ = KNOWN["rosenbrock"]
+    lost = jax.tree_util.register_dataclass(dataclass(frozen=True)(Lost))()
+    with jax.enable_x64(True):
+        solution = sf.solve(FunctionProblem(function), jnp.asarray(start), lost)
+    assert int(solution.status) == Status.NON_FINITE
+
+
+def test_an_indefinite_matrix_is_not_trusted():
+    blocks = BlockNormal(
+        blocks=jnp.zeros((1, 1, 4)).at[0, 0, 0].set(1.0),
+        owner=jnp.array([0]),
+        neighbours=jnp.array([[0, 1, 1, 1]]),
+        own=jnp.array([0]),
+        cross=jnp.array([[[2.0]]]),
+        corner=jnp.array([[1.0]]),
+    )
+    _, trusted = blocks.solve(jnp.ones(2), jnp.ones(2), jnp.asarray(1e-3))
+    assert not bool(trusted)

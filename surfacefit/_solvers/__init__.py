@@ -5,7 +5,8 @@ choice                the option ``solver``: names, and the check of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default
-dogleg                Powell's dogleg: Gauss-Newton steps in a trust region
+dogleg                Powell's dogleg: it steps in a radius of its own; the trust region of all second-order solvers is
+                      `within_trust_region` in ``_problem/problem.py``
 superimposed_signals  expectation-maximisation, each component by itself
 adam                  first-order steps
 """

@@ -3,6 +3,9 @@ r"""Adam: first-order steps scaled by running moments of the gradient, from opta
 Kingma & Ba, Adam: a method for stochastic optimization, ICLR 2015 (arXiv 1412.6980); Loshchilov & Hutter, SGDR,
 ICLR 2017 (arXiv 1608.03983) for the cosine decay. It needs no normal matrix, so a step is cheap in memory; it
 takes hundreds of steps where Levenberg-Marquardt takes tens.
+
+After a new plan it keeps the cost and the gradient that it took under the old one. Both were taken where the old plan
+was valid, so they are right to the engine's cutoff, and no step is judged by a comparison of the two costs.
 """
 
 from __future__ import annotations

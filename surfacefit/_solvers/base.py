@@ -83,11 +83,19 @@ class Solver(Protocol):
         ...
 
     def step(self, problem: Problem, state: Any) -> Any:
-        """The state after one step, or with status REPLAN where ``problem.plan_is_valid`` says no to its trial."""
+        """The state after one step, or with status REPLAN where ``problem.plan_is_valid`` says no to its trial.
+
+        Ask for ``problem.plan_is_valid(trial)`` before residuals at a trial: outside its plan an engine leaves out
+        parts of components, and the cost there is wrong without notice.
+        """
         ...
 
     def replanned(self, problem: Problem, state: Any) -> Any:
-        """The state to go on with after REPLAN, under the problem with its new plan."""
+        """The state to go on with after REPLAN, under the problem with its new plan.
+
+        The new plan leaves out other tails, below the engine's cutoff. A solver that compares costs or keeps a
+        linearisation takes both again here, at ``state.params``.
+        """
         ...
 
 
@@ -112,6 +120,7 @@ class SolverBase:
         count(f"{name}.max_steps", self.max_steps, 0)
 
     def replanned(self, problem: Problem, state: Any) -> Any:
+        """The state as it is, for a solver that compares no costs across steps; others take theirs again."""
         return state._replace(status=jnp.asarray(int(Status.RUNNING)))
 
 

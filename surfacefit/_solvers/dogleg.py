@@ -80,23 +80,28 @@ class Dogleg(QuadraticSteps):
         normal, gradient = constrained_system(state, jacobian, constraints, scaling)
         damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, max(NEWTON_DAMPING, normal.least_damping))
         newton, trusted = normal.solve(gradient, scaling, damping.astype(scaling.dtype))
-        cauchy = _cauchy_point(state, jacobian, constraints, scaling)
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
         radius = state.control.value * jnp.where(size > 0, size, 1)
-        return _dogleg(cauchy, jnp.where(trusted, newton, cauchy), root, radius), jnp.asarray(True)
+        cauchy = _cauchy_point(state, jacobian, constraints, scaling, radius)
+        usable = trusted & jnp.all(jnp.isfinite(newton))
+        return _dogleg(cauchy, jnp.where(usable, newton, cauchy), root, radius), jnp.asarray(True)
 
     def _next_control(self, state: QuadraticState, outcome: Outcome) -> TrustRadius:
         radius, length = state.control.value, state.proposal.length
         is_good, is_fair = (outcome.actual >= part * outcome.predicted for part in (GOOD_GAIN, POOR_GAIN))
         grown = jnp.where(outcome.accepted & is_good, jnp.maximum(radius, 3 * length), radius)
-        return TrustRadius(jnp.where(outcome.accepted & is_fair, grown, 0.5 * jnp.minimum(radius, length)))
+        # A length that is NaN would make the radius NaN.
+        shrunk = 0.5 * jnp.where(length < radius, length, radius)
+        return TrustRadius(jnp.where(outcome.accepted & is_fair, grown, shrunk))
 
 
 def _cauchy_point(
-    state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+    state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array, radius: Array
 ) -> Array:
-    """The lowest point of the model along -D^-1 g, of what no constraint holds."""
+    """The lowest point of the model along -D^-1 g, of what no constraint holds; where the model has no lowest point
+    there, because J^T J is wrong, the step as long as the trust radius.
+    """
 
     def free(vector: Array) -> Array:
         return vector if constraints is None else constraints.tangential(vector)
@@ -105,7 +110,9 @@ def _cauchy_point(
     slope = free(gradient / scaling)
     curvature = jnp.vdot(slope, jacobian.restored(state.linearization.normal).mv(slope), precision="highest")
     fall = jnp.vdot(gradient, slope, precision="highest")
-    return -(fall / jnp.where(curvature > 0, curvature, 1)).astype(slope.dtype) * slope
+    lowest = fall / jnp.where(curvature > 0, curvature, 1)
+    at_radius = radius / jnp.sqrt(jnp.where(fall > 0, fall, 1))
+    return -jnp.where(curvature > 0, lowest, at_radius).astype(slope.dtype) * slope
 
 
 def _dogleg(cauchy: Array, newton: Array, root: Array, radius: Array) -> Array:

@@ -88,6 +88,13 @@ class LevenbergMarquardt(QuadraticSteps):
     def needs_whole_jacobian(self) -> bool:
         return self.method == "qr"
 
+    @property
+    def bears_wrong_curvature(self) -> bool:
+        """Yes: the gain ratio refuses a step from a wrong J^T J, and the damping grows until the gradient, which is
+        exact, decides. That saves a new plan after each failed trial.
+        """
+        return True
+
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
         positive_number(f"{name}.damping", self.damping)

@@ -9,6 +9,10 @@ of the fall that the model predicts. A solver says how a step follows from the m
 control follows from the outcome of the step (`_next_control`). The rest is here: linearisation only where a step was
 taken, constraints, trials, new plans, and the rules for stopping, which are MINPACK's with a watch for slow progress.
 
+A plan of a tiled engine may serve the last trial alone, where the engine knows J^T J in closed form. After that trial
+has failed, J^T J at the old parameters can be wrong by a tenth and more, and indefinite. A solver therefore asks for a
+plan there before it linearises, unless it says that it `bears_wrong_curvature`.
+
 References: Moré, Lecture Notes in Mathematics 630 (1978) 105; Nocedal & Wright, Numerical Optimization, 2nd edition
 (2006), chapter 4.
 """
@@ -129,14 +133,24 @@ class Outcome(NamedTuple):
 
 
 class QuadraticSteps(SolverBase):
-    """The steps and stop rules of a second-order solver, over settings and three methods that it adds."""
+    """The steps and stop rules of a second-order solver, over three methods that it adds.
 
-    ftol: Any
-    xtol: Any
-    gtol: Any
-    reach: tuple[Any, Any]
-    slack: Any
-    patience: Any
+    The settings below are those of `LevenbergMarquardt`. A dataclass that inherits from this class declares again those
+    that its users may set, as ``ftol: Any = 1e-8``.
+    """
+
+    max_steps: Any = 500
+    ftol: Any = 1e-8
+    xtol: Any = 1e-8
+    gtol: Any = 1e-8
+    reach: tuple[Any, Any] = (0.5, 3.0)
+    slack: Any = 6e-4
+    patience: Any = 16
+
+    @property
+    def bears_wrong_curvature(self) -> bool:
+        """Whether steps stay good where J^T J is wrong, so that no plan for the old parameters is needed."""
+        return False
 
     def _first_control(self, dtype: Any) -> Any:
         """The solver's step control at the start: a NamedTuple with a ``value``, which the history shows."""
@@ -145,11 +159,15 @@ class QuadraticSteps(SolverBase):
     def _solved(
         self, state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
     ) -> tuple[Array, Array]:
-        """The step (P,) from the quadratic model, for squared scales (P,), and whether it can be trusted."""
+        """The step (P,) from the quadratic model, for squared scales (P,), and whether it can be trusted.
+
+        `constrained_system` gives the system under bounds and constraints; its ``solve`` stands clear of rounding with
+        a damping of ``normal.least_damping`` or more. A step that cannot be trusted ends the fit as ILL_CONDITIONED.
+        """
         raise NotImplementedError
 
     def _next_control(self, state: QuadraticState, outcome: Outcome) -> Any:
-        """The step control after a trial."""
+        """The step control after a trial; a value of NaN ends the fit as NON_FINITE."""
         raise NotImplementedError
 
     def _damping(self, state: QuadraticState) -> Array:
@@ -205,12 +223,24 @@ class QuadraticSteps(SolverBase):
         )
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
-        state = jax.lax.cond(state.proposal.made, lambda: state, lambda: self._proposed(problem, state))
+        ready = self._is_ready(problem, state)
+        state = jax.lax.cond(state.proposal.made | ~ready, lambda: state, lambda: self._proposed(problem, state))
         # The normal matrix goes around the branch, which would copy it.
         rest = state.with_normal(None)
-        replan = rest._replace(status=jnp.asarray(int(Status.REPLAN)))
-        rest = jax.lax.cond(problem.plan_is_valid(state.wanted), lambda: self._judged(problem, state), lambda: replan)
+        # Where there is no proposal yet, the plan is wanted for the parameters themselves.
+        wanted_step = jnp.where(ready, state.proposal.step, 0)
+        replan = rest._replace(
+            status=jnp.asarray(int(Status.REPLAN)), proposal=state.proposal._replace(step=wanted_step)
+        )
+        valid = ready & problem.plan_is_valid(state.wanted)
+        rest = jax.lax.cond(valid, lambda: self._judged(problem, state), lambda: replan)
         return rest.with_normal(state.linearization.normal)
+
+    def _is_ready(self, problem: Problem, state: QuadraticState) -> Array:
+        """Whether there is a proposal, or the problem can be linearised for one under its present plan."""
+        if self.bears_wrong_curvature:
+            return jnp.asarray(True)
+        return state.proposal.made | ~state.linearization.stale | problem.plan_is_valid(state.params)
 
     def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The next step, and what the quadratic model says of it."""
@@ -275,7 +305,7 @@ class QuadraticSteps(SolverBase):
         eps = float(np.finfo(state.params.dtype).eps)
         small = self.ftol * state.cost
         rules = [
-            (~jnp.isfinite(state.cost + optimality), Status.NON_FINITE),
+            (~jnp.isfinite(state.cost + optimality) | jnp.isnan(state.damping), Status.NON_FINITE),
             ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
             (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),

@@ -36,7 +36,10 @@ class Normal(Protocol):
         ...
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
-        """Step h (P,) of (J^T J + damping scaling) h = -gradient, and whether it can be trusted; damping () or (P,)."""
+        """Step h (P,) of (J^T J + damping scaling) h = -gradient, and whether it can be trusted; damping () or (P,).
+
+        A step that is not finite is never trusted: no solver may then use it.
+        """
         ...
 
     def as_matrix(self) -> Array:

@@ -74,14 +74,13 @@ class BlockNormal:
         return self.blocks[self.own][:, :, : self.blocks.shape[1]]
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
-        """Directly where the whole matrix is small, else by conjugate gradients."""
+        """Directly where the whole matrix is small, else by conjugate gradients, trusted where they are finite."""
         if gradient.size <= DIRECT_SOLVE_PARAMETERS:
-            step, _ = solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
-            return step, jnp.asarray(True)
+            return solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
         dtype = self.blocks.dtype
         g, scales, mu = (array.astype(dtype) for array in (gradient, scaling, damping))
         step = solve_conjugate_gradients(self.mv, self.diagonal_blocks(), self.corner, g, scales, mu)
-        return step.astype(gradient.dtype), jnp.asarray(True)
+        return step.astype(gradient.dtype), jnp.all(jnp.isfinite(step))
 
     def as_matrix(self) -> Array:
         n_components, size, n_border = self.cross.shape
