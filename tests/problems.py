@@ -42,6 +42,9 @@ class FunctionProblem:
     def plan_is_valid(self, params):
         return jnp.asarray(True)
 
+    def curvature_is_valid(self, params):
+        return jnp.asarray(True)
+
     def rounding_cost(self):
         return 0.0
 

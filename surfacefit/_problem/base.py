@@ -58,6 +58,10 @@ class Problem(Protocol):
         """Whether residuals may be asked for here, or the host must renew a plan first."""
         ...
 
+    def curvature_is_valid(self, params: Array) -> Array:
+        """Whether J^T J may be asked for here as well, with an error too small to mislead an undamped step."""
+        ...
+
     def rounding_cost(self) -> Array:
         """A cost so small that the residuals are mere rounding."""
         ...

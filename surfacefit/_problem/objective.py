@@ -66,6 +66,9 @@ class SurfaceObjective:
     def plan_is_valid(self, params: Array) -> Array:
         return self.engine.plan_is_valid(self.parameterization.components(params))
 
+    def curvature_is_valid(self, params: Array) -> Array:
+        return self.engine.curvature_is_valid(self.parameterization.components(params))
+
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""
         eps = float(np.finfo(self.heights.dtype).eps)

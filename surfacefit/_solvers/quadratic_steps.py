@@ -9,9 +9,9 @@ of the fall that the model predicts. A solver says how a step follows from the m
 control follows from the outcome of the step (`_next_control`). The rest is here: linearisation only where a step was
 taken, constraints, trials, new plans, and the rules for stopping, which are MINPACK's with a watch for slow progress.
 
-A plan of a tiled engine may serve the last trial alone, where the engine knows J^T J in closed form. After that trial
-has failed, J^T J at the old parameters can be wrong by a tenth and more, and indefinite. A solver therefore asks for a
-plan there before it linearises, unless it says that it `bears_wrong_curvature`.
+Where a tiled engine knows J^T J in closed form, its plan may serve J^T J at the last trial alone, and only residuals
+where components have grown. J^T J can then be wrong by a quarter, and indefinite. A solver therefore asks for a plan
+for its parameters before it linearises, unless it says that it `bears_wrong_curvature`.
 
 References: Moré, Lecture Notes in Mathematics 630 (1978) 105; Nocedal & Wright, Numerical Optimization, 2nd edition
 (2006), chapter 4.
@@ -240,7 +240,7 @@ class QuadraticSteps(SolverBase):
         """Whether there is a proposal, or the problem can be linearised for one under its present plan."""
         if self.bears_wrong_curvature:
             return jnp.asarray(True)
-        return state.proposal.made | ~state.linearization.stale | problem.plan_is_valid(state.params)
+        return state.proposal.made | ~state.linearization.stale | problem.curvature_is_valid(state.params)
 
     def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The next step, and what the quadratic model says of it."""

@@ -48,6 +48,9 @@ class DenseEngine:
     def plan_is_valid(self, components: Components) -> Array:
         return jnp.asarray(True)
 
+    def curvature_is_valid(self, components: Components) -> Array:
+        return jnp.asarray(True)
+
     def model(self, points: Array, components: Components) -> Array:
         chunk = _chunk_size(len(points), len(components.amplitudes))
         heights = jax.lax.map(lambda some: _heights(some, components), _chunks(points, chunk))

@@ -53,6 +53,10 @@ class Engine(Protocol):
         """Whether the engine's plan serves for these components; a dense engine serves for all."""
         ...
 
+    def curvature_is_valid(self, components: Components) -> Array:
+        """Whether it serves for J^T J of these components too, which asks for more where J^T J is held as blocks."""
+        ...
+
     def model(self, points: Array, components: Components) -> Array:
         """Heights (N,) of components and background at points (N, d)."""
         ...

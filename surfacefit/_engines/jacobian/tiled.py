@@ -39,6 +39,10 @@ class TiledEngine:
         covered = self.plan.plan_is_valid(components)
         return covered if self.curvature is None else covered & self.plan.resembles(components)
 
+    def curvature_is_valid(self, components: Components) -> Array:
+        valid = self.plan_is_valid(components)
+        return valid if self.curvature is None else valid & self.plan.has_same_pairs(components)
+
     def model(self, points: Array, components: Components) -> Array:
         tiles = _Tiles(self.plan, points, components)
         return tiles.sum_of(components.amplitudes[:, None], 0).reshape(-1) + components.background(points)
