@@ -75,10 +75,11 @@ class TilePlan:
         near = near & jnp.all(_norms(shrunk) <= SAME_RULES_SHRINKAGE)
         return near | ~jnp.all(jnp.isfinite(offset)) | ~jnp.all(jnp.isfinite(shrunk))
 
-    def has_same_pairs(self, components: Components) -> Array:
-        """Whether no component has grown by more than SAME_PAIRS_GROWTH since the overlapping pairs were listed."""
-        grown = jnp.einsum("kij,kjl->kil", self.inverse_factors, components.factors, precision="highest")
-        return jnp.all(_norms(grown) <= SAME_PAIRS_GROWTH) | ~jnp.all(jnp.isfinite(grown))
+
+def has_same_pairs(plan: TilePlan, components: Components) -> Array:
+    """Whether no component has grown by more than SAME_PAIRS_GROWTH since the overlapping pairs were listed."""
+    grown = jnp.einsum("kij,kjl->kil", plan.inverse_factors, components.factors, precision="highest")
+    return jnp.all(_norms(grown) <= SAME_PAIRS_GROWTH) | ~jnp.all(jnp.isfinite(grown))
 
 
 def _norms(matrices: Array) -> Array:

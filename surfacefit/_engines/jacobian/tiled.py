@@ -24,7 +24,7 @@ from ..._model.parameters import ChainRule, Components, n_monomials
 from ..._model.surface import monomials
 from .curvature import Curvature
 from .dense import background_rows
-from .tile_plan import TilePlan
+from .tile_plan import TilePlan, has_same_pairs
 
 
 @register_dataclass
@@ -41,7 +41,7 @@ class TiledEngine:
 
     def curvature_is_valid(self, components: Components) -> Array:
         valid = self.plan_is_valid(components)
-        return valid if self.curvature is None else valid & self.plan.has_same_pairs(components)
+        return valid if self.curvature is None else valid & has_same_pairs(self.plan, components)
 
     def model(self, points: Array, components: Components) -> Array:
         tiles = _Tiles(self.plan, points, components)
