@@ -35,6 +35,12 @@ if "optimization_level=0" in os.environ["XLA_FLAGS"]:
     # one to four share one.
     sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM, capacity.LEAST_STEP_OF_SIZES = 512, 8192, 4
 
+SLOW_CASES = {
+    line
+    for line in Path(__file__).with_name("slow_cases.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+}
+
 DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
@@ -53,6 +59,17 @@ def pytest_cmdline_main(config):
             os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled.name
             os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
             os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases of `slow_cases.txt`; a name there that is no test is an error where all tests are collected."""
+    names = {item.nodeid.removeprefix("tests/"): item for item in items}
+    for name in SLOW_CASES & names.keys():
+        names[name].add_marker(pytest.mark.slow)
+    unknown = SLOW_CASES - names.keys()
+    if unknown and config.args == config.getini("testpaths"):
+        raise pytest.UsageError(f"tests/slow_cases.txt names no tests: {sorted(unknown)}")
 
 
 def pytest_unconfigure(config):
