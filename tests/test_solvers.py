@@ -290,6 +290,12 @@ CONTRACTS = {
     "pytree": (Unregistered(), TypeError, "`solver` must be a JAX pytree, which Unregistered is not"),
     "settings": (Descent(max_steps=-1), ValueError, "`solver.max_steps` must be at least 0, got -1"),
     "radius": (sf.Dogleg(radius=0), ValueError, "`solver.radius` must be positive"),
+    "radius too short": (
+        sf.Dogleg(radius=1e-8),
+        ValueError,
+        "`solver.radius` must be between 0.001 and 1000, got 1e-08",
+    ),
+    "radius too long": (sf.Dogleg(radius=1e160), ValueError, "`solver.radius` must be between 0.001 and 1000"),
     "inner none": (sf.SuperimposedSignals(inner=None), TypeError, "`solver.inner` must be a LevenbergMarquardt"),
     "method an array": (
         sf.LevenbergMarquardt(method=np.ones(2)),

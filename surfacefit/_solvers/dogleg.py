@@ -30,6 +30,9 @@ from .quadratic_steps import FIXED_DAMPING, GOOD_GAIN, Outcome, QuadraticState, 
 # Damping nu of the Gauss-Newton step relative to D: with less, its direction follows parameters that hardly matter
 # (Jacksboro, K = 32, even start: 500 steps without any, 76 with 1e-3, to a lower RMSE).
 NEWTON_DAMPING = 1e-3
+# Parts of the parameters' length between which a first trust radius is sensible: the first step of a smaller one looks
+# like convergence, and squares of a larger one end in infinity in single precision.
+RADIUS_LIMITS = (1e-3, 1e3)
 # Part of the predicted fall in cost below which the trust region shrinks, without unit: Powell's quarter.
 POOR_GAIN = 0.25
 
@@ -66,7 +69,9 @@ class Dogleg(QuadraticSteps):
 
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
-        positive_number(f"{name}.radius", self.radius)
+        radius, (least, most) = positive_number(f"{name}.radius", self.radius), RADIUS_LIMITS
+        if not least <= radius <= most:
+            raise ValueError(f"`{name}.radius` must be between {least:g} and {most:g}, got {self.radius!r}: 1 is usual")
 
     def _first_control(self, dtype: Any) -> TrustRadius:
         return TrustRadius(jnp.asarray(self.radius, dtype))
