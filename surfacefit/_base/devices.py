@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 from jax import Device
@@ -13,7 +13,7 @@ def device_of(tree: Any = ()) -> Device:
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
             return next(iter(leaf.devices()))
-    default = jax.config.jax_default_device  # type: ignore[attr-defined]  # a device, the name of a platform, or None
+    default = cast(Any, jax.config).jax_default_device  # a device, the name of a platform, or None
     return default if isinstance(default, Device) else jax.devices(default)[0]
 
 
