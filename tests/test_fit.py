@@ -116,7 +116,7 @@ def test_every_option_of_fit_has_a_field_and_a_line_of_docstring():
     names = [name for name in inspect.signature(sf.fit).parameters if name not in DATA]
     held = {one.name for record in (ModelSpec, RunSpec) for one in dataclasses.fields(record)}
     assert {JOINED.get(name, name) for name in names} == held
-    documented = re.findall(r"^    (\w+) : ", sf.fit.__doc__.split("Returns")[0], re.MULTILINE)
+    documented = re.findall(r"^(\w+) : ", inspect.getdoc(sf.fit).split("Returns")[0], re.MULTILINE)
     assert documented == list(inspect.signature(sf.fit).parameters)
 
 
