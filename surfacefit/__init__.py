@@ -1,35 +1,68 @@
 """surfacefit: fits surfaces and other data on grids or scattered points by sums of scaled Gaussians.
 
-The names below come in this order: what to call, what to choose from, what comes back, and the JAX core under it.
+The names below come in this order: what to call, what to choose from, what comes back, and the JAX core under it. A
+name is imported when it is first used (PEP 562), so that the command line can answer without JAX.
 """
 
-from ._fit.fit import fit, fit_points
-from ._results.criteria import AutoComponents
-from ._mixture.fit import fit_mixture
-from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
-from ._solvers import Adam, Dogleg, LevenbergMarquardt, SuperimposedSignals
-from ._engines.engines import Dense, Tiled
-from ._constraints.bounds import Bounds
-from ._starts import RandomStarts
-from ._constraints.prior import SurfacePrior
-from ._constraints.mixture_regularization import MixturePrior
-from ._base.progress import MixtureProgress, Progress
-from ._model.surface import GaussianSurface
-from ._results.result import FitResult
-from ._results.criteria import ComponentPath
-from ._mixture.result import MixtureResult
-from ._base.status import Status
-from ._results.flags import FLAGS, ComponentFlag
-from ._statistics.uncertainty import Uncertainty
-from ._statistics.statistics import FitStatistics
-from ._statistics.diagnostics import ResidualDiagnostics
-from ._statistics.bootstrap import Bootstrap
-from ._results.io import load
-from ._data.examples import example_map
-from ._problem.problem import SurfaceProblem
-from ._solvers import Solution, solve
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._fit.fit import fit, fit_points
+    from ._results.criteria import AutoComponents
+    from ._mixture.fit import fit_mixture
+    from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
+    from ._solvers import Adam, Dogleg, LevenbergMarquardt, SuperimposedSignals
+    from ._engines.engines import Dense, Tiled
+    from ._constraints.bounds import Bounds
+    from ._starts import RandomStarts
+    from ._constraints.prior import SurfacePrior
+    from ._constraints.mixture_regularization import MixturePrior
+    from ._base.progress import MixtureProgress, Progress
+    from ._model.surface import GaussianSurface
+    from ._results.result import FitResult
+    from ._results.criteria import ComponentPath
+    from ._mixture.result import MixtureResult
+    from ._base.status import Status
+    from ._results.flags import FLAGS, ComponentFlag
+    from ._statistics.uncertainty import Uncertainty
+    from ._statistics.statistics import FitStatistics
+    from ._statistics.diagnostics import ResidualDiagnostics
+    from ._statistics.bootstrap import Bootstrap
+    from ._results.io import load
+    from ._data.examples import example_map
+    from ._problem.problem import SurfaceProblem
+    from ._solvers import Solution, solve
 
 __version__ = "0.1.0"
+
+# The names of each module, as above.
+_NAMES = {
+    "_fit.fit": ("fit", "fit_points"),
+    "_results.criteria": ("AutoComponents", "ComponentPath"),
+    "_mixture.fit": ("fit_mixture",),
+    "_model.background": ("ConstantBackground", "FunctionBackground", "PlaneBackground"),
+    "_solvers": ("Adam", "Dogleg", "LevenbergMarquardt", "SuperimposedSignals", "Solution", "solve"),
+    "_engines.engines": ("Dense", "Tiled"),
+    "_constraints.bounds": ("Bounds",),
+    "_starts": ("RandomStarts",),
+    "_constraints.prior": ("SurfacePrior",),
+    "_constraints.mixture_regularization": ("MixturePrior",),
+    "_base.progress": ("MixtureProgress", "Progress"),
+    "_model.surface": ("GaussianSurface",),
+    "_results.result": ("FitResult",),
+    "_mixture.result": ("MixtureResult",),
+    "_base.status": ("Status",),
+    "_results.flags": ("FLAGS", "ComponentFlag"),
+    "_statistics.uncertainty": ("Uncertainty",),
+    "_statistics.statistics": ("FitStatistics",),
+    "_statistics.diagnostics": ("ResidualDiagnostics",),
+    "_statistics.bootstrap": ("Bootstrap",),
+    "_results.io": ("load",),
+    "_data.examples": ("example_map",),
+    "_problem.problem": ("SurfaceProblem",),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "fit",
@@ -68,3 +101,14 @@ __all__ = [
     "Solution",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'surfacefit' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

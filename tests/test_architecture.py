@@ -140,6 +140,34 @@ def test_every_listed_view_is_there():
         assert target in dict(own_imports(name)), f"{name} no longer imports {target}"
 
 
+def executed(name):
+    """A file, the packages around it, and all that they import at their top, or rather their own files among these."""
+    seen, waiting = set(), {name}
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        targets = {target.lstrip(".") for target, at_top in imports(one) if at_top and target.startswith(".")}
+        around = {".".join(one.split(".")[:n]) for n in range(len(one.split(".")))}
+        waiting |= {target for target in targets | around if target in FILES} - seen
+    return seen
+
+
+def test_the_command_line_begins_without_jax():
+    """Its help and `show` answer at once: what needs JAX is imported where it is used."""
+    for name in executed("_fit.cli"):
+        packages = {target.split(".")[0] for target, at_top in imports(name) if at_top}
+        assert not packages & (allowed_packages() - {"numpy"}), name
+
+
+def test_the_table_of_lazy_names_is_whole():
+    tree = ast.parse(FILES[""].read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    homes = {alias.name: node.module for node in block.body for alias in node.names}
+    assert homes == sf._HOMES
+    assert list(homes) == sf.__all__
+    assert {*sf.__all__, "__version__"} <= set(dir(sf))
+
+
 def test_imports_are_in_the_dependency_table():
     for name in FILES:
         for target, _ in imports(name):

@@ -1,6 +1,7 @@
 """The command line and the files it reads."""
 
 import inspect
+import json
 import struct
 import subprocess
 import sys
@@ -13,12 +14,26 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 import surfacefit as sf
 from surfacefit._data.data import grid_data
 from surfacefit._data.read import CannotRead, read_heights, read_points
+from surfacefit._engines.engines import ENGINES
 from surfacefit._fit import cli_actions
 from surfacefit._fit.cli import main
 from surfacefit._fit.cli_options import FIT_OPTIONS
 from surfacefit._fit.cli_parser import MOST_COMPONENTS
 from surfacefit._fit.options import checked_options
+from surfacefit._losses import LOSSES, ROBUST
+from surfacefit._model.amplitudes import AMPLITUDE_TYPES
+from surfacefit._model.covariance import COVARIANCE_TYPES
+from surfacefit._search.initialization import INITS
+from surfacefit._solvers import SOLVERS
 
+CHOICES = {
+    "amplitudes": {*AMPLITUDE_TYPES},
+    "loss": {*LOSSES},
+    "covariance_type": {*COVARIANCE_TYPES},
+    "solver": {*SOLVERS},
+    "engine": {"auto", *ENGINES},
+    "init": {*INITS},
+}
 ROWS, COLUMNS = 20, 25
 CENTER = np.array([8.0, 14.0])
 
@@ -134,12 +149,21 @@ class TestFit:
             options = {**defaults, "n_components": 1, row.name: None if choice == "none" else choice}
             checked_options(options, grid_data(np.ones((4, 5))))
 
+    @pytest.mark.parametrize("row", FIT_OPTIONS, ids=lambda row: row.name)
+    def test_every_choice_and_default_of_the_library_is_told(self, row):
+        """The command line writes them out, so that its help needs no JAX."""
+        default = inspect.signature(sf.fit).parameters[row.name].default
+        assert default is None or row.default.split(":")[0] == str(default)
+        assert set(row.choices or ()) == CHOICES.get(row.name, set(row.choices or ()))
+        names = {"loss": ROBUST, "solver": [f"{name}: {kind.__name__}" for name, kind in SOLVERS.items()]}
+        assert all(name in row.help for name in names.get(row.name, ()))
+
     def test_example_map_by_name(self, capsys):
         assert main(["fit", "jacksboro", "-k", "2", "--max-steps", "1", "--init", "grid", "--rows", "1"]) == 0
         out = capsys.readouterr().out
         assert "138632 of 344 x 403" in out
         assert "NOT CONVERGED" in out
-        assert "and 1 smaller components" in out
+        assert "and 1 smaller component" in out
 
     def test_a_file_goes_before_an_example_of_its_name(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
@@ -707,6 +731,41 @@ def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"surfacefit {sf.__version__}\n"
+
+
+WITHOUT_JAX = {
+    "version": ["--version"],
+    "help": ["--help"],
+    "help of fit": ["fit", "--help"],
+    "help of show": ["show", "--help"],
+    "show": ["show", "fit.json"],
+    "show an npz": ["show", "fit.npz", "--rows", "1"],
+    "no such option": ["fit", "jacksboro", "--solver", "newton"],
+    "no such file": ["fit", "none.csv"],
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_JAX)
+def test_what_needs_no_fit_needs_no_jax(case, fitted):
+    if not fitted.with_suffix(".npz").exists():
+        sf.load(fitted).save(fitted.with_suffix(".npz"))
+    arguments = [str(fitted.parent / word) if word.startswith("fit.") else word for word in WITHOUT_JAX[case]]
+    script = (
+        "import sys; from surfacefit._fit.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "assert not {'jax', 'scipy', 'optax', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_without_a_stored_summary_is_shown_all_the_same(fitted, tmp_path, capsys):
+    document = json.loads(fitted.read_text())
+    del document["summary"]
+    (tmp_path / "fit.json").write_text(json.dumps(document))
+    assert main(["show", str(tmp_path / "fit.json")]) == 0
+    assert capsys.readouterr().out == sf.load(fitted).summary() + "\n"
 
 
 def test_module():

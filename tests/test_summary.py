@@ -79,7 +79,7 @@ def test_what_has_no_error_says_why():
 
 def test_large_fits_are_summed_up_without_errors(monkeypatch):
     result = truth_fitted(1)
-    monkeypatch.setattr("surfacefit._results.component_table.MAX_SHOWN_PARAMETERS", 5)
+    monkeypatch.setattr("surfacefit._results.report.MAX_SHOWN_PARAMETERS", 5)
     assert [row[0] for row in table(result)[1:]] == ["0", "1"]
 
 

@@ -67,6 +67,11 @@ def table_width(table: list[list[str]], gap: int = 1) -> int:
     return sum(max(map(len, column)) for column in columns) + gap * (len(columns) - 1)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, such as "1 Gaussian" or "2 Gaussians"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def number(value: float, digits: int = 5) -> str:
     """Five significant digits or so many, without a minus sign on zero."""
     return f"{value + 0.0:.{digits}g}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 # Widths around a component within which points count as its own: 1 % of its height is left at three.
 RADIUS_WIDTHS = 3.0
@@ -82,5 +85,7 @@ class Windows:
 
     def _tree(self, level: int) -> cKDTree:
         if level not in self._trees:
+            from scipy.spatial import cKDTree  # here, since few fits need it, and it takes 0.2 s to import
+
             self._trees[level] = cKDTree(self._shuffled[: max(1, len(self.points) >> level)])
         return self._trees[level]

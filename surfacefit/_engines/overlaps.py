@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .pairs import ragged
 
@@ -102,6 +101,8 @@ def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, n
     """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; None if too
     many.
     """
+    from scipy.spatial import cKDTree  # here, since most fits need none, and it takes 0.2 s to import
+
     covariances = factors @ factors.swapaxes(1, 2)
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)

@@ -1,4 +1,7 @@
-"""What the commands do: fit, show and evaluate. Outputs are checked before the work."""
+"""What the commands do: fit, show and evaluate. Outputs are checked before the work.
+
+`show` prints the summary that a file holds, without JAX; fits and pictures import it where they are made.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +19,12 @@ import surfacefit as sf
 
 from .._base.checks import real_array
 from .._data.read import Heights, read_heights, read_points
-from .._results.result import FitResult
+from .._results.summary_record import stored_summary
 from .cli_options import keywords_of
 from .cli_parser import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from .._results.result import FitResult
 
 # Endings of the files that `FitResult.save` writes.
 FIT_SUFFIXES = (".json", ".npz")
@@ -51,9 +57,10 @@ def fit(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     """Print the summary of a saved fit, and draw it."""
     _check_plot(options.plot, options.file)
-    result = sf.load(options.file)
-    print(result.summary(options.rows))
-    _plot(result, options.plot)
+    stored = stored_summary(options.file)
+    print(sf.load(options.file).summary(options.rows) if stored is None else stored.shown(options.rows).text())
+    if options.plot is not None:
+        _plot(sf.load(options.file), options.plot)
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.layout import COARSEST_POSITION, Summary, number, positions
+from .._base.layout import COARSEST_POSITION, Summary, counted, number, positions
 
 if TYPE_CHECKING:
     from .result import MixtureResult
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def summary(mixture: MixtureResult, n_rows: int = 10) -> Summary:
     """Facts, then the ``n_rows`` components of largest weight."""
     hidden = mixture.n_components - n_rows
-    rest = f"... and {hidden} lighter components" if hidden > 0 else ""
-    title = f"surfacefit: mixture of {mixture.n_components} Gaussians in {mixture.n_dim}-D"
+    rest = f"... and {counted(hidden, 'lighter component')}" if hidden > 0 else ""
+    title = f"surfacefit: mixture of {counted(mixture.n_components, 'Gaussian')} in {mixture.n_dim}-D"
     return Summary(title, _facts(mixture), *_components(mixture, n_rows), rest)
 
 

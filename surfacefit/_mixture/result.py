@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._base.checks import count
 from .record import MixtureNumbers
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class MixtureResult(MixtureNumbers):
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest weight."""
         from .report import summary
 
-        return summary(self, n_rows).text()
+        return summary(self, count("n_rows", n_rows, 0)).text()
 
     def __str__(self) -> str:
         return self.summary()

@@ -5,7 +5,7 @@ record           What a fit found, as a record, with the quantities that follow 
 result           `FitResult`: the record with its errors, statistics, tables, files and plots
 flags            Warnings about components (at a limit, redundant, undetermined, ...): one table of flags
 report           The summary of a fit: facts in a few lines, then the components
-component_table  The components of a fit as a table of numbers and standard errors
+summary_record   A summary as a record: its facts, and the components as a table with standard errors
 io               A `FitResult` as a versioned file, and back
 plots/           Figures of results
 """

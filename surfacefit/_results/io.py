@@ -19,13 +19,9 @@ from .._model.surface import GaussianSurface
 from .criteria import ComponentPath
 from .flags import not_checked, shown_flags
 from .record import Settings, Timings
+from .report import summary
 from .result import FitResult
-
-# What the file says it is.
-RESULT_FORMAT = "surfacefit result"
-
-# Of the format: counted up by a change after which older files cannot be read.
-RESULT_VERSION = 5
+from .summary_record import RESULT_FORMAT, RESULT_VERSION
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
@@ -73,6 +69,7 @@ def _document(result: FitResult) -> dict[str, Any]:
         "flags": shown_flags(result),
         "flags_not_looked_for": [flag.name for flag in not_checked(result)],
         "path": None if result.path is None else vars(result.path),
+        "summary": summary(result).document(),
     }
 
 

@@ -1,14 +1,15 @@
-"""The summary of a fit: facts in a few lines, then the components of largest volume."""
+"""The summary of a fit: facts in a few lines, and the numbers of the table of components."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.layout import Summary, number
+from .._base.layout import counted, number
+from .._constraints.bounds import FIXABLE
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
-from .component_table import component_table
 from .criteria import LABELS
 from .flags import (
     FLAGS,
@@ -21,6 +22,7 @@ from .flags import (
     readable,
     shown_flags,
 )
+from .summary_record import Column, StoredSummary
 
 if TYPE_CHECKING:
     from .result import FitResult
@@ -31,16 +33,10 @@ NEAR_LOWEST_COST = 1.01
 Fact = tuple[str, str]
 
 
-def summary(result: FitResult, n_rows: int = 10) -> Summary:
-    """Facts, then the ``n_rows`` components of largest volume."""
-    hidden = result.n_components - n_rows
-    rest = f"... and {hidden} smaller components" if hidden > 0 else ""
-    return Summary(
-        f"surfacefit: {result.n_components} Gaussians in {result.surface.n_dim}-D",
-        _facts(result),
-        *component_table(result, n_rows),
-        rest,
-    )
+def summary(result: FitResult) -> StoredSummary:
+    """Facts, and the table of all components; ``shown`` gives the first of them."""
+    title = f"surfacefit: {counted(result.n_components, 'Gaussian')} in {result.surface.n_dim}-D"
+    return StoredSummary(title, _facts(result), _columns(result))
 
 
 def _facts(result: FitResult) -> list[Fact]:
@@ -139,3 +135,33 @@ def _background(result: FitResult) -> str:
         values = ", ".join(number(float(value)) for value in np.atleast_1d(background.parameters))
         return f"{getattr(background.function, '__name__', 'function')}({values})"
     return "none"
+
+
+def _columns(result: FitResult) -> list[Column]:
+    """Volumes, amplitudes, centres, widths and in 2-D angles of all components, with errors up to
+    MAX_SHOWN_PARAMETERS parameters.
+    """
+    surface = result.surface
+    d = surface.n_dim
+    axis_widths = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))
+    centers, widths = np.asarray(surface.centers), surface.principal_widths
+    errors = _errors(result)
+    fixed = {
+        name: np.broadcast_to(result.settings.constraints.fixed.get(name, False), result.n_components)
+        for name in FIXABLE[:3]
+    }
+    columns = [
+        Column("volume", surface.volumes),
+        Column("amplitude", np.asarray(surface.amplitudes), errors[0], fixed["amplitudes"]),
+        *(Column(f"center{i}", centers[:, i], errors[1 + i], fixed["centers"], axis_widths[:, i]) for i in range(d)),
+        *(Column(f"width{i}", widths[:, i], errors[1 + d + i], fixed["covariances"]) for i in range(d)),
+    ]
+    return columns + ([Column("angle/deg", np.degrees(surface.orientation).round(6) % 180)] if d == 2 else [])
+
+
+def _errors(result: FitResult) -> Sequence[np.ndarray | None]:
+    """Standard errors of amplitudes, centres along each axis, and principal widths; None where they take too long."""
+    if result.n_parameters > MAX_SHOWN_PARAMETERS:
+        return [None] * (1 + 2 * result.surface.n_dim)
+    found = result.uncertainty()
+    return [found.amplitudes, *found.centers.T, *found.principal_widths.T]

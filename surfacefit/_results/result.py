@@ -171,7 +171,7 @@ class FitResult(FitNumbers):
         """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
         from .report import summary
 
-        return summary(self, n_rows).text()
+        return summary(self).shown(count("n_rows", n_rows, 0)).text()
 
     def __str__(self) -> str:
         return self.summary()
@@ -184,7 +184,7 @@ class FitResult(FitNumbers):
     def _repr_html_(self) -> str:
         from .report import summary
 
-        return summary(self).html()
+        return summary(self).shown(10).html()
 
     def plot(self, *, ellipses: bool | None = None) -> Figure:
         """Data, model and residual side by side, as a matplotlib Figure, for one to three dimensions.

@@ -11,11 +11,10 @@ was valid, so they are right to the engine's cutoff, and no step is judged by a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -23,6 +22,9 @@ from .._base.checks import not_negative, positive_number
 from .._base.status import Status
 from .._problem.base import Problem, half_square
 from .base import SolverBase
+
+if TYPE_CHECKING:
+    import optax
 
 # Learning rate at the end of the schedule, as a part of the first: small enough to settle, not so small that the last
 # steps are lost.
@@ -142,9 +144,13 @@ class Adam(SolverBase):
         )
 
     def _transform(self) -> optax.GradientTransformation:
+        import optax  # here, since no other solver needs it
+
         return optax.scale_by_adam(b1=self.b1, b2=self.b2)
 
     def _schedule(self) -> optax.Schedule:
+        import optax
+
         return optax.cosine_decay_schedule(1.0, max(self.max_steps, 1), alpha=LAST_RATE)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 from .._model.gaussian import profile
 
@@ -51,6 +50,8 @@ def correlated(array: np.ndarray, scale: float) -> np.ndarray:
         if 1 < length <= MAX_MATRIX_CELLS:
             array = (array.swapaxes(axis, -1) @ _kernel_matrix(length, scale)).swapaxes(axis, -1)
         elif length > MAX_MATRIX_CELLS:
+            from scipy import ndimage  # here, since small maps do without it
+
             array = ndimage.correlate1d(array, _kernel(scale), axis, mode="constant")
     return array
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import gammaln, xlogy
 
 from .._base.information_criteria import aic, aicc, bic
 from .._results.record import MAX_EXACT_PARAMETERS
@@ -93,6 +92,8 @@ def _effective(result: FitResult) -> float:
 def _log_likelihood(result: FitResult) -> float:
     heights = result.data.used_heights.astype(float)
     if result.settings.loss == "poisson":
+        from scipy.special import gammaln, xlogy  # here: 0.1 s to import
+
         rates = fitted_rates(result)
         return float(np.sum(xlogy(heights, rates) - rates - gammaln(heights + 1)))
     n, square = result.n_points, 2 * result.cost
