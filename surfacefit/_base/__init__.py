@@ -8,6 +8,7 @@ documents             Documents on disk as JSON or npz, never pickle; every numb
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
 layout                A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory                How much memory a fit will need, before it takes any
+program_limits        How many compiled programs a process may hold, and when it is time to drop them
 precision             The precision of a fit: 64-bit JAX for a block of code, and arrays on the device
 progress              What a user sees while a fit runs: a progress bar, and a callback
 status                Why a fit ended: one table of codes, each with its cause and the next step

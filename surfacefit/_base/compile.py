@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import lru_cache, update_wrapper
 from typing import Any
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from . import devices
+from .program_limits import COUNT
 
 # XLA's own switches, which a release may drop: JAX 0.11 no longer knows this one. Without its fusion emitters XLA
 # compiles a solver's many small loops faster: 2.2 s instead of 3.4 s for a first fit on two cores, at the same speed
@@ -19,6 +21,13 @@ from . import devices
 CPU_COMPILER_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 # Numbers; below, sizes are powers of two: programs for so few points or components are as fast at the next power.
 FINE_SIZES_FROM = 512
+# Sizes between a power of two and the next: an eighth more work at most, for programs that run about as long as they
+# compile.
+SIZES_PER_OCTAVE = 8
+# Numbers; above, running outweighs compiling.
+FINEST_SIZES_FROM = 8192
+# Sizes between a power of two and the next up there: a sixteenth more work at most, and 3 % on average.
+FINEST_SIZES_PER_OCTAVE = 16
 # Numbers; the smallest size, so that all tiny problems share one program.
 SMALLEST_SIZE = 32
 
@@ -28,10 +37,16 @@ PROGRAMS: WeakSet[Program] = WeakSet()
 
 def rounded_up(count: int) -> int:
     """The next of a few sizes, so that a similar number reuses a compiled program: powers of two up to 512, then eight
-    sizes an octave.
+    sizes an octave up to 8,192, then sixteen.
     """
-    octave = max(SMALLEST_SIZE, 1 << (count - 1).bit_length())
-    unit = octave if octave <= FINE_SIZES_FROM else octave // 16
+    if count <= FINE_SIZES_FROM:
+        return max(SMALLEST_SIZE, 1 << (count - 1).bit_length())
+    return stepped_up(count, SIZES_PER_OCTAVE if count <= FINEST_SIZES_FROM else FINEST_SIZES_PER_OCTAVE)
+
+
+def stepped_up(count: int, sizes_per_octave: int) -> int:
+    """The next of so many evenly spaced sizes between two powers of two."""
+    unit = max(1, (1 << (count - 1).bit_length()) // (2 * sizes_per_octave))
     return -(-count // unit) * unit
 
 
@@ -51,13 +66,28 @@ class Program:
     def __init__(self, function: Callable[..., Any], static_argnums: Sequence[int], cpu_options: dict[str, Any] | None):
         update_wrapper(self, function)
         self.function, self.static_argnums = function, static_argnums
-        self._plain = self._on_cpu = jax.jit(function, static_argnums=static_argnums)
+        self._plain: Any = jax.jit(function, static_argnums=static_argnums)
+        self._on_cpu: Any = self._plain
         if cpu_options is not None:
             self._on_cpu = jax.jit(function, static_argnums=static_argnums, compiler_options=cpu_options)
         PROGRAMS.add(self)
 
     def __call__(self, *args: Any) -> Any:
+        if COUNT.time_to_drop():
+            drop_programs()
         return (self._on_cpu if devices.on_cpu(args) and cpu_options_known() else self._plain)(*args)
+
+    def drop(self) -> None:
+        """Lets go of what is compiled; the next call compiles anew."""
+        for jitted in {self._plain, self._on_cpu}:
+            jitted.clear_cache()
+
+
+def drop_programs() -> None:
+    """Lets go of all that this library has compiled. What runs elsewhere at the moment ends first."""
+    for program in list(PROGRAMS):
+        program.drop()
+    gc.collect()  # programs are in circles of references
 
 
 def quick_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:

@@ -94,6 +94,7 @@ def touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf"
     reach = ellipsoids.radii + np.sqrt(np.sum(corner**2, axis=1))
     offset = tiling.middle[tile] - ellipsoids.centers[component]
     near = np.sum(np.einsum("pij,pj->pi", inverse[component], offset) ** 2, axis=1) <= reach[component] ** 2
+    near &= tiling.filled[tile, 0]
     component, tile = component[near], tile[near]
     ends = np.concatenate([[0], np.cumsum(np.bincount(component, minlength=len(reach)))])
     by_component = sparse.csr_array((np.ones(len(tile), bool), tile, ends), shape=(len(reach), tiling.n_tiles))

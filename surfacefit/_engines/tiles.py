@@ -1,7 +1,8 @@
 """Points in tiles: blocks of a grid in any dimension, k-d leaves of equal count for scattered points.
 
-A tile is a fixed number of places; each holds one point, or nothing (weight zero). Everything here is NumPy on the
-host: a tiling is made once a fit.
+A tile is a fixed number of places; each holds one point, or nothing (weight zero). Tiles and places are a few more than
+there must be (`rounded_up`), so that similar maps, and maps of one shape that miss other points, share compiled
+programs. Everything here is NumPy on the host: a tiling is made once a fit.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from functools import cached_property
 
 import numpy as np
 
+from .._base.compile import FINEST_SIZES_PER_OCTAVE, stepped_up
+
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
     """Which point stands where, and the box that each tile fills.
 
     order : (T, n) index of the point at each place; places without a point repeat one of the tile's points.
-    filled : (T, n) whether the place holds a point of its own.
+    filled : (T, n) whether the place holds a point of its own; the last tiles may hold none, and repeat others' points.
     low, high : (T, d) corners of the tiles' boxes.
     """
 
@@ -54,7 +57,7 @@ def grid_tiles(points: np.ndarray, index: np.ndarray, shape: tuple[int, ...], si
     sides = block_sides(shape, size)
     blocks = tuple(-(-n // side) for n, side in zip(shape, sides, strict=True))
     tile = np.ravel_multi_index(tuple((index // sides).T), blocks)
-    return _gathered(points, tile, int(np.prod(blocks)))
+    return _gathered(points, tile, int(np.prod(blocks)), int(np.prod(sides)))
 
 
 def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
@@ -68,7 +71,7 @@ def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
     tile = np.empty(len(points), int)
     for number, leaf in enumerate(leaves):
         tile[leaf] = number
-    return _gathered(points, tile, len(leaves))
+    return _gathered(points, tile, len(leaves), size)
 
 
 def block_sides(shape: tuple[int, ...], size: int) -> np.ndarray:
@@ -87,13 +90,15 @@ def _halves(points: np.ndarray, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return (ranked[middle:], ranked[:middle]) if len(leaf) % 2 else (ranked[:middle], ranked[middle:])
 
 
-def _gathered(points: np.ndarray, tile: np.ndarray, n_tiles: int) -> Tiling:
-    """The tiling that puts each point into its tile; tiles without points vanish."""
+def _gathered(points: np.ndarray, tile: np.ndarray, n_tiles: int, most: int) -> Tiling:
+    """The tiling that puts each point into its tile, of ``most`` points; tiles without points vanish."""
     counts = np.bincount(tile, minlength=n_tiles)
     ranked = np.argsort(tile, kind="stable")
     counts = counts[counts > 0]
     first = np.cumsum(counts) - counts
-    place = np.arange(counts.max())
+    spare = stepped_up(len(counts), FINEST_SIZES_PER_OCTAVE) - len(counts)
+    counts, first = np.pad(counts, (0, spare)), np.pad(first, (0, spare), mode="edge")
+    place = np.arange(min(most, stepped_up(int(counts.max()), FINEST_SIZES_PER_OCTAVE)))
     filled = place < counts[:, None]
     order = ranked[first[:, None] + np.where(filled, place, 0)]
     inside = points[order]

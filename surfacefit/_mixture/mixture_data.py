@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._base.checks import finite, first_index, real_array
-from .._base.compile import rounded_up
+from .._base.compile import FINEST_SIZES_PER_OCTAVE, rounded_up, stepped_up
 from .._constraints.mixture_regularization import n_distinct
 from .mixture_model import Mixture, PointChunks
 
@@ -179,7 +179,7 @@ def point_chunks(points: np.ndarray, weights: np.ndarray, n_components: int, dty
     elements = POINT_CHUNK_ELEMENTS // n_components
     most = max(MIN_CHUNK_POINTS, 1 << max(elements.bit_length() - 1, 0))
     size = min(most, rounded_up(len(points)))
-    n_chunks = -(-len(points) // size)
+    n_chunks = stepped_up(-(-len(points) // size), FINEST_SIZES_PER_OCTAVE)
     spare = n_chunks * size - len(points)
     laid = np.pad(points, [(0, spare), (0, 0)], mode="edge").reshape(n_chunks, size, -1)
     masses = np.pad(weights / weights.mean(), (0, spare)).reshape(n_chunks, size)

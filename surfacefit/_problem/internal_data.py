@@ -30,9 +30,11 @@ class InternalData(NamedTuple):
     heights: np.ndarray
     weights: np.ndarray
 
-    def padded(self) -> InternalData:
-        """With points of weight zero up to the next capacity, which repeat the last one: as finite as the data."""
-        spare = point_capacity(len(self.heights)) - len(self.heights)
+    def padded(self, data: SurfaceData) -> InternalData:
+        """With points of weight zero up to the next capacity for maps like these data, which repeat the last one: as
+        finite as the data.
+        """
+        spare = point_capacity(len(self.heights), data.used.size) - len(self.heights)
         return InternalData(_padded(self.points, spare), _padded(self.heights, spare), np.pad(self.weights, (0, spare)))
 
     def tiled(self, tiling: Tiling) -> InternalData:

@@ -70,7 +70,7 @@ def problem_setup(
     picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
         check_dense(parameterization.n_parameters, dtype, limit)
-        return Prepared(data, model, scaling, objective.problem(internal.padded(), dtype), background)
+        return Prepared(data, model, scaling, objective.problem(internal.padded(data), dtype), background)
     plain = isinstance(objective.loss, Linear) and picked.normal != "products"
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
@@ -95,7 +95,7 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     if rows is not None:
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
     objective = Objective(parameterization, rows, *on_device((problem.loss, problem.box, problem.width_limits), dtype))
-    return replace(prepared, data=data, problem=objective.problem(internal.padded(), dtype), planner=None)
+    return replace(prepared, data=data, problem=objective.problem(internal.padded(data), dtype), planner=None)
 
 
 def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:

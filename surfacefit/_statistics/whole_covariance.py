@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from .._base.compile import plain_jit
+from .._base.compile import Program, plain_jit
 from .._base.precision import precision
 from .._engines.jacobian import DenseEngine
 from .._model.block_layout import block_indices
@@ -28,6 +28,9 @@ from .covariance_root import CovarianceRoot
 # Points at which the surface's error is computed at once: their rows of the Jacobian take 8 P bytes a point, here 160
 # MB for 5000 parameters; one compiled program serves any number of points.
 BAND_POINTS = 4096
+# Functions of a user whose derivatives stay compiled: those that a loop over fits asks for. Each new one, as a `lambda`
+# in a loop is at every turn, takes 0.2 s and some 15 mappings of memory (`program_limits`).
+COMPILED_FUNCTIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +114,8 @@ class WholeCovariance:
         return self.prepared.model.n_components
 
     def _slopes(self, function: Callable[[GaussianSurface], Any]) -> np.ndarray:
-        slopes = np.asarray(
-            _slopes_of(function, self._count, self.prepared.problem, self.prepared.scaling, self.params)
-        )
-        return np.where(self.fixed, 0.0, slopes)
+        slopes = _slopes_of(function, self._count)(self.prepared.problem, self.prepared.scaling, self.params)
+        return np.where(self.fixed, 0.0, np.asarray(slopes))
 
 
 def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
@@ -124,11 +125,14 @@ def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Arr
     return jax.tree.map(jnp.asarray, physical)
 
 
-@partial(plain_jit, static_argnums=(0, 1))
-def _slopes_of(
-    function: Callable[..., Any], count: int, problem: SurfaceProblem, scaling: Scaling, params: Array
-) -> Array:
-    return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
+@lru_cache(maxsize=COMPILED_FUNCTIONS)
+def _slopes_of(function: Callable[..., Any], count: int) -> Program:
+    """The derivatives (M, P) of a function's numbers, as a program that goes where the function is forgotten."""
+
+    def slopes(problem: SurfaceProblem, scaling: Scaling, params: Array) -> Array:
+        return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
+
+    return plain_jit(slopes)
 
 
 @plain_jit
