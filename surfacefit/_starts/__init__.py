@@ -5,6 +5,7 @@ fit. A new one is one new file and one line here.
 
 request                   what a start works from
 scales                    sums under windows of many widths
+apart                     the strongest of many places that stand apart
 grid                      an even lattice
 peaks                     the highest peaks over all scales
 random                    places and widths at random; the best of several

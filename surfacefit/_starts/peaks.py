@@ -17,6 +17,7 @@ import numpy as np
 
 from .._model.gaussian import profile
 from .._model.surface import GaussianSurface
+from .apart import strongest_apart
 from .grid import grid_start
 from .request import Raster, StartRequest
 from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
@@ -64,8 +65,7 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
         if not found:
             break
         for index, scale, sign in found:
-            peak = _moment_peak(sign * residual, raster.weights, index, scale)
-            peak = peak._replace(amplitude=sign * peak.amplitude)
+            peak = _moment_peak(residual, raster.weights, index, scale, sign)
             _subtract(residual, raster.weights, peak)
             peaks.append(_in_coordinates(raster, peak))
     return peaks
@@ -84,13 +84,8 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
             scales.append(np.full(len(index), scale * 2**level))
             signs.append(sign[peak])
     gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
-    chosen: list[int] = []
-    for candidate in np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]:
-        distance = np.linalg.norm(place[chosen] - place[candidate], axis=1)
-        if np.all(distance > MIN_PEAK_DISTANCE * (width[chosen] + width[candidate])):
-            chosen.append(int(candidate))
-        if len(chosen) == count:
-            break
+    order = np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]
+    chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE)]
     return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
 
 
@@ -114,9 +109,12 @@ def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tup
     return np.maximum(sign * overlap, 0) ** 2 / norm, sign
 
 
-def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float) -> Peak:
-    """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more."""
+def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float, sign: float) -> Peak:
+    """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more. A pit has sign
+    -1.
+    """
     offsets, r, w = _patch(residual, weights, index, KERNEL_RADIUS * scale)
+    r = sign * r
     window = profile(np.sum(offsets**2, axis=1) / scale**2)
     round_shape = np.eye(len(index)) * scale**2
     candidates = [(np.zeros(len(index)), round_shape)]
@@ -127,7 +125,7 @@ def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, s
         candidates.append((shift, _without_window(spread, scale)))
     best = max(candidates, key=lambda shape: _amplitude(offsets, r, w, *shape)[1])
     amplitude, _ = _amplitude(offsets, r, w, *best)
-    return Peak(amplitude, index + best[0], best[1])
+    return Peak(sign * amplitude, index + best[0], best[1])
 
 
 def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
