@@ -6,8 +6,9 @@ from scipy import ndimage
 
 import surfacefit as sf
 from surfacefit._starts import STARTS, StartRequest
+from surfacefit._starts.apart import strongest_apart
 from surfacefit._starts.grid import even_lattice
-from surfacefit._starts.peaks import _greatest_around
+from surfacefit._starts.peaks import _gaussian, _greatest_around
 from surfacefit._starts.scales import MAX_MATRIX_CELLS, correlated
 
 
@@ -128,3 +129,32 @@ def test_sums_under_windows_are_those_of_a_filter(rng, shape, scale):
         expected = ndimage.convolve1d(expected, kernel, axis, mode="constant")
     np.testing.assert_allclose(correlated(cells, scale), expected, atol=1e-12)
     np.testing.assert_array_equal(_greatest_around(cells), ndimage.maximum_filter(cells, size=3))
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 5, 1000])
+def test_places_apart_are_those_of_a_plain_loop(rng, n_dim, count):
+    """Places on half integers, as cells of a pyramid are: many distances equal the least one exactly."""
+    places = rng.integers(0, 2 * int(700 ** (1 / n_dim)), size=(900, n_dim)) / 2
+    widths = 2.0 ** (rng.integers(0, 5, size=900) / 2)
+    expected: list[int] = []
+    for i in range(900):
+        if len(expected) < count and all(
+            np.linalg.norm(places[i] - places[j]) > 1.5 * (widths[i] + widths[j]) for j in expected
+        ):
+            expected.append(i)
+    assert strongest_apart(places, widths, count, 1.5).tolist() == expected
+
+
+def test_no_places_are_no_failure():
+    assert len(strongest_apart(np.zeros((0, 2)), np.zeros(0), 3, 2.0)) == 0
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_a_gaussian_on_a_patch_is_that_at_its_points(rng, n_dim):
+    axes = [rng.normal(size=4 + i) for i in range(n_dim)]
+    root = rng.normal(size=(n_dim, n_dim))
+    shape = root @ root.T + np.eye(n_dim)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    expected = sf.GaussianSurface(np.ones(1), np.zeros((1, n_dim)), shape[None])(points)
+    np.testing.assert_allclose(_gaussian(list(np.ix_(*axes)), shape), expected, rtol=1e-12)

@@ -4,6 +4,7 @@ A Gaussian of width s at x takes (sum w r g)^2 / (2 sum w g^2) off the cost of t
 convolutions, taken at two scales an octave on a pyramid of block sums, so that all scales cost about as much as
 the finest. Each round places components at the best places that do not overlap, gives each the covariance of the
 residual's second moments under its window (with the window divided out), subtracts them, and looks again.
+The work grows in proportion to the number of peaks, and to the cells of the map.
 
 After Lindeberg, Feature detection with automatic scale selection, IJCV 30 (1998) 79; Mallat & Zhang, Matching
 pursuits with time-frequency dictionaries, IEEE Trans. Signal Process. 41 (1993) 3397.
@@ -11,7 +12,7 @@ pursuits with time-frequency dictionaries, IEEE Trans. Signal Process. 41 (1993)
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,17 +73,21 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
 
 
 def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
-    """Up to ``count`` places (index, scale, sign) that lower the cost most, none within reach of a stronger one."""
+    """Up to ``count`` places (index, scale, sign) that lower the cost most, none within reach of a stronger one.
+
+    A place takes (sum w r g)^2 / (2 sum w g^2) off the cost, nothing where the amplitude may not have that sign.
+    """
     gains, places, scales, signs = [], [], [], []
     for level, (sums, of_level) in enumerate(zip(pyramid(residual), norms, strict=True)):
         for scale, norm in zip(SCALES, of_level, strict=True):
-            gain, sign = _gain(sums, norm, scale, signed)
+            overlap = correlated(sums, scale)
+            gain = np.square(overlap if signed else np.maximum(overlap, 0)) / norm
             peak = (gain == _greatest_around(gain)) & (gain > 0)
             index = np.argwhere(peak)
             gains.append(gain[peak])
             places.append((index + 0.5) * 2**level - 0.5)
             scales.append(np.full(len(index), scale * 2**level))
-            signs.append(sign[peak])
+            signs.append(np.copysign(1.0, overlap[peak]))
     gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
     order = np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]
     chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE)]
@@ -100,32 +105,35 @@ def _greatest_around(gain: np.ndarray) -> np.ndarray:
     return gain
 
 
-def _gain(sums: np.ndarray, norm: np.ndarray, scale: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(sum w r g)^2 / (2 sum w g^2) at every cell where the amplitude may have that sign, zero elsewhere; and the
-    signs.
-    """
-    overlap = correlated(sums, scale)
-    sign = np.where(overlap < 0, -1.0, 1.0) if signed else np.ones_like(overlap)
-    return np.maximum(sign * overlap, 0) ** 2 / norm, sign
-
-
 def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float, sign: float) -> Peak:
     """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more. A pit has sign
     -1.
     """
-    offsets, r, w = _patch(residual, weights, index, KERNEL_RADIUS * scale)
-    r = sign * r
-    window = profile(np.sum(offsets**2, axis=1) / scale**2)
-    round_shape = np.eye(len(index)) * scale**2
-    candidates = [(np.zeros(len(index)), round_shape)]
-    mass = np.maximum(r, 0) * window
-    if mass.sum() > 0:
-        shift = mass @ offsets / mass.sum()
-        spread = (offsets - shift).T @ ((offsets - shift) * mass[:, None]) / mass.sum()
-        candidates.append((shift, _without_window(spread, scale)))
-    best = max(candidates, key=lambda shape: _amplitude(offsets, r, w, *shape)[1])
-    amplitude, _ = _amplitude(offsets, r, w, *best)
-    return Peak(sign * amplitude, index + best[0], best[1])
+    window = _window(residual.shape, index, KERNEL_RADIUS * scale)
+    offsets, r, w = _offsets(window, index), sign * residual[window], weights[window]
+    at_rest, round_shape = np.zeros(len(index)), np.eye(len(index)) * scale**2
+    view = _gaussian(offsets, round_shape)
+    candidates = [(*_amplitude(view, r, w), at_rest, round_shape)]
+    mass = np.maximum(r, 0) * view
+    total = float(mass.sum())
+    if total > 0:
+        shift, spread = _moments(mass / total, offsets)
+        shape = _without_window(spread, scale)
+        moved = [axis - by for axis, by in zip(offsets, shift, strict=True)]
+        candidates.append((*_amplitude(_gaussian(moved, shape), r, w), shift, shape))
+    amplitude, _, shift, shape = max(candidates, key=lambda candidate: candidate[1])
+    return Peak(sign * amplitude, index + shift, shape)
+
+
+def _moments(density: np.ndarray, offsets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of a density on a patch."""
+    shift = np.array([float((density * axis).sum()) for axis in offsets])
+    spread, moved = np.empty((len(offsets),) * 2), [axis - by for axis, by in zip(offsets, shift, strict=True)]
+    for i, one in enumerate(moved):
+        pulled = density * one
+        for j, other in enumerate(moved[: i + 1]):
+            spread[i, j] = spread[j, i] = float((pulled * other).sum())
+    return shift, spread
 
 
 def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
@@ -138,34 +146,30 @@ def _without_window(spread: np.ndarray, scale: float) -> np.ndarray:
     return (vectors * widths) @ vectors.T
 
 
-def _amplitude(
-    offsets: np.ndarray, r: np.ndarray, w: np.ndarray, shift: np.ndarray, shape: np.ndarray
-) -> tuple[float, float]:
-    """Best amplitude of one Gaussian on a patch, and what it takes off the cost."""
-    g = _gaussian(offsets - shift, shape)
-    overlap, norm = float(r @ g), float(w @ (g * g))
+def _amplitude(g: np.ndarray, r: np.ndarray, w: np.ndarray) -> tuple[float, float]:
+    """Best amplitude of a Gaussian g on a patch, and what it takes off the cost."""
+    overlap, norm = float((r * g).sum()), float((w * g * g).sum())
     amplitude = overlap / norm if norm > 0 else 0.0
     return amplitude, amplitude * max(overlap, 0.0)
 
 
-def _gaussian(offsets: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    return np.asarray(profile(np.einsum("ni,ni->n", offsets @ np.linalg.inv(shape), offsets)))
+def _gaussian(offsets: list[np.ndarray], shape: np.ndarray) -> np.ndarray:
+    """exp(-x^T S^-1 x / 2) on a patch, x given along each axis: the terms of one axis are computed on that axis."""
+    precision = np.linalg.inv(shape)
+    squares: Any = 0.0
+    for i, axis in enumerate(offsets):
+        slope = precision[i, i] * axis
+        for j in range(i):
+            slope = slope + 2 * precision[i, j] * offsets[j]
+        squares = squares + axis * slope
+    return np.asarray(profile(squares))
 
 
 def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:
     radius = KERNEL_RADIUS * float(np.sqrt(np.diag(peak.covariance).max()))
     window = _window(residual.shape, peak.center, radius)
-    offsets = _offsets(window, peak.center)
-    values = peak.amplitude * _gaussian(offsets, peak.covariance)
-    residual[window] -= weights[window] * values.reshape(residual[window].shape)
-
-
-def _patch(
-    residual: np.ndarray, weights: np.ndarray, index: np.ndarray, radius: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets (n, d), weighted residuals and weights (n,) of the cells within radius."""
-    window = _window(residual.shape, index, radius)
-    return _offsets(window, index), residual[window].ravel(), weights[window].ravel()
+    values = _gaussian(_offsets(window, peak.center), peak.covariance)
+    residual[window] -= peak.amplitude * values * weights[window]
 
 
 def _window(shape: tuple[int, ...], center: np.ndarray, radius: float) -> tuple[slice, ...]:
@@ -174,9 +178,9 @@ def _window(shape: tuple[int, ...], center: np.ndarray, radius: float) -> tuple[
     return tuple(slice(min(a, n - 1), max(b, min(a, n - 1) + 1)) for a, b, n in zip(starts, stops, shape, strict=True))
 
 
-def _offsets(window: tuple[slice, ...], center: np.ndarray) -> np.ndarray:
-    mesh = np.meshgrid(*(np.arange(s.start, s.stop) - c for s, c in zip(window, center, strict=True)), indexing="ij")
-    return np.stack([axis.ravel() for axis in mesh], axis=1)
+def _offsets(window: tuple[slice, ...], center: np.ndarray) -> list[np.ndarray]:
+    """Along each axis the offsets from a centre, which broadcast to the patch."""
+    return list(np.ix_(*(np.arange(s.start, s.stop) - c for s, c in zip(window, center, strict=True))))
 
 
 def _in_coordinates(raster: Raster, peak: Peak) -> Peak:
