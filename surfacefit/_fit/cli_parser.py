@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from .._results.criteria import CRITERIA
+from .._results.criteria import CRITERIA, AutoComponents
 from .cli_options import FIT_OPTIONS
 
 # Exit code for what the user can correct, as of argparse.
@@ -114,7 +114,7 @@ def _add_number(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="number of Gaussians (default auto)",
     )
-    add("--criterion", choices=CRITERIA, default="bic", help="by which the number is chosen (default bic)")
+    add("--criterion", choices=CRITERIA, default=AutoComponents.criterion, help="by which the number is chosen (default effective_bic)")
     add(
         "--target",
         type=float,

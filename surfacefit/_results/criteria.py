@@ -2,10 +2,17 @@ r"""How the number of components is chosen: the options, and the quality of each
 
 With n points and the weighted sum of squares S, the deviance for BIC and AICc (`_base/information_criteria`) is
 n log(S / n), or S itself where the standard deviations of the heights are known (``absolute_sigma``). Both criteria
-assume that the misfits of different points are independent. Where they are not, as on terrain, errors in blocks left
-out are the better guide: Roberts et al., Ecography 40 (2017) 913. Their curve is flat and noisy near its minimum, so
-that the smallest number within one standard error of the lowest is taken: Breiman et al., Classification and Regression
-Trees (1984), section 3.4.3.
+assume that the misfits of different points are independent. Where V of them count as one (`_data/effective_size`), the
+likelihood of a smooth change is that of n / V points, and the criterion is
+
+.. math:: D / V + p \log(n / V)
+
+with the deviance D and p free numbers. For the effective number of points see Zieba & Ramza, Metrology and Measurement
+Systems 18 (2011) 529. V is that of the richest fit of the walk: what a smaller one lacks is no noise.
+
+Errors in blocks left out ask for prediction instead: Roberts et al., Ecography 40 (2017) 913. Their curve is flat and
+noisy near its minimum, so that the smallest number within one standard error of the lowest is taken: Breiman et al.,
+Classification and Regression Trees (1984), section 3.4.3.
 """
 
 from __future__ import annotations
@@ -16,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._base.checks import count, one_of, positive_number
+from .._base.checks import count, not_negative, one_of, positive_number
 from .._base.information_criteria import aicc, bic
 from .._data.data import SurfaceData
 
@@ -24,9 +31,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Names of the option, as `AutoComponents.criterion` takes them.
-CRITERIA = ("bic", "aicc", "held_out", "rmse", "r2")
+CRITERIA = ("effective_bic", "significance", "bic", "aicc", "held_out", "rmse", "r2")
+# Those that take the correlation of residuals into account, and keep no component below ``n_sigma``.
+NOISE_CRITERIA = ("effective_bic", "significance")
 # How summaries and plots write them.
-LABELS = {"bic": "BIC", "aicc": "AICc", "held_out": "error in blocks left out", "rmse": "RMSE", "r2": "R2"}
+LABELS = {
+    "effective_bic": "BIC of effective points",
+    "significance": "significance",
+    "bic": "BIC",
+    "aicc": "AICc",
+    "held_out": "error in blocks left out",
+    "rmse": "RMSE",
+    "r2": "R2",
+}
 # Of the spread of the heights: an RMSE below counts as this. Otherwise the logarithm of rounding errors would choose.
 MIN_RELATIVE_RMSE = 1e-6
 
@@ -37,14 +54,15 @@ class AutoComponents:
 
     Components are added, a few at a time, until the criterion has become worse for a while. Then those that matter
     least are removed one by one, and the best number met is kept. ``result.path`` lists all numbers that were tried,
-    the background alone (K = 0) among them. Where the background alone is best, the fit still has one component, and
-    its ``message`` says that the data support none.
+    the background alone (K = 0) among them: where it is best, the fit has no component, and its ``message`` says so.
 
     Parameters
     ----------
-    criterion : "bic" (default) or "aicc": the number with the lowest value. "held_out": the fewest components whose
-        error in blocks left out is within one standard error of the lowest. "rmse" or "r2": the fewest components that
-        reach ``target``.
+    criterion : "effective_bic" (default): the number with the lowest BIC, where residuals that are correlated count as
+        fewer points; then components that are not significant go. "significance": as many components as are
+        significant. "bic" or "aicc": the number with the lowest value; every point counts as independent.
+        "held_out": the fewest components whose error in blocks left out is within one standard error of the lowest.
+        "rmse" or "r2": the fewest components that reach ``target``.
     target : for "rmse" the largest root mean square of the residuals, in the units of the heights; for "r2" the R² to
         reach. Must be None for the other criteria.
     most : largest number to try; at most as many as leave two points for each parameter.
@@ -52,6 +70,11 @@ class AutoComponents:
         the noise, or noise next to a block predicts the noise in it; and narrower than the components, since nothing
         predicts a component that lies entirely in a block.
     folds : number of parts into which the blocks are divided; each part is left out once ("held_out" only).
+    n_sigma : a component is significant if its amplitude exceeds so many of its standard errors, which take the
+        residuals' correlation into account ("effective_bic" and "significance" only).
+    tolerance : what the model itself cannot do, as a share of the local height: misfit below this share of the height
+        above the background counts as none, and no component stays whose amplitude is below this share of the surface
+        at its centre ("effective_bic" and "significance" only).
 
     Raises ValueError or TypeError, when the fit begins, for values that do not fit these rules.
 
@@ -60,11 +83,13 @@ class AutoComponents:
     1000
     """
 
-    criterion: str = "bic"
+    criterion: str = "effective_bic"
     target: float | None = None
     most: int = 1000
     block: int = 6
     folds: int = 5
+    n_sigma: float = 5.0
+    tolerance: float = 0.0
 
     def checked(self) -> AutoComponents:
         """These options, or ValueError or TypeError that names the wrong one."""
@@ -80,10 +105,25 @@ class AutoComponents:
         if self.criterion == "r2" and not float(self.target or 0) < 1:
             raise ValueError(f"`n_components.target` of 'r2' must be below 1, got {self.target!r}")
         count("n_components.folds", self.folds, 2)
+        positive_number("n_components.n_sigma", self.n_sigma)
+        if not_negative("n_components.tolerance", self.tolerance) >= 1:
+            raise ValueError(f"`n_components.tolerance` must be below 1, got {self.tolerance!r}")
+        if self.tolerance and not self.sees_noise:
+            raise ValueError(
+                f"`n_components.criterion`={self.criterion!r} has no `tolerance`, got {self.tolerance!r}: use"
+                f" {' or '.join(map(repr, NOISE_CRITERIA))}"
+            )
         return self
+
+    @property
+    def sees_noise(self) -> bool:
+        """Whether the criterion takes the correlation of residuals into account."""
+        return self.criterion in NOISE_CRITERIA
 
     def key(self, entry: Entry, limit: float) -> tuple[float, float]:
         """What to sort entries by, the best first; errors in blocks left out count as equal up to ``limit``."""
+        if self.sees_noise:
+            return (0.0, entry.effective_bic)
         if self.criterion in ("bic", "aicc"):
             return (0.0, getattr(entry, self.criterion))
         if self.criterion == "held_out":
@@ -101,8 +141,11 @@ class Entry(NamedTuple):
     r2: float
     bic: float
     aicc: float
+    n_parameters: int
+    effective_bic: float
     held_out: float = math.nan
     held_out_se: float = math.nan
+    significance: float = math.nan
 
 
 class Deviance(NamedTuple):
@@ -124,19 +167,38 @@ class Deviance(NamedTuple):
             data.absolute_sigma or known_errors,
         )
 
-    def entry(self, n_components: int, n_parameters: int, square: float, misfit: float | None = None) -> Entry:
-        """From twice the cost and, where the loss makes that another number, the weighted sum of squares."""
+    def entry(
+        self,
+        n_components: int,
+        n_parameters: int,
+        square: float,
+        misfit: float | None = None,
+        counted: float | None = None,
+    ) -> Entry:
+        """From twice the cost and, where they are other numbers, the weighted sum of squares and the part of twice the
+        cost that counts as misfit.
+        """
         n, mean = self.n_points, square / self.n_points
         plain = mean if misfit is None else misfit / n
         floor = (MIN_RELATIVE_RMSE * self.spread) ** 2
         deviance = square if self.absolute else n * math.log(max(mean, floor, 1e-300))
+        seen = square if counted is None else counted
+        seen_deviance = seen if self.absolute else n * math.log(max(seen / n, floor, 1e-300))
         return Entry(
             n_components,
             math.sqrt(plain),
             1 - plain / self.spread**2 if self.spread else 0.0,
             bic(deviance, n_parameters, n),
             aicc(deviance, n_parameters, n),
+            n_parameters,
+            bic(seen_deviance, n_parameters, n),
         )
+
+    def effective(self, entry: Entry, volume: float) -> Entry:
+        """The entry where ``volume`` points count as one."""
+        n = self.n_points
+        deviance = entry.effective_bic - bic(0.0, entry.n_parameters, n)
+        return entry._replace(effective_bic=bic(deviance / volume, entry.n_parameters, n / volume))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +209,15 @@ class ComponentPath:
     rmse, r2, bic, aicc : (M,) of the best fit met with each number; ``rmse`` is weighted by ``sigma`` if there is one.
     held_out, held_out_se : (M,) mean error in the blocks left out, in the units of ``rmse``, and its standard error
         over the folds; NaN unless the criterion is "held_out".
+    n_parameters : (M,) free numbers.
+    effective_bic : (M,) BIC where ``correlation_volume`` points count as one; that of "bic" where this is 1.
+    significance : (M,) least amplitude of a component over its standard error, the residuals' correlation included;
+        NaN where it was not looked at.
     criterion : the criterion asked for.
-    chosen : the number chosen. 0 is the background alone: the fit then has one component, which the data do not
-        support. -1 if a limit was met before any number was tried.
+    chosen : the number chosen. 0 is the background alone: the data support no component. -1 if a limit was met before
+        any number was tried.
+    correlation_volume : how many points count as one, from the correlation of the residuals of the richest fit; 1
+        where they are not correlated, or the criterion does not ask.
     """
 
     n_components: np.ndarray
@@ -159,8 +227,12 @@ class ComponentPath:
     aicc: np.ndarray
     held_out: np.ndarray
     held_out_se: np.ndarray
+    n_parameters: np.ndarray
+    effective_bic: np.ndarray
+    significance: np.ndarray
     criterion: str
     chosen: int
+    correlation_volume: float = 1.0
 
     @property
     def note(self) -> str:
@@ -183,15 +255,21 @@ class ComponentPath:
 
 @dataclass(eq=False)
 class Log:
-    """The best fit met with each number of components, and which number is best so far."""
+    """The best fit met with each number of components, and which number is best so far.
+
+    ``volume`` points count as one; ``settled`` is the number that was chosen at last, if another than the best one.
+    """
 
     auto: AutoComponents
+    deviance: Deviance
+    volume: float = 1.0
+    settled: int | None = None
     entries: dict[int, Entry] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> bool:
         """Whether this is the best fit of its number so far, by the cost; at one number BIC orders fits as costs do."""
         before = self.entries.get(entry.n_components)
-        kept = before is None or entry.bic < before.bic
+        kept = before is None or entry.effective_bic < before.effective_bic
         if kept:
             self.entries[entry.n_components] = entry
         return kept
@@ -199,7 +277,7 @@ class Log:
     @property
     def lowest(self) -> Entry:
         """The entry with the lowest value of the criterion."""
-        return min(self.entries.values(), key=lambda entry: self.auto.key(entry, -math.inf))
+        return min(self.entries.values(), key=lambda entry: self.auto.key(self._judged(entry), -math.inf))
 
     def best(self, least: int = 0) -> Entry | None:
         """The entry chosen among those of ``least`` components or more; None if there is none."""
@@ -210,15 +288,23 @@ class Log:
     def key(self, entry: Entry) -> tuple[float, float]:
         """What to sort entries by, the best first, among all that were met."""
         lowest = self.lowest
-        return self.auto.key(entry, lowest.held_out + lowest.held_out_se)
+        return self.auto.key(self._judged(entry), lowest.held_out + lowest.held_out_se)
 
     def path(self) -> ComponentPath:
-        best = self.best()
-        entries = [self.entries[n] for n in sorted(self.entries)]
+        best = self.best() if self.settled is None else self.entries[self.settled]
+        entries = [self._judged(self.entries[n]) for n in sorted(self.entries)]
         columns: dict[str, Any] = {
             name: np.array([getattr(entry, name) for entry in entries]) for name in Entry._fields
         }
-        return ComponentPath(**columns, criterion=self.auto.criterion, chosen=-1 if best is None else best.n_components)
+        return ComponentPath(
+            **columns,
+            criterion=self.auto.criterion,
+            chosen=-1 if best is None else best.n_components,
+            correlation_volume=self.volume,
+        )
+
+    def _judged(self, entry: Entry) -> Entry:
+        return self.deviance.effective(entry, self.volume)
 
 
 def auto_components(n_components: Any) -> AutoComponents | int:

@@ -1,5 +1,8 @@
 """The number of components: growth until it does not pay, removal of the least useful, then up and down again.
 
+Growth takes all points for independent, and so ends at a number that is rather too large. Its residuals show how many
+points count as one, and from there on the criterion knows. At last components go that are not significant.
+
 Each number that is tried is judged by the criterion at the best fit of it; the best number wins. States in the units of
 the fit do not depend on how many components there is room for, so room is made in powers of two as it is needed.
 """
@@ -14,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .._base.status import Status
+from .._data.effective_size import Noise, noise_of
 from .._model.surface import GaussianSurface
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
 from .context import FitHalted, SearchContext
 from .cross_validation import held_out_error, reweighted
 from .growth import GROWTH_RATIO
 from .moves import Neighbourhood, apply_moves, disjoint
-from .pruning import without_least_useful
+from .pruning import insignificant, linearized, without_least_useful
 from .refits import refit, reserve_plan_capacity
 from .states import State
 
@@ -88,12 +92,18 @@ class Choice:
 
     @cached_property
     def log(self) -> Log:
-        return Log(self.auto)
+        return Log(self.auto, self.deviance)
 
     @property
     def best(self) -> Tried | None:
         """The best of one component or more: a fit has at least one."""
         entry = self.log.best(1)
+        return None if entry is None else Tried(self._states[entry.n_components], entry)
+
+    @property
+    def _chosen(self) -> Tried | None:
+        """What was settled on, or the best number so far; the background alone is a number, too."""
+        entry = self.log.best() if self.log.settled is None else self.log.entries[self.log.settled]
         return None if entry is None else Tried(self._states[entry.n_components], entry)
 
     def chosen(self) -> Chosen:
@@ -105,7 +115,7 @@ class Choice:
             halted = halt.status
         except KeyboardInterrupt:
             halted = Status.INTERRUPTED
-        steps, best = sum(context.progress.steps for context in self._contexts.values()), self.best
+        steps, best = sum(context.progress.steps for context in self._contexts.values()), self._chosen
         surface = None if best is None else self._context(best.size).packing.physical(best.state)
         path = self.log.path()
         if halted is not None and best is None:  # no number has been tried, so that none has been chosen
@@ -113,7 +123,18 @@ class Choice:
         return Chosen(surface, path, steps, halted)
 
     def _walk(self) -> None:
-        self._down(self._grown(), REMOVED_SHARE)
+        grown = self._grown()
+        if self.auto.sees_noise and (richest := self.best) is not None:
+            self.log.volume = self._noise(richest.state).volume
+        if self.auto.criterion == "significance":
+            self._settle(self.best)
+            return
+        self._down(grown, REMOVED_SHARE)
+        self._up_and_down()
+        if self.auto.sees_noise:
+            self._settle(self._chosen)
+
+    def _up_and_down(self) -> None:
         for _ in range(MAX_WALKS):
             before = self.best
             if before is None:
@@ -173,6 +194,30 @@ class Choice:
         moves = around.refit_best(around.additions(SPARE_PEAKS + count, halved))
         blocks = apply_moves(state, disjoint(moves, count))
         return self._noted(refit(context, blocks, state.border, JUDGED_SETTLING_STEPS))
+
+    def _settle(self, tried: Tried | None) -> None:
+        """Removes components until all that are left are significant."""
+        while tried is not None and tried.size:
+            (state, entry), context = tried, self._context(tried.size)
+            weak, significances = insignificant(context, state, self._noise(state), self.auto)
+            entry = entry._replace(significance=float(significances.min()))
+            self._states[state.size], self.log.entries[state.size] = state, entry
+            self.log.settled = state.size
+            if not len(weak):
+                return
+            blocks = np.delete(state.blocks, weak, axis=0)
+            if not len(blocks):
+                self.log.settled = 0
+                return
+            state = refit(context, blocks, state.border, JUDGED_SETTLING_STEPS)
+            tried = Tried(state, self._entry(state))
+            context.check_limits()
+
+    def _noise(self, state: State) -> Noise:
+        """The noise of which a state leaves its residuals."""
+        context = self._context(state.size)
+        residuals = context.views.residuals(state)
+        return noise_of(context.prepared.data, residuals, linearized(context, state).basis)
 
     def _context(self, count: int) -> SearchContext:
         """A context with room for ``count`` components or more."""

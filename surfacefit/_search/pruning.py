@@ -1,10 +1,16 @@
-"""Removal of the components that the fit needs least, several at once where they stand apart."""
+"""Removal of the components that the fit needs least, or that are not significant, several at once where they stand
+apart.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .._constraints.box import bound_tolerance
+from .._data.effective_size import Noise
 from .._model.surface import GaussianSurface
+from .._problem.amplitude_errors import LinearizedSurface
+from .._results.criteria import AutoComponents
 from .context import SearchContext
 from .moves import Neighbourhood, apply_moves, disjoint, has_inverse, removal_losses
 from .states import State
@@ -39,6 +45,45 @@ def without_least_useful(context: SearchContext, state: State, count: int) -> np
     around = Neighbourhood(context, state)
     candidates = around.by_weight()[: max(MIN_CANDIDATES, CANDIDATES_PER_REMOVAL * count)]
     return apply_moves(state, disjoint(around.refit_best(around.removals(candidates)), count))
+
+
+def insignificant(
+    context: SearchContext, state: State, noise: Noise, auto: AutoComponents
+) -> tuple[np.ndarray, np.ndarray]:
+    """Components to remove since they are not significant, the weakest and others far from it; none if all are. And the
+    amplitudes (K,) over their errors.
+    """
+    inner = linearized(context, state)
+    significances = inner.significances(noise)
+    weak = significances < auto.n_sigma
+    order = np.argsort(significances)
+    order = order[weak[order]]
+    return np.array(mutually_distant(inner.surface, order, len(order)), int), significances
+
+
+def linearized(context: SearchContext, state: State) -> LinearizedSurface:
+    """The surface of a state with its derivatives at the data."""
+    parts, layout = context.parameterization, context.parameterization.layout
+    border = state.border[layout.background]
+    return LinearizedSurface(
+        surface=context.packing.surface(state),
+        background=parts.background.with_vector(border),
+        points=context.views.points,
+        weights=context.views.secant_weights(state),
+        shape=context.prepared.model.covariance_type,
+        held=_held_centres(context, state),
+    )
+
+
+def _held_centres(context: SearchContext, state: State) -> np.ndarray:
+    """Which coordinates (K, d) of centres stand at a limit."""
+    box, columns = context.prepared.problem.box, context.parameterization.layout.centers
+    centres = state.blocks[:, columns]
+    if box is None:
+        return np.zeros(centres.shape, bool)
+    low, high = (np.broadcast_to(np.asarray(side)[: len(centres), columns], centres.shape) for side in (box.low, box.high))
+    near = bound_tolerance(context.parameterization.floor.dtype)
+    return np.asarray((centres <= low + near) | (centres >= high - near))
 
 
 def mutually_distant(surface: GaussianSurface, order: np.ndarray, most: int) -> list[int]:

@@ -1,0 +1,90 @@
+r"""How many independent points residuals are worth, where neighbours are correlated.
+
+With the autocorrelation rho of the residuals, n points say as much about a smooth surface as n / V independent ones,
+
+.. math:: V = \sum_{lags} \rho(lag) \ge 1,
+
+the correlation volume: how many samples count as one. Bayley & Hammersley, J. Royal Statistical Society, Supplement 8
+(1946) 184. On a grid the sum runs over the lags at which the autocorrelation stands clear of chance (`noise`). For
+scattered points it runs over the neighbours of a point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .data import SurfaceData
+from .noise import Grid, correlated_noise
+
+# Points x columns of a basis up to which what the fit has taken from the noise is given back, which takes a second.
+MAX_BASIS_ENTRIES = 1_000_000
+# Scattered points whose neighbours are looked at: the correlation is then known to some percent.
+MAX_CENTRES = 4000
+# Sampling distances, the width of a ring of neighbours around a scattered point.
+RING_WIDTH = 1.0
+# Rings at most: correlation that reaches farther is cut there.
+MAX_RINGS = 12
+# Standard deviations of chance: a ring whose mean correlation is below has none.
+CLEAR_DEVIATIONS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Noise of which a fit has left residuals.
+
+    variance : of a residual. volume : how many samples count as one. length : the distance, in samples, up to which
+    they are correlated; 0 where they are not. grid, kernel : autocovariance by lag; None for scattered points.
+    """
+
+    variance: float
+    volume: float
+    length: float
+    grid: Grid | None = None
+    kernel: np.ndarray | None = None
+
+    def variances(self, columns: np.ndarray) -> np.ndarray:
+        """q^T R q (m,) of columns q (N, m), with R (N, N) the covariance of the noise."""
+        if self.grid is None or self.kernel is None or self.length == 0:
+            return np.asarray(self.volume * self.variance * np.einsum("nm,nm->m", columns, columns))
+        spread = np.einsum("nm,nm->m", columns, self.grid.convolved(self.kernel, columns))
+        return np.maximum(spread, 0)
+
+
+def noise_of(data: SurfaceData, residuals: np.ndarray, basis: np.ndarray) -> Noise:
+    """The noise (N,) of which a fit has left these residuals; ``basis`` (N, P) spans what the fit could follow,
+    orthonormal.
+    """
+    spare = max(len(residuals) - basis.shape[1], 1)
+    variance = float(residuals @ residuals) / spare
+    if variance == 0 or len(residuals) < 3:
+        return Noise(variance, 1.0, 0.0)
+    if data.axes is None:
+        return _scattered(data, residuals, variance)
+    grid, few = Grid(data.used), basis[:, :0] if basis.size > MAX_BASIS_ENTRIES else basis
+    found = correlated_noise(grid, residuals, few)
+    volume = float(found.kernel.sum() / found.kernel.flat[0])
+    if found.correlation_length < 1 or volume <= 1:
+        return Noise(variance, 1.0, 0.0, grid, found.kernel)
+    return Noise(float(found.kernel.flat[0]), volume, found.correlation_length, grid, found.kernel)
+
+
+def _scattered(data: SurfaceData, residuals: np.ndarray, variance: float) -> Noise:
+    """From the correlation of residuals with those of their neighbours, ring by ring."""
+    points = data.used_points / data.spacing
+    tree, some = cKDTree(points), points[:: -(-len(points) // MAX_CENTRES)]
+    centred = residuals - residuals.mean()
+    of_centre, volume, length = centred[:: -(-len(points) // MAX_CENTRES)], 1.0, 0.0
+    before = tree.query_ball_point(some, 0.0)
+    inner = [set(found) for found in before]
+    for ring in range(1, MAX_RINGS + 1):
+        found = [set(near) for near in tree.query_ball_point(some, ring * RING_WIDTH)]
+        products = [centre * centred[list(near - old)] for centre, near, old in zip(of_centre, found, inner, strict=True)]
+        flat = np.concatenate(products)
+        correlation = float(flat.mean()) / float(np.mean(centred**2)) if len(flat) else 0.0
+        if not len(flat) or correlation < CLEAR_DEVIATIONS / np.sqrt(len(flat)):
+            break
+        volume, length, inner = volume + correlation * len(flat) / len(some), ring * RING_WIDTH, found
+    return Noise(variance, volume, length)
