@@ -28,7 +28,7 @@ from .._search.context import SearchContext, SharedProgress
 from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
 from .._starts import RandomStarts
-from .make_result import make_result, ordered
+from .make_result import background_result, make_result, ordered
 from .resets import with_resets
 from .run_spec import RunSpec
 from .run_starts import StartRuns
@@ -53,6 +53,8 @@ def fitted(
                 chosen = fitting.choose(model, auto)
                 fitting.run, fitting.steps = _from_chosen(run, chosen), chosen.steps
                 model = replace(model, n_components=1 if chosen.surface is None else chosen.surface.n_components)
+                if chosen.surface is not None and not model.n_components:
+                    return fitting.without_components(model, chosen.surface, chosen)
             return fitting.fit(model, chosen)
         finally:
             bar.close()
@@ -110,6 +112,11 @@ class Fitting:
         ended = ended._replace(solution=ended.solution._replace(steps=ended.solution.steps + before))
         path = None if chosen is None else chosen.path
         return make_result(ended, prepared, self.run, self._timings(stepping), path)
+
+    def without_components(self, model: ModelSpec, surface: GaussianSurface, chosen: Chosen) -> FitResult:
+        """The background alone, where the data support no component."""
+        prepared = self._prepared(model)
+        return background_result(surface, prepared, self.run, self._timings(time.perf_counter()), chosen)
 
     def _start(self, context: SearchContext, chosen: Chosen | None) -> Initialization:
         plan = start_plan(context.prepared, self.run)

@@ -15,7 +15,9 @@ from .._problem.prepared import Prepared
 from .._results.criteria import ComponentPath
 from .._results.record import Settings, Timings
 from .._results.result import FitResult
+from .._search.choosing import Chosen
 from .._search.residual_views import penalty_cost
+from .._solvers import Record
 from .._starts import RandomStarts
 from .run_spec import RunSpec
 from .run_starts import RunOutcome
@@ -43,6 +45,28 @@ def make_result(
         resets=ended.resets[order],
         starts=_start_costs(ended, run.init) * unit if isinstance(run.init, RandomStarts) else None,
         path=path,
+    )
+
+
+def background_result(
+    surface: GaussianSurface,
+    prepared: Prepared,
+    run: RunSpec,
+    timings: Timings,
+    chosen: Chosen,
+) -> FitResult:
+    """The result of a choice of no component: the background alone, as the choice has fitted it."""
+    data, model = prepared.data, prepared.model
+    return FitResult(
+        surface=surface,
+        data=data,
+        cost=_recomputed_cost(surface, data, model.plain_loss(data)),
+        status=Status.CONVERGED_COST if chosen.halted is None else chosen.halted,
+        steps=chosen.steps,
+        history={name: np.zeros(0) for name in Record._fields},
+        timings=timings,
+        settings=settings_of(prepared, run),
+        path=chosen.path,
     )
 
 

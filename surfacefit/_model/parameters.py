@@ -122,7 +122,8 @@ class Parameterization:
 
         columns, border = [alpha[:, None], centers], []
         if self.covariance.shared:
-            border.append(to_shape(covariances.mean(axis=0)))
+            one = covariances.mean(axis=0) if len(alpha) else jnp.eye(self.n_dim, dtype=dtype)
+            border.append(to_shape(one))
         else:
             columns.append(jax.vmap(to_shape)(covariances))
         border.append(jnp.asarray(background_model(surface.background).vector(), dtype))

@@ -42,7 +42,7 @@ class Prepared:
     def n_parameters(self) -> int:
         """Free numbers of the model; the problem may have room for more."""
         parts, count = self.problem.parameterization, self.model.n_components
-        used = replace(parts.layout, n_components=count).n_parameters
+        used = replace(parts.layout, n_components=count).n_parameters - (0 if count else parts.layout.n_shared)
         return used - n_fixed(self.model.constraints.fixed, parts, count)
 
     @cached_property
@@ -90,7 +90,8 @@ def used_parameters(prepared: Prepared) -> np.ndarray:
     """Which parameters (P,) belong to the model; the others are room for more components."""
     layout = prepared.problem.parameterization.layout
     used = np.ones(layout.n_parameters, bool)
-    used[prepared.model.n_components * layout.block_size : layout.n_own] = False
+    count = prepared.model.n_components
+    used[count * layout.block_size : layout.n_own + (0 if count else layout.n_shared)] = False
     return used
 
 

@@ -123,7 +123,7 @@ def _parameterization(
         background=on_device(background.to_internal(scaling), dtype),
         n_active=jnp.asarray(model.n_components, dtype),
         covariance=COVARIANCE_TYPES[model.covariance_type],
-        n_components=component_capacity(model.n_components),
+        n_components=component_capacity(max(1, model.n_components)),  # without any, one idles
         amplitude=AMPLITUDE_TYPES[model.amplitudes],
     )
 

@@ -197,10 +197,15 @@ def _undetermined(result: FitResult) -> np.ndarray:
     """Which components (K,) have an infinite error of a number that no limit holds."""
     errors, at_limits = result.standard_errors, _at_limits(result)
     unknown = {
-        name: ~np.isfinite(np.asarray(getattr(errors, name)).reshape(result.n_components, -1)).all(axis=1)
+        name: ~_finite_rows(np.asarray(getattr(errors, name)))
         for name in at_limits
     }
     return np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
+
+
+def _finite_rows(array: np.ndarray) -> np.ndarray:
+    """Which rows (K,) of an array (K, ...) are finite throughout."""
+    return np.asarray(np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
 
 
 def described(found: np.ndarray) -> list[tuple[str, str]]:

@@ -60,7 +60,7 @@ class ComponentErrors:
                 )
             )
         shape = slopes.shape[1:-1]
-        flat = slopes.reshape(count, -1, slopes.shape[-1])
+        flat = slopes.reshape(count, int(np.prod(shape)), slopes.shape[-1])
         variances = np.einsum("knp,kpq,knq->kn", flat, self.blocks, flat, optimize=True)
         return _errors(flat, variances, self.undetermined).reshape(count, *shape)
 
