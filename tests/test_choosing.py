@@ -38,7 +38,7 @@ def test_the_number_is_found(shape, count):
     distance = np.linalg.norm(result.surface.centers[None] - centers[:, None], axis=-1)
     assert distance.min(axis=1).max() < 0.3
     assert result.path.chosen == count
-    assert result.path.criterion == "bic"
+    assert result.path.criterion == "effective_bic"
 
 
 @pytest.mark.slow
@@ -203,13 +203,14 @@ def test_noise_supports_no_component(options):
     n, size = NOTHING.size, len(background)
     assert result.path.n_components[0] == 0
     assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + size * np.log(n), rel=1e-6, abs=1e-3)
-    assert (result.path.chosen, result.n_components) == (0, 1)
+    assert (result.path.chosen, result.n_components, result.n_parameters) == (0, 0, size)
+    assert result.cost == pytest.approx(square / 2, rel=1e-9)
     assert "The data support no component" in result.message
 
 
 def test_what_is_said_where_the_data_support_no_component(tmp_path):
     level = sf.fit(np.full((12, 12), 3.0))
-    assert "BIC supports none, and a fit has at least one; tried 0 alone" in level.summary()
+    assert "BIC of effective points supports none; tried 0 alone" in level.summary()
     level.save(tmp_path / "level.json")
     assert sf.load(tmp_path / "level.json").message == level.message
     assert "support no component" in level.message
@@ -220,15 +221,18 @@ def test_what_is_said_where_the_data_support_no_component(tmp_path):
 def test_correlated_residuals_are_said_to_mislead_bic():
     noise = gaussian_filter(np.random.default_rng(0).normal(size=(44, 48)), 1.3, mode="wrap")
     heights = hills(0) - np.random.default_rng(0).normal(size=(44, 48)) + noise / noise.std()
-    smooth = sf.fit(heights, sf.AutoComponents(most=4))
+    smooth = sf.fit(heights, sf.AutoComponents("bic", most=4))
     assert 3 <= smooth.diagnostics.reach <= 8
     reach = round(smooth.diagnostics.reach)
     said = " ".join(smooth.summary().split())
     assert (
-        f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('held_out') or a"
-        f" target" in said
+        f"correlated over about {reach} samples: BIC counts too many components; see AutoComponents('effective_bic'),"
+        f" 'held_out' or a target" in said
     )
-    white = sf.fit(hills(0), sf.AutoComponents(most=4))
+    known = sf.fit(heights, sf.AutoComponents(most=4))
+    assert known.n_components == 3
+    assert "samples count as one" in known.summary()
+    white = sf.fit(hills(0), sf.AutoComponents("bic", most=4))
     assert white.diagnostics.reach == 0
     assert "counts too many" not in white.summary()
     assert "counts too many" not in sf.fit(heights, 3, init="peaks", reset=False).summary()
@@ -237,15 +241,20 @@ def test_correlated_residuals_are_said_to_mislead_bic():
 def test_a_picture_shows_criteria_side_by_side():
     counts, values = np.arange(4), np.array([4.0, 2.0, 1.0, 1.1])
     unknown = np.full(4, np.nan)
-    plain = ComponentPath(counts, values, values, values, values, unknown, unknown, "bic", 2).plot()
+    plain = ComponentPath(
+        counts, values, values, values, values, unknown, unknown, counts, values, unknown, "bic", 2
+    ).plot()
     assert [panel.get_ylabel() for panel in plain.axes] == ["RMSE", "BIC"]
-    target = ComponentPath(counts, values, values, values, values, unknown, unknown, "r2", 2).plot()
+    target = ComponentPath(
+        counts, values, values, values, values, unknown, unknown, counts, values, unknown, "r2", 2
+    ).plot()
     assert [panel.get_ylabel() for panel in target.axes] == ["RMSE", "BIC", "R2"]
     assert [panel.get_legend().get_texts()[0].get_text() for panel in plain.axes] == [
         "chosen: K = 2",
         "chosen by this: K = 2",
     ]
-    known = ComponentPath(counts, values, values, values, values, 2 * values, 0.25 * values, "held_out", 2).plot()
+    left_out = (2 * values, 0.25 * values, counts, values, unknown)
+    known = ComponentPath(counts, values, values, values, values, *left_out, "held_out", 2).plot()
     assert [panel.get_ylabel() for panel in known.axes] == ["RMSE", "BIC", "error in blocks left out"]
     bars = [panel.containers[0][2] for panel in known.axes]
     assert [len(lines) for lines in bars] == [0, 0, 1]
@@ -281,7 +290,7 @@ def test_limits_keep_what_was_found():
 def test_flat_and_tiny_maps(heights):
     result = sf.fit(heights)
     assert np.isfinite(result.rmse)
-    assert result.n_components >= 1
+    assert result.n_components == result.path.chosen
 
 
 @pytest.mark.slow
@@ -308,6 +317,9 @@ def test_a_path_is_drawn_and_saved(tmp_path):
         (sf.AutoComponents(most=0), {}, "`n_components.most` must be at least 1"),
         (sf.AutoComponents("held_out", block=99), {}, "makes one block of all data"),
         (sf.AutoComponents(folds=1), {}, "`n_components.folds` must be at least 2"),
+        (sf.AutoComponents(n_sigma=0), {}, "`n_components.n_sigma` must be"),
+        (sf.AutoComponents(tolerance=1.0), {}, "`n_components.tolerance` must be below 1"),
+        (sf.AutoComponents("bic", tolerance=0.1), {}, "has no `tolerance`"),
         ("auto", {"init": "grid"}, "leave `init` out, or give a number"),
     ],
 )

@@ -3,6 +3,7 @@
 blocks_left_out  Splits of the data by blocks, which are left out in turn, for cross-validation
 coarsening       Averages over blocks of a grid: a smaller map on which a fit takes less time
 data             Input validation: a user's arrays as checked `SurfaceData`
+effective_size   How many independent points residuals are worth, where neighbours are correlated
 examples         Example maps that come with the package, by name
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
 read             Files of heights for the command line: arrays, text tables and pictures

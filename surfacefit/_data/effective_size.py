@@ -81,7 +81,9 @@ def _scattered(data: SurfaceData, residuals: np.ndarray, variance: float) -> Noi
     inner = [set(found) for found in before]
     for ring in range(1, MAX_RINGS + 1):
         found = [set(near) for near in tree.query_ball_point(some, ring * RING_WIDTH)]
-        products = [centre * centred[list(near - old)] for centre, near, old in zip(of_centre, found, inner, strict=True)]
+        products = [
+            centre * centred[list(near - old)] for centre, near, old in zip(of_centre, found, inner, strict=True)
+        ]
         flat = np.concatenate(products)
         correlation = float(flat.mean()) / float(np.mean(centred**2)) if len(flat) else 0.0
         if not len(flat) or correlation < CLEAR_DEVIATIONS / np.sqrt(len(flat)):

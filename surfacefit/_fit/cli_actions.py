@@ -86,12 +86,15 @@ def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
 
 
 def _components(options: argparse.Namespace) -> Any:
-    chosen = sf.AutoComponents(options.criterion, options.target, options.most)
+    chosen = sf.AutoComponents(
+        options.criterion, options.target, options.most, n_sigma=options.n_sigma, tolerance=options.tolerance
+    )
     if options.n_components == "auto":
         return chosen
     if chosen != sf.AutoComponents():
         raise ValueError(
-            f"`--criterion`, `--target` and `--most` choose a number, got -k {options.n_components}: leave -k out"
+            f"`--criterion`, `--target`, `--most`, `--n-sigma` and `--tolerance` choose a number, got -k"
+            f" {options.n_components}: leave -k out"
         )
     return options.n_components
 

@@ -114,7 +114,12 @@ def _add_number(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="number of Gaussians (default auto)",
     )
-    add("--criterion", choices=CRITERIA, default=AutoComponents.criterion, help="by which the number is chosen (default effective_bic)")
+    add(
+        "--criterion",
+        choices=CRITERIA,
+        default=AutoComponents.criterion,
+        help=f"by which the number is chosen (default {AutoComponents.criterion})",
+    )
     add(
         "--target",
         type=float,
@@ -127,6 +132,20 @@ def _add_number(command: argparse.ArgumentParser) -> None:
         default=MOST_COMPONENTS,
         metavar="K",
         help=f"largest number to try (default {MOST_COMPONENTS})",
+    )
+    add(
+        "--n-sigma",
+        type=float,
+        default=AutoComponents.n_sigma,
+        metavar="N",
+        help="errors that an amplitude must exceed, for --criterion effective_bic or significance (default 5)",
+    )
+    add(
+        "--tolerance",
+        type=float,
+        default=AutoComponents.tolerance,
+        metavar="SHARE",
+        help="misfit, as a share of the local height, that counts as none, for the same criteria (default 0)",
     )
 
 

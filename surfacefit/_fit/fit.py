@@ -68,8 +68,9 @@ def fit(
         The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
         counted; infinity raises an error.
     n_components : int, "auto" or `AutoComponents`
-        The number K of components. "auto" (default) chooses the number with the lowest BIC; `AutoComponents` chooses
-        by another criterion.
+        The number K of components. "auto" (default) chooses it: the lowest BIC, where residuals that are
+        correlated count as fewer points, and no component below five of its errors. It may be 0. `AutoComponents`
+        chooses by another criterion.
     coords : sequence of d arrays, optional
         The coordinates of the grid, one strictly increasing 1-D array for each axis of ``heights``, in the same order.
         Default: 0, 1, 2, ... Centres and covariances are in these units.

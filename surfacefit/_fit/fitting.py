@@ -51,7 +51,7 @@ def fitted(
         try:
             if auto is not None:
                 chosen = fitting.choose(model, auto)
-                fitting.run, fitting.steps = _from_chosen(run, chosen), chosen.steps
+                fitting.run, fitting.steps = _from_chosen(run, auto, chosen), chosen.steps
                 model = replace(model, n_components=1 if chosen.surface is None else chosen.surface.n_components)
                 if chosen.surface is not None and not model.n_components:
                     return fitting.without_components(model, chosen.surface, chosen)
@@ -179,6 +179,10 @@ def _bar(model: ModelSpec, run: RunSpec, auto: AutoComponents | None) -> Progres
     return ProgressBar(run.progress, n_starts * int(run.solver.max_steps) if known else None, label)
 
 
-def _from_chosen(run: RunSpec, chosen: Chosen) -> RunSpec:
-    """A run that goes on from what was chosen; a limit may have ended the choice before there was anything."""
-    return replace(run, init="grid" if chosen.surface is None else chosen.surface, search=run.search or 0)
+def _from_chosen(run: RunSpec, auto: AutoComponents, chosen: Chosen) -> RunSpec:
+    """A run that goes on from what was chosen; a limit may have ended the choice before there was anything.
+
+    Where every component is significant none has collapsed, and a new place would be without the choice's reason.
+    """
+    init = "grid" if chosen.surface is None else chosen.surface
+    return replace(run, init=init, search=run.search or 0, reset=run.reset and not auto.sees_noise)

@@ -1,5 +1,6 @@
 """What a solver sees, and its way to the device. Read `problem_setup` first.
 
+amplitude_errors  How far each amplitude stands above its error, noise that is correlated included
 base           The contract between a problem and a solver
 capacity       How many points and components a compiled program has room for
 evaluation     Heights of many components at many points: each component only where it is not zero to rounding

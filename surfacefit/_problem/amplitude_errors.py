@@ -29,7 +29,7 @@ from .._model.surface import GaussianSurface
 CUTOFF_WIDTHS = 5.0
 # Parameters up to which J^T J is inverted; above, each component's own block is, which makes errors too small where
 # components overlap.
-MAX_INVERTED_PARAMETERS = 2000
+MAX_JOINT_PARAMETERS = 2000
 # On the unit diagonal of the scaled normal matrix: what the data do not determine then has an error of 1e5 times what
 # it has alone.
 RIDGE = 1e-10
@@ -66,7 +66,7 @@ class LinearizedSurface:
     @cached_property
     def basis(self) -> np.ndarray:
         """Orthonormal columns (N, P) that span the changes of the model; none where J^T J is too large."""
-        if self.jacobian.shape[1] > MAX_INVERTED_PARAMETERS:
+        if self.jacobian.shape[1] > MAX_JOINT_PARAMETERS:
             return np.zeros((len(self.points), 0))
         factor, scale = self._factor
         return np.asarray(scipy.linalg.solve_triangular(factor, (self.jacobian @ np.diag(scale)).T, lower=True).T)
@@ -85,7 +85,7 @@ class LinearizedSurface:
         """q_a = J N^-1 e_a (N, m) of these amplitudes, and what the data do not determine of them (m,): the part of
         [N^-1]_aa that only the ridge keeps finite.
         """
-        if self.jacobian.shape[1] > MAX_INVERTED_PARAMETERS:
+        if self.jacobian.shape[1] > MAX_JOINT_PARAMETERS:
             alone = np.stack([self._alone(int(k)) for k in some], axis=1)
             return alone, np.where(alone.any(axis=0), 0.0, 1 / RIDGE)
         factor, scale = self._factor

@@ -10,7 +10,7 @@ import numpy as np
 from .._base.layout import counted, number
 from .._constraints.bounds import FIXABLE
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
-from .criteria import LABELS
+from .criteria import LABELS, NOISE_CRITERIA
 from .flags import (
     FLAGS,
     MAX_SHOWN_PARAMETERS,
@@ -99,19 +99,29 @@ def _path(result: FitResult) -> list[Fact]:
     if path.chosen < 0:
         return [("components", f"{result.n_components}: a limit was met before any number was tried")]
     by = LABELS[path.criterion]
-    how = f", chosen by {by}" if path.chosen else f": {by} supports none, and a fit has at least one"
+    how = f", chosen by {by}" if path.chosen else f": {by} supports none"
     count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
     tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
     return [("components", f"{result.n_components}{how}; tried {tried}")]
 
 
 def _correlation(result: FitResult) -> list[Fact]:
-    """A warning where a criterion that takes residuals for independent chose the number, and they are not."""
+    """What it means that residuals are correlated, by the criterion that chose the number."""
     path = result.path
-    if path is None or path.criterion not in ("bic", "aicc") or not (reach := result.diagnostics.reach):
+    if path is None or not (reach := result.diagnostics.reach):
         return []
-    warning = f"correlated over about {reach:.0f} samples: {LABELS[path.criterion]} counts too many components"
-    return [("residuals", f"{warning}; see AutoComponents('held_out') or a target")]
+    correlated = f"correlated over about {reach:.0f} samples"
+    if path.criterion in NOISE_CRITERIA:
+        counted = (
+            f"{path.correlation_volume:.3g} samples count as one"
+            if path.correlation_volume > 1
+            else ("what is left is structure that no significant component takes up")
+        )
+        return [("residuals", f"{correlated}: {counted}. For errors see result.uncertainty('correlated')")]
+    if path.criterion not in ("bic", "aicc"):
+        return []
+    warning = f"{correlated}: {LABELS[path.criterion]} counts too many components"
+    return [("residuals", f"{warning}; see AutoComponents('effective_bic'), 'held_out' or a target")]
 
 
 def _starts(result: FitResult) -> list[Fact]:

@@ -96,7 +96,7 @@ class Choice:
 
     @property
     def best(self) -> Tried | None:
-        """The best of one component or more: a fit has at least one."""
+        """The best of one component or more, from which a walk goes on."""
         entry = self.log.best(1)
         return None if entry is None else Tried(self._states[entry.n_components], entry)
 
@@ -116,6 +116,8 @@ class Choice:
         except KeyboardInterrupt:
             halted = Status.INTERRUPTED
         steps, best = sum(context.progress.steps for context in self._contexts.values()), self._chosen
+        if halted is not None and self.best is None:
+            best = None
         surface = None if best is None else self._context(best.size).packing.physical(best.state)
         path = self.log.path()
         if halted is not None and best is None:  # no number has been tried, so that none has been chosen

@@ -81,7 +81,9 @@ def _held_centres(context: SearchContext, state: State) -> np.ndarray:
     centres = state.blocks[:, columns]
     if box is None:
         return np.zeros(centres.shape, bool)
-    low, high = (np.broadcast_to(np.asarray(side)[: len(centres), columns], centres.shape) for side in (box.low, box.high))
+    low, high = (
+        np.broadcast_to(np.asarray(side)[: len(centres), columns], centres.shape) for side in (box.low, box.high)
+    )
     near = bound_tolerance(context.parameterization.floor.dtype)
     return np.asarray((centres <= low + near) | (centres >= high - near))
 
