@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from scipy import sparse
@@ -54,7 +55,9 @@ class LinearizedSurface:
     @cached_property
     def jacobian(self) -> sparse.csc_array:
         """J (N, P): a column for each amplitude, then those of each component, then those that all share."""
-        amplitudes, own, shapes = [], [], []
+        amplitudes: list[sparse.csc_array] = []
+        own: list[sparse.csc_array] = []
+        shapes: list[sparse.csc_array] = []
         for k in range(self.surface.n_components):
             index, height, centre, shape = self._of_component(k)
             amplitudes.append(self._sparse(index, height))
@@ -136,7 +139,8 @@ class LinearizedSurface:
         """Columns (N, b) of the background; all kinds but functions are linear."""
         model = self.background
         if isinstance(model, FunctionBackground):
-            columns = np.asarray(jax.jacfwd(lambda v: model.with_vector(v)(self.points))(model.vector()))
+            points = jnp.asarray(self.points)
+            columns = np.asarray(jax.jacfwd(lambda v: model.with_vector(v)(points))(model.vector()))
         elif isinstance(model, NoBackground):
             columns = np.zeros((len(self.points), 0))
         else:
