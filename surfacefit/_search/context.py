@@ -55,28 +55,33 @@ class FitHalted(Exception):
         self.status = status
 
 
-class SearchTimeOver(Exception):
-    """The time to search is over; the fit goes on."""
+class SearchOver(Exception):
+    """The time or the work allowed for the search is used up; the fit goes on."""
 
 
 @dataclass(eq=False)
 class SharedProgress:
     """Limits, callback, steps and best state of one fit, shared by its context and the surrogates of that.
 
-    Times are those of the ``time.perf_counter`` clock. ``cancelled`` ends all refits after their next steps.
+    Times are those of the ``time.perf_counter`` clock, ``work`` is in nominal seconds (`_search/work`). ``cancelled``
+    ends all refits after their next steps.
     """
 
     deadline: float = float("inf")
     callback: Callback = lambda cost, steps, surface: False
     search_deadline: float = float("inf")
+    search_work: float = float("inf")
     steps: int = 0
+    work: float = 0.0
     cancelled: bool = False
     best: State | None = None
     _lock: Any = field(default_factory=Lock)
 
-    def count_steps(self, steps: int) -> None:
+    def count(self, steps: int, work: float) -> None:
+        """Adds joint steps, and nominal seconds of work."""
         with self._lock:
             self.steps += steps
+            self.work += work
 
     def record(self, state: State) -> None:
         """Makes a state the best so far if it is. More components are always better: a prior may cost more than they
@@ -143,9 +148,9 @@ class SearchContext:
         self.check_limits()
 
     def check_limits(self) -> None:
-        """Shows the best state so far to the callback and looks at the clock.
+        """Shows the best state so far to the callback and looks at the clock and at the work done.
 
-        Raises `FitHalted` where the fit must end, `SearchTimeOver` where only the search must.
+        Raises `FitHalted` where the fit must end, `SearchOver` where only the search must.
         """
         progress, now = self.progress, time.perf_counter()
         best, owner = progress.best, self.original or self
@@ -153,5 +158,5 @@ class SearchContext:
             raise FitHalted(Status.STOPPED)
         if now >= progress.deadline:
             raise FitHalted(Status.MAX_TIME)
-        if now >= progress.search_deadline:
-            raise SearchTimeOver
+        if now >= progress.search_deadline or progress.work >= progress.search_work:
+            raise SearchOver

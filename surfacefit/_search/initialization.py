@@ -29,11 +29,11 @@ from .surrogate import suitable_surrogate, surrogate
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
-# Seconds that the search of `search=None` takes at least: volcano K = 32 ends at 0.913 m after 3 s, 0.905 after 5,
-# 0.890 after 9 and 0.885 after 14; nine keep a fit below ten.
-MIN_SEARCH_SECONDS = 9.0
-# Seconds of the same search per second of growth: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the RMSE each, as
-# many seconds of plain steps 0.1 %.
+# Nominal seconds of work (`_search/work`) that the search of `search=None` takes at most: about 9 s on two cores, where
+# volcano K = 32 ended at 0.913 m after 3 s, 0.905 after 5, 0.890 after 9 and 0.885 after 14.
+SEARCH_WORK = 12.0
+# Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
+# RMSE each, as many seconds of plain steps 0.1 %.
 SEARCH_PER_GROWTH = 2.0
 # Rounds without a better state after which the same search ends, however many the components are.
 MAX_PATIENCE_ROUNDS = 40
@@ -109,13 +109,12 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
 
     try:
         ready = compiling() if cores() > 1 else []
-        begun = time.perf_counter()
+        before = progress.work
         state = grow(context, context.request.n_components) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:
-            seconds, patience = _effort(plan, state, time.perf_counter() - begun)
+            effort = _effort(plan, state, progress.work - before)
             ready = ready or compiling()
             wait(ready[:2], timeout=max(0.0, min(progress.deadline - time.perf_counter(), COMPILE_WAIT_SECONDS)))
-            effort = Effort(patience, time.perf_counter() + seconds)
             search(context, suitable_surrogate(context, small, state), state, effort, np.random.default_rng(plan.seed))
     except FitHalted as halt:
         return halt.status
@@ -144,9 +143,10 @@ def _prune_once(context: SearchContext) -> object:
     return without_least_useful(context, refit(context, blocks, border, 1), 1)
 
 
-def _effort(plan: StartPlan, state: State, growth_seconds: float) -> tuple[float, int]:
-    """Seconds to search, and rounds without a better state after which it ends."""
+def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
+    """How long to search: the seconds that were asked for, else an amount of work."""
     if plan.search is not None:
-        return plan.search, UNLIMITED_ROUNDS
+        return Effort(UNLIMITED_ROUNDS, deadline=time.perf_counter() + plan.search)
     rounds = ROUNDS_PER_COMPONENT * (state.size - EASY_COMPONENTS)
-    return max(MIN_SEARCH_SECONDS, SEARCH_PER_GROWTH * growth_seconds), min(MAX_PATIENCE_ROUNDS, max(1, rounds))
+    patience = min(MAX_PATIENCE_ROUNDS, max(1, rounds))
+    return Effort(patience, work=max(SEARCH_WORK, SEARCH_PER_GROWTH * growth_work))

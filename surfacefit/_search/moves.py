@@ -23,6 +23,7 @@ from .context import SearchContext
 from .local_refits import MEMBERS, LocalProblems, local_refits
 from .residual_views import surface_of
 from .states import State
+from .work import local_seconds
 
 # Components, nearest by their centres, among which those of the most overlap are found: wide components overlap from
 # afar, and six times MEMBERS leaves room for them.
@@ -167,6 +168,7 @@ class Neighbourhood:
         problems, scales = self._problems(candidates)
         shared = self.state.border[self.context.parameterization.layout.shared_shape]
         fits = local_refits(self.context.parameterization, shared, problems, steps)
+        self.context.progress.count(0, local_seconds(len(candidates), steps))
         falls = scales * fits.fall - _overfit(problems, candidates, scales)
         moves = [
             Move(candidate, float(fall), blocks[: len(candidate.start)])

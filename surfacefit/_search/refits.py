@@ -19,6 +19,7 @@ from .._base.threads import single_threaded_blas
 from .._solvers import Limits, SolverRun
 from .context import SearchContext
 from .states import State
+from .work import step_seconds
 
 # Steps between two looks at how fast the cost falls. Judged every 5 steps instead, volcano K = 32 ended at 0.891 to
 # 0.899 instead of 0.888 m.
@@ -61,7 +62,7 @@ def refit(
             if hopeless or settled or outcome == Status.MAX_TIME:
                 break
     context.steps_per_chunk = run.n_next
-    progress.count_steps(run.steps)
+    progress.count(run.steps, run.steps * step_seconds(context.prepared))
     return packing.unpack(run.cost(), np.asarray(run.carry.best.params), len(blocks))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from .._base.memory import MemoryShort
 from .._base.threads import single_threaded_blas
-from .context import FitHalted, SearchContext, SearchTimeOver
+from .context import FitHalted, SearchContext, SearchOver
 from .moves import RANKING_STEPS, Move, Neighbourhood, apply_moves, disjoint
 from .perturbations import SETTLING_STEPS, Minima, is_better, perturbed
 from .refits import n_parallel, refit, run_parallel
@@ -66,10 +66,13 @@ SURROGATE_TIME_SHARE = 0.9
 
 
 class Effort(NamedTuple):
-    """How long to search: ``patience`` rounds without a better state, and a time of the ``perf_counter`` clock."""
+    """How long to search: ``patience`` rounds without a better state, a time of the ``perf_counter`` clock, and nominal
+    seconds of work (`_search/work`).
+    """
 
     patience: int
-    deadline: float
+    deadline: float = float("inf")
+    work: float = float("inf")
 
 
 def search(
@@ -93,11 +96,11 @@ def search(
         context.check_limits()
 
     try:
-        with suppress(SearchTimeOver), single_threaded_blas(context.parameterization.n_parameters):
+        with suppress(SearchOver), single_threaded_blas(context.parameterization.n_parameters):
             latest = progress.deadline if surrogate is None else _with_time_for_refit(progress.deadline)
-            progress.search_deadline = min(effort.deadline, latest)
+            progress.search_deadline, progress.search_work = min(effort.deadline, latest), progress.work + effort.work
             _search_rounds(small, minima, rng, effort.patience, record_and_check)
-        progress.search_deadline = float("inf")
+        progress.search_deadline = progress.search_work = float("inf")
         with suppress(MemoryShort):
             best = minima.best
             progress.record(best if surrogate is None else refit(context, best.blocks, best.border, SETTLING_STEPS))
@@ -106,7 +109,7 @@ def search(
         record()
         raise
     finally:
-        progress.search_deadline = float("inf")
+        progress.search_deadline = progress.search_work = float("inf")
 
 
 def _with_time_for_refit(deadline: float) -> float:
