@@ -23,6 +23,7 @@ from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .bounds import Bounds
+from .containment import Region
 
 # Distance to a bound, in units of rounding of a number of order one, at which a solver takes it as met: a few, since
 # clipping gives the bound itself and only the units in between round.
@@ -62,6 +63,15 @@ class Box:
         sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
         return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
 
+    def sides(self, parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest values of all parameters (P,), in NumPy."""
+        shape = (parts.n_components, parts.layout.block_size)
+        low, high = (
+            np.concatenate([np.broadcast_to(np.asarray(own), shape).ravel(), np.asarray(border)])
+            for own, border in ((self.low, self.border_low), (self.high, self.border_high))
+        )
+        return low, high
+
     def _sides(self, parts: Parameterization) -> list[Array]:
         shape = (parts.n_components, parts.layout.block_size)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
@@ -91,6 +101,33 @@ def fixed_masks(fixed: dict[str, Any], parts: Parameterization) -> tuple[np.ndar
             rows[: len(mask) if np.ndim(mask) else n_rows] = mask
             own[:, columns[name]] |= rows[:, None]
     return own, border
+
+
+def contained(limits: Box, region: Region, bounds: Bounds, parts: Parameterization, scaling: Scaling) -> Box:
+    """The limits (in NumPy) with those of a region, for what ``bounds`` do not limit."""
+    layout, shared = parts.layout, parts.covariance.shared
+    own, borders = (limits.low, limits.high), (limits.border_low, limits.border_high)
+    for n, (side, border) in enumerate(zip(own, borders, strict=True)):
+        if bounds.centers is None:
+            side[:, layout.centers] = scaling.points((region.low, region.high)[n])
+        if bounds.widths is None:
+            shape = border[layout.shared_shape] if shared else side[:, layout.shapes]
+            shape[...] = _factor_limits(parts, region.widest / scaling.point_scale)[n]
+    return limits
+
+
+def _factor_limits(parts: Parameterization, widest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the free numbers (s,) of a shape: no entry of the Cholesky factor's row i above ``widest`` (d,) of i.
+
+    The deviation along an axis is the length of that row.
+    """
+    size, floor = parts.covariance.n_parameters(parts.n_dim), np.asarray(parts.floor, float)
+    if size < parts.n_dim:
+        widest, floor = widest.max(keepdims=True), floor.max(keepdims=True)
+    above = np.maximum(widest - floor, floor)
+    diagonal = above + np.log(-np.expm1(-above))
+    below = widest[np.tril_indices(parts.n_dim, -1)[0]] if size > parts.n_dim else np.zeros(0)
+    return np.concatenate([np.full(len(diagonal), -np.inf), -below]), np.concatenate([diagonal, below])
 
 
 def box(bounds: Bounds, parts: Parameterization, scaling: Scaling, background: BackgroundModel) -> Box:

@@ -38,6 +38,7 @@ def fit(
     loss: str = "linear",
     f_scale: float | None = None,
     bounds: Bounds | None = None,
+    contained: bool | None = None,
     fixed: Any = None,
     init: Any = "auto",
     search: float | None = None,
@@ -102,6 +103,11 @@ def fit(
         ``sigma``, in units of the heights). Default: 1.
     bounds : `Bounds`, optional
         Limits of amplitudes, centres, widths, aspect ratio and background. A start outside is moved to the limits.
+    contained : bool, optional
+        True: centres stay over the data, up to half a sampling distance beyond the outermost points, and deviations
+        along each axis stay within the extent of the data. Otherwise components that explain a slope or a level run
+        away, with errors above their values. ``bounds`` on centres or widths take the place of these limits. False: no
+        such limits. Default: True, but False if ``init`` is a `GaussianSurface` with a component outside.
     fixed : str, list of str or dict, optional
         What keeps the value it has at the start: "amplitudes", "centers", "covariances", "background", or a list of
         these. A dict fixes them for some components: ``fixed={"centers": [True, False]}``. Needs a start, given as

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import first_index, one_of, positive_number
+from .._base.checks import first_index, one_of, positive_number, yes_or_no
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
+from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._data.data import SurfaceData
 from .._losses import LOSSES, ROBUST, Loss, loss_of
@@ -148,6 +149,24 @@ def _number_of_start(given: Given) -> int | None:
     return None if given.start is None else given.n_components
 
 
+def _contained(name: str, given: Given) -> bool:
+    """A start of the user's with a component outside is taken as it is, unless the user asks for containment."""
+    asked, start = given.options[name], given.start
+    inside = start is None or holds(region_of(given.data), start)
+    if asked is None:
+        return inside
+    if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & _names_fixed(given):
+        raise ValueError(
+            "`contained`=True would move fixed components of `init` that lie outside the data: leave it out"
+        )
+    return bool(asked)
+
+
+def _names_fixed(given: Given) -> set[str]:
+    """Names of what is fixed for at least one component."""
+    return {name for name, mask in _fixed(given).items() if np.any(mask)}
+
+
 def _n_components(name: str, given: Given) -> int:
     return given.n_components
 
@@ -170,6 +189,7 @@ class ModelOptions:
     prior: SurfacePrior | None = field(default=None, metadata=rule(_prior))
     loss: str = field(default="linear", metadata=rule(_loss))
     f_scale: float = field(default=1.0, metadata=rule(_f_scale))
+    contained: bool = field(default=True, metadata=rule(_contained))
     constraints: Constraints = field(default_factory=Constraints, metadata=rule(_constraints))
 
     def by_name(self) -> dict[str, Any]:

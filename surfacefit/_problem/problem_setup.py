@@ -10,7 +10,8 @@ import numpy as np
 
 from .._base.memory import check_dense, memory_limit
 from .._base.precision import on_device
-from .._constraints.box import Box, box
+from .._constraints.box import Box, box, contained
+from .._constraints.containment import region_of
 from .._constraints.prior import Penalty, penalty
 from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
@@ -139,18 +140,25 @@ def _objective(
     unit = cost_unit(data, scaling)
     rows = penalty(model.prior, scaling, data.n_dim, unit)
     loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
-    limits = _box(model, parameterization, scaling, background)
+    limits = _box(data, model, parameterization, scaling, background)
     widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
     return Objective(parameterization, *on_device((rows, loss, limits, widths), dtype))
 
 
 def _box(
-    model: ModelSpec, parameterization: Parameterization, scaling: Scaling, background: BackgroundModel
+    data: SurfaceData,
+    model: ModelSpec,
+    parameterization: Parameterization,
+    scaling: Scaling,
+    background: BackgroundModel,
 ) -> Box | None:
     """The limits, with a background that is fixed held at its start; None where nothing is limited or fixed."""
-    if not model.constraints:
+    if not model.constraints and not model.contained:
         return None
-    limits = box(model.constraints.bounds, parameterization, scaling, background)
+    bounds = model.constraints.bounds
+    limits = box(bounds, parameterization, scaling, background)
+    if model.contained:
+        limits = contained(limits, region_of(data), bounds, parameterization, scaling)
     if not np.any(model.constraints.fixed.get("background", False)):
         return limits
     open_shape = np.full(parameterization.layout.n_shared, np.nan)

@@ -63,7 +63,7 @@ class SearchOver(Exception):
 class SharedProgress:
     """Limits, callback, steps and best state of one fit, shared by its context and the surrogates of that.
 
-    Times are those of the ``time.perf_counter`` clock, ``work`` is in nominal seconds (`_search/work`). ``cancelled``
+    Times are those of the ``time.perf_counter`` clock, ``work`` is in nominal seconds (`_solvers/work`). ``cancelled``
     ends all refits after their next steps.
     """
 

@@ -17,6 +17,9 @@ from .states import State
 
 # Components of the first round: the background and one component alone would compete for the same heights.
 FIRST_COMPONENTS = 2
+# Peaks at which a single component is tried, each over GROWTH_STEPS: of 40 windows of real maps the highest peak alone
+# led to the best minimum in 39.
+FIRST_PEAKS = 3
 # New components a round, per component there. A quarter instead of a half, with as many steps, ended higher after the
 # search that follows: volcano K = 32 0.896 instead of 0.888 m.
 GROWTH_RATIO = 0.5
@@ -27,7 +30,20 @@ GROWTH_STEPS = 8
 def grow(context: SearchContext, n_components: int) -> State:
     """A state of ``n_components``, grown from nothing. Raises `FitHalted`; the best so far is in the progress."""
     reserve_plan_capacity(context)
-    return grow_from(context, context.views.background_only(), n_components, context.record)
+    nothing = context.views.background_only()
+    if n_components == 1:
+        return _best_single(context, nothing)
+    return grow_from(context, nothing, n_components, context.record)
+
+
+def _best_single(context: SearchContext, nothing: State) -> State:
+    """The best of single components that start at different peaks; a search has nothing to add to it."""
+    best = nothing
+    for block in context.views.blocks_at_peaks(nothing, FIRST_PEAKS):
+        state = refit(context, block[None], nothing.border, GROWTH_STEPS)
+        best = state if not best.size or state.cost < best.cost else best
+        context.record(best)
+    return best
 
 
 def grow_from(

@@ -29,8 +29,8 @@ from .surrogate import suitable_surrogate, surrogate
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
-# Nominal seconds of work (`_search/work`) that the search of `search=None` takes at most: about 9 s on two cores, where
-# volcano K = 32 ended at 0.913 m after 3 s, 0.905 after 5, 0.890 after 9 and 0.885 after 14.
+# Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 9 s on two cores,
+# where volcano K = 32 ended at 0.913 m after 3 s, 0.905 after 5, 0.890 after 9 and 0.885 after 14.
 SEARCH_WORK = 12.0
 # Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
 # RMSE each, as many seconds of plain steps 0.1 %.
@@ -80,6 +80,8 @@ class Initialization(NamedTuple):
 def initialize(context: SearchContext, plan: StartPlan) -> Initialization:
     """The start that a plan asks for, grown and searched around; whatever ends that early, the best is kept."""
     packing, progress = context.packing, context.progress
+    if plan.search is None and context.request.n_components == 1:  # growth alone finds the best single component
+        plan = replace(plan, search=0)
     if isinstance(plan.init, RandomStarts):
         return Initialization((packing.params(STARTS["random"](context.request)) for _ in range(plan.init.n)), None)
     if not plan.is_grown:

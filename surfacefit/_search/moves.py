@@ -18,12 +18,12 @@ import numpy as np
 
 from .._model.gaussian import bhattacharyya, profile
 from .._problem.removal_cost import removal_costs
+from .._solvers.work import local_seconds
 from .._starts import Peak
 from .context import SearchContext
 from .local_refits import MEMBERS, LocalProblems, local_refits
 from .residual_views import surface_of
 from .states import State
-from .work import local_seconds
 
 # Components, nearest by their centres, among which those of the most overlap are found: wide components overlap from
 # afar, and six times MEMBERS leaves room for them.

@@ -17,9 +17,9 @@ from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._base.threads import single_threaded_blas
 from .._solvers import Limits, SolverRun
+from .._solvers.work import step_seconds
 from .context import SearchContext
 from .states import State
-from .work import step_seconds
 
 # Steps between two looks at how fast the cost falls. Judged every 5 steps instead, volcano K = 32 ended at 0.891 to
 # 0.899 instead of 0.888 m.

@@ -67,7 +67,7 @@ SURROGATE_TIME_SHARE = 0.9
 
 class Effort(NamedTuple):
     """How long to search: ``patience`` rounds without a better state, a time of the ``perf_counter`` clock, and nominal
-    seconds of work (`_search/work`).
+    seconds of work (`_solvers/work`).
     """
 
     patience: int

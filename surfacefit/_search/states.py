@@ -72,8 +72,7 @@ class Packing:
         """Parameters (P,) of blocks (K, p) and a border, idle components padded with zeros."""
         parts = self.parameterization
         room = np.zeros((parts.n_components - len(blocks), parts.layout.block_size))
-        params = jnp.asarray(np.concatenate([blocks.ravel(), room.ravel(), border]), parts.floor.dtype)
-        return self.prepared.problem.projected(params)
+        return self._projected(np.concatenate([blocks.ravel(), room.ravel(), border]))
 
     def unpack(self, cost: float, params: np.ndarray, count: int) -> State:
         """The state of the first ``count`` components of parameters (P,)."""
@@ -88,7 +87,21 @@ class Packing:
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
         params = _pack(self.parameterization, replace(surface, background=self.parameterization.background))
-        return self.prepared.problem.projected(params)
+        return self._projected(np.asarray(params))
+
+    def _projected(self, params: np.ndarray) -> Array:
+        """Parameters (P,) on the device, moved onto the limits that they exceed; a box does that on the host."""
+        problem, dtype = self.prepared.problem, self.parameterization.floor.dtype
+        if problem.width_limits is not None:
+            return problem.projected(jnp.asarray(params, dtype))
+        inside = params.astype(dtype)
+        return jnp.asarray(inside if self._sides is None else np.clip(inside, *self._sides))
+
+    @cached_property
+    def _sides(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The limits (P,) of the box, if there is one."""
+        box = self.prepared.problem.box
+        return None if box is None else box.sides(self.parameterization)
 
     def blocks(self, surface: GaussianSurface) -> np.ndarray:
         """Blocks (n, p) of components in the units of the fit; those of tied components lack the shape."""

@@ -9,6 +9,7 @@ dogleg                Powell's dogleg: it steps in a radius of its own; the trus
                       `within_trust_region` in ``_problem/problem.py``
 superimposed_signals  expectation-maximisation, each component by itself
 adam                  first-order steps
+work                  what growth and search cost in nominal seconds, so that budgets do not depend on the clock
 """
 
 from .adam import Adam
