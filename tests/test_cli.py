@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -356,13 +357,46 @@ class TestErrors:
             print("late", file=out, flush=True)
         assert (tmp_path / "out").read_text() == ""
 
-    def test_a_defect_keeps_its_traceback(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("error", "code", "message"),
+        [
+            (ZeroDivisionError("one\ntwo"), 1, "ZeroDivisionError: one two (unforeseen; SURFACEFIT_TRACEBACK=1 shows"),
+            (RecursionError(), 1, "RecursionError:  (unforeseen"),
+            (MemoryError("Unable to allocate"), 2, "not enough memory: Unable to allocate"),
+            (ImportError("needs matplotlib"), 2, "needs matplotlib"),
+            (IsADirectoryError(21, "Is a directory", "a.json"), 2, "Is a directory: 'a.json'"),
+            (ValueError(), 2, "ValueError"),
+        ],
+    )
+    def test_errors_are_one_line_or_keep_their_traceback(self, error, code, message, capsys, monkeypatch):
         def show(options):
-            raise ZeroDivisionError
+            raise error
 
         monkeypatch.setattr(cli_actions, "show", show)
-        with pytest.raises(ZeroDivisionError):
+        assert main(["show", "a.json"]) == code
+        err = capsys.readouterr().err
+        assert err.startswith(f"surfacefit: error: {message}")
+        assert err.count("\n") == 1
+        monkeypatch.setenv("SURFACEFIT_TRACEBACK", "1")
+        with pytest.raises(type(error)):
             main(["show", "a.json"])
+
+    def test_a_terminal_without_a_sign_shows_another(self, fitted):
+        done = subprocess.run(
+            [sys.executable, "-m", "surfacefit", "show", str(fitted)],
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\n?  " in done.stdout
+
+    def test_the_reader_of_the_help_has_gone(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run([sys.executable, "-m", "surfacefit", "fit", "--help"], stdout=writing, stderr=-1)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 class TestShow:
@@ -691,7 +725,7 @@ class TestPictures:
         self.save_tagged(tmp_path / "a.tif", heights, 42113, 2, "9999")
         data = read_heights(tmp_path / "a.tif")
         np.testing.assert_array_equal(data.heights, [[1, np.nan], [3, 4]])
-        assert data.how.startswith("1 places without data (9999), ")
+        assert data.how.startswith("1 place without data (9999), ")
 
     def test_first_of_several(self, tmp_path):
         pictures = [Image.fromarray(np.full((3, 4), value, np.uint8)) for value in (1, 2)]

@@ -109,7 +109,7 @@ def test_a_missing_background_function_is_named(tmp_path):
 
 
 VALUES = {
-    "covariance_type": "diag",
+    "covariance_type": "tied",
     "amplitudes": "signed",
     "loss": "huber",
     "prior": sf.SurfacePrior(np.eye(2), 5.0, 2.0),

@@ -4,6 +4,7 @@ checks                Input validation: each check takes an argument's name and 
 compile               Compiling in less time: all compiled programs are made here
 compile_clock         How many seconds JAX spends on tracing and compiling
 devices               Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
+array_files           Files of NumPy, read with care: what an array claims is checked before memory is taken for it
 documents             Documents on disk as JSON or npz, never pickle; every number comes back exactly
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
 layout                A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written

@@ -13,7 +13,7 @@ import numpy as np
 from .._base.checks import nearest
 from .examples import EXAMPLES, example_map
 from .readers.arrangement import CannotRead, Heights, Table, arranged, only_grid
-from .readers.arrays import arrays_in, heights_of_arrays
+from .readers.arrays import array_in, arrays_in, heights_of_arrays
 from .readers.pictures import picture
 from .readers.text import read_table
 
@@ -44,7 +44,7 @@ def read_heights(path: str | Path, key: str | None = None, layout: str | None = 
 def read_points(path: str | Path, n_dim: int) -> np.ndarray:
     """Points (N, d) of a text table or an .npy, whose columns must be as many as the dimensions."""
     path = _existing(Path(path), (*TABLES, ".npy"))
-    points = read_table(path).numbers if path.suffix.lower() in TABLES else arrays_in(path)[""]
+    points = read_table(path).numbers if path.suffix.lower() in TABLES else array_in(arrays_in(path), "", path)
     points = points[:, None] if points.ndim == 1 else points
     if points.ndim != 2 or points.shape[1] != n_dim or points.dtype.kind not in "fiub":
         found = f"{points.shape[1]}" if points.ndim == 2 else f"an array of shape {points.shape}"
@@ -59,8 +59,8 @@ def _existing(path: Path, suffixes: Sequence[str] = (*ARRAYS, *TABLES, *PICTURES
     if not path.exists():
         hint = nearest(str(path), EXAMPLES) or f"; example maps are {', '.join(EXAMPLES)}"
         raise CannotRead(f"there is no file {str(path)!r}{hint}")
-    if path.is_dir():
-        raise CannotRead(f"{str(path)!r} is a folder, not a file")
+    if not path.is_file():
+        raise CannotRead(f"{str(path)!r} is {'a folder' if path.is_dir() else 'a device'}, not a file")
     if path.suffix.lower() not in suffixes:
         raise CannotRead(f"cannot read {str(path)!r}: the name must end in {', '.join(suffixes)}")
     return path

@@ -12,6 +12,8 @@ from .cli_options import FIT_OPTIONS
 
 # Exit code for what the user can correct, as of argparse.
 USER_ERROR_CODE = 2
+# Environment variable that, where it is set, lets errors keep their traceback.
+TRACEBACK_VARIABLE = "SURFACEFIT_TRACEBACK"
 # Endings of the files that a picture can be written to: what matplotlib writes without further packages.
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
 # Components in a printed summary: a screenful.
@@ -26,6 +28,8 @@ examples:
   surfacefit fit survey.txt -k 5 --points -o fit.npz   columns x, y, z
   surfacefit show fit.json --rows 20
   surfacefit evaluate fit.json points.csv -o heights.csv
+
+Errors are one line; with the environment variable SURFACEFIT_TRACEBACK=1 they show where they happened.
 """
 
 FIT_EXAMPLES = """\

@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .._base.array_files import Shapes, loaded
+from .._base.checks import count, one_of, positive_number
 from .._base.documents import read, write
-from .._base.status import Status
+from .._base.status import MIXTURE_STATUS, Status
+from .._model.covariance import COVARIANCE_TYPES
+from .mixture_data import weighted_points
 from .result import MixtureResult
+from .starts import checked_init
 
 # What the file says it is.
 MIXTURE_FORMAT = "surfacefit mixture"
@@ -41,6 +46,38 @@ def load(path: str | PathLike[str]) -> MixtureResult:
 
 
 def _result(document: dict[str, Any]) -> MixtureResult:
-    values = dict(document["mixture"])
+    stored = document["mixture"]
+    _check_shapes(stored)
+    values = loaded(stored, "point_weights")
     numbers = {name: float(values[name]) for name in NUMBERS}
-    return MixtureResult(**{**values, **numbers, "status": Status[values["status"]]})
+    return _checked(MixtureResult(**{**values, **numbers, "status": Status[values["status"]]}))
+
+
+def _check_shapes(stored: dict[str, Any]) -> None:
+    """Raises ValueError or KeyError where the arrays do not belong together; reads none of them."""
+    shapes = Shapes()
+    for name, letters in (("weights", "K"), ("means", "Kd"), ("covariances", "Kdd")):
+        shapes.check(name, stored[name], letters)
+    shapes.check("at_floor", stored["at_floor"], "K", "b")
+    shapes.check("resets", stored["resets"], "K", "iu")
+    for name, array in stored["history"].items():
+        shapes.check(f"history.{name}", array, "S", "fb")
+    if stored["points"] is not None:
+        shapes.check("points", stored["points"], "Nd")
+        shapes.check("point_weights", stored["point_weights"], "N")
+
+
+def _checked(mixture: MixtureResult) -> MixtureResult:
+    """The mixture, or ValueError or TypeError with what is wrong in it."""
+    kind = one_of("covariance_type", mixture.covariance_type, COVARIANCE_TYPES)
+    checked_init((mixture.weights, mixture.means, mixture.covariances), mixture.n_components, mixture.n_dim, kind)
+    if not np.isclose(mixture.weights.sum(), 1):
+        raise ValueError(f"`weights` must sum to one, got {mixture.weights.sum():g}")
+    one_of("status", mixture.status.name, [status.name for status in MIXTURE_STATUS])
+    count("steps", mixture.steps, 0)
+    positive_number("total_weight", mixture.total_weight)
+    if (mixture.resets < 0).any():
+        raise ValueError(f"`resets` must not be negative, got {mixture.resets.min()}")
+    if mixture.points is not None:
+        weighted_points(mixture.points, mixture.point_weights)
+    return mixture

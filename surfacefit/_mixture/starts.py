@@ -11,17 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._base.checks import finite, one_of, real_array
-from .._model.surface import GaussianSurface
+from .._model.surface import GaussianSurface, are_covariances
 from .result import MixtureResult
 
 # Names that the option ``init`` takes.
 NAMES = ("kmeans++", "random")
-
-# Of the entries of a covariance: asymmetry that counts as rounding of a user's arithmetic.
-ASYMMETRY_TOLERANCE = 1e-6
-
-# Of the largest entry of all covariances: asymmetry of entries near zero that counts as rounding.
-ASYMMETRY_ROUNDING = 1e-12
 
 # Variance added to the pooled covariance, in the units of a fit: keeps it regular where each point is a seed.
 POOLED_VARIANCE_FLOOR = 1e-6
@@ -70,14 +64,8 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
             )
     if (weights < 0).any() or not weights.sum() > 0:
         raise ValueError(f"`init.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
-    symmetric = np.allclose(
-        covariances,
-        covariances.swapaxes(1, 2),
-        rtol=ASYMMETRY_TOLERANCE,
-        atol=ASYMMETRY_ROUNDING * np.abs(covariances).max(),
-    )
-    bad = np.linalg.eigvalsh(covariances)[:, 0] <= 0
-    if not symmetric or bad.any():
+    bad = ~are_covariances(covariances)
+    if bad.any():
         raise ValueError(
             f"`init.covariances` must be symmetric positive definite, got {covariances[int(bad.argmax())].tolist()}"
         )

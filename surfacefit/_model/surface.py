@@ -21,7 +21,7 @@ from .gaussian import profile, volumes
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
 # Eccentricity, as a share of the trace, below which a component has no orientation: rounding of a circle.
 ROUND_ECCENTRICITY = 1e-12
-# Asymmetry that a given covariance may have, relative to its largest entry: rounding of float32.
+# Asymmetry that a given covariance may have, in units of the widths of its axes: rounding of float32.
 COVARIANCE_ASYMMETRY = 1e-6
 # Values of single components at single points in one block of an evaluation: 32 MB in float64 bound its memory.
 BLOCK_ELEMENTS = 2**22
@@ -226,14 +226,23 @@ def checked_surface(
             f"`{name}.amplitudes` must not be negative, got {amplitudes.min():g} at index {int(amplitudes.argmin())}:"
             " allow that by amplitudes='signed'"
         )
-    asymmetry, largest = (np.abs(a).max(axis=(1, 2)) for a in (covariances - covariances.swapaxes(1, 2), covariances))
-    bad = ~(asymmetry <= COVARIANCE_ASYMMETRY * largest) | (np.linalg.eigvalsh(covariances)[:, 0] <= 0)
+    bad = ~are_covariances(covariances)
     if bad.any():
         raise ValueError(
             f"`{name}.covariances` must be symmetric positive definite, got {covariances[bad][0].tolist()} at index"
             f" {int(bad.argmax())}"
         )
     return replace(surface, amplitudes=amplitudes, centers=centers, covariances=covariances)
+
+
+def are_covariances(covariances: np.ndarray) -> np.ndarray:
+    """Which matrices (K, d, d) are symmetric positive definite to rounding, whatever the units of the axes."""
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    widths = np.sqrt(np.where(variances > 0, variances, 1.0))
+    correlations = covariances / widths[:, :, None] / widths[:, None, :]
+    asymmetry = np.abs(correlations - correlations.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0)
+    positive = (variances > 0).all(axis=1) & (np.linalg.eigvalsh(correlations)[:, 0] > 0)
+    return np.asarray(positive & (asymmetry <= COVARIANCE_ASYMMETRY))
 
 
 def with_last_axis(points: Any, n_dim: int) -> Any:

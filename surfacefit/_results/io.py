@@ -1,4 +1,8 @@
-"""A `FitResult` as a versioned file, and back."""
+"""A `FitResult` as a versioned file, and back.
+
+What could fail later, or make later numbers wrong, is refused when a file is read: shapes before the arrays are read,
+then values.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,30 @@ from typing import Any
 
 import numpy as np
 
+from .._base.array_files import BadArray, Shapes, loaded
+from .._base.checks import count, finite, one_of, positive_number, yes_or_no
 from .._base.documents import read, write
 from .._base.status import Status
-from .._constraints.bounds import Bounds, Constraints
-from .._constraints.prior import SurfacePrior
+from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
+from .._constraints.prior import SurfacePrior, checked_prior
 from .._data.data import SurfaceData
-from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
-from .._model.surface import GaussianSurface
-from .criteria import ComponentPath
+from .._losses import LOSSES
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import Background, ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.surface import GaussianSurface, checked_surface
+from .criteria import LABELS, ComponentPath
 from .flags import not_checked, shown_flags
 from .record import Settings, Timings
 from .report import summary
 from .result import FitResult
 from .summary_record import RESULT_FORMAT, RESULT_VERSION
+
+# Parts of the document that make a result.
+READ = ("surface", "data", "fit", "settings", "timings", "history", "path")
+
+# Arrays of one value that may be large: points that are all used, equal errors.
+MAY_REPEAT = ("used", "sigma")
 
 
 def save(result: FitResult, path: str | PathLike[str]) -> None:
@@ -74,22 +89,26 @@ def _document(result: FitResult) -> dict[str, Any]:
 
 
 def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> FitResult:
-    surface, data, settings = dict(document["surface"]), dict(document["data"]), document["settings"]
+    _check_shapes(document)
+    document = loaded({name: document[name] for name in READ}, MAY_REPEAT)
+    surface, data, fit = dict(document["surface"]), dict(document["data"]), document["fit"]
     surface["background"] = _background_from_document(surface["background"], function)
     data["axes"] = None if data["axes"] is None else tuple(data["axes"])
-    return FitResult(
-        surface=GaussianSurface(**surface),
-        data=SurfaceData(**data),
-        cost=float(document["fit"]["cost"]),
-        penalty=float(document["fit"]["penalty"]),
-        status=Status[document["fit"]["status"]],
-        steps=document["fit"]["steps"],
-        history=document["history"],
-        timings=Timings(**document["timings"]),
-        settings=_settings(settings),
-        resets=document["fit"]["resets"],
-        starts=document["fit"]["starts"],
-        path=None if document["path"] is None else ComponentPath(**document["path"]),
+    return _checked(
+        FitResult(
+            surface=GaussianSurface(**surface),
+            data=SurfaceData(**data),
+            cost=float(fit["cost"]),
+            penalty=float(fit["penalty"]),
+            status=Status[fit["status"]],
+            steps=fit["steps"],
+            history=document["history"],
+            timings=Timings(**document["timings"]),
+            settings=_settings(document["settings"]),
+            resets=fit["resets"],
+            starts=fit["starts"],
+            path=None if document["path"] is None else ComponentPath(**document["path"]),
+        )
     )
 
 
@@ -132,6 +151,7 @@ def _background_to_document(background: Any) -> dict[str, Any] | None:
 def _background_from_document(document: dict[str, Any] | None, function: Callable[..., Any] | None) -> Any:
     if document is None:
         return None
+    one_of("background.kind", document["kind"], ("constant", "plane", "function"))
     values = {name: value for name, value in document.items() if name not in ("kind", "name")}
     if document["kind"] == "constant":
         return ConstantBackground(**values)
@@ -149,3 +169,108 @@ def _missing(name: str) -> Callable[..., Any]:
 
     missing_background.__name__ = name
     return missing_background
+
+
+def _check_shapes(document: dict[str, Any]) -> None:
+    """Raises ValueError or KeyError where the arrays of a document do not belong together; reads none of them."""
+    surface, data, fit = document["surface"], document["data"], document["fit"]
+    shapes = Shapes()
+    shapes.check("surface.amplitudes", surface["amplitudes"], "K")
+    shapes.check("surface.centers", surface["centers"], "Kd")
+    shapes.check("surface.covariances", surface["covariances"], "Kdd")
+    _check_data_shapes(data, Shapes(d=shapes.sizes["d"]))
+    shapes.check("fit.resets", fit["resets"], "K", "iu")
+    if fit["starts"] is not None:
+        shapes.check("fit.starts", fit["starts"], "n")
+    for name, array in document["history"].items():
+        shapes.check(f"history.{name}", array, "S")
+
+
+def _check_data_shapes(data: dict[str, Any], shapes: Shapes) -> None:
+    heights, d = data["heights"], shapes.sizes["d"]
+    n_axes = d if data["points"] is None else 1
+    letters = "".join(chr(ord("a") + 10 + i) for i in range(n_axes)) if n_axes > 1 else "N"
+    shapes.check("data.heights", heights, letters)
+    shapes.check("data.used", data["used"], letters, "b")
+    if data["sigma"] is not None:
+        shapes.check("data.sigma", data["sigma"], letters)
+    if (data["points"] is None) == (data["axes"] is None):
+        raise BadArray("`data` must have either axes or points")
+    if data["points"] is not None:
+        shapes.check("data.points", data["points"], "Nd")
+        return
+    if not isinstance(data["axes"], list) or len(data["axes"]) != n_axes:
+        raise BadArray(f"`data.axes` must be {n_axes} arrays")
+    for i, axis in enumerate(data["axes"]):
+        shapes.check(f"data.axes[{i}]", axis, letters[i])
+
+
+def _checked(result: FitResult) -> FitResult:
+    """The result, or ValueError or TypeError with what is wrong in it."""
+    surface, data = result.surface, result.data
+    checked_surface("surface", surface, surface.n_components, surface.n_dim, signed=True)
+    _check_background(surface.background, surface.n_dim)
+    _check_data(data)
+    for name, number in (("cost", result.cost), ("penalty", result.penalty), *vars(result.timings).items()):
+        finite(name, np.asarray(number, float))
+    count("steps", result.steps, 0)
+    if (result.resets < 0).any():
+        raise ValueError(f"`resets` must not be negative, got {result.resets.min()}")
+    _check_settings(result.settings, surface.n_components, data)
+    if result.path is not None:
+        _check_path(result.path)
+    return result
+
+
+def _check_background(background: Background, n_dim: int) -> None:
+    model = background_model(background)
+    if np.shape(getattr(model, "value", 0.0)) or np.ndim(getattr(model, "parameters", [0.0])) != 1:
+        raise ValueError("`background` must hold a number, or parameters (m,)")
+    finite("background", np.append(getattr(model, "value", 0.0), getattr(model, "parameters", 0.0)))
+    if isinstance(model, PlaneBackground):
+        for name in ("slopes", "origin"):
+            if np.shape(finite(name, np.asarray(getattr(model, name), float))) != (n_dim,):
+                raise ValueError(f"`background.{name}` must have shape ({n_dim},), got {np.shape(model.slopes)}")
+
+
+def _check_data(data: SurfaceData) -> None:
+    for axis in data.axes or ():
+        if (np.diff(finite("axes", axis)) <= 0).any():
+            raise ValueError("`data.axes` must be strictly increasing")
+    if data.points is not None:
+        finite("data.points", data.points)
+    if not data.used.any():
+        raise ValueError("`data.used` must be True somewhere")
+    finite("data.heights", data.used_heights)
+    if data.sigma is not None and not (data.sigma[data.used] > 0).all():
+        raise ValueError("`data.sigma` must be positive where heights are used")
+    if yes_or_no("data.absolute_sigma", data.absolute_sigma) and data.sigma is None:
+        raise ValueError("`data.absolute_sigma` needs a sigma")
+    for name in ("n_nan", "n_masked"):
+        if count(f"data.{name}", getattr(data, name), 0) > data.heights.size:
+            raise ValueError(f"`data.{name}` must not exceed the number of points, got {getattr(data, name)}")
+
+
+def _check_settings(settings: Settings, n_components: int, data: SurfaceData) -> None:
+    for name, allowed in (("covariance_type", COVARIANCE_TYPES), ("amplitudes", AMPLITUDE_TYPES), ("loss", LOSSES)):
+        one_of(f"settings.{name}", getattr(settings, name), allowed)
+    one_of("settings.dtype", settings.dtype, ("float32", "float64"))
+    positive_number("settings.min_width", settings.min_width)
+    positive_number("settings.f_scale", settings.f_scale)
+    count("settings.n_parameters", settings.n_parameters, 0)
+    signed, constraints = AMPLITUDE_TYPES[settings.amplitudes].signed, settings.constraints
+    checked_bounds(constraints.bounds, n_components, data.n_dim, signed, settings.covariance_type)
+    checked_fixed(constraints.fixed, n_components)
+    checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
+    for name in ("solver", "engine"):
+        if not isinstance(getattr(settings, name), str):
+            raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
+
+
+def _check_path(path: ComponentPath) -> None:
+    one_of("path.criterion", path.criterion, LABELS)
+    count("path.chosen", path.chosen, -1)
+    columns = {name: column for name, column in vars(path).items() if name not in ("criterion", "chosen")}
+    for name, column in columns.items():
+        if np.shape(column) != (np.size(path.n_components),):
+            raise ValueError(f"`path.{name}` must be of the length of `path.n_components`, got {np.shape(column)}")

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._base.documents import NotAFit, read
+from .._base.array_files import Shapes, loaded
+from .._base.documents import read
 from .._base.layout import COARSEST_POSITION, SUMMARY_COLUMNS, Summary, counted, error, number, positions, table_width
 
 # Of a width: positions are not written finer, however small their error, or columns would get too wide.
@@ -85,23 +86,27 @@ class StoredSummary(NamedTuple):
 
     @classmethod
     def of(cls, document: Any) -> StoredSummary:
-        """The summary in a document; `NotAFit` where it is none."""
-        try:
-            columns = [_column(one) for one in document["columns"]]
-            facts = [(_text(name), _text(value)) for name, value in document["facts"]]
-            title = _text(document["title"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotAFit(f"its summary cannot be read: {error}") from None
-        if len({len(column.values) for column in columns}) != 1 or not 0 < len(facts) <= MOST_FACTS:
-            raise NotAFit("its summary needs facts, and columns of one length")
-        return cls(title, facts, columns)
+        """The summary in a document; raises where it is none."""
+        columns = [_column(one) for one in document["columns"]]
+        facts = [(_text(name), _text(value)) for name, value in document["facts"]]
+        if not columns or not 0 < len(facts) <= MOST_FACTS:
+            raise ValueError(f"its summary must have columns, and 1 to {MOST_FACTS} facts, got {len(facts)}")
+        return cls(_text(document["title"]), facts, columns)
 
 
 def stored_summary(path: str | PathLike[str]) -> StoredSummary | None:
     """The summary in the file of a result; None where it has none. `NotAFit` as from `load`."""
 
     def made(document: dict[str, Any]) -> StoredSummary | None:
-        return StoredSummary.of(document["summary"]) if "summary" in document else None
+        if "summary" not in document:
+            return None
+        shapes = Shapes()
+        shapes.check("surface.amplitudes", document["surface"]["amplitudes"], "K")
+        for column in document["summary"]["columns"]:
+            for name, array in column.items():
+                if name != "name" and array is not None:
+                    shapes.check(f"summary.{name}", array, "K", "fb")
+        return StoredSummary.of(loaded(document["summary"], "fixed"))
 
     found: StoredSummary | None = read(path, RESULT_FORMAT, RESULT_VERSION, made)
     return found
@@ -131,15 +136,9 @@ def _lines(k: int, values: list[str], errors: list[str]) -> list[list[str]]:
 
 
 def _column(document: Any) -> Column:
-    arrays = [document[name] for name in Column._fields[1:]]
-    values = arrays[0]
-    for array in arrays:
-        if array is not None and (not isinstance(array, np.ndarray) or array.shape != (np.size(values),)):
-            raise ValueError("a column must be of arrays (K,)")
-    floats = [array if array is None or array.dtype == bool else array.astype(float) for array in arrays]
-    if values is None:
-        raise ValueError("a column without values")
-    return Column(_text(document["name"]), *floats)
+    if document["values"] is None:
+        raise ValueError("a column has no values")
+    return Column(**{**document, "name": _text(document["name"])})
 
 
 def _text(value: Any) -> str:

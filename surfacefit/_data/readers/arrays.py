@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ..._base.array_files import Archive, StoredArray, array_of_npy, reason
 from ..._base.checks import nearest
 from .arrangement import CannotRead, Heights, Table, arranged
 
@@ -16,31 +17,53 @@ from .arrangement import CannotRead, Heights, Table, arranged
 HEIGHT_NAMES = ("z", "heights", "elevation", "data")
 
 
-def arrays_in(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name, or the one of an .npy under the name ""."""
+def arrays_in(path: Path) -> Mapping[str, StoredArray]:
+    """The arrays of an .npz by name, or the one of an .npy under the name ""; they are read when asked for."""
+    path.open("rb").close()  # what may not be read is no broken array
+    with _told(path):
+        return Archive(path) if zipfile.is_zipfile(path) else {"": array_of_npy(path)}
+
+
+def array_in(arrays: Mapping[str, StoredArray], name: str, path: Path) -> np.ndarray:
+    """One of these arrays."""
+    with _told(path):
+        return arrays[name].checked().read()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever reading raises for bytes that can be anything is told as `CannotRead`."""
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise CannotRead(f"cannot read {str(path)!r} as NumPy's {path.suffix}: {error}") from None
+        yield
+    except Exception as error:
+        raise CannotRead(f"cannot read {str(path)!r} as NumPy's {path.suffix}: {reason(error)}") from None
 
 
-def heights_of_arrays(arrays: dict[str, np.ndarray], key: str | None, layout: str | None, path: Path) -> Heights:
+def heights_of_arrays(arrays: Mapping[str, StoredArray], key: str | None, layout: str | None, path: Path) -> Heights:
+    """Heights, with the arrays x and y as axes or coordinates where their shapes say so."""
     name = _chosen(arrays, key, path)
-    heights, how = arrays[name], f"array {name!r}, " if name else ""
-    x, y = (arrays.get(axis) for axis in ("x", "y"))
-    if x is None or name in ("x", "y"):
+    heights, how = array_in(arrays, name, path), f"array {name!r}, " if name else ""
+    if "x" not in arrays or name in ("x", "y"):
         return arranged(Table(heights, how=how), layout)
-    if layout != "grid" and y is not None and x.ndim == 1 and x.shape == y.shape == heights.shape:
+    x, y = (_beside(arrays, axis, heights.shape, path) for axis in ("x", "y"))
+    if layout != "grid" and x is not None and y is not None and x.shape == y.shape == heights.shape:
         return arranged(Table(np.column_stack([x, y, heights]), ("x", "y", name), how=how), "points")
     axes = tuple(axis for axis in ((x,) if heights.ndim == 1 else (y, x)) if axis is not None)
     if layout != "points" and _are_axes(axes, heights.shape):
         return arranged(Table(heights, coords=axes, how=f"{how}axes {'x' if len(axes) == 1 else 'y, x'}, "), "grid")
-    return arranged(Table(heights, how=f"{how}{'x' if y is None else 'x and y'} ignored, "), layout)
+    return arranged(Table(heights, how=f"{how}{'x and y' if 'y' in arrays else 'x'} ignored, "), layout)
 
 
-def _chosen(arrays: dict[str, np.ndarray], key: str | None, path: Path) -> str:
+def _beside(arrays: Mapping[str, StoredArray], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray | None:
+    """An array that could be an axis of heights of this shape, or coordinates of each; None where there is none."""
+    if name not in arrays:
+        return None
+    with _told(path):
+        stored = arrays[name]
+    return array_in(arrays, name, path) if len(stored.shape) == 1 and stored.shape[0] in shape else None
+
+
+def _chosen(arrays: Mapping[str, StoredArray], key: str | None, path: Path) -> str:
     if key is not None:
         candidates = [key] if key in arrays else []
     else:

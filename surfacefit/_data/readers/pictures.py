@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..._base.array_files import reason
+from ..._base.layout import counted
 from .arrangement import CannotRead, Table
 from .text import as_number
 
+# Pixels that a byte of a picture can unfold to: deflate and LZW reach about a thousand bytes, of at least one pixel.
+MOST_PIXELS_A_BYTE = 2000
 # Tags of a TIFF: how samples are stored (TIFF 6.0, section 19), and the value of places without data (GDAL's own).
 SAMPLE_FORMAT = 339
 GDAL_NODATA = 42113
@@ -22,17 +27,27 @@ def picture(path: Path) -> Table:
     except ImportError:
         raise CannotRead(f"reading {str(path)!r} needs pillow: pip install pillow") from None
     try:
-        with Image.open(path) as image:
-            array, tags, n_frames = np.array(image), dict(getattr(image, "tag_v2", {})), getattr(image, "n_frames", 1)
-            mode = str(image.mode)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise CannotRead(f"cannot read {str(path)!r} as a picture: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large maps, and tags that pillow does not know
+            with Image.open(path) as image:
+                _check_size(path, image.size)
+                array, tags, mode = np.array(image), dict(getattr(image, "tag_v2", {})), str(image.mode)
+                n_frames = getattr(image, "n_frames", 1)
+    except Exception as error:  # decoders raise anything for bytes that can be anything
+        raise CannotRead(f"cannot read {str(path)!r} as a picture: {reason(error)}") from None
     if array.ndim != 2 or mode == "P":
         raise CannotRead(
             f"{str(path)!r} has colours (mode {mode}), and heights need one channel: convert it to gray first"
         )
     array, how = _without_gaps(_signed(array, tags), tags)
     return Table(array, how=how + (f"first of {n_frames} pictures, " if n_frames > 1 else ""))
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuses a picture that claims more pixels than its bytes can unfold to, before memory is taken for them."""
+    n_pixels, n_bytes = size[0] * size[1], path.stat().st_size
+    if n_pixels > MOST_PIXELS_A_BYTE * n_bytes:
+        raise ValueError(f"{size[0]} x {size[1]} pixels in {n_bytes} bytes")
 
 
 def _signed(array: np.ndarray, tags: dict[int, Any]) -> np.ndarray:
@@ -48,4 +63,5 @@ def _without_gaps(array: np.ndarray, tags: dict[int, Any]) -> tuple[np.ndarray, 
         return array, ""
     floats = array if array.dtype.kind == "f" else array.astype(float)
     gaps = floats == floats.dtype.type(nodata)
-    return np.where(gaps, floats.dtype.type(np.nan), floats), f"{gaps.sum()} places without data ({nodata:g}), "
+    how = f"{counted(int(gaps.sum()), 'place')} without data ({nodata:g}), "
+    return np.where(gaps, floats.dtype.type(np.nan), floats), how

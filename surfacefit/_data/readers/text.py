@@ -10,12 +10,15 @@ import numpy as np
 from .arrangement import CannotRead, Table
 from .arrays import increases
 
+# Characters of a file that tell whether it is a table at all: more than any header takes.
+HEAD_CHARACTERS = 2**16
 # Cells that stand for no number, in small letters.
 MISSING_CELLS = ("", "na", "n/a", "null")
 
 
 def read_table(path: Path) -> Table:
     """The numbers of a text file with commas, semicolons, tabs or blanks between them; a gap is NaN."""
+    _check_head(path)
     lines, comment = _lines(path)
     delimiter = _delimiter(lines[-1][1])
     rows = [line.split(delimiter) for _, line in lines]
@@ -29,6 +32,16 @@ def read_table(path: Path) -> Table:
     return _labelled(
         _numbers(path, rows, [number for number, _ in lines]), _bare(rows[0][0]), [_bare(name) for name in names]
     )
+
+
+def _check_head(path: Path) -> None:
+    """Refuses a large file of something else by its beginning, before all of it is read."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_CHARACTERS)
+    if b"\0" in head:
+        raise CannotRead(f"{str(path)!r} is no text in UTF-8")
+    if len(head) == HEAD_CHARACTERS and not any(sign in head for sign in b"0123456789"):
+        raise CannotRead(f"{str(path)!r} holds no numbers in its first {HEAD_CHARACTERS} characters")
 
 
 def _lines(path: Path) -> tuple[list[tuple[int, str]], str]:
