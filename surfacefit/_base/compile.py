@@ -9,8 +9,6 @@ from typing import Any
 from weakref import WeakSet
 
 import jax
-import jax.numpy as jnp
-from jax import Array
 
 from . import devices
 from .program_limits import COUNT
@@ -50,14 +48,14 @@ def stepped_up(count: int, sizes_per_octave: int) -> int:
     return -(-count // unit) * unit
 
 
-def concatenated(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """`jnp.concatenate` of those arrays that are not empty.
+def concatenated(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """`concatenate` of those arrays that are not empty, all of NumPy or of JAX.
 
     With only one core to compile on, XLA of JAX 0.10 loses the settings of LAPACK calls in programs that concatenate
     several empty arrays ("No registered implementation for untyped custom call").
     """
     filled = [array for array in arrays if array.size]
-    return jnp.concatenate(filled or list(arrays), axis=axis)
+    return devices.namespace(*arrays).concatenate(filled or list(arrays), axis=axis)
 
 
 class Program:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .devices import namespace
+
 
 def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
     """A context in which JAX computes in 64 bits if ``dtype`` is float64; the global setting stays as it is."""
@@ -17,4 +19,20 @@ def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
 
 def on_device(tree: Any, dtype: np.dtype) -> Any:
     """A pytree with its arrays on the device, in this precision."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+    def placed(leaf: Any) -> jax.Array:
+        return jnp.asarray(leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype), dtype)
+
+    return jax.tree.map(placed, tree)
+
+
+def on_host(tree: Any) -> Any:
+    """A pytree with its arrays as NumPy's."""
+    return jax.tree.map(np.asarray, jax.device_get(tree))
+
+
+def product(a: Any, b: Any) -> Any:
+    """Matrix products (..., m, n) of NumPy's or JAX's arrays, in their full precision, which a GPU does not keep by
+    itself.
+    """
+    return np.matmul(a, b) if namespace(a, b) is np else jnp.matmul(a, b, precision="highest")

@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
+from .._base.devices import namespace
 from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
@@ -44,15 +43,15 @@ class Box:
     border_low: Any
     border_high: Any
 
-    def clipped(self, parts: Parameterization, params: Array) -> Array:
-        return jnp.clip(params, *self._sides(parts))
+    def clipped(self, parts: Parameterization, params: Any) -> Any:
+        return namespace(params).clip(params, *self._sides(parts))
 
-    def at_bound(self, parts: Parameterization, params: Array, gradient: Array, near: float = 0.0) -> Array:
+    def at_bound(self, parts: Parameterization, params: Any, gradient: Any, near: float = 0.0) -> Any:
         """Which parameters (P,) are at a bound that the negative gradient would cross, or are fixed."""
-        low, high = self._sides(parts)
+        (low, high), xp = self._sides(parts), namespace(params, self.low)
         eps = max(near, BOUND_ROUNDINGS * float(np.finfo(params.dtype).eps))
-        at_low = params <= low + eps * jnp.minimum(jnp.maximum(1, jnp.abs(low)), high - low)
-        at_high = params >= high - eps * jnp.minimum(jnp.maximum(1, jnp.abs(high)), high - low)
+        at_low = params <= low + eps * xp.minimum(xp.maximum(1, xp.abs(low)), high - low)
+        at_high = params >= high - eps * xp.minimum(xp.maximum(1, xp.abs(high)), high - low)
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
     def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
@@ -63,19 +62,10 @@ class Box:
         sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
         return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
 
-    def sides(self, parts: Parameterization) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the largest values of all parameters (P,), in NumPy."""
-        shape = (parts.n_components, parts.layout.block_size)
-        low, high = (
-            np.concatenate([np.broadcast_to(np.asarray(own), shape).ravel(), np.asarray(border)])
-            for own, border in ((self.low, self.border_low), (self.high, self.border_high))
-        )
-        return low, high
-
-    def _sides(self, parts: Parameterization) -> list[Array]:
-        shape = (parts.n_components, parts.layout.block_size)
+    def _sides(self, parts: Parameterization) -> list[Any]:
+        shape, xp = (parts.n_components, parts.layout.block_size), namespace(self.low)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
-        return [concatenated([jnp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
+        return [concatenated([xp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]
 
 
 def bound_tolerance(dtype: Any) -> float:
@@ -152,7 +142,7 @@ def _limit_amplitudes(side: np.ndarray, limits: Any, parts: Parameterization, sc
     some = np.isfinite(values) & (parts.amplitude.signed | (values > 0))
     free = np.where(
         some,
-        np.asarray(parts.amplitude.free(jnp.asarray(np.where(some, values, 1.0)))),
+        parts.amplitude.free(np.where(some, values, 1.0)),
         np.copysign(np.inf, side[0, ALPHA]),
     )
     side[: len(values) if len(values) > 1 else None, ALPHA] = free
@@ -186,9 +176,7 @@ def _border(
             raise ValueError(f"`bounds.background` must be numbers or have shape ({size},), got {np.shape(values)}")
         values = np.broadcast_to(values, (size,))
         some = np.isfinite(values)
-        moved = np.asarray(
-            background.with_vector(jnp.asarray(np.where(some, values, 0.0))).to_internal(scaling).vector()
-        )
+        moved = background.with_vector(np.where(some, values, 0.0)).to_internal(scaling).vector()
         inner = np.where(some, moved, open_end)
     return np.concatenate([np.full(parts.layout.n_shared, open_end), inner])
 

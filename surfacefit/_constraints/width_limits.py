@@ -20,7 +20,10 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from .._base.devices import namespace
+from .._base.precision import product
 from .._model.block_layout import shape_numbers, with_shape_numbers
+from .._model.covariance.base import for_each
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .active_constraints import ActiveConstraints, GroupConstraints
@@ -56,10 +59,23 @@ class WidthLimits:
     high: Any
     aspect: Any
 
-    def clipped(self, parts: Parameterization, params: Array) -> Array:
-        shapes = shape_numbers(parts.layout, params)
-        projected = jax.vmap(lambda shape: self._projected(parts, shape))(shapes)
+    def clipped(self, parts: Parameterization, params: Any) -> Any:
+        xp, shapes = namespace(params), shape_numbers(parts.layout, params)
+        scales = for_each(self.scales, shapes)
+        vectors, widths, _ = xp.linalg.svd(scales[:, :, None] * parts.covariance.cholesky(shapes, parts.floor))
+        inside = xp.clip(widths, *self._limits(widths))
+        roots = vectors * inside[:, None, :] / scales[:, :, None]
+        covariances = product(roots, roots.swapaxes(1, 2))
+        kept = xp.all(inside == widths, axis=1)[:, None]
+        projected = xp.where(kept, shapes, parts.covariance.parameters(covariances, parts.floor))
         return with_shape_numbers(parts.layout, params, projected)
+
+    def are_near(self, parts: Parameterization, params: np.ndarray, near: float) -> bool:
+        """Whether a width or a ratio of any component comes within ``near`` of a limit, as a part of the width."""
+        factors = parts.covariance.cholesky(shape_numbers(parts.layout, params), parts.floor)
+        widths = np.linalg.svd(self.scales[:, None] * factors, compute_uv=False)
+        low, high = self._limits(widths)
+        return bool((widths <= (1 + near) * low).any() or (widths >= (1 - near) * high).any())
 
     def active_constraints(
         self, parts: Parameterization, params: Array, gradient: Array, scaling: Array | None = None, near: float = 0.0
@@ -87,18 +103,12 @@ class WidthLimits:
             _idle(1, layout.n_border, found),
         )
 
-    def _limits(self, widths: Array) -> tuple[Array, Array]:
-        """The least and the largest value of each width (d,), given the largest of them."""
-        largest = jnp.clip(jnp.max(widths), self.low, self.high)
-        return jnp.maximum(self.low, largest / self.aspect), jnp.broadcast_to(self.high, widths.shape)
-
-    def _projected(self, parts: Parameterization, shape: Array) -> Array:
-        factor = self.scales[:, None] * parts.covariance.cholesky(shape, parts.floor)
-        vectors, widths, _ = jnp.linalg.svd(factor)
-        inside = jnp.clip(widths, *self._limits(widths))
-        root = vectors * inside / self.scales[:, None]
-        covariance = jnp.matmul(root, root.T, precision="highest")
-        return jnp.where(jnp.all(inside == widths), shape, parts.covariance.parameters(covariance, parts.floor))
+    def _limits(self, widths: Any) -> tuple[Any, Any]:
+        """The least and the largest value of each width (K, d), given the largest of a component."""
+        xp = namespace(widths)
+        largest = xp.clip(xp.max(widths, axis=1, keepdims=True), self.low, self.high)
+        least = xp.maximum(self.low, largest / self.aspect)
+        return xp.broadcast_to(least, widths.shape), xp.broadcast_to(self.high, widths.shape)
 
     def undetermined_changes(self, parts: Parameterization, params: Array, gradient: Array, near: float) -> Array:
         """Changes of each shape (K, s, m), or (1, s, m) of a shared one, that the data cannot determine at a limit."""

@@ -109,7 +109,7 @@ class Fitting:
             runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback))
             ended = runs.run_all(start.starts, start.halted)
             ended = with_resets(runs, ended) if self.run.reset else ended
-        ended = ended._replace(solution=ended.solution._replace(steps=ended.solution.steps + before))
+        ended = ended._replace(solution=ended.solution._replace(steps=int(ended.solution.steps) + before))
         path = None if chosen is None else chosen.path
         return make_result(ended, prepared, self.run, self._timings(stepping), path)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -45,7 +44,7 @@ def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
         for _ in range(MOST_RESETS_IN_A_ROW if _may_move(runs.prepared) else 0):
             which = collapsed(runs.prepared, ended.solution) if _goes_on(runs, ended) else np.zeros(0, int)
             before, ended = ended, _reset(runs, ended, which) if len(which) else ended
-            if ended.solution.cost == before.solution.cost:
+            if float(ended.solution.cost) == float(before.solution.cost):
                 break
     except KeyboardInterrupt:
         return with_status(ended, Status.INTERRUPTED)
@@ -147,14 +146,10 @@ def _may_move(prepared: Prepared) -> bool:
 def _better(ended: RunOutcome, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> RunOutcome:
     """The end after a reset if it is lower by more than LEAST_FALL, else the end before; steps of both count."""
     before, history, resets, costs = ended
-    steps = before.steps + (0 if solver_run is None else solver_run.carry.best.steps)
+    steps = int(before.steps) + (0 if solver_run is None else solver_run.steps)
     if solver_run is None or solver_run.cost() > (1 - LEAST_FALL) * float(before.cost):
         told = outcome in (Status.INTERRUPTED, Status.STOPPED)
-        return ended._replace(
-            solution=before._replace(steps=steps, status=jnp.asarray(int(outcome)) if told else before.status)
-        )
+        return ended._replace(solution=before._replace(steps=steps, status=int(outcome) if told else before.status))
     rows = Record(*(np.concatenate(columns) for columns in zip(history, solver_run.history(), strict=True)))
     counts = resets + np.isin(np.arange(len(resets)), placed)
-    return RunOutcome(
-        solver_run.carry.best._replace(steps=steps, status=jnp.asarray(int(outcome))), rows, counts, costs
-    )
+    return RunOutcome(solver_run.carry.best._replace(steps=steps, status=int(outcome)), rows, counts, costs)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -81,7 +80,7 @@ class StartRuns:
             solution, history = run(problem, start, self.solver, self.limits_after(best.solution), planner)
         except MemoryShort:
             return best._replace(costs=[*best.costs, np.nan])
-        steps, costs = best.solution.steps + solution.steps, [*best.costs, float(solution.cost)]
+        steps, costs = int(best.solution.steps) + int(solution.steps), [*best.costs, float(solution.cost)]
         if np.isfinite(costs[-1]) and not costs[-1] >= float(best.solution.cost):
             return RunOutcome(solution._replace(steps=steps), history, best.resets, costs)
         told = Status(int(solution.status)) if int(solution.status) in LIMIT_STATUSES else None
@@ -92,12 +91,10 @@ class StartRuns:
 
         def callback(now: Solution) -> Any:
             seen = now if float(now.cost) < float(best.cost) else best
-            return self.limits.callback(seen._replace(steps=best.steps + now.steps))
+            return self.limits.callback(seen._replace(steps=int(best.steps) + int(now.steps)))
 
         return Limits(self.limits.deadline, callback)
 
 
 def with_status(ended: RunOutcome, status: Status | None) -> RunOutcome:
-    return (
-        ended if status is None else ended._replace(solution=ended.solution._replace(status=jnp.asarray(int(status))))
-    )
+    return ended if status is None else ended._replace(solution=ended.solution._replace(status=int(status)))

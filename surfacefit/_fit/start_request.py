@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 
-from .._base.precision import precision
 from .._model.surface import GaussianSurface, checked_surface
 from .._model.units import to_internal
 from .._problem.model_spec import ModelSpec
@@ -24,8 +22,7 @@ LEAST_START_AMPLITUDE = 1e-2
 def start_request(prepared: Prepared, seed: int) -> StartRequest:
     """Points, and heights above the background at its start, in the units of the fit."""
     data, scaling = prepared.data, prepared.scaling
-    with precision(np.dtype(np.float64)):
-        background = np.asarray(prepared.background(jnp.asarray(data.used_points)))
+    background = np.asarray(prepared.background(data.used_points))
     if not np.isfinite(background).all():
         raise ValueError(
             "`background` must be finite at its start at every point, got NaN or infinity: choose another start"

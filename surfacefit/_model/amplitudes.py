@@ -6,12 +6,13 @@ Pick one of these by name. Each sibling gives the amplitude of a free number, it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from scipy.special import expit
 
+from .._base.devices import namespace
 from .covariance.base import positive, positive_inverse
 
 # Least amplitude, in units of the heights' standard deviation, that has a free number: at zero that would be minus
@@ -20,22 +21,24 @@ SMALLEST_AMPLITUDE = 1e-9
 
 
 class AmplitudeType(Protocol):
-    """Implementations are stateless and hashable: ``jit`` takes them as static data."""
+    """Implementations are stateless and hashable: ``jit`` takes them as static data. They compute with NumPy for NumPy's
+    arrays and with JAX for JAX's.
+    """
 
     @property
     def signed(self) -> bool:
         """Whether an amplitude may be negative."""
         ...
 
-    def value(self, free: Array) -> Array:
+    def value(self, free: Any) -> Any:
         """Amplitudes (K,) of free numbers (K,)."""
         ...
 
-    def slope(self, free: Array) -> Array:
+    def slope(self, free: Any) -> Any:
         """Derivatives (K,) of the amplitudes."""
         ...
 
-    def free(self, value: Array) -> Array:
+    def free(self, value: Any) -> Any:
         """Free numbers (K,) of amplitudes (K,)."""
         ...
 
@@ -46,14 +49,14 @@ class Positive:
 
     signed: bool = False
 
-    def value(self, free: Array) -> Array:
+    def value(self, free: Any) -> Any:
         return positive(free)
 
-    def slope(self, free: Array) -> Array:
-        return jax.nn.sigmoid(free)
+    def slope(self, free: Any) -> Any:
+        return expit(free) if namespace(free) is np else jax.nn.sigmoid(free)
 
-    def free(self, value: Array) -> Array:
-        return positive_inverse(jnp.maximum(value, SMALLEST_AMPLITUDE))
+    def free(self, value: Any) -> Any:
+        return positive_inverse(namespace(value).maximum(value, SMALLEST_AMPLITUDE))
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,13 @@ class Signed:
 
     signed: bool = True
 
-    def value(self, free: Array) -> Array:
+    def value(self, free: Any) -> Any:
         return free
 
-    def slope(self, free: Array) -> Array:
-        return jnp.ones_like(free)
+    def slope(self, free: Any) -> Any:
+        return namespace(free).ones_like(free)
 
-    def free(self, value: Array) -> Array:
+    def free(self, value: Any) -> Any:
         return value
 
 

@@ -1,6 +1,7 @@
 """Backgrounds b(x) under the components: none, a constant, a plane, or a function of the user's.
 
-Each is a pytree that is called with points (..., d) and returns heights (...). ``vector`` gives its free numbers,
+Each is a pytree that is called with points (..., d) and returns heights (...): of NumPy, in float64, unless the points
+or its own numbers are JAX arrays, and then of JAX, in the precision of the points. ``vector`` gives its free numbers,
 ``with_vector`` replaces them, and ``to_internal`` and ``to_physical`` change units by the scaling
 
     x = point_shift + point_scale * x_internal,     z = height_shift + height_scale * z_internal.
@@ -22,6 +23,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, one_of, real_array
+from .._base.devices import namespace
+from .._base.precision import precision
 from .scaling import Scaling
 
 # Quantile of the heights at which a background starts under components that only add to it: low, but not the lowest
@@ -46,15 +49,15 @@ class BackgroundModel(Protocol):
         """Number m of free numbers."""
         ...
 
-    def __call__(self, points: Array) -> Array:
+    def __call__(self, points: Any) -> Any:
         """Heights (...) at points (..., d)."""
         ...
 
-    def vector(self) -> Array:
+    def vector(self) -> Any:
         """The free numbers (m,)."""
         ...
 
-    def with_vector(self, vector: Array) -> BackgroundModel:
+    def with_vector(self, vector: Any) -> BackgroundModel:
         """The background with other free numbers (m,)."""
         ...
 
@@ -106,6 +109,14 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
     return PlaneBackground(value + rest, np.array(slopes) / extent, origin)
 
 
+def floating(points: Any, *numbers: Any) -> Any:
+    """Points as floating-point numbers: of JAX if they or one of the ``numbers`` are, else of NumPy in float64."""
+    if namespace(points, *numbers) is np:
+        return np.asarray(points, np.float64)
+    array = jnp.asarray(points)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
 def continued(asked: BackgroundModel, given: Background) -> BackgroundModel:
     """The background that was asked for, starting from the numbers of the given one if it is of the same kind."""
     model = background_model(given)
@@ -135,13 +146,14 @@ class NoBackground:
     shifts_heights = False
     n_parameters = 0
 
-    def __call__(self, points: Array) -> Array:
-        return jnp.zeros(points.shape[:-1], points.dtype)
+    def __call__(self, points: Any) -> Any:
+        points = floating(points)
+        return namespace(points).zeros(points.shape[:-1], points.dtype)
 
-    def vector(self) -> Array:
-        return jnp.zeros(0)
+    def vector(self) -> Any:
+        return np.zeros(0)
 
-    def with_vector(self, vector: Array) -> NoBackground:
+    def with_vector(self, vector: Any) -> NoBackground:
         return self
 
     def to_internal(self, scaling: Scaling) -> NoBackground:
@@ -168,13 +180,14 @@ class ConstantBackground:
     shifts_heights = True
     n_parameters = 1
 
-    def __call__(self, points: Array) -> Array:
-        return jnp.broadcast_to(jnp.asarray(self.value, points.dtype), points.shape[:-1])
+    def __call__(self, points: Any) -> Any:
+        points = floating(points, self.value)
+        return namespace(points).full(points.shape[:-1], self.value, points.dtype)
 
-    def vector(self) -> Array:
-        return jnp.asarray(self.value)[None]
+    def vector(self) -> Any:
+        return namespace(self.value).asarray(self.value)[None]
 
-    def with_vector(self, vector: Array) -> ConstantBackground:
+    def with_vector(self, vector: Any) -> ConstantBackground:
         return ConstantBackground(vector[0])
 
     def to_internal(self, scaling: Scaling) -> ConstantBackground:
@@ -209,14 +222,17 @@ class PlaneBackground:
         """Free numbers: the value and the slopes."""
         return 1 + int(np.size(self.slopes))
 
-    def __call__(self, points: Array) -> Array:
-        slopes, origin = (jnp.asarray(a, points.dtype) for a in (self.slopes, self.origin))
-        return jnp.asarray(self.value, points.dtype) + jnp.sum((points - origin) * slopes, axis=-1)
+    def __call__(self, points: Any) -> Any:
+        points = floating(points, self.value, self.slopes, self.origin)
+        xp = namespace(points)
+        value, slopes, origin = (xp.asarray(a, points.dtype) for a in (self.value, self.slopes, self.origin))
+        return value + xp.sum((points - origin) * slopes, axis=-1)
 
-    def vector(self) -> Array:
-        return jnp.concatenate([jnp.asarray(self.value)[None], jnp.asarray(self.slopes)])
+    def vector(self) -> Any:
+        xp = namespace(self.value, self.slopes)
+        return xp.concatenate([xp.asarray(self.value)[None], xp.asarray(self.slopes)])
 
-    def with_vector(self, vector: Array) -> PlaneBackground:
+    def with_vector(self, vector: Any) -> PlaneBackground:
         return replace(self, value=vector[0], slopes=vector[1:])
 
     def to_internal(self, scaling: Scaling) -> PlaneBackground:
@@ -259,7 +275,14 @@ class FunctionBackground:
         """Free numbers: the parameters (m,)."""
         return int(np.size(self.parameters))
 
-    def __call__(self, points: Array) -> Array:
+    def __call__(self, points: Any) -> Any:
+        points = floating(points, *jax.tree.leaves(self))
+        if isinstance(points, jax.Array):
+            return self._heights(points)
+        with precision(np.dtype(np.float64)):
+            return np.asarray(self._heights(jnp.asarray(points)))
+
+    def _heights(self, points: Array) -> Array:
         parameters = jnp.asarray(self.parameters, points.dtype)
         if self.scaling is None:
             return self.function(parameters, points)
@@ -267,10 +290,10 @@ class FunctionBackground:
         heights = self.function(parameters, points * scaling.point_scale + scaling.point_shift)
         return (heights - scaling.height_shift) / scaling.height_scale
 
-    def vector(self) -> Array:
-        return jnp.asarray(self.parameters)
+    def vector(self) -> Any:
+        return namespace(self.parameters).asarray(self.parameters)
 
-    def with_vector(self, vector: Array) -> FunctionBackground:
+    def with_vector(self, vector: Any) -> FunctionBackground:
         return replace(self, parameters=vector)
 
     def to_internal(self, scaling: Scaling) -> FunctionBackground:

@@ -12,9 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from .._base.compile import concatenated
 
@@ -93,10 +91,10 @@ def shape_numbers(layout: BlockLayout, params: Any) -> Any:
     return shared[None] if layout.n_shared else blocks[:, layout.shapes]
 
 
-def with_shape_numbers(layout: BlockLayout, params: Array, shapes: Array) -> Array:
+def with_shape_numbers(layout: BlockLayout, params: Any, shapes: Any) -> Any:
     """Parameters (P,) with other free numbers (K, s), or (1, s), of the covariances."""
     blocks, _, background = layout.split(params)
     if layout.n_shared:
         return concatenated([blocks.ravel(), shapes[0], background])
-    moved = jnp.concatenate([blocks[:, : layout.shapes.start], shapes], axis=1)
+    moved = concatenated([blocks[:, : layout.shapes.start], shapes], axis=1)
     return concatenated([moved.ravel(), params[layout.n_own :]])

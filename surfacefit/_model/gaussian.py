@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+
+from .._base.devices import namespace
 
 
 def profile(squares: Any) -> Any:
     """exp(-s / 2), in the shape of the squared distances s: the height of a Gaussian of amplitude one."""
-    return _namespace(squares).exp(-0.5 * squares)
+    return namespace(squares).exp(-0.5 * squares)
 
 
 def integrals(covariances: Any) -> Any:
     """Integrals (...) over all space of the profiles with these covariances (..., d, d)."""
-    xp = _namespace(covariances)
+    xp = namespace(covariances)
     return xp.sqrt(xp.linalg.det(2 * np.pi * covariances))
 
 
@@ -29,13 +29,13 @@ def volumes(amplitudes: Any, covariances: Any) -> Any:
 
     The factor (2 pi)^(d/2) stands outside the determinant here, which rounds differently in the last bit.
     """
-    xp = _namespace(covariances)
+    xp = namespace(covariances)
     return amplitudes * (2 * np.pi) ** (covariances.shape[-1] / 2) * xp.sqrt(xp.linalg.det(covariances))
 
 
 def log_integrals(covariances: Any) -> Any:
     """The logarithms of `integrals`, where these could overflow."""
-    return 0.5 * _namespace(covariances).linalg.slogdet(2 * np.pi * covariances)[1]
+    return 0.5 * namespace(covariances).linalg.slogdet(2 * np.pi * covariances)[1]
 
 
 def line_integrals(widths: Any, power: int = 1) -> Any:
@@ -56,7 +56,3 @@ def bhattacharyya(
     squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(means, offsets[:, :, None])[:, :, 0])
     logs = np.linalg.slogdet(covariances)[1] + np.linalg.slogdet(covariance)[1]
     return np.asarray(squares / 8 + np.linalg.slogdet(means)[1] / 2 - logs / 4)
-
-
-def _namespace(array: Any) -> Any:
-    return jnp if isinstance(array, jax.Array) else np

@@ -23,6 +23,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
+from .._base.devices import namespace
 from .amplitudes import AmplitudeType, Positive
 from .background import background_model
 from .block_layout import ALPHA, BlockLayout, center_columns, shape_numbers
@@ -72,7 +73,8 @@ class Parameterization:
     a vector (P,).
 
     There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With
-    ``shape_held`` the shape that tied components share does not change.
+    ``shape_held`` the shape that tied components share does not change. With all arrays of NumPy, `pack` and
+    `components` compute on the host.
     """
 
     floor: Array
@@ -100,42 +102,40 @@ class Parameterization:
         )
 
     @property
-    def active(self) -> Array:
+    def active(self) -> Any:
         """Which of the components (K,) are not idle."""
-        count = jnp.asarray(self.n_active)
-        return jnp.arange(self.n_components, dtype=count.dtype) < count
+        xp = namespace(self.n_active)
+        count = xp.asarray(self.n_active)
+        return xp.arange(self.n_components, dtype=count.dtype) < count
 
     @property
     def n_parameters(self) -> int:
         return self.layout.n_parameters
 
-    def pack(self, surface: GaussianSurface) -> Array:
+    def pack(self, surface: GaussianSurface) -> Any:
         """Parameters (P,) of a surface: widths below the floor are raised to just above it, spare room is zeros."""
-        dtype = self.floor.dtype
+        xp, dtype = namespace(self.floor, *jax.tree.leaves(surface)), self.floor.dtype
         amplitudes, centers, covariances = (
-            jnp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
+            xp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
         )
         alpha = self.amplitude.free(amplitudes)
-
-        def to_shape(covariance: Array) -> Array:
-            return self.covariance.parameters(covariance, self.floor)
-
         columns, border = [alpha[:, None], centers], []
         if self.covariance.shared:
-            one = covariances.mean(axis=0) if len(alpha) else jnp.eye(self.n_dim, dtype=dtype)
-            border.append(to_shape(one))
+            one = covariances.mean(axis=0) if len(alpha) else xp.eye(self.n_dim, dtype=dtype)
+            border.append(self.covariance.parameters(one, self.floor))
         else:
-            columns.append(jax.vmap(to_shape)(covariances))
-        border.append(jnp.asarray(background_model(surface.background).vector(), dtype))
+            columns.append(self.covariance.parameters(covariances, self.floor))
+        border.append(xp.asarray(background_model(surface.background).vector(), dtype))
         room = np.zeros((self.n_components - len(alpha), self.layout.block_size), dtype)
-        return concatenated([jnp.concatenate([jnp.concatenate(columns, axis=1), room]).ravel(), *border])
+        return concatenated([xp.concatenate([xp.concatenate(columns, axis=1), room]).ravel(), *border])
 
-    def components(self, params: Array) -> Components:
+    def components(self, params: Any) -> Components:
         """The components that the parameters (P,) stand for."""
+        xp = namespace(self.floor, params)
         blocks, _, background = self.layout.split(params)
         factors = cholesky_factors(self, params)
         model = self.background.with_vector(background)
-        amplitudes = jnp.where(self.active, self.amplitude.value(blocks[:, ALPHA]), 0)
+        amplitudes = xp.where(self.active, self.amplitude.value(blocks[:, ALPHA]), 0)
         return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model)
 
     def surface(self, params: Array) -> GaussianSurface:
@@ -153,18 +153,18 @@ class Parameterization:
         amplitude = jnp.where(self.active, self.amplitude.slope(alpha), 0)[:, None, None] * first
         center = jnp.pad(scaled, [(0, 0), (1, n_monomials(n_dim) - 1 - n_dim), (0, 0)])
         shape = jnp.einsum("qtim,kim->kqt", _shape_map(n_dim).astype(params.dtype), scaled, precision="highest")
-        shape = jnp.einsum("kqt,kts->kqs", shape, _factor_slopes(self, params), precision="highest")
+        shape = jnp.einsum("kqt,kts->kqs", shape, factor_slopes(self, params), precision="highest")
         own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
         shared = jnp.zeros_like(shape) if self.shape_held else shape
         return ChainRule(jnp.concatenate(own, axis=2), shared if self.covariance.shared else shape[:, :, :0])
 
 
-def cholesky_factors(parts: Parameterization, params: Array) -> Array:
+def cholesky_factors(parts: Parameterization, params: Any) -> Any:
     """Cholesky factors L (K, d, d) of the covariances that the parameters (P,) stand for."""
-    return jax.vmap(lambda shape: parts.covariance.cholesky(shape, parts.floor))(_repeated_shapes(parts, params))
+    return parts.covariance.cholesky(_repeated_shapes(parts, params), parts.floor)
 
 
-def _factor_slopes(parts: Parameterization, params: Array) -> Array:
+def factor_slopes(parts: Parameterization, params: Array) -> Array:
     """d tril(L) / d shape (K, T, s)."""
     lower = np.tril_indices(parts.n_dim)
 
@@ -174,10 +174,10 @@ def _factor_slopes(parts: Parameterization, params: Array) -> Array:
     return jax.vmap(jax.jacfwd(entries))(_repeated_shapes(parts, params))
 
 
-def _repeated_shapes(parts: Parameterization, params: Array) -> Array:
+def _repeated_shapes(parts: Parameterization, params: Any) -> Any:
     """Shape numbers (K, s), one row a component also where all share them."""
     shapes = shape_numbers(parts.layout, params)
-    return jnp.broadcast_to(shapes, (parts.n_components, shapes.shape[1]))
+    return namespace(params).broadcast_to(shapes, (parts.n_components, shapes.shape[1]))
 
 
 def n_monomials(n_dim: int) -> int:

@@ -9,12 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._base.compile import quick_jit
-from .._base.precision import on_device, precision
+from .._base.precision import on_device, on_host
 from .._constraints.box import fixed_masks, n_fixed
 from .._data.data import SurfaceData
 from .._model.background import NoBackground
-from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
@@ -46,6 +44,16 @@ class Prepared:
         return used - n_fixed(self.model.constraints.fixed, parts, count)
 
     @cached_property
+    def host(self) -> SurfaceProblem:
+        """The problem's parameters and limits as NumPy arrays, without its data: what it says of some parameters is
+        then computed on the host, where nothing has to be compiled.
+        """
+        problem, none = self.problem, np.zeros(0)
+        parts, limits = on_host((problem.parameterization, (problem.box, problem.width_limits)))
+        box, width_limits = limits
+        return SurfaceProblem(none, none, none, parts, box=box, width_limits=width_limits)
+
+    @cached_property
     def cost_unit(self) -> float:
         """Cost in the user's units for a cost of one in the problem's."""
         return cost_unit(self.data, self.scaling)
@@ -73,17 +81,13 @@ class Prepared:
 
     def surface(self, params: Any) -> GaussianSurface:
         """The surface in the user's units, as NumPy arrays in float64."""
-        with precision(np.dtype(params.dtype)):
-            parts = components(self.problem.parameterization, params)
+        parts = self.host.parameterization.components(np.asarray(params))
         *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
         internal = GaussianSurface(amplitudes, centers, _definite(factors @ factors.swapaxes(1, 2)), model)
         physical = to_physical(internal, self.scaling)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
-
-
-components = quick_jit(Parameterization.components)
 
 
 def used_parameters(prepared: Prepared) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -111,7 +112,7 @@ class SurfaceProblem(SurfaceObjective):
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params
 
-    def projected(self, params: Array) -> Array:
+    def projected(self, params: Any) -> Any:
         """The parameters (P,) moved onto the limits that they exceed."""
         inside = params if self.width_limits is None else self.width_limits.clipped(self.parameterization, params)
         return inside if self.box is None else self.box.clipped(self.parameterization, inside)

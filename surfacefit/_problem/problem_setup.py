@@ -122,7 +122,7 @@ def _parameterization(
     return Parameterization(
         floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
         background=on_device(background.to_internal(scaling), dtype),
-        n_active=jnp.asarray(model.n_components, dtype),
+        n_active=on_device(model.n_components, dtype),
         covariance=COVARIANCE_TYPES[model.covariance_type],
         n_components=component_capacity(max(1, model.n_components)),  # without any, one idles
         amplitude=AMPLITUDE_TYPES[model.amplitudes],

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -43,6 +42,12 @@ class ResidualViews:
         """The weights w (N,) of the points, 1 / sigma in the units of the fit."""
         prepared = self.packing.prepared
         return prepared.by_point(prepared.problem.weights).astype(float)
+
+    @cached_property
+    def _heights(self) -> np.ndarray:
+        """The heights (N,) in the units of the fit."""
+        prepared = self.packing.prepared
+        return prepared.by_point(prepared.problem.heights).astype(float)
 
     def with_cost(self, state: State) -> State:
         """The state with its cost on this problem, 1/2 sum of squares of residuals and penalty rows."""
@@ -108,10 +113,9 @@ class ResidualViews:
 
     def _of_background(self, state: State, function: Callable[[Array, Array, Array], Array]) -> np.ndarray:
         """A loss's ``function`` of the background alone (N,)."""
-        prepared, parts = self.packing.prepared, self.packing.parameterization
-        problem, border = prepared.problem, jnp.asarray(state.border[parts.layout.background], parts.floor.dtype)
-        values = parts.background.with_vector(border)(problem.points)
-        return prepared.by_point(function(values, problem.heights, problem.weights)).astype(float)
+        parts = self.packing.prepared.host.parameterization
+        values = parts.background.with_vector(state.border[parts.layout.background])(self.points)
+        return np.asarray(function(values, self._heights, self.weights), float)
 
 
 def surface_of(peaks: list[Peak]) -> GaussianSurface:

@@ -10,21 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._base.compile import quick_jit
 from .._base.precision import precision
 from .._model.parameters import Parameterization
-from .._model.surface import GaussianSurface, map_components
-from .._problem.prepared import Prepared, components
+from .._model.surface import GaussianSurface
+from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._starts import STARTS, StartRequest
-
-# Components: surfaces are packed in arrays of 8, 16, 32, ... components, so that a handful of programs serves all.
-MIN_PACKED_COMPONENTS = 8
 
 
 class State(NamedTuple):
@@ -79,44 +74,27 @@ class Packing:
         flat, layout = np.asarray(params, float), self.parameterization.layout
         return State(cost if np.isfinite(cost) else np.inf, layout.blocks(flat)[:count], flat[layout.n_own :])
 
-    def even_params(self) -> Array:
+    def even_params(self) -> np.ndarray:
         """Parameters (P,) of `even_start`."""
-        params: Array = _pack(self.parameterization, self.even_start)
-        return params
+        parts = self.prepared.host.parameterization
+        return np.asarray(parts.pack(replace(self.even_start, background=parts.background)))
 
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
-        params = _pack(self.parameterization, replace(surface, background=self.parameterization.background))
-        return self._projected(np.asarray(params))
-
-    def _projected(self, params: np.ndarray) -> Array:
-        """Parameters (P,) on the device, moved onto the limits that they exceed; a box does that on the host."""
-        problem, dtype = self.prepared.problem, self.parameterization.floor.dtype
-        if problem.width_limits is not None:
-            return problem.projected(jnp.asarray(params, dtype))
-        inside = params.astype(dtype)
-        return jnp.asarray(inside if self._sides is None else np.clip(inside, *self._sides))
-
-    @cached_property
-    def _sides(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The limits (P,) of the box, if there is one."""
-        box = self.prepared.problem.box
-        return None if box is None else box.sides(self.parameterization)
+        parts = self.prepared.host.parameterization
+        return self._projected(parts.pack(replace(surface, background=parts.background)))
 
     def blocks(self, surface: GaussianSurface) -> np.ndarray:
         """Blocks (n, p) of components in the units of the fit; those of tied components lack the shape."""
-        count, parts = surface.n_components, self.parameterization
-        room = max(MIN_PACKED_COMPONENTS, 1 << (count - 1).bit_length())
-        filled = map_components(surface, lambda a: np.concatenate([a, np.repeat(a[-1:], room - count, axis=0)]))
-        filled = replace(filled, background=parts.background)
-        roomy = replace(parts, n_components=room)
-        blocks: np.ndarray = roomy.layout.blocks(np.asarray(_pack(roomy, filled), float))
-        return blocks[:count]
+        parts = self.prepared.host.parameterization
+        enough = replace(parts, n_components=surface.n_components)
+        packed = enough.pack(replace(surface, background=parts.background))
+        return np.asarray(enough.layout.blocks(packed), float)
 
     def surface(self, state: State) -> GaussianSurface:
         """The components in the units of the fit, as NumPy arrays, without background."""
-        parts = components(self.parameterization, self.pack(state.blocks, state.border))
-        amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in jax.device_get(parts[:3]))
+        parts = self.prepared.host.parameterization.components(np.asarray(self.pack(state.blocks, state.border)))
+        amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in parts[:3])
         return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
 
     def physical(self, state: State) -> GaussianSurface:
@@ -133,5 +111,7 @@ class Packing:
         low = replace(self.even_start, amplitudes=np.zeros(self.request.n_components))
         return state._replace(blocks=np.concatenate([state.blocks, self.blocks(low)[:missing]]))
 
-
-_pack = quick_jit(Parameterization.pack)
+    def _projected(self, params: np.ndarray) -> Array:
+        """Parameters (P,) on the device, moved onto the limits that they exceed."""
+        dtype = self.parameterization.floor.dtype
+        return jnp.asarray(np.asarray(self.prepared.host.projected(params.astype(dtype)), dtype))

@@ -106,7 +106,7 @@ def run(
             outcome = Status.INTERRUPTED
     if outcome == Status.RUNNING:
         outcome = Status.MAX_STEPS
-    return solver_run.carry.best._replace(status=jnp.asarray(int(outcome))), solver_run.history()
+    return solver_run.carry.best._replace(status=np.asarray(int(outcome))), solver_run.history()
 
 
 class SolverRun:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-import jax
-import jax.numpy as jnp
-from jax import Array
+from ..._base.devices import namespace
 
 # Least excess of a width over its floor, relative to the floor, that has a free number: at the floor itself that would
 # be minus infinity, where no derivative leads away.
@@ -14,9 +12,10 @@ LEAST_EXCESS = 1e-3
 
 
 class CovarianceType(Protocol):
-    """The free numbers of one component's covariance, for points in ``n_dim`` dimensions.
+    """The free numbers of each component's covariance, for points in ``n_dim`` dimensions.
 
-    Implementations are stateless and hashable: ``jit`` takes them as static data.
+    Implementations are stateless and hashable: ``jit`` takes them as static data. They compute with NumPy for NumPy's
+    arrays and with JAX for JAX's (`namespace`), for any number of components in the leading axes.
     """
 
     @property
@@ -28,25 +27,31 @@ class CovarianceType(Protocol):
         """Number of free numbers."""
         ...
 
-    def cholesky(self, parameters: Array, floor: Array) -> Array:
-        """Lower Cholesky factor (d, d) from free numbers (s,); its diagonal stays above ``floor`` (d,)."""
+    def cholesky(self, parameters: Any, floor: Any) -> Any:
+        """Lower Cholesky factors (..., d, d) from free numbers (..., s); their diagonal stays above ``floor`` (d,)."""
         ...
 
-    def parameters(self, covariance: Array, floor: Array) -> Array:
-        """Free numbers (s,) of a covariance (d, d); widths below the floor are raised to just above it."""
+    def parameters(self, covariance: Any, floor: Any) -> Any:
+        """Free numbers (..., s) of covariances (..., d, d); widths below the floor are raised to just above it."""
         ...
 
 
-def positive(free: Array) -> Array:
+def positive(free: Any) -> Any:
     """Softplus log(1 + exp(x)): positive, linear for large x, exponential for small x."""
-    return jax.nn.softplus(free)
+    return namespace(free).logaddexp(free, 0.0)
 
 
-def positive_inverse(value: Array) -> Array:
+def positive_inverse(value: Any) -> Any:
     """The x with softplus(x) = value, without overflow."""
-    return value + jnp.log(-jnp.expm1(-value))
+    xp = namespace(value)
+    return value + xp.log(-xp.expm1(-value))
 
 
-def above_floor(value: Array, floor: Array) -> Array:
-    """Free number of a width that must exceed ``floor``; a width at or below it is taken as 0.1 % above."""
-    return positive_inverse(jnp.maximum(value - floor, LEAST_EXCESS * floor))
+def above_floor(value: Any, floor: Any) -> Any:
+    """Free numbers of widths that must exceed ``floor``, of one shape; a width at or below is taken as 0.1 % above."""
+    return positive_inverse(namespace(value, floor).maximum(value - floor, LEAST_EXCESS * floor))
+
+
+def for_each(array: Any, components: Any) -> Any:
+    """An array once for each of the components (..., s), in leading axes."""
+    return namespace(array, components).broadcast_to(array, (*components.shape[:-1], *array.shape))

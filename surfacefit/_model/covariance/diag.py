@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
-from jax import Array
+import numpy as np
 
-from .base import above_floor, positive
+from ..._base.devices import namespace
+from .base import above_floor, for_each, positive
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,11 @@ class Diag:
     def n_parameters(self, n_dim: int) -> int:
         return n_dim
 
-    def cholesky(self, parameters: Array, floor: Array) -> Array:
-        return jnp.diag(floor + positive(parameters))
+    def cholesky(self, parameters: Any, floor: Any) -> Any:
+        widths = for_each(floor, parameters) + positive(parameters)
+        return widths[..., None] * for_each(np.eye(floor.shape[0], dtype=widths.dtype), widths)
 
-    def parameters(self, covariance: Array, floor: Array) -> Array:
-        return above_floor(jnp.sqrt(jnp.diag(covariance)), floor)
+    def parameters(self, covariance: Any, floor: Any) -> Any:
+        xp = namespace(covariance, floor)
+        widths = xp.sqrt(xp.diagonal(covariance, axis1=-2, axis2=-1))
+        return above_floor(widths, for_each(floor, widths))

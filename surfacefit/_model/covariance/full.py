@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from .base import above_floor, positive
+from ..._base.devices import namespace
+from .base import above_floor, for_each, positive
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,17 @@ class Full:
     def n_parameters(self, n_dim: int) -> int:
         return n_dim * (n_dim + 1) // 2
 
-    def cholesky(self, parameters: Array, floor: Array) -> Array:
-        n_dim = floor.shape[0]
-        zero = jnp.zeros(1, parameters.dtype)
-        entries = jnp.concatenate([floor + positive(parameters[:n_dim]), parameters[n_dim:], zero])
-        return entries[_places(n_dim)]
+    def cholesky(self, parameters: Any, floor: Any) -> Any:
+        xp, n_dim = namespace(parameters, floor), floor.shape[0]
+        widths = for_each(floor, parameters) + positive(parameters[..., :n_dim])
+        zero = xp.zeros_like(parameters[..., :1])
+        return xp.concatenate([widths, parameters[..., n_dim:], zero], axis=-1)[..., _places(n_dim)]
 
-    def parameters(self, covariance: Array, floor: Array) -> Array:
-        n_dim = floor.shape[0]
-        factor, lower = jnp.linalg.cholesky(covariance), np.tril_indices(n_dim, -1)
-        return jnp.concatenate([above_floor(jnp.diag(factor), floor), factor[lower]])
+    def parameters(self, covariance: Any, floor: Any) -> Any:
+        xp = namespace(covariance, floor)
+        factors, lower = xp.linalg.cholesky(covariance), np.tril_indices(floor.shape[0], -1)
+        diagonal = xp.diagonal(factors, axis1=-2, axis2=-1)
+        return xp.concatenate([above_floor(diagonal, for_each(floor, diagonal)), factors[..., *lower]], axis=-1)
 
 
 def _places(n_dim: int) -> np.ndarray:

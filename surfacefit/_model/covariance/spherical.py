@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
-from jax import Array
+import numpy as np
 
-from .base import above_floor, positive
+from ..._base.devices import namespace
+from .base import above_floor, for_each, positive
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Spherical:
     def n_parameters(self, n_dim: int) -> int:
         return 1
 
-    def cholesky(self, parameters: Array, floor: Array) -> Array:
-        width = jnp.max(floor) + positive(parameters[0])
-        return width * jnp.eye(floor.shape[0], dtype=floor.dtype)
+    def cholesky(self, parameters: Any, floor: Any) -> Any:
+        widths = for_each(floor.max(keepdims=True), parameters) + positive(parameters)
+        return widths[..., None] * for_each(np.eye(floor.shape[0], dtype=floor.dtype), parameters)
 
-    def parameters(self, covariance: Array, floor: Array) -> Array:
-        width = jnp.sqrt(jnp.trace(covariance) / floor.shape[0])
-        return above_floor(width, jnp.max(floor))[None]
+    def parameters(self, covariance: Any, floor: Any) -> Any:
+        xp = namespace(covariance, floor)
+        widths = xp.sqrt(xp.trace(covariance, axis1=-2, axis2=-1) / floor.shape[0])[..., None]
+        return above_floor(widths, for_each(floor.max(keepdims=True), widths))
