@@ -54,7 +54,7 @@ class Box:
         at_high = params >= high - eps * xp.minimum(xp.maximum(1, xp.abs(high)), high - low)
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
-    def fixing(self, parts: Parameterization, params: Array, fixed: dict[str, Any]) -> Box:
+    def fixing(self, parts: Parameterization, params: Any, fixed: dict[str, Any]) -> Box:
         """The box with both limits of everything fixed set to the parameters (P,)."""
         own, border = fixed_masks(fixed, parts)
         layout = parts.layout

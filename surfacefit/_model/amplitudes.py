@@ -21,8 +21,9 @@ SMALLEST_AMPLITUDE = 1e-9
 
 
 class AmplitudeType(Protocol):
-    """Implementations are stateless and hashable: ``jit`` takes them as static data. They compute with NumPy for NumPy's
-    arrays and with JAX for JAX's.
+    """Implementations are stateless and hashable: ``jit`` takes them as static data.
+
+    They compute with NumPy for NumPy's arrays and with JAX for JAX's.
     """
 
     @property

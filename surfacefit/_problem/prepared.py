@@ -48,7 +48,8 @@ class Prepared:
         """The problem's parameters and limits as NumPy arrays, without its data: what it says of some parameters is
         then computed on the host, where nothing has to be compiled.
         """
-        problem, none = self.problem, np.zeros(0)
+        problem = self.problem
+        none: Any = np.zeros(0)
         parts, limits = on_host((problem.parameterization, (problem.box, problem.width_limits)))
         box, width_limits = limits
         return SurfaceProblem(none, none, none, parts, box=box, width_limits=width_limits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jax import Array
@@ -111,7 +112,7 @@ class ResidualViews:
     def _background_residuals(self, state: State) -> np.ndarray:
         return self._of_background(state, self.packing.prepared.problem.loss.residuals)
 
-    def _of_background(self, state: State, function: Callable[[Array, Array, Array], Array]) -> np.ndarray:
+    def _of_background(self, state: State, function: Callable[[Any, Any, Any], Any]) -> np.ndarray:
         """A loss's ``function`` of the background alone (N,)."""
         parts = self.packing.prepared.host.parameterization
         values = parts.background.with_vector(state.border[parts.layout.background])(self.points)

@@ -38,8 +38,8 @@ class Solution(NamedTuple):
 
     params: Array
     cost: Array
-    status: Array
-    steps: Array
+    status: Any
+    steps: Any
 
 
 class Record(NamedTuple):
