@@ -10,7 +10,7 @@ from oracles import central_differences
 from scipy.optimize import nnls
 
 import surfacefit as sf
-from surfacefit._base.precision import precision
+from surfacefit._base.precision import on_host, precision
 from surfacefit._constraints.active_constraints import ActiveConstraints, GroupConstraints
 from surfacefit._constraints.active_width_limits import (
     CandidateLimits,
@@ -224,7 +224,7 @@ def test_constrained_directions_are_axes_and_span_the_normals(kind):
     gradient = np.zeros(params.size)
     slopes = central_differences(lambda p: widths_of(problem, jnp.asarray(p))[:1, 0], np.asarray(params))[0]
     gradient -= slopes
-    axes = constrained_directions(problem, params, gradient, 1e-7)
+    axes = constrained_directions(on_host(problem), np.asarray(params), gradient, 1e-7)
     assert axes.constrained.sum() == 1
     assert not axes.at_box.any()
     for own in (*axes.own, axes.border):

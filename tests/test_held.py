@@ -10,7 +10,7 @@ from test_bounds import HEIGHTS, PLACES, START, TO_THE_END, fitted
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
 from surfacefit._base.precision import precision
-from surfacefit._statistics.linearization import linearized_at, normal_matrices
+from surfacefit._statistics.linearization import information, linearized_at
 
 LIMITS = {
     "widths": Bounds(widths=(1.7, 2.5)),
@@ -44,7 +44,7 @@ def test_a_root_at_a_limit_has_orthonormal_columns_in_the_data(case):
     root = result.uncertainty()._covariance.root.root
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
-        normal = np.asarray(normal_matrices(prepared.fixing(params), params)[0])
+        normal = information(prepared, params).normal
     np.testing.assert_allclose(root.T @ normal @ root, np.eye(root.shape[1]), atol=1e-7)
 
 

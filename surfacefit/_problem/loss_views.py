@@ -18,6 +18,14 @@ def information_jacobian(problem: SurfaceObjective, params: Array) -> Jacobian:
     return problem.jacobian(params, components, jnp.sqrt(information))
 
 
+def information_ratios(problem: SurfaceObjective, params: Array) -> Array:
+    """What to multiply the rows of J (N,) by for rows of `information_jacobian`: 1 for least squares."""
+    model = problem.engine.model(problem.points, problem.parameterization.components(params))
+    slopes = problem.loss.slopes(model, problem.heights, problem.weights)
+    information = problem.loss.information(model, problem.heights, problem.weights)
+    return jnp.where(slopes > 0, jnp.sqrt(information) / jnp.where(slopes > 0, slopes, 1), 0)
+
+
 def score_jacobian(problem: SurfaceObjective, params: Array) -> Jacobian:
     """J whose rows are the derivatives of the cost of each point."""
     components = problem.parameterization.components(params)

@@ -61,11 +61,16 @@ class Prepared:
 
     def fixing(self, params: Any) -> SurfaceProblem:
         """The problem, with what is fixed held at parameters (P,)."""
-        problem, fixed = self.problem, self.model.constraints.fixed
-        if not fixed or problem.box is None:
-            return problem
-        limits = problem.box.fixing(problem.parameterization, params, fixed)
-        return replace(problem, box=on_device(limits, params.dtype))
+        if not self.model.constraints.fixed or self.problem.box is None:
+            return self.problem
+        return replace(self.problem, box=on_device(self.host_fixing(params).box, params.dtype))
+
+    def host_fixing(self, params: Any) -> SurfaceProblem:
+        """`host`, with what is fixed held at parameters (P,)."""
+        host, fixed = self.host, self.model.constraints.fixed
+        if not fixed or host.box is None:
+            return host
+        return replace(host, box=host.box.fixing(host.parameterization, np.asarray(params), fixed))
 
     def by_point(self, values: Any) -> np.ndarray:
         """Values (N or more,) at the problem's places, in the order of the data's points (N,)."""

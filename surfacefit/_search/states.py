@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._base.precision import precision
+from .._base.precision import on_device, precision
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
@@ -52,8 +52,8 @@ class Packing:
 
     def problem(self, count: int) -> SurfaceProblem:
         """The problem with ``count`` components in use."""
-        dtype = self.parameterization.floor.dtype
-        active = replace(self.parameterization, n_active=jnp.asarray(float(count), dtype))
+        dtype = np.dtype(self.parameterization.floor.dtype)
+        active = replace(self.parameterization, n_active=on_device(count, dtype))
         return replace(self.prepared.problem, parameterization=active)
 
     def planned(self, state: State) -> tuple[SurfaceProblem, Array]:

@@ -84,7 +84,7 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
         for first in range(0, n_samples, at_once):
             some = heights[first : first + at_once]
             padded = np.concatenate([some, np.repeat(some[-1:], at_once - len(some), axis=0)])
-            rows, status = refits(problem, params, jnp.asarray(padded))
+            rows, status = refits(problem, jnp.asarray(params), jnp.asarray(padded))
             found.append(np.asarray(rows)[: len(some)])
             ended += [STATUS[Status(int(code))].success for code in status[: len(some)]]
         surfaces = [prepared.surface(jnp.asarray(one)) for one in np.concatenate(found)]

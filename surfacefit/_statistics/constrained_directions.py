@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -20,6 +19,9 @@ from .._problem.problem import SurfaceProblem
 # Eigenvalue of N N^T, of unit normals N, above which its eigenvector is constrained: well above rounding, and below
 # what two normals that differ by 1e-3 leave.
 NORMAL_PRESENT = 1e-8
+
+# Of a width: where no width is so near a limit, none is at it, and the program that looks closer is not compiled.
+CLEAR_OF_LIMITS = 1e-2
 
 
 class ConstrainedDirections(NamedTuple):
@@ -66,18 +68,19 @@ class ConstrainedDirections(NamedTuple):
 
 
 def constrained_directions(
-    problem: SurfaceProblem, params: Array, gradient: np.ndarray, near: float
+    problem: SurfaceProblem, params: np.ndarray, gradient: np.ndarray, near: float
 ) -> ConstrainedDirections:
-    """At parameters (P,) with this gradient, of what is within ``near`` of a limit."""
+    """At parameters (P,) with this gradient, of what is within ``near`` of a limit; the ``problem`` is on the host."""
     parts, layout = problem.parameterization, problem.parameterization.layout
-    count, size, slopes = parts.n_components, layout.block_size, jnp.asarray(gradient)
+    count, size = parts.n_components, layout.block_size
     constrained = np.zeros(params.size, bool)
     if problem.box is not None:
-        constrained |= np.asarray(problem.box.at_bound(parts, params, slopes, near))
+        with np.errstate(invalid="ignore"):  # a side without a limit is infinitely far away
+            constrained |= problem.box.at_bound(parts, params, gradient, near)
     own, border, at_box = np.tile(np.eye(size), (count, 1, 1)), np.eye(layout.n_border), constrained.copy()
     undetermined, border_undetermined = np.zeros((count, size, 0)), np.zeros((len(border), 0))
-    if problem.width_limits is not None:
-        found, active = _at_limits(near)(problem.width_limits, parts, params, slopes)
+    if problem.width_limits is not None and problem.width_limits.are_near(parts, params, CLEAR_OF_LIMITS):
+        found, active = _at_limits(near)(problem.width_limits, parts, params, gradient)
         changes = np.asarray(found)
         changes = changes / np.maximum(np.linalg.norm(changes, axis=1, keepdims=True), 1e-300)
         some: np.ndarray

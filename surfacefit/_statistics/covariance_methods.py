@@ -20,9 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax import Array
 
-from .._base.compile import quick_jit
 from .._base.precision import precision
 from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
@@ -31,7 +29,7 @@ from .._problem.problem import SurfaceProblem
 from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals, held_changes
 from .covariance_root import CovarianceRoot, inverse_root
-from .linearization import linearized_at, normal_matrices, residual_variance
+from .linearization import Information, information, linearized_at, residual_rows, residual_variance
 from .local_covariances import local_errors
 from .uncertainty import Uncertainty
 from .whole_covariance import WholeCovariance
@@ -52,27 +50,28 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         return _by_dissection(result, method)
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
-        problem = prepared.fixing(params)
-        normal, gradient, scores = (np.asarray(a) for a in normal_matrices(problem, params))
-        axes = constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
+        found = information(prepared, params)
+        host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
+        axes = constrained_directions(host, params, found.gradient, near)
         used, variance = used_parameters(prepared), residual_variance(result) / prepared.cost_unit
-        root, correlation_length = inverse_root(normal, constraint_normals(axes), used, held_changes(axes)), 0.0
+        root, correlation_length = inverse_root(found, constraint_normals(axes), used, held_changes(axes)), 0.0
         if not np.isfinite(variance):  # as many parameters as points: nothing is known of the noise
             root, variance = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
         if method == "sandwich":
-            root, variance = root.sandwich(scores), result.n_points / max(result.n_points - result.n_parameters, 1)
+            root, variance = _sandwich(found, root), result.n_points / max(result.n_points - result.n_parameters, 1)
         if method == "correlated":
-            root, correlation_length = _correlated(result, problem, params, root)
+            root, correlation_length = _correlated(result, prepared.problem, params, root)
             variance = 1.0
-        whole = WholeCovariance(prepared, params, root, variance, fixed_parameters(prepared))
+        whole = WholeCovariance(prepared, params, root, variance, fixed_parameters(prepared), found.factor_slopes)
         return Uncertainty(method, True, correlation_length, whole)
 
 
 def effective_parameters(result: FitResult) -> float:
     """tr(N_data N^-1): how many of the free numbers the data determine, the prior aside."""
     whole = result.uncertainty()._whole("effective_parameters")
+    unpenalized = replace(whole.prepared, problem=replace(whole.prepared.problem, penalty=None))
     with precision(np.dtype(np.float64)):
-        normal = np.asarray(normal_matrices(replace(whole.prepared.problem, penalty=None), whole.params)[0])
+        normal = information(unpenalized, whole.params).normal
     root = whole.root.root
     return float(np.einsum("pr,pq,qr->", root, normal, root, optimize=True))
 
@@ -87,18 +86,26 @@ def _by_dissection(result: FitResult, method: str) -> Uncertainty:
         return Uncertainty(method, False, 0.0, local_errors(result, residual_variance(result)))
 
 
+def _sandwich(found: Information, root: CovarianceRoot) -> CovarianceRoot:
+    """N^+ (sum_j psi_j^2 J_j^T J_j) N^+."""
+    if found.score_rows is None:
+        return root.sandwich(root.root.T @ found.scores @ root.root)
+    changes = root.basis(found.score_rows)
+    return root.sandwich(changes.T @ changes)
+
+
 def _correlated(
-    result: FitResult, problem: SurfaceProblem, params: Array, root: CovarianceRoot
+    result: FitResult, problem: SurfaceProblem, params: np.ndarray, root: CovarianceRoot
 ) -> tuple[CovarianceRoot, float]:
     """N^+ (J^T R J) N^+, and the correlation length of the noise in samples."""
-    rows, grid = _grid_rows(result, problem, params), Grid(result.data.used)
-    residuals = np.asarray(_residuals(problem, params))[: len(rows)]
-    noise = correlated_noise(grid, residuals, root.basis(rows))
-    return root.sandwich(rows.T @ grid.convolved(noise.kernel, rows)), noise.correlation_length
+    (residuals, rows), grid = _grid_rows(result, problem, params), Grid(result.data.used)
+    basis = root.basis(rows)
+    noise = correlated_noise(grid, residuals, basis)
+    return root.sandwich(basis.T @ grid.convolved(noise.kernel, basis)), noise.correlation_length
 
 
-def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.ndarray:
-    """Rows (N, P) of the Jacobian at the used points of a grid."""
+def _grid_rows(result: FitResult, problem: SurfaceProblem, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (N,) and rows (N, P) of the Jacobian at the used points of a grid."""
     if result.data.axes is None:
         raise ValueError("`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'")
     if result.settings.loss != "linear":
@@ -110,12 +117,5 @@ def _grid_rows(result: FitResult, problem: SurfaceProblem, params: Array) -> np.
             f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit a part of"
             " the data"
         )
-    return np.asarray(_rows(replace(problem, penalty=None), params))[: result.n_points]
-
-
-def jacobian_rows(problem: SurfaceProblem, params: Array) -> Array:
-    return problem.linearize(params)[1].as_matrix()
-
-
-_rows = quick_jit(jacobian_rows)
-_residuals = quick_jit(SurfaceProblem.residuals)
+    residuals, rows = residual_rows(replace(problem, penalty=None), params)
+    return residuals[: result.n_points], rows[: result.n_points]

@@ -1,9 +1,12 @@
-r"""The covariance of the parameters as a root: the inverse of a normal matrix, where it has one.
+r"""The covariance of the parameters as a root: the inverse of a normal matrix N = J^T J, where it has one.
 
-The inverse of N (P, P) is held as root root^T. Before it is inverted N is scaled to a unit diagonal, and the directions
-that limits hold are projected out. Cholesky's factorisation serves where its pivots stand clear of rounding; otherwise
-an eigendecomposition tells which directions the data do not determine. These are left out of the root, and every number
-that they move has an infinite error.
+The inverse of N (P, P) is held as root root^T. Columns of J are scaled to length one, and the directions that limits
+hold are projected out. Where J is small enough to be held, its QR decomposition J = Q R gives the root R^-1 without the
+squares that halve the digits: as in `scipy.optimize.curve_fit` a direction counts as undetermined only where its
+singular value is below max(N, P) times rounding. Of a larger J there is N alone: Cholesky's factorisation serves where
+its pivots stand clear of rounding, otherwise an eigendecomposition, which tells singular values down to 1e-7 of the
+largest from none. What the data do not determine is left out of the root, and every number that it moves has an
+infinite error. Golub & Van Loan, Matrix Computations (2013), section 5.3.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+
+from .linearization import Information
 
 # Share of a number's slope that lies in undetermined directions, above which its error is infinite: well above the
 # rounding of these directions, and a number that depends on them by less is determined to six digits of its error.
@@ -22,6 +27,10 @@ MIN_DIAGONAL = 1e-200
 
 # Squared pivot of the scaled matrix below which Cholesky's factor is not trusted: rounding is about 1e-16 times P.
 MIN_SQUARED_PIVOT = 1e-12
+
+# Pivot of the scaled J from which its triangular factor is inverted as it is; below it singular values, which take
+# several times as long, tell what the data determine. Far above rounding times any number of parameters.
+MIN_PIVOT = 1e-4
 
 # Of the largest singular value: smaller ones count as zero where the normals of limits are projected out.
 NORMAL_RANK_TOLERANCE = 1e-8
@@ -48,9 +57,10 @@ class CovarianceRoot:
         unknown = (shares > UNDETERMINED_SHARE * sizes) | ~np.isfinite(slopes).all(axis=1)
         return np.where(unknown, np.inf, np.linalg.norm(slopes @ self.root, axis=1))
 
-    def sandwich(self, middle: np.ndarray) -> CovarianceRoot:
-        """C M C for a matrix M (P, P); eigenvalues that noise has made negative count as zero."""
-        inner = self.root.T @ middle @ self.root
+    def sandwich(self, inner: np.ndarray) -> CovarianceRoot:
+        """C M C for a matrix M, given as root^T M root (r, r); its eigenvalues below zero, which are noise, count as
+        zero.
+        """
         values, vectors = np.linalg.eigh((inner + inner.T) / 2)
         return CovarianceRoot(self.root @ (vectors * np.sqrt(np.maximum(values, 0))), self.undetermined)
 
@@ -80,25 +90,43 @@ def reduced_normal(normal: np.ndarray, normals: np.ndarray, used: np.ndarray) ->
     return ReducedNormal(basis.T @ normal @ basis, basis)
 
 
-def inverse_root(normal: np.ndarray, normals: np.ndarray, used: np.ndarray, held: np.ndarray) -> CovarianceRoot:
+def inverse_root(information: Information, normals: np.ndarray, used: np.ndarray, held: np.ndarray) -> CovarianceRoot:
     """A root of the inverse of a normal matrix, where it has one.
 
-    normal : (P, P).
     normals : (P, q) unit vectors, whose directions are left out.
     used : (P,) which parameters are in use.
     held : (P, m) changes that limits make undetermined.
     """
-    inner = reduced_normal(normal, normals, used)
+    inner = reduced_normal(information.normal, normals, used)
+    if information.rows is not None:
+        return _root_of_rows(information.rows @ inner.basis, inner.basis, held)
     factor = _factor(inner.matrix)
     if factor is not None:
         inverse = scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
         return CovarianceRoot(inner.basis @ inverse.T, held)
     values, vectors = np.linalg.eigh((inner.matrix + inner.matrix.T) / 2)
     known = values > len(values) * np.finfo(float).eps * max(values.max(initial=0.0), 1.0)
-    unknown = inner.basis @ vectors[:, ~known]
+    return _with_unknown(inner.basis, vectors, np.sqrt(np.maximum(values, 0)), known, held)
+
+
+def _root_of_rows(rows: np.ndarray, basis: np.ndarray, held: np.ndarray) -> CovarianceRoot:
+    """The root from J (N, r) in a ``basis`` (P, r), by QR."""
+    factor = np.linalg.qr(rows, mode="r")
+    if len(factor) == rows.shape[1] and np.abs(np.diag(factor)).min(initial=1.0) > MIN_PIVOT:
+        return CovarianceRoot(basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor))), held)
+    _, sizes, vectors = np.linalg.svd(factor, full_matrices=True)
+    sizes = np.pad(sizes, (0, rows.shape[1] - len(sizes)))
+    known = sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0.0)
+    return _with_unknown(basis, vectors.T, sizes, known, held)
+
+
+def _with_unknown(
+    basis: np.ndarray, vectors: np.ndarray, sizes: np.ndarray, known: np.ndarray, held: np.ndarray
+) -> CovarianceRoot:
+    """The root from singular vectors (r, r) and values (r,) of J in a ``basis`` (P, r)."""
+    unknown = basis @ vectors[:, ~known]
     unknown = unknown / np.maximum(np.linalg.norm(unknown, axis=0), 1e-300)
-    root = inner.basis @ vectors[:, known] / np.sqrt(values[known])
-    return CovarianceRoot(root, np.concatenate([held, unknown], axis=1))
+    return CovarianceRoot(basis @ vectors[:, known] / sizes[known], np.concatenate([held, unknown], axis=1))
 
 
 def _factor(scaled: np.ndarray) -> np.ndarray | None:

@@ -19,16 +19,16 @@ from .._engines.engines import EngineChoice, Tiled
 from .._engines.jacobian import background_rows
 from .._linear.selected_inverse import inverse_blocks
 from .._model.block_layout import block_indices
-from .._model.parameters import ChainRule
-from .._model.units import to_internal
+from .._model.parameters import ChainRule, factor_slopes
 from .._problem.loss_views import information_jacobian
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
 from .component_errors import ComponentErrors
+from .component_slopes import component_slopes
 from .constrained_directions import ConstrainedDirections, constrained_directions
 from .covariance_root import MIN_DIAGONAL
-from .linearization import model_of, pack
+from .linearization import model_of, params_of
 from .sparse_normal import TileNormals
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Pieces(NamedTuple):
     blocks, corner : diagonal blocks (K, p, p) and border (s + b, s + b) of the matrix, with the prior.
     gradient : (P,) of the cost.
     prior_own, prior_border : what the prior adds to blocks and border.
+    factor_slopes : d tril(L) / d shape (K, T, s) of the Cholesky factors.
     """
 
     centers: Array
@@ -62,13 +63,15 @@ class Pieces(NamedTuple):
     gradient: Array
     prior_own: Array
     prior_border: Array
+    factor_slopes: Array
 
 
 def local_errors(result: FitResult, variance: float) -> ComponentErrors:
     """Errors of single components, for a ``variance`` of weighted residuals in the user's units."""
     prepared, problem, params = _tiled_problem(result)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
-    axes = constrained_directions(problem, params, pieces.gradient, bound_tolerance(result.settings.dtype))
+    host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
+    axes = constrained_directions(host, params, pieces.gradient, near)
     pieces = _along(axes, pieces)
     used, count = used_parameters(prepared), result.n_components
     fixed, held = fixed_parameters(prepared)[used], axes.constrained[used]
@@ -86,8 +89,7 @@ def local_errors(result: FitResult, variance: float) -> ComponentErrors:
     own = np.einsum("km,kn->kmn", scale[blocks], scale[blocks]) * own
     directions = back * (own_unknown & ~at_width_limit)[:, None]
     return ComponentErrors(
-        prepared=prepared,
-        params=params,
+        slopes=component_slopes(prepared, params, np.asarray(pieces.factor_slopes)),
         blocks=unit * np.matmul(back, np.matmul(own, back.swapaxes(1, 2))),
         undetermined=np.concatenate([directions, axes.undetermined_changes(count)], axis=2),
         background=unit * np.outer(scale[corner], scale[corner]) * border,
@@ -95,13 +97,14 @@ def local_errors(result: FitResult, variance: float) -> ComponentErrors:
     )
 
 
-def _tiled_problem(result: FitResult) -> tuple[Prepared, SurfaceProblem, Array]:
+def _tiled_problem(result: FitResult) -> tuple[Prepared, SurfaceProblem, np.ndarray]:
     """The problem of a result for the tiled engine, in double precision, planned at its parameters (P,)."""
     engine = EngineChoice(Tiled(normal="products"), float("inf"))
     prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), engine)
-    params = pack(prepared.problem.parameterization, to_internal(result.surface, prepared.scaling))
+    params = params_of(result, prepared)
     assert prepared.planner is not None
-    return prepared, prepared.planner(prepared.fixing(params), params, params), params
+    on_device = jnp.asarray(params)
+    return prepared, prepared.planner(prepared.fixing(params), on_device, on_device), params
 
 
 def _along(axes: ConstrainedDirections, pieces: Pieces) -> Pieces:
@@ -163,6 +166,7 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
         gradient=jacobian.rmv(residuals),
         prior_own=own,
         prior_border=border,
+        factor_slopes=factor_slopes(parts, params),
     )
 
 

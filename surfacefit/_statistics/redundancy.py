@@ -15,7 +15,7 @@ from .._problem.removal_cost import INVERSE_RIDGE, change_to_zero, quadratic_ris
 from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals
 from .covariance_root import ReducedNormal, reduced_normal
-from .linearization import linearized_at, normal_matrices, residual_variance
+from .linearization import information, linearized_at, residual_variance
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -37,16 +37,15 @@ def worth(result: FitResult) -> np.ndarray:
         )
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
-        problem = prepared.fixing(params)
-        normal, gradient, _ = (np.asarray(a) for a in normal_matrices(problem, params))
-        axes = constrained_directions(problem, params, gradient, bound_tolerance(result.settings.dtype))
+        found, host = information(prepared, params), prepared.host_fixing(params)
+        normal, gradient, parts = found.normal, found.gradient, host.parameterization
+        axes = constrained_directions(host, params, gradient, bound_tolerance(result.settings.dtype))
         normals = constraint_normals(axes)
-        parts = problem.parameterization
         index = block_indices(np.arange(result.n_components), parts.layout.block_size)
         alphas = index[:, ALPHA]
         of_amplitudes = normals[alphas].any(axis=0)
         curvatures = _curvatures(reduced_normal(normal, normals[:, ~of_amplitudes], used_parameters(prepared)), index)
-        change = -np.asarray(change_to_zero(parts, params[alphas]))
+        change = -change_to_zero(parts, params[alphas])
         slopes = np.where(normals[alphas][:, of_amplitudes].any(axis=1), gradient[alphas], 0.0)
         rise = change * slopes + quadratic_rise(change, curvatures)
         return np.where(np.isfinite(rise), np.maximum(rise, 0), 0.0) * prepared.cost_unit

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,16 +18,10 @@ import numpy as np
 from jax import Array
 
 from .._model.background import background_model
-from .._model.surface import GaussianSurface, with_last_axis
+from .._model.surface import FWHM_PER_WIDTH, GaussianSurface, with_last_axis
 from .._results.record import MAX_EXACT_PARAMETERS
 from .component_errors import ComponentErrors
 from .whole_covariance import WholeCovariance
-
-# Functions of a surface; each is one object, so that its derivatives compile once.
-PRINCIPAL_WIDTHS = attrgetter("principal_widths")
-FWHM = attrgetter("fwhm")
-ORIENTATION = attrgetter("orientation")
-VOLUMES = attrgetter("volumes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,24 +61,24 @@ class ComponentUncertainty:
     @cached_property
     def principal_widths(self) -> np.ndarray:
         """Errors (K, d) of the principal widths, the larger width first, in the units of the coordinates."""
-        return self._components.by_component(PRINCIPAL_WIDTHS)
+        return self._components.by_component(self._components.slopes.principal_widths)
 
-    @cached_property
+    @property
     def fwhm(self) -> np.ndarray:
         """Errors (K, d) of the full widths at half maximum along the principal axes."""
-        return self._components.by_component(FWHM)
+        return FWHM_PER_WIDTH * self.principal_widths
 
     @cached_property
     def orientation(self) -> np.ndarray:
         """Errors (K,) of the angles in radians, in 2-D only; infinite for a round component, which has no angle."""
         if self.centers.shape[1] != 2:
             raise ValueError(f"`orientation` is an angle in 2-D; this surface has {self.centers.shape[1]} dimensions")
-        return self._components.by_component(ORIENTATION)
+        return self._components.by_component(self._components.slopes.orientation)
 
     @cached_property
     def volumes(self) -> np.ndarray:
         """Errors (K,) of the volumes, in units of heights times coordinates to the power d."""
-        return self._components.by_component(VOLUMES)
+        return self._components.by_component(self._components.slopes.volumes)
 
     @property
     def _components(self) -> ComponentErrors:

@@ -23,6 +23,7 @@ from .._model.units import to_physical
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors
+from .component_slopes import component_slopes
 from .covariance_root import CovarianceRoot
 
 # Points at which the surface's error is computed at once: their rows of the Jacobian take 8 P bytes a point, here 160
@@ -41,13 +42,15 @@ class WholeCovariance:
     root : the inverse of the normal matrix, in the units of the problem.
     variance : what to multiply it by: the variance of a weighted residual in these units, or 1.
     fixed : (P,) which parameters are fixed.
+    factor_slopes : d tril(L) / d shape (K, T, s) of the Cholesky factors.
     """
 
     prepared: Prepared
-    params: Array
+    params: np.ndarray
     root: CovarianceRoot
     variance: float
     fixed: np.ndarray
+    factor_slopes: np.ndarray
 
     @cached_property
     def components(self) -> ComponentErrors:
@@ -59,8 +62,7 @@ class WholeCovariance:
         root = np.where(self.fixed[:, None], 0.0, self.root.root) * np.sqrt(self.variance)
         undetermined = np.where(self.fixed[:, None], 0.0, self.root.undetermined)
         return ComponentErrors(
-            prepared=self.prepared,
-            params=self.params,
+            slopes=component_slopes(self.prepared, self.params, self.factor_slopes),
             blocks=np.matmul(root[index], root[index].swapaxes(1, 2)),
             undetermined=undetermined[index],
             background=root[rest] @ root[rest].T,
