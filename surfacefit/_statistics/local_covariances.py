@@ -24,8 +24,7 @@ from .._problem.loss_views import information_jacobian
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
-from .component_errors import ComponentErrors
-from .component_slopes import component_slopes
+from .component_errors import ComponentErrors, component_slopes
 from .constrained_directions import ConstrainedDirections, constrained_directions
 from .covariance_root import MIN_DIAGONAL
 from .linearization import model_of, params_of

@@ -22,8 +22,7 @@ from .._model.surface import GaussianSurface, map_components
 from .._model.units import to_physical
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
-from .component_errors import ComponentErrors
-from .component_slopes import component_slopes
+from .component_errors import ComponentErrors, component_slopes
 from .covariance_root import CovarianceRoot
 
 # Points at which the surface's error is computed at once: their rows of the Jacobian take 8 P bytes a point, here 160
