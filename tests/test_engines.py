@@ -9,8 +9,11 @@ import pytest
 from oracles import central_differences, random_surface, surface_by_loops
 
 import surfacefit as sf
+from surfacefit._base.precision import on_host
 from surfacefit._engines.jacobian import MatrixJacobian
 from surfacefit._engines.jacobian import dense as dense
+from surfacefit._model.amplitudes import AMPLITUDE_TYPES
+from surfacefit._model.parameters import Parameterization
 from surfacefit._model.step_lengths import relative_change
 
 TYPES = ["full", "diag", "spherical", "tied"]
@@ -127,6 +130,28 @@ def test_parameters_round_trip(rng, n_dim, covariance_type):
         )
         expected = (heights + 0.3 - np.asarray(problem.heights)) * np.asarray(problem.weights)
         np.testing.assert_allclose(problem.residuals(params), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_dim", "covariance_type", "kind", "amplitude"),
+    [
+        (1, "full", "plane", "signed"),
+        (2, "full", "function", "positive"),
+        (2, "diag", "constant", "signed"),
+        (3, "spherical", "none", "positive"),
+        (2, "tied", "plane", "positive"),
+    ],
+)
+def test_numpy_gives_the_parameters_and_components_that_jax_gives(rng, n_dim, covariance_type, kind, amplitude):
+    with jax.enable_x64(True):
+        problem, params = make_problem(rng, n_dim, covariance_type, kind)
+        parts = replace(problem.parameterization, amplitude=AMPLITUDE_TYPES[amplitude], n_components=5)
+        host, surface = on_host(parts), on_host(problem.surface(params))
+        packed, expected = host.pack(surface), jax.jit(Parameterization.pack)(parts, surface)
+        found, components = host.components(packed), jax.jit(Parameterization.components)(parts, expected)
+        assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((packed, found)))
+        np.testing.assert_allclose(packed, expected, rtol=1e-13, atol=1e-13)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), tuple(found), tuple(components))
 
 
 def test_single_precision_stays_single(rng):

@@ -52,6 +52,42 @@ def test_many_points_in_blocks_are_the_same(rng, monkeypatch):
     np.testing.assert_allclose(sf.GaussianSurface(*arrays)(points), whole, rtol=1e-14)
 
 
+def test_values_between_and_beyond_all_numbers_raise_no_warning():
+    hill = sf.GaussianSurface([1.0], [[0.0]], [[[1e-6]]], 0.5)
+    np.testing.assert_array_equal(hill(np.array([1e300, 50.0])), [0.5, 0.5])
+    assert np.isnan(hill(np.nan))
+
+
+def test_a_covariance_without_a_root_is_refused():
+    flat = sf.GaussianSurface(np.ones(2), np.zeros((2, 2)), np.array([np.eye(2), [[1.0, 2.0], [2.0, 1.0]]]))
+    with pytest.raises(ValueError, match=r"`covariances` must be positive definite, got .* at index 1"):
+        flat(np.zeros((3, 2)))
+
+
+FAR_AWAY = 6555.1
+AT_FAR_AWAY = {
+    "number": (sf.ConstantBackground(0.1), 0.1),
+    "plane": (sf.PlaneBackground(1.0, np.array([0.3]), np.array([6550.0])), 1.0 + 0.3 * (FAR_AWAY - 6550.0)),
+    "function": (sf.FunctionBackground(lambda q, x: q[0] * x[..., 0], np.array([0.3])), 0.3 * FAR_AWAY),
+}
+
+
+@pytest.mark.parametrize("kind", AT_FAR_AWAY)
+@pytest.mark.parametrize("as_points", [lambda points: points, np.array])
+def test_backgrounds_give_numpy_in_double_precision(kind, as_points):
+    background, expected = AT_FAR_AWAY[kind]
+    heights = background(as_points([[FAR_AWAY]]))
+    assert isinstance(heights, np.ndarray)
+    assert (heights.dtype, heights.shape) == (np.float64, (1,))
+    np.testing.assert_allclose(heights, expected, rtol=1e-15)
+
+
+def test_backgrounds_take_whole_numbers_as_points():
+    plane = sf.PlaneBackground(0.5, np.array([0.25, 0.0]), np.zeros(2))
+    for points in ([[1, 2]], jnp.array([[1, 2]])):
+        np.testing.assert_array_equal(plane(points), [0.75])
+
+
 def test_one_dimension_takes_plain_positions():
     surface = sf.GaussianSurface([2.0], [[1.0]], [[[4.0]]])
     np.testing.assert_allclose(surface(np.array([1.0, 3.0])), [2.0, 2 * np.exp(-0.5)])

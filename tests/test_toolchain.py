@@ -1,5 +1,9 @@
 """Names and options of JAX and XLA that are not public promises: where a release drops one, this says so."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -67,3 +71,28 @@ def test_empty_parts_are_left_out_of_concatenations():
     assert concatenated(parts).shape == (1, 2)
     assert concatenated(parts[:1]).shape == (0, 2)
     assert concatenated([parts[0], parts[2]]).shape == (0, 2)
+
+
+FIRST_FIT = """
+import jax
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _, **about: event.endswith("backend_compile_duration") and compiled.append(about.get("fun_name"))
+)
+import numpy as np, surfacefit as sf
+x = np.arange(10.0)
+result = sf.fit(2 * np.exp(-0.5 * ((x - 4) / 1.5) ** 2) + 0.1 * np.cos(7 * x), 1, search=0, {options})
+result.summary()
+print(*compiled)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", ["background='plane'", "bounds=sf.Bounds(amplitudes=(0, 5), centers=([0], [9]), widths=(0.3, 8))"]
+)
+def test_a_first_fit_and_its_summary_compile_programs_and_no_single_operations(options):
+    fresh = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    code = FIRST_FIT.format(options=options)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=fresh, check=True)
+    assert len(done.stdout.split()) <= 6, done.stdout

@@ -5,16 +5,14 @@ Residuals are computed on the device and read on the host, where the peak filter
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jax import Array
 
 from .._base.compile import quick_jit
-from .._losses import Linear
+from .._losses import Linear, Loss
 from .._model.surface import GaussianSurface
 from .._problem import loss_views
 from .._problem.problem import SurfaceProblem
@@ -52,7 +50,7 @@ class ResidualViews:
 
     def with_cost(self, state: State) -> State:
         """The state with its cost on this problem, 1/2 sum of squares of residuals and penalty rows."""
-        residuals = self._background_residuals(state) if not state.size else self._all_residuals(state)
+        residuals = self._of_background(state, "residuals") if not state.size else self._all_residuals(state)
         return state._replace(cost=0.5 * float(residuals @ residuals))
 
     def background_only(self) -> State:
@@ -67,7 +65,7 @@ class ResidualViews:
     def residuals(self, state: State) -> np.ndarray:
         """Residuals w (f - z) (N,), or what a loss makes of them."""
         if not state.size:
-            return self._background_residuals(state)
+            return self._of_background(state, "residuals")
         return self.packing.prepared.by_point(self._all_residuals(state))
 
     def secant_weights(self, state: State) -> np.ndarray:
@@ -76,7 +74,7 @@ class ResidualViews:
         if isinstance(prepared.problem.loss, Linear):
             return self.weights
         if not state.size:
-            return self._of_background(state, prepared.problem.loss.secants)
+            return self._of_background(state, "secants")
         return prepared.by_point(_secants(*self.packing.planned(state))).astype(float)
 
     def misfit(self, state: State) -> float:
@@ -109,14 +107,13 @@ class ResidualViews:
         """Those of the data in the problem's order, then those of a prior."""
         return np.asarray(_residuals(*self.packing.planned(state))).astype(float)
 
-    def _background_residuals(self, state: State) -> np.ndarray:
-        return self._of_background(state, self.packing.prepared.problem.loss.residuals)
-
-    def _of_background(self, state: State, function: Callable[[Any, Any, Any], Any]) -> np.ndarray:
-        """A loss's ``function`` of the background alone (N,)."""
-        parts = self.packing.prepared.host.parameterization
+    def _of_background(self, state: State, method: str) -> np.ndarray:
+        """What a ``method`` of the loss says of the background alone (N,)."""
+        loss, parts = self.packing.prepared.problem.loss, self.packing.prepared.host.parameterization
         values = parts.background.with_vector(state.border[parts.layout.background])(self.points)
-        return np.asarray(function(values, self._heights, self.weights), float)
+        arrays = values, self._heights, self.weights
+        said = getattr(loss, method)(*arrays) if isinstance(loss, Linear) else _said(method, loss, *arrays)
+        return np.asarray(said, float)
 
 
 def surface_of(peaks: list[Peak]) -> GaussianSurface:
@@ -129,6 +126,12 @@ def residuals(problem: SurfaceProblem, params: Array) -> Array:
     return problem.residuals(params)
 
 
+def said_by_loss(method: str, loss: Loss, model: Array, heights: Array, weights: Array) -> Array:
+    said: Array = getattr(loss, method)(model, heights, weights)
+    return said
+
+
+_said = quick_jit(said_by_loss, static_argnums=(0,))
 _residuals = quick_jit(residuals)
 _secants = quick_jit(loss_views.secant_weights)
 penalty_cost = quick_jit(loss_views.penalty_cost)
