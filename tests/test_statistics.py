@@ -436,8 +436,10 @@ FLAGGED = {
     "a twin": (FLAG.UNDETERMINED, lambda: three(center=20.0, variance=16.0)),
 }
 IMPLIED = {
-    FLAG.NEGLIGIBLE: FLAG.REDUNDANT | FLAG.UNDETERMINED,
-    FLAG.UNDETERMINED: FLAG.REDUNDANT,
+    FLAG.AT_FLOOR: FLAG.UNRESOLVED,
+    FLAG.OUTSIDE: FLAG.WIDE,
+    FLAG.NEGLIGIBLE: FLAG.REDUNDANT | FLAG.UNDETERMINED | FLAG.UNRESOLVED,
+    FLAG.UNDETERMINED: FLAG.REDUNDANT | FLAG.UNRESOLVED,
 }
 
 
@@ -504,13 +506,15 @@ def test_quick_flags_are_those_without_the_inverse():
     for case in FLAGGED:
         result = FLAGGED[case][1]()
         np.testing.assert_array_equal(
-            flags(result, quick=True), result.flags & ~int(FLAG.REDUNDANT | FLAG.UNDETERMINED)
+            flags(result, quick=True),
+            result.flags & ~int(FLAG.REDUNDANT | FLAG.UNDETERMINED | FLAG.UNRESOLVED)
+            | np.where(result.unresolved, int(FLAG.UNRESOLVED), 0),
         )
 
 
 def test_every_flag_has_its_entry():
     assert list(sf.FLAGS) == list(FLAG)
-    assert len({int(flag) for flag in FLAG}) == 7
+    assert len({int(flag) for flag in FLAG}) == 10
     for entry in sf.FLAGS.values():
         assert len(entry.cause) > 20
         assert entry.advice.endswith(".")
@@ -519,12 +523,12 @@ def test_every_flag_has_its_entry():
 @pytest.mark.parametrize("suffix", ["json", "npz"])
 def test_summaries_and_files_carry_the_flags(suffix, tmp_path, monkeypatch):
     result = three(center=-1.0)
-    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause}. {sf.FLAGS[FLAG.OUTSIDE].advice} solver" in " ".join(
+    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause}. {sf.FLAGS[FLAG.OUTSIDE].advice} wide component 1:" in " ".join(
         result.summary().split()
     )
     path = tmp_path / f"fit.{suffix}"
     result.save(path)
-    np.testing.assert_array_equal(stored_flags(path), [0, FLAG.OUTSIDE, 0])
+    np.testing.assert_array_equal(stored_flags(path), [0, FLAG.OUTSIDE | FLAG.WIDE, 0])
     np.testing.assert_array_equal(sf.load(path).flags, result.flags)
 
 
@@ -544,8 +548,8 @@ def test_summaries_files_and_pictures_of_many_parameters_say_what_was_not_looked
     for module in ("_results.flags", "_results.report"):
         monkeypatch.setattr(f"surfacefit.{module}.MAX_SHOWN_PARAMETERS", 5)
     result, path = three(amplitude=0.03), tmp_path / "fit.json"
-    silent = "redundant and undetermined: not checked above 5 parameters: see `result.flags`"
-    for left_out, found in ((["REDUNDANT", "UNDETERMINED"], [0, 0, 0]), ([], [0, FLAG.REDUNDANT, 0])):
+    silent = "redundant, undetermined, unresolved: not checked above 5 parameters: see `result.flags`"
+    for left_out, found in ((["REDUNDANT", "UNDETERMINED", "UNRESOLVED"], [0, 0, 0]), ([], [0, FLAG.REDUNDANT, 0])):
         assert (silent in " ".join(result.summary().split())) == bool(left_out)
         labels = [line.get_label() for line in result.plot().axes[0].lines]
         assert ("flagged" in labels) == (not left_out)

@@ -24,6 +24,9 @@ NEGLIGIBLE_HEIGHT_RMSES = 1e-3
 # their limits or, in single precision, within `_constraints.box.bound_tolerance`, whichever is more.
 BOUND_TOLERANCE = 3e-5
 
+# Of a component's volume: with less of it over the data the component is there to shape its surroundings.
+MIN_VOLUME_SHARE = 0.5
+
 # Parameters up to which summaries, files and plots take the inverse of the normal matrix: well below a second.
 MAX_SHOWN_PARAMETERS = 600
 
@@ -48,6 +51,11 @@ class ComponentFlag(IntFlag):
     REDUNDANT : the BIC is lower without the component.
     UNDETERMINED : some standard errors are infinite although no limit holds the number.
     RESET : the component collapsed during the fit and was placed again.
+    WIDE : more than half of its volume lies off the data.
+    UNRESOLVED : narrower than half a sample in some direction, or the standard error of its amplitude exceeds the
+        amplitude.
+    UNSUPPORTED : the centre lies inside the box of the data, but where there are none: no point was used within half a
+        width, or 1.5 samples.
 
     >>> import surfacefit as sf
     >>> sf.ComponentFlag.AT_FLOOR in sf.ComponentFlag(3)
@@ -61,6 +69,9 @@ class ComponentFlag(IntFlag):
     REDUNDANT = 16
     UNDETERMINED = 32
     RESET = 64
+    WIDE = 128
+    UNRESOLVED = 256
+    UNSUPPORTED = 512
 
 
 @dataclass(frozen=True)
@@ -99,16 +110,31 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
         "collapsed during the fit, and was placed again where the residual was highest",
         "Its numbers are as good as any other's; if many were reset, use fewer components.",
     ),
+    ComponentFlag.WIDE: FlagEntry(
+        "more than half of its volume lies off the data, where nothing supports it",
+        "Quote `volume_shares * surface.volumes`, the volume over the data; or bound the widths.",
+    ),
+    ComponentFlag.UNRESOLVED: FlagEntry(
+        "narrower than half a sample, or known worse than its own amplitude: width and height are not told apart",
+        "Quote no amplitude or width of it; a lower limit of `widths` in `bounds`, or fewer components, may help.",
+    ),
+    ComponentFlag.UNSUPPORTED: FlagEntry(
+        "centred where there are no data: its top is a guess from its flanks",
+        "Do not take its amplitude for measured.",
+    ),
 }
 
 
 def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
-    """`ComponentFlag` values (K,); ``quick`` leaves out those that need the inverse of the normal matrix."""
+    """`ComponentFlag` values (K,); ``quick`` leaves out those that need the inverse of the normal matrix, UNRESOLVED by
+    the error of the amplitude among them.
+    """
     found = np.zeros(result.n_components, int)
     for flag, which in _quick_flags(result).items():
         found[which] |= int(flag)
     if not quick:
         found[_undetermined(result)] |= int(ComponentFlag.UNDETERMINED)
+        found[_worse_than_nothing(result)] |= int(ComponentFlag.UNRESOLVED)
         if result.n_parameters <= MAX_EXACT_PARAMETERS:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
     return found
@@ -120,23 +146,30 @@ def shown_flags(result: FitResult) -> np.ndarray:
 
 
 def not_checked(result: FitResult) -> list[ComponentFlag]:
-    """Flags that ``shown_flags`` does not look for: with many parameters they take longer than a summary may."""
+    """Flags that ``shown_flags`` does not look for: with many parameters they take longer than a summary may.
+
+    UNRESOLVED is then looked for by widths alone, not by errors.
+    """
     if result.n_parameters > MAX_EXACT_PARAMETERS and "flags" in vars(result):
         return [ComponentFlag.REDUNDANT]
     known = result.n_parameters <= MAX_SHOWN_PARAMETERS or "flags" in vars(result)
-    return [] if known else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED]
+    return [] if known else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED, ComponentFlag.UNRESOLVED]
 
 
 def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
-    points = result.data.used_points
-    centers = np.asarray(result.surface.centers)
-    outside = ((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1)
+    centers, points = np.asarray(result.surface.centers), result.data.used_points
+    low, high = points.min(axis=0), points.max(axis=0)
+    rounding = _bound_tolerance(result) * (high - low)
+    outside = ((centers < low - rounding) | (centers > high + rounding)).any(axis=1)
     return {
         ComponentFlag.AT_FLOOR: result.at_floor,
         ComponentFlag.AT_BOUND: np.any(list(_at_limits(result).values()), axis=0),
         ComponentFlag.OUTSIDE: outside,
         ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside) <= NEGLIGIBLE_HEIGHT_RMSES * result.rmse,
         ComponentFlag.RESET: result.resets > 0,
+        ComponentFlag.WIDE: result.volume_shares < MIN_VOLUME_SHARE,
+        ComponentFlag.UNRESOLVED: result.unresolved,
+        ComponentFlag.UNSUPPORTED: result.without_data,
     }
 
 
@@ -198,6 +231,12 @@ def _undetermined(result: FitResult) -> np.ndarray:
     errors, at_limits = result.standard_errors, _at_limits(result)
     unknown = {name: ~_finite_rows(np.asarray(getattr(errors, name))) for name in at_limits}
     return np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
+
+
+def _worse_than_nothing(result: FitResult) -> np.ndarray:
+    """Which components (K,) have an amplitude below its standard error, and not because a limit holds it."""
+    errors, amplitudes = (np.asarray(one.amplitudes) for one in (result.standard_errors, result.surface))
+    return np.asarray((errors > np.abs(amplitudes)) & ~_at_limits(result)["amplitudes"])
 
 
 def _finite_rows(array: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from .._base.status import STATUS, Status
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
+from .coverage import Coverage, Shapes, shares_over_data, without_data
 from .criteria import ComponentPath
 
 # Parameters up to which the whole normal matrix is inverted, which takes 8 P^2 bytes (here 200 MB) for each array.
@@ -20,6 +21,10 @@ MAX_EXACT_PARAMETERS = 5000
 
 # Of `min_width`: a width this little above the floor counts as at it. Fits end within rounding or a last step of it.
 FLOOR_TOLERANCE = 0.01
+
+# Samples: a component narrower than this is on one or two samples alone, which do not fix its three numbers along an
+# axis. At a width of half a sample the second neighbour has 3e-4 of the height.
+UNRESOLVED_SAMPLES = 0.5
 
 # Of the heights' root mean square: an RMSE below counts as an exact fit of data without variation.
 EXACT_RMSE = 1e-6
@@ -159,9 +164,43 @@ class FitNumbers(FitRecord):
         ``min_width`` by less than a hundredth. It may also be below: the fit bounds the pivots of the Cholesky factor,
         and a slanted component may be narrower than those.
         """
-        spacing = self.data.spacing
-        squares = np.linalg.eigvalsh(np.asarray(self.surface.covariances, float) / np.outer(spacing, spacing))
-        return np.asarray(squares[:, 0] < ((1 + FLOOR_TOLERANCE) * self.settings.min_width) ** 2)
+        return np.sqrt(self._shapes.variances[:, 0]) < (1 + FLOOR_TOLERANCE) * self.settings.min_width
+
+    @cached_property
+    def unresolved(self) -> np.ndarray:
+        """Which components (K,) are narrower than half a sampling distance in some direction.
+
+        Samples do not tell the width and the height of such a component apart: of one between two samples only the sum
+        of its heights there is known.
+        """
+        return np.sqrt(self._shapes.variances[:, 0]) < UNRESOLVED_SAMPLES
+
+    @cached_property
+    def volume_shares(self) -> np.ndarray:
+        """Share (K,) of each component's volume that lies over the data, to about 1 %.
+
+        ``volume_shares * surface.volumes`` are the volumes over the data. A place is over the data if it is in the box
+        of the used points, half a sample around included, and no farther from one of them than 1.5 samples or the
+        component's smallest width.
+        """
+        return shares_over_data(self._coverage, self._shapes)
+
+    @cached_property
+    def without_data(self) -> np.ndarray:
+        """Which components (K,) are centred within the box of the data, but where there are none.
+
+        There is then no used point within half a width of the centre, or 1.5 samples: it stands in a hole.
+        """
+        return without_data(self._coverage, self._shapes)
+
+    @cached_property
+    def _coverage(self) -> Coverage:
+        return Coverage(self.data)
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        surface = self.surface
+        return Shapes.of(self.data, np.asarray(surface.centers, float), np.asarray(surface.covariances, float))
 
     @cached_property
     def _fitted(self) -> np.ndarray:

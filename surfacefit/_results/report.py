@@ -86,7 +86,7 @@ def _background_bounds(result: FitResult) -> list[Fact]:
 
 
 def _flags_not_checked(result: FitResult) -> list[Fact]:
-    names = " and ".join(readable(flag) for flag in not_checked(result))
+    names = ", ".join(readable(flag) for flag in not_checked(result))
     if not names:
         return []
     return [("flags", f"{names}: not checked above {MAX_SHOWN_PARAMETERS} parameters: see `result.flags`")]

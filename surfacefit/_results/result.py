@@ -125,7 +125,7 @@ class FitResult(FitNumbers):
         """`ComponentFlag` values (K,): what to know of a component before using its numbers.
 
         REDUNDANT is not looked for above 5000 parameters. Above 600, summaries, files and plots also leave out
-        UNDETERMINED, unless ``flags`` was computed before.
+        UNDETERMINED, and UNRESOLVED as far as errors tell it, unless ``flags`` was computed before.
         """
         from .flags import flags
 
