@@ -523,8 +523,9 @@ def test_every_flag_has_its_entry():
 @pytest.mark.parametrize("suffix", ["json", "npz"])
 def test_summaries_and_files_carry_the_flags(suffix, tmp_path, monkeypatch):
     result = three(center=-1.0)
-    assert f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause}. {sf.FLAGS[FLAG.OUTSIDE].advice} wide component 1:" in " ".join(
-        result.summary().split()
+    assert (
+        f"outside component 1: {sf.FLAGS[FLAG.OUTSIDE].cause}. {sf.FLAGS[FLAG.OUTSIDE].advice} wide component 1:"
+        in " ".join(result.summary().split())
     )
     path = tmp_path / f"fit.{suffix}"
     result.save(path)

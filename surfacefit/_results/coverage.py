@@ -80,7 +80,7 @@ class Coverage:
         return np.asarray(((places >= low) & (places <= high)).all(axis=-1))
 
     def distances(self, places: np.ndarray) -> np.ndarray:
-        """Distances (...) from places (..., d) in the box to the nearest used point; on a grid from the nearest cell."""
+        """Distances (...) from places (..., d) in the box to the nearest used point, on a grid the nearest cell."""
         if self.gapless:
             return np.zeros(places.shape[:-1])
         if self.data.axes is None:
@@ -104,9 +104,7 @@ class Coverage:
 
     def _cells(self, places: np.ndarray) -> np.ndarray:
         """Indices (..., d) of the nearest cells."""
-        columns = [
-            np.searchsorted((axis[1:] + axis[:-1]) / 2, places[..., i]) for i, axis in enumerate(self._axes)
-        ]
+        columns = [np.searchsorted((axis[1:] + axis[:-1]) / 2, places[..., i]) for i, axis in enumerate(self._axes)]
         return np.stack(columns, axis=-1)
 
     @cached_property
