@@ -2,6 +2,7 @@
 
 blocks_left_out  Splits of the data by blocks, which are left out in turn, for cross-validation
 coarsening       Averages over blocks of a grid: a smaller map on which a fit takes less time
+coverage         Where the data are, as a component sees it: the share of its volume over them
 data             Input validation: a user's arrays as checked `SurfaceData`
 effective_size   How many independent points residuals are worth, where neighbours are correlated
 examples         Example maps that come with the package, by name

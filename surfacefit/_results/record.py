@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .._base.status import STATUS, Status
+from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
-from .coverage import Coverage, Shapes, shares_over_data, without_data
 from .criteria import ComponentPath
 
 # Parameters up to which the whole normal matrix is inverted, which takes 8 P^2 bytes (here 200 MB) for each array.

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
-from .._data.data import SurfaceData
+from .data import SurfaceData
 
 # Samples: a place this near to a point that was used is over the data, however narrow the component. One missing sample
 # of a grid is then no hole, a block of three by three is. Beyond four dimensions cells are larger than that.
