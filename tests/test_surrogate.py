@@ -87,7 +87,9 @@ def test_thinned_products_resemble_the_whole_in_every_direction(row):
             for engine in (problem.engine, DenseEngine())
         )
     assert problem.engine.thinned > 1
-    ratios = eigh(thinned, whole, eigvals_only=True)
+    used = np.diag(whole) > 0  # a surrogate has room for more components
+    ratios = eigh(thinned[np.ix_(used, used)], whole[np.ix_(used, used)], eigvals_only=True)
+    assert used.sum() == 4 * 6
     assert 0.8 < ratios.min() <= ratios.max() < 1.25
 
 

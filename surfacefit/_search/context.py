@@ -92,6 +92,11 @@ class SharedProgress:
             self.best = state
 
 
+def wider(count: int) -> int:
+    """A quarter more components."""
+    return count + max(1, count // 4)
+
+
 @dataclass(eq=False)
 class SearchContext:
     """A problem on which states are grown, searched and refitted.
@@ -131,8 +136,9 @@ class SearchContext:
     @cached_property
     def with_more_room(self) -> SearchContext:
         """The same problem with room for a quarter more components; for the dense engine."""
-        prepared, count = self.prepared, self.request.n_components + max(1, self.request.n_components // 4)
-        parts = replace(self.parameterization, n_components=component_capacity(count))
+        prepared, count = self.prepared, wider(self.request.n_components)
+        room = max(self.parameterization.n_components, component_capacity(count))
+        parts = replace(self.parameterization, n_components=room)
         model, problem = replace(prepared.model, n_components=count), replace(prepared.problem, parameterization=parts)
         return SearchContext(
             replace(prepared, model=model, problem=problem),

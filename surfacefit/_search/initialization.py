@@ -21,6 +21,7 @@ from .._starts import STARTS, RandomStarts
 from .context import FitHalted, SearchContext, SharedProgress
 from .growth import grow
 from .moves import warm_up
+from .perturbations import MAX_FEW_COMPONENTS
 from .pruning import without_least_useful
 from .refits import refit, unless_memory_short
 from .search import Effort, search
@@ -37,6 +38,10 @@ SEARCH_WORK = 12.0
 SEARCH_PER_GROWTH = 2.0
 # Rounds without a better state after which the same search ends, however many the components are.
 MAX_PATIENCE_ROUNDS = 40
+# Rounds at least: a round of trials leaves the minimum only if it is to be searched further.
+MIN_PATIENCE_ROUNDS = 1
+# The same of the fewest components, for which no moves are tried: one round to look, one of perturbations.
+FEW_PATIENCE_ROUNDS = 2
 # Fewer rounds for few components, which leave little to find: this many for each component above EASY_COMPONENTS.
 ROUNDS_PER_COMPONENT = 3
 # Components whose best minimum growth nearly always finds; one round is searched then.
@@ -133,6 +138,8 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
 
 def warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callable[[], object]]:
     """Tasks that compile what a search needs, in the order in which it needs them; they count no steps of the fit."""
+    if context.request.n_components <= MAX_FEW_COMPONENTS:
+        return [] if small is None else [partial(_settle_once, replace(small, progress=SharedProgress()))]
     tasks: list[Callable[[], object]] = [partial(warm_up, small or context)]
     if small is not None:
         alone = replace(small, progress=SharedProgress())
@@ -140,9 +147,13 @@ def warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callab
     return tasks
 
 
-def _prune_once(context: SearchContext) -> object:
+def _settle_once(context: SearchContext) -> State:
     blocks, border = context.packing.blocks(context.packing.even_start), context.views.background_only().border
-    return without_least_useful(context, refit(context, blocks, border, 1), 1)
+    return refit(context, blocks, border, 1)
+
+
+def _prune_once(context: SearchContext) -> object:
+    return without_least_useful(context, _settle_once(context), 1)
 
 
 def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
@@ -150,5 +161,6 @@ def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
     if plan.search is not None:
         return Effort(UNLIMITED_ROUNDS, deadline=time.perf_counter() + plan.search)
     rounds = ROUNDS_PER_COMPONENT * (state.size - EASY_COMPONENTS)
-    patience = min(MAX_PATIENCE_ROUNDS, max(1, rounds))
+    least = FEW_PATIENCE_ROUNDS if state.size <= MAX_FEW_COMPONENTS else MIN_PATIENCE_ROUNDS
+    patience = min(MAX_PATIENCE_ROUNDS, max(least, rounds))
     return Effort(patience, work=max(SEARCH_WORK, SEARCH_PER_GROWTH * growth_work))

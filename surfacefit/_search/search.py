@@ -21,7 +21,7 @@ from .._base.memory import MemoryShort
 from .._base.threads import single_threaded_blas
 from .context import FitHalted, SearchContext, SearchOver
 from .moves import RANKING_STEPS, Move, Neighbourhood, apply_moves, disjoint
-from .perturbations import SETTLING_STEPS, Minima, is_better, perturbed
+from .perturbations import MAX_FEW_COMPONENTS, SETTLING_STEPS, Minima, is_better, perturbed
 from .refits import n_parallel, refit, run_parallel
 from .states import State
 
@@ -150,6 +150,8 @@ def _search_rounds(
 def _run_trials(context: SearchContext, here: State) -> list[State]:
     """States that trials lead to, as far as one is better than ``here``; that one is last."""
     found: list[State] = []
+    if here.size <= MAX_FEW_COMPONENTS:
+        return found
     queue, at_a_time = trials(context, here), n_parallel(context)
     for first in range(0, len(queue), at_a_time):
         context.check_limits()
