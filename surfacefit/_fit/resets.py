@@ -10,6 +10,7 @@ The test compiles nothing. The search (`search=`) also moves components that hav
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from jax import Array
@@ -106,7 +107,8 @@ def collapsed(prepared: Prepared, solution: Solution) -> np.ndarray:
     if prepared.problem.penalty is not None:
         cost -= float(penalty_cost(prepared.problem, solution.params))
     enough = prepared.problem.parameterization.layout.block_size * np.log(data.n_used) / 2 * (2 * cost / data.n_used)
-    worth = most_worth(prepared.surface(solution.params), data) / prepared.scaling.height_scale**2
+    surface = prepared.surface(solution.params)
+    worth = most_worth(replace(surface, amplitudes=surface.amplitudes / prepared.scaling.height_scale), data)
     order = np.argsort(worth, kind="stable")
     return order[worth[order] < enough]
 

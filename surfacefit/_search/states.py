@@ -74,10 +74,10 @@ class Packing:
         flat, layout = np.asarray(params, float), self.parameterization.layout
         return State(cost if np.isfinite(cost) else np.inf, layout.blocks(flat)[:count], flat[layout.n_own :])
 
-    def even_params(self) -> Array:
+    def even_params(self) -> np.ndarray:
         """Parameters (P,) of `even_start`."""
         parts = self.prepared.host.parameterization
-        return jnp.asarray(parts.pack(replace(self.even_start, background=parts.background)))
+        return np.asarray(parts.pack(replace(self.even_start, background=parts.background)))
 
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
