@@ -49,6 +49,12 @@ class Scaling:
         return differences / self.height_scale
 
 
+def root_mean_square(values: np.ndarray) -> float:
+    """The root mean square of values of any size, whose squares may be no numbers."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest * float(np.sqrt(np.mean((values / largest) ** 2))) if 0 < largest < np.inf else largest
+
+
 def without_outliers(heights: np.ndarray) -> np.ndarray:
     """Heights (N,) with outliers clipped to far from the inner 98 %, so that they do not set the unit."""
     low, high = np.quantile(heights, [OUTLIER_SHARE, 1 - OUTLIER_SHARE])
@@ -71,5 +77,5 @@ def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, 
     if largest <= CONSTANT_ROUNDING * float(np.abs(heights).max()):
         largest = float(np.abs(heights).max())
     unit = largest or 1.0
-    spread = float(np.sqrt(np.mean(((heights - shift) / unit) ** 2))) * unit
+    spread = root_mean_square(heights - shift)
     return Scaling(low + (high - low) / 2, half, shift, spread or unit)

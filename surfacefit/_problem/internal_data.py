@@ -56,7 +56,12 @@ def weight_unit(data: SurfaceData) -> float:
 
 def cost_unit(data: SurfaceData, scaling: Scaling) -> float:
     """Cost in the user's units for a cost of one in the units of the fit."""
-    return float((scaling.height_scale * weight_unit(data)) ** 2)
+    return residual_unit(data, scaling) ** 2
+
+
+def residual_unit(data: SurfaceData, scaling: Scaling) -> float:
+    """A weighted residual in the user's units for one of one in the units of the fit."""
+    return float(scaling.height_scale * weight_unit(data))
 
 
 def tiling_of(data: SurfaceData, internal: InternalData, size: int) -> Tiling:

@@ -16,7 +16,7 @@ from .._model.background import NoBackground
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
-from .internal_data import cost_unit
+from .internal_data import cost_unit, residual_unit
 from .model_spec import ModelSpec
 from .planning import TilePlanner
 from .problem import SurfaceProblem
@@ -58,6 +58,11 @@ class Prepared:
     def cost_unit(self) -> float:
         """Cost in the user's units for a cost of one in the problem's."""
         return cost_unit(self.data, self.scaling)
+
+    @cached_property
+    def residual_unit(self) -> float:
+        """A weighted residual in the user's units for one of one in the problem's: the root of ``cost_unit``."""
+        return residual_unit(self.data, self.scaling)
 
     def fixing(self, params: Any) -> SurfaceProblem:
         """The problem, with what is fixed held at parameters (P,)."""

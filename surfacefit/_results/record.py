@@ -11,6 +11,7 @@ import numpy as np
 from .._base.status import STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import SurfaceData
+from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
 from .criteria import ComponentPath
@@ -144,17 +145,16 @@ class FitNumbers(FitRecord):
     @cached_property
     def rmse(self) -> float:
         """Root mean square of the residuals over the points used, not weighted."""
-        return float(np.sqrt(np.mean(self.residuals[self.data.used] ** 2)))
+        return root_mean_square(self.residuals[self.data.used])
 
     @cached_property
     def r2(self) -> float:
         """1 - sum(residuals^2) / sum((z - mean z)^2); for data without variation 1 if they are met, else 0."""
         heights = self.data.used_heights.astype(float)
-        spread = float(np.mean((heights - heights.mean()) ** 2))
-        rounding = (CONSTANT_ROUNDING_UNITS * float(np.finfo(float).eps)) ** 2 * float(np.mean(heights**2))
-        if spread <= rounding:
-            return 1.0 if self.rmse <= EXACT_RMSE * float(np.sqrt(np.mean(heights**2))) else 0.0
-        return 1 - self.rmse**2 / spread
+        spread, size = root_mean_square(heights - heights.mean()), root_mean_square(heights)
+        if spread <= CONSTANT_ROUNDING_UNITS * float(np.finfo(float).eps) * size:
+            return 1.0 if self.rmse <= EXACT_RMSE * size else 0.0
+        return 1 - (self.rmse / spread) ** 2
 
     @cached_property
     def at_floor(self) -> np.ndarray:

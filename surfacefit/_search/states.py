@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,10 +74,10 @@ class Packing:
         flat, layout = np.asarray(params, float), self.parameterization.layout
         return State(cost if np.isfinite(cost) else np.inf, layout.blocks(flat)[:count], flat[layout.n_own :])
 
-    def even_params(self) -> np.ndarray:
+    def even_params(self) -> Any:
         """Parameters (P,) of `even_start`."""
         parts = self.prepared.host.parameterization
-        return np.asarray(parts.pack(replace(self.even_start, background=parts.background)))
+        return parts.pack(replace(self.even_start, background=parts.background))
 
     def params(self, surface: GaussianSurface) -> Array:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""

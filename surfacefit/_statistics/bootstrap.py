@@ -18,12 +18,13 @@ from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.precision import precision
 from .._base.status import STATUS, Status
+from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._results.record import MAX_EXACT_PARAMETERS
 from .._solvers import LevenbergMarquardt, solve
-from .linearization import linearized_at, residual_variance
+from .linearization import linearized_at
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -97,16 +98,15 @@ def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.ra
     """Heights (n, N) in the units of the problem: the fit plus the noise that its loss assumes."""
     data, scaling, used = result.data, prepared.scaling, result.data.n_used
     fitted = result.predict()[data.used]
-    shape = (n_samples, used)
+    shape, own = (n_samples, used), result.residuals[data.used] * data.weights
+    spread = np.sqrt(result.n_points / (result.n_points - result.n_parameters))
     if result.settings.loss == "poisson":
         heights = rng.poisson(np.maximum(fitted, 0), shape).astype(float)
     elif result.settings.loss == "linear":
-        deviation = np.sqrt(residual_variance(result))
+        deviation = 1.0 if data.absolute_sigma else spread * root_mean_square(own)
         heights = fitted + deviation / data.weights * rng.normal(size=shape)
     else:  # a robust loss assumes no distribution: that of the residuals serves
-        own = result.residuals[data.used] * data.weights
-        own = (own - own.mean()) * np.sqrt(result.n_points / (result.n_points - result.n_parameters))
-        heights = fitted + rng.choice(own, shape) / data.weights
+        heights = fitted + rng.choice(spread * (own - own.mean()), shape) / data.weights
     inner = scaling.heights(heights)
     return np.pad(inner, [(0, 0), (0, prepared.problem.heights.size - used)], mode="edge")
 

@@ -22,7 +22,7 @@ from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import ROUND_ECCENTRICITY, GaussianSurface
 from .._problem.prepared import Prepared
-from .covariance_root import UNDETERMINED_SHARE
+from .covariance_root import UNDETERMINED_SHARE, unit_slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,26 +96,25 @@ class ComponentErrors:
     def by_component(self, slopes: np.ndarray) -> np.ndarray:
         """Standard errors (K, ...) of numbers with derivatives (K, ..., m) by their own component's parameters."""
         flat = slopes.reshape(len(slopes), int(np.prod(slopes.shape[1:-1])), slopes.shape[-1])
-        variances = np.einsum("knp,kpq,knq->kn", flat, self.blocks, flat, optimize=True)
-        return _errors(flat, variances, self.undetermined).reshape(slopes.shape[:-1])
+        return _errors(flat, self.blocks, self.undetermined).reshape(slopes.shape[:-1])
 
     def _background(self) -> Any:
         if not len(self.background):
             return None
         slopes = self.slopes.background
-        variances = np.einsum("np,pq,nq->n", slopes, self.background, slopes)
-        errors = _errors(slopes[None], variances[None], self.background_undetermined[None])[0]
+        errors = _errors(slopes[None], self.background[None], self.background_undetermined[None])[0]
         return self.slopes.background_zero.with_vector(errors)
 
 
-def _errors(slopes: np.ndarray, variances: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
-    """Square roots of variances (K, n) of numbers with slopes (K, n, m); infinite where these meet undetermined
-    directions (K, m, q).
+def _errors(slopes: np.ndarray, covariances: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
+    """Standard errors (K, n) of numbers with slopes (K, n, m) by parameters of these covariances (K, m, m); infinite
+    where the slopes meet undetermined directions (K, m, q).
     """
-    sizes = np.maximum(np.linalg.norm(slopes, axis=2), np.finfo(float).tiny)
-    shares = np.linalg.norm(np.matmul(slopes, undetermined), axis=2)
-    unknown = (shares > UNDETERMINED_SHARE * sizes) | ~np.isfinite(slopes).all(axis=2) | ~np.isfinite(variances)
-    return np.where(unknown, np.inf, np.sqrt(np.maximum(variances, 0, where=~unknown, out=np.zeros_like(variances))))
+    sizes, units = unit_slopes(slopes)
+    variances = np.einsum("knp,kpq,knq->kn", units, covariances, units, optimize=True)
+    shares = np.linalg.norm(np.matmul(units, undetermined), axis=2)
+    unknown = (shares > UNDETERMINED_SHARE) | ~np.isfinite(sizes) | ~np.isfinite(variances)
+    return np.where(unknown, np.inf, sizes * np.sqrt(np.maximum(np.where(unknown, 0, variances), 0)))
 
 
 def component_slopes(prepared: Prepared, params: np.ndarray, factor_slopes: np.ndarray) -> ComponentSlopes:

@@ -29,7 +29,7 @@ from .._problem.problem import SurfaceProblem
 from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals, held_changes
 from .covariance_root import CovarianceRoot, inverse_root
-from .linearization import Information, information, linearized_at, residual_rows, residual_variance
+from .linearization import Information, information, linearized_at, residual_deviation, residual_rows
 from .local_covariances import local_errors
 from .uncertainty import Uncertainty
 from .whole_covariance import WholeCovariance
@@ -53,16 +53,17 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         found = information(prepared, params)
         host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
         axes = constrained_directions(host, params, found.gradient, near)
-        used, variance = used_parameters(prepared), residual_variance(result) / prepared.cost_unit
+        used, deviation = used_parameters(prepared), residual_deviation(result, prepared, found.cost)
         root, correlation_length = inverse_root(found, constraint_normals(axes), used, held_changes(axes)), 0.0
-        if not np.isfinite(variance):  # as many parameters as points: nothing is known of the noise
-            root, variance = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
+        if not np.isfinite(deviation):  # as many parameters as points: nothing is known of the noise
+            root, deviation = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
         if method == "sandwich":
-            root, variance = _sandwich(found, root), result.n_points / max(result.n_points - result.n_parameters, 1)
+            spare = max(result.n_points - result.n_parameters, 1)
+            root, deviation = _sandwich(found, root), float(np.sqrt(result.n_points / spare))
         if method == "correlated":
             root, correlation_length = _correlated(result, prepared.problem, params, root)
-            variance = 1.0
-        whole = WholeCovariance(prepared, params, root, variance, fixed_parameters(prepared), found.factor_slopes)
+            deviation = 1.0
+        whole = WholeCovariance(prepared, params, root, deviation, fixed_parameters(prepared), found.factor_slopes)
         return Uncertainty(method, True, correlation_length, whole)
 
 
@@ -83,7 +84,7 @@ def _by_dissection(result: FitResult, method: str) -> Uncertainty:
             " part of the data"
         )
     with precision(np.dtype(np.float64)):
-        return Uncertainty(method, False, 0.0, local_errors(result, residual_variance(result)))
+        return Uncertainty(method, False, 0.0, local_errors(result))
 
 
 def _sandwich(found: Information, root: CovarianceRoot) -> CovarianceRoot:

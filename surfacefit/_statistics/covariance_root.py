@@ -52,10 +52,10 @@ class CovarianceRoot:
 
     def errors(self, slopes: np.ndarray) -> np.ndarray:
         """Standard errors (M,) of numbers with slopes (M, P); infinite where undetermined."""
-        sizes = np.maximum(np.linalg.norm(slopes, axis=1), np.finfo(float).tiny)
-        shares = np.linalg.norm(slopes @ self.undetermined, axis=1)
-        unknown = (shares > UNDETERMINED_SHARE * sizes) | ~np.isfinite(slopes).all(axis=1)
-        return np.where(unknown, np.inf, np.linalg.norm(slopes @ self.root, axis=1))
+        sizes, units = unit_slopes(slopes)
+        shares = np.linalg.norm(units @ self.undetermined, axis=1)
+        unknown = (shares > UNDETERMINED_SHARE) | ~np.isfinite(sizes)
+        return np.where(unknown, np.inf, np.where(unknown, 0, sizes) * np.linalg.norm(units @ self.root, axis=1))
 
     def sandwich(self, inner: np.ndarray) -> CovarianceRoot:
         """C M C for a matrix M, given as root^T M root (r, r); its eigenvalues below zero, which are noise, count as
@@ -67,6 +67,19 @@ class CovarianceRoot:
     def basis(self, rows: np.ndarray) -> np.ndarray:
         """Orthonormal columns (N, r) that span the changes of the model, from rows J (N, P) where C = (J^T J)^-1."""
         return rows @ self.root
+
+
+def unit_slopes(slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (...) of slopes (..., m), NaN where one is no number, and unit vectors along them or zeros.
+
+    No square is taken of slopes as they are: those of heights of 1e-300 would vanish.
+    """
+    largest = np.abs(slopes).max(axis=-1, initial=0.0)
+    safe = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
+    inner = np.where(np.isfinite(largest)[..., None], slopes, 0.0) / safe[..., None]
+    lengths = np.linalg.norm(inner, axis=-1)
+    units = inner / np.where(lengths > 0, lengths, 1.0)[..., None]
+    return np.where(np.isfinite(largest), largest * lengths, np.nan), units
 
 
 @dataclass(frozen=True, eq=False)

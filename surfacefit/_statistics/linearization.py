@@ -18,6 +18,7 @@ from .._model.background import background_model
 from .._model.parameters import factor_slopes
 from .._model.surface import GaussianSurface
 from .._model.units import to_internal
+from .._problem.base import half_square
 from .._problem.loss_views import information_jacobian, information_ratios, score_jacobian
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
@@ -64,10 +65,19 @@ def residual_variance(result: FitResult) -> float:
     return 2 * result.cost / spare if spare > 0 else float("inf")
 
 
+def residual_deviation(result: FitResult, prepared: Prepared, cost: float) -> float:
+    """s in the units of a problem where the data have this cost, in which no square is too small for a number."""
+    if result.data.absolute_sigma or result.settings.loss == "poisson":
+        return 1 / prepared.residual_unit
+    spare = result.n_points - result.n_parameters
+    return float(np.sqrt(2 * cost / spare)) if spare > 0 else float("inf")
+
+
 @dataclass(frozen=True, eq=False)
 class Information:
     """What data and prior say of the parameters (P,) at the solution.
 
+    cost : of the data.
     normal : N (P, P), J^T W J with the second derivatives W of the loss; with a prior its rows belong to J.
     gradient : (P,) of the cost.
     scores : sum_j psi_j^2 J_j^T J_j (P, P) over the data, with psi_j the derivative of the cost of a point.
@@ -76,6 +86,7 @@ class Information:
         too large to be held.
     """
 
+    cost: float
     normal: np.ndarray
     gradient: np.ndarray
     scores: np.ndarray
@@ -88,13 +99,15 @@ def information(prepared: Prepared, params: np.ndarray) -> Information:
     """At parameters (P,) of a problem for the dense engine."""
     problem, n = prepared.problem, prepared.data.n_used
     if len(problem.points) * len(params) > MAX_HELD_ENTRIES:
-        return Information(*(np.asarray(array) for array in _normals(problem, params)))
+        found, *arrays = (np.asarray(array) for array in _normals(problem, params))
+        return Information(float(found), *arrays)
     residuals, rows, ratios, slopes = (np.asarray(array) for array in _rows(problem, params))
     residuals, rows = (np.delete(array, np.s_[n : len(problem.points)], axis=0) for array in (residuals, rows))
     scores = residuals[:n, None] * rows[:n]
     weighted = rows.copy()
     weighted[:n] *= ratios[:n, None]
-    return Information(weighted.T @ weighted, rows.T @ residuals, scores.T @ scores, slopes, weighted, scores)
+    cost = 0.5 * float(residuals[:n] @ residuals[:n])
+    return Information(cost, weighted.T @ weighted, rows.T @ residuals, scores.T @ scores, slopes, weighted, scores)
 
 
 def residual_rows(problem: SurfaceProblem, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +116,11 @@ def residual_rows(problem: SurfaceProblem, params: np.ndarray) -> tuple[np.ndarr
     return np.asarray(residuals), np.asarray(rows)
 
 
-def normals(problem: SurfaceProblem, params: Array) -> tuple[Array, Array, Array, Array]:
-    """N (P, P), the gradient (P,), the scores (P, P) and the slopes of the factors: see `Information`."""
+def normals(problem: SurfaceProblem, params: Array) -> tuple[Array, ...]:
+    """The cost, N (P, P), the gradient (P,), the scores (P, P) and the slopes of the factors: see `Information`."""
     residuals, jacobian = problem.linearize(params)
     return (
+        half_square(residuals[: len(problem.points)]),
         information_jacobian(problem, params).normal(residuals)[0].as_matrix(),
         jacobian.rmv(residuals),
         score_jacobian(problem, params).normal(residuals)[0].as_matrix(),

@@ -20,6 +20,7 @@ from .._engines.jacobian import background_rows
 from .._linear.selected_inverse import inverse_blocks
 from .._model.block_layout import block_indices
 from .._model.parameters import ChainRule, factor_slopes
+from .._problem.base import half_square
 from .._problem.loss_views import information_jacobian
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
@@ -27,7 +28,7 @@ from .._problem.problem_setup import problem_setup
 from .component_errors import ComponentErrors, component_slopes
 from .constrained_directions import ConstrainedDirections, constrained_directions
 from .covariance_root import MIN_DIAGONAL
-from .linearization import model_of, params_of
+from .linearization import model_of, params_of, residual_deviation
 from .sparse_normal import TileNormals
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Pieces(NamedTuple):
     gradient : (P,) of the cost.
     prior_own, prior_border : what the prior adds to blocks and border.
     factor_slopes : d tril(L) / d shape (K, T, s) of the Cholesky factors.
+    cost : of the data.
     """
 
     centers: Array
@@ -63,10 +65,11 @@ class Pieces(NamedTuple):
     prior_own: Array
     prior_border: Array
     factor_slopes: Array
+    cost: Array
 
 
-def local_errors(result: FitResult, variance: float) -> ComponentErrors:
-    """Errors of single components, for a ``variance`` of weighted residuals in the user's units."""
+def local_errors(result: FitResult) -> ComponentErrors:
+    """Errors of single components."""
     prepared, problem, params = _tiled_problem(result)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
     host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
@@ -84,7 +87,7 @@ def local_errors(result: FitResult, variance: float) -> ComponentErrors:
     own_unknown = unknown[blocks] | (np.einsum("kmm->km", own) > MAX_SCALED_VARIANCE) | in_no_tile
     border_unknown = unknown[corner] | (np.diag(border) > MAX_SCALED_VARIANCE)
     at_width_limit = (axes.constrained & ~axes.at_box)[used][blocks]
-    back, unit = axes.together(count), variance / prepared.cost_unit
+    back, unit = axes.together(count), residual_deviation(result, prepared, float(pieces.cost)) ** 2
     own = np.einsum("km,kn->kmn", scale[blocks], scale[blocks]) * own
     directions = back * (own_unknown & ~at_width_limit)[:, None]
     return ComponentErrors(
@@ -166,6 +169,7 @@ def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
         prior_own=own,
         prior_border=border,
         factor_slopes=factor_slopes(parts, params),
+        cost=half_square(residuals[: len(problem.heights)]),
     )
 
 

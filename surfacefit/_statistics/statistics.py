@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._base.information_criteria import aic, aicc, bic
+from .._model.scaling import root_mean_square
 from .._results.record import MAX_EXACT_PARAMETERS
 from .covariance_methods import effective_parameters
 from .diagnostics import fitted_rates, weighted_residuals
@@ -96,9 +97,10 @@ def _log_likelihood(result: FitResult) -> float:
 
         rates = fitted_rates(result)
         return float(np.sum(xlogy(heights, rates) - rates - gammaln(heights + 1)))
-    n, square = result.n_points, 2 * result.cost
-    logs = -float(np.log(result.data.weights).sum())
+    n, logs = result.n_points, -float(np.log(result.data.weights).sum())
     if result.data.absolute_sigma:
-        return -0.5 * (square + n * math.log(2 * math.pi)) - logs
-    least = (MIN_RELATIVE_SCALE * float(np.sqrt(np.mean((heights * result.data.weights) ** 2)))) ** 2
-    return -0.5 * n * (math.log(2 * math.pi * max(square / n, least, 1e-300)) + 1) - logs
+        return -0.5 * (2 * result.cost + n * math.log(2 * math.pi)) - logs
+    linear = result.settings.loss == "linear"
+    scale = root_mean_square(weighted_residuals(result)) if linear else math.sqrt(2 * result.cost / n)
+    least = MIN_RELATIVE_SCALE * root_mean_square(heights * result.data.weights)
+    return -0.5 * n * (math.log(2 * math.pi) + 2 * math.log(max(scale, least, np.finfo(float).tiny)) + 1) - logs

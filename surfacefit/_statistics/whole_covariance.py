@@ -39,7 +39,7 @@ class WholeCovariance:
 
     prepared, params : the problem and its parameters (P,).
     root : the inverse of the normal matrix, in the units of the problem.
-    variance : what to multiply it by: the variance of a weighted residual in these units, or 1.
+    deviation : what to multiply its root by: the standard deviation of a weighted residual in these units, or 1.
     fixed : (P,) which parameters are fixed.
     factor_slopes : d tril(L) / d shape (K, T, s) of the Cholesky factors.
     """
@@ -47,7 +47,7 @@ class WholeCovariance:
     prepared: Prepared
     params: np.ndarray
     root: CovarianceRoot
-    variance: float
+    deviation: float
     fixed: np.ndarray
     factor_slopes: np.ndarray
 
@@ -58,7 +58,7 @@ class WholeCovariance:
         own, border = block_indices(np.arange(count), layout.block_size), layout.n_own + np.arange(layout.n_border)
         shared = np.broadcast_to(border[layout.shared_shape], (count, layout.n_shared))
         index, rest = np.concatenate([own, shared], axis=1), border[layout.background]
-        root = np.where(self.fixed[:, None], 0.0, self.root.root) * np.sqrt(self.variance)
+        root = np.where(self.fixed[:, None], 0.0, self.root.root) * self.deviation
         undetermined = np.where(self.fixed[:, None], 0.0, self.root.undetermined)
         return ComponentErrors(
             slopes=component_slopes(self.prepared, self.params, self.factor_slopes),
@@ -79,7 +79,7 @@ class WholeCovariance:
 
     def _of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         with precision(np.dtype(np.float64)):
-            errors = self.root.errors(self._slopes(function)) * np.sqrt(self.variance)
+            errors = self.root.errors(self._slopes(function)) * self.deviation
             example = jax.eval_shape(
                 lambda p: function(_physical(self.prepared.problem, self.prepared.scaling, self._count, p)), self.params
             )
@@ -90,7 +90,7 @@ class WholeCovariance:
         """Covariance matrix (M, M) of a function's numbers (M,); see `Uncertainty.matrix`."""
         with precision(np.dtype(np.float64)):
             slopes = self._slopes(function)
-        parts = slopes @ self.root.root * np.sqrt(self.variance)
+        parts = slopes @ self.root.root * self.deviation
         matrix = parts @ parts.T
         unknown = ~np.isfinite(self.root.errors(slopes))
         matrix[unknown, :] = matrix[:, unknown] = 0.0
@@ -108,7 +108,7 @@ class WholeCovariance:
                 rows = np.asarray(_rows_at(self.prepared.problem, self.params, jnp.asarray(padded)))
                 rows = np.where(self.fixed, 0.0, rows)
                 errors[first : first + BAND_POINTS] = self.root.errors(rows[: len(some)])
-        return errors * np.sqrt(self.variance) * scaling.height_scale
+        return errors * self.deviation * scaling.height_scale
 
     @property
     def _count(self) -> int:
