@@ -79,7 +79,7 @@ def test_aic_and_bic_of_nist_gauss2_are_those_that_lmfit_publishes(real):
     """NIST's Gauss2 at its certified optimum: 250 points, 8 parameters.
 
     lmfit's documentation, "Builtinmodels - nistgauss", prints chi-square 1247.52821, AIC 417.864631 and BIC 446.036318.
-    Its log-likelihood leaves out the constant -n (1 + log 2 pi) / 2.
+    Its log-likelihood leaves out the constant -n (1 + log 2 pi) / 2, and it does not count the variance.
     """
     x, heights, _ = np.loadtxt(real("nist_Gauss2.csv"), delimiter=",", skiprows=1).T
     b = json.loads(real("nist_certified.json").read_text())["Gauss2"]["certified"]
@@ -90,9 +90,11 @@ def test_aic_and_bic_of_nist_gauss2_are_those_that_lmfit_publishes(real):
     found, constant = result.statistics, 250 * (1 + np.log(2 * np.pi))
     assert (found.n_points, found.n_parameters) == (250, 8)
     published = [1247.52821, 417.864631, 446.036318]
-    np.testing.assert_allclose([found.chi2, found.aic - constant, found.bic - constant], published, rtol=1e-8)
+    np.testing.assert_allclose(
+        [found.chi2, found.aic - constant - 2, found.bic - constant - np.log(250)], published, rtol=1e-8
+    )
     entry = Deviance.of(result.data).entry(2, 8, 2 * result.cost)
-    np.testing.assert_allclose(entry.bic, published[2], rtol=1e-8)
+    np.testing.assert_allclose(entry.bic - np.log(250), published[2], rtol=1e-8)
 
 
 def test_information_criteria_of_a_published_fit():
@@ -109,14 +111,25 @@ def test_information_criteria_of_a_published_fit():
 
 
 def test_the_corrections_of_a_fit_are_those_of_the_published_one():
-    """They depend on the numbers of points and parameters alone, here 187 and 6, too."""
+    """They depend on the numbers of points and parameters alone, here 187 and 5 with a variance, too."""
     x = np.linspace(0, 10, 187)
-    pair = sf.GaussianSurface(np.array([2.0, 1.0]), np.array([[3.0], [7.0]]), np.array([[[1.0]], [[0.5]]]))
-    data = grid_data(pair(x) + 0.1 * np.random.default_rng(0).normal(size=187), x)
-    found, entry = at(pair, data).statistics, Deviance.of(data).entry(2, 6, 1.0)
+    plane = sf.PlaneBackground(0.0, np.array([0.1]), np.array([5.0]))
+    hill = sf.GaussianSurface(np.array([2.0]), np.array([[3.0]]), np.array([[[1.0]]]), plane)
+    data = grid_data(hill(x) + 0.1 * np.random.default_rng(0).normal(size=187), x)
+    found, entry = at(hill, data).statistics, Deviance.of(data).entry(1, 5, 1.0)
     assert found.aicc - found.aic == pytest.approx(342.08 - 341.61, abs=0.01)
     assert found.bic - found.aic == pytest.approx(361 - 341.61, abs=0.5)
     assert entry.bic - entry.aicc == pytest.approx(361 - 342.08, abs=0.5)
+
+
+def test_aicc_is_that_of_hurvich_and_tsai_and_knows_when_the_variance_is_known():
+    """n log(2 pi s^2) + n (1 + m / n) / (1 - (m + 2) / n) for m parameters of a mean: Biometrika 76 (1989) 297, (3)."""
+    found, n, m = relative().statistics, 80, 4
+    expected = n * np.log(2 * np.pi * found.chi2 / n) + n * (1 + m / n) / (1 - (m + 2) / n)
+    np.testing.assert_allclose(found.aicc, expected, rtol=1e-12)
+    for known in (absolute().statistics, counts().statistics):
+        np.testing.assert_allclose(known.aic, 2 * m - 2 * known.log_likelihood, rtol=1e-12)
+        np.testing.assert_allclose(known.aicc - known.aic, 2 * m * (m + 1) / (known.n_points - m - 1), rtol=1e-9)
 
 
 def test_known_sigmas_give_a_reduced_chi2_of_one():

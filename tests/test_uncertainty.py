@@ -490,3 +490,65 @@ def test_the_orientation_of_a_round_component_is_unknown():
 def test_jax_functions_may_use_jax(pair):
     found = pair.uncertainty().of(lambda surface: jnp.log(surface.amplitudes))
     np.testing.assert_allclose(found, pair.uncertainty().amplitudes / pair.surface.amplitudes, rtol=1e-9)
+
+
+# --- Numbers that squares would lose ----------------------------------------------------------------------------------
+
+
+def nearly_level(step):
+    """A straight line as q_0 + q_1 (1 + step x): the smaller the step, the more alike both columns."""
+
+    def line(q, x):
+        return q[0] + q[1] * (1 + step * x[..., 0])
+
+    return line
+
+
+def errors_on_a_line(background):
+    hill = sf.GaussianSurface(np.array([2.0]), np.array([[1.0]]), np.array([[[4.5]]]), background)
+    data = grid_data(line_model(X, *LINE) + SCALE * np.random.default_rng(5).normal(size=len(X)), X)
+    return at(hill, data).uncertainty()
+
+
+@pytest.mark.parametrize(("step", "rtol"), [(1e-3, 1e-9), (1e-7, 1e-6), (1e-10, 1e-3)])
+def test_columns_that_differ_in_a_few_digits_are_told_apart(step, rtol):
+    """The slope q_1 step has the error that it has where the line is a plane's, as long as rounding leaves digits."""
+    plane = errors_on_a_line(sf.PlaneBackground(0.5, np.array([0.0]), np.array([0.0])))
+    found = errors_on_a_line(sf.FunctionBackground(nearly_level(step), np.array([0.5, 0.0])))
+    np.testing.assert_allclose(found.background.parameters[1] * step, plane.background.slopes[0], rtol=rtol)
+    for name in ("amplitudes", "fwhm", "volumes"):
+        np.testing.assert_allclose(getattr(found, name), getattr(plane, name), rtol=10 * rtol)
+
+
+def test_columns_that_differ_by_rounding_are_not_determined():
+    level = errors_on_a_line(sf.ConstantBackground(0.5))
+    found = errors_on_a_line(sf.FunctionBackground(nearly_level(1e-17), np.array([0.5, 0.0])))
+    assert np.isinf(found.background.parameters).all()
+    np.testing.assert_allclose(found.amplitudes, level.amplitudes, rtol=0.02)  # the hill knows their sum
+
+
+def test_a_jacobian_too_large_to_be_held_gives_the_same_errors(pair, monkeypatch):
+    held = [pair.uncertainty(method) for method in ("hessian", "sandwich", "correlated")]
+    monkeypatch.setattr("surfacefit._statistics.linearization.MAX_HELD_ENTRIES", 0)
+    again = at(pair.surface, pair.data)
+    for errors in held:
+        same_matrix(again.uncertainty(errors.method).matrix, errors.matrix, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e140])
+def test_errors_of_tiny_and_of_huge_heights_are_those_of_heights_of_one(size):
+    heights = line_model(X, *LINE) + SCALE * np.random.default_rng(5).normal(size=len(X))
+    plain = at(surface_of(np.array(LINE), 1, 1), grid_data(heights, X))
+    surface = surface_of(np.array(LINE) * [size, 1, 1, size], 1, 1)
+    found = at(surface, grid_data(heights * size, X))
+    for method in ("hessian", "sandwich", "correlated"):
+        ours, expected = found.uncertainty(method), plain.uncertainty(method)
+        for name in ("amplitudes", "volumes"):
+            np.testing.assert_allclose(getattr(ours, name) / size, getattr(expected, name), rtol=1e-6)
+        np.testing.assert_allclose(ours.fwhm, expected.fwhm, rtol=1e-6)
+        np.testing.assert_allclose(ours.background.value / size, expected.background.value, rtol=1e-6)
+        np.testing.assert_allclose(ours.band(X) / size, expected.band(X), rtol=1e-6)
+    np.testing.assert_allclose([found.rmse / size, found.r2], [plain.rmse, plain.r2], rtol=1e-9)
+    assert np.isfinite(found.statistics.log_likelihood)
+    assert found.bootstrap(2).converged.all()
+    assert "±" in found.summary()

@@ -39,7 +39,11 @@ class Prepared:
     @property
     def n_parameters(self) -> int:
         """Free numbers of the model; the problem may have room for more."""
-        parts, count = self.problem.parameterization, self.model.n_components
+        return self.free_numbers(self.model.n_components)
+
+    def free_numbers(self, count: int) -> int:
+        """Free numbers of the model with so many components."""
+        parts = self.problem.parameterization
         used = replace(parts.layout, n_components=count).n_parameters - (0 if count else parts.layout.n_shared)
         return used - n_fixed(self.model.constraints.fixed, parts, count)
 

@@ -1,9 +1,10 @@
 r"""How the number of components is chosen: the options, and the quality of each number that was tried.
 
 With n points and the weighted sum of squares S, the deviance for BIC and AICc (`_base/information_criteria`) is
-n log(S / n), or S itself where the standard deviations of the heights are known (``absolute_sigma``). Both criteria
-assume that the misfits of different points are independent. Where V of them count as one (`_data/effective_size`), the
-likelihood of a smooth change is that of n / V points, and the criterion is
+n log(S / n), or S itself where the standard deviations of the heights are known (``absolute_sigma``); otherwise their
+variance counts as one more free number. Both criteria assume that the misfits of different points are independent.
+Where V of them count as one (`_data/effective_size`), the likelihood of a smooth change is that of n / V points, and
+the criterion is
 
 .. math:: D / V + p \log(n / V)
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._base.checks import count, not_negative, one_of, positive_number
-from .._base.information_criteria import aicc, bic
+from .._base.information_criteria import aicc, bic, with_variance
 from .._data.data import SurfaceData
 
 if TYPE_CHECKING:
@@ -184,21 +185,22 @@ class Deviance(NamedTuple):
         deviance = square if self.absolute else n * math.log(max(mean, floor, 1e-300))
         seen = square if counted is None else counted
         seen_deviance = seen if self.absolute else n * math.log(max(seen / n, floor, 1e-300))
+        number = with_variance(n_parameters, self.absolute)
         return Entry(
             n_components,
             math.sqrt(plain),
             1 - plain / self.spread**2 if self.spread else 0.0,
-            bic(deviance, n_parameters, n),
-            aicc(deviance, n_parameters, n),
+            bic(deviance, number, n),
+            aicc(deviance, number, n),
             n_parameters,
-            bic(seen_deviance, n_parameters, n),
+            bic(seen_deviance, number, n),
         )
 
     def effective(self, entry: Entry, volume: float) -> Entry:
         """The entry where ``volume`` points count as one."""
-        n = self.n_points
-        deviance = entry.effective_bic - bic(0.0, entry.n_parameters, n)
-        return entry._replace(effective_bic=bic(deviance / volume, entry.n_parameters, n / volume))
+        n, number = self.n_points, with_variance(entry.n_parameters, self.absolute)
+        deviance = entry.effective_bic - bic(0.0, number, n)
+        return entry._replace(effective_bic=bic(deviance / volume, number, n / volume))
 
 
 @dataclass(frozen=True, eq=False)

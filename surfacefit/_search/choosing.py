@@ -243,11 +243,8 @@ class Choice:
     def _entry(self, state: State) -> Entry:
         context = self._context(state.size)
         square = 2 * (state.cost - context.views.penalty(state)) * context.prepared.cost_unit
-        n_shared = context.parameterization.layout.n_shared  # a shape that is tied counts where there is a component
-        shared = n_shared if state.size == 0 else 0
-        entry = self.deviance.entry(
-            state.size, state.blocks.size + len(state.border) - shared, square, context.views.misfit(state)
-        )
+        n_parameters = context.prepared.free_numbers(state.size)
+        entry = self.deviance.entry(state.size, n_parameters, square, context.views.misfit(state))
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)

@@ -111,7 +111,8 @@ def _errors(slopes: np.ndarray, covariances: np.ndarray, undetermined: np.ndarra
     where the slopes meet undetermined directions (K, m, q).
     """
     sizes, units = unit_slopes(slopes)
-    variances = np.einsum("knp,kpq,knq->kn", units, covariances, units, optimize=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variances = np.einsum("knp,kpq,knq->kn", units, covariances, units, optimize=True)
     shares = np.linalg.norm(np.matmul(units, undetermined), axis=2)
     unknown = (shares > UNDETERMINED_SHARE) | ~np.isfinite(sizes) | ~np.isfinite(variances)
     return np.where(unknown, np.inf, sizes * np.sqrt(np.maximum(np.where(unknown, 0, variances), 0)))

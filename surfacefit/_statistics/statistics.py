@@ -6,8 +6,8 @@ With residuals r_j = f(x_j) - z_j and n points, chi2 = sum (r_j / sigma_j)^2 and
 
 where the sigmas are known. Where only their ratios are known, they are scaled by the most likely factor, sqrt(chi2 /
 n). For counts log L is Poisson's. For a robust loss twice the cost takes the place of chi2 in log L. AIC, AICc and BIC
-(`_base/information_criteria`) count p free numbers; with a prior, p is the effective number tr(N_data N^-1) that the
-data determine: Moody, NIPS 4 (1992) 847.
+(`_base/information_criteria`) count p free numbers, and one more where the scale of the errors is estimated; with a
+prior, p is the effective number tr(N_data N^-1) that the data determine: Moody, NIPS 4 (1992) 847.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.information_criteria import aic, aicc, bic
+from .._base.information_criteria import aic, aicc, bic, with_variance
 from .._model.scaling import root_mean_square
 from .._results.record import MAX_EXACT_PARAMETERS
 from .covariance_methods import effective_parameters
@@ -44,8 +44,9 @@ class FitStatistics:
         heights if there is no ``sigma``.
     reduced_chi2 : chi2 / (n - p): about 1 where sigmas are known and the model is right.
     log_likelihood : log L of the data, at the most likely scale of the errors where it is not known.
-    aic, aicc, bic : 2 p - 2 log L, that plus 2 p (p + 1) / (n - p - 1), and p log n - 2 log L. Lower is better, among
-        fits to the same data. AICc is infinite where n <= p + 1.
+    aic, aicc, bic : 2 k - 2 log L, that plus 2 k (k + 1) / (n - k - 1), and k log n - 2 log L. k is p where sigmas are
+        known or the data are counts, otherwise p + 1 with the variance of the errors. Lower is better, among fits to
+        the same data. AICc is infinite where n <= k + 1.
     r2, rmse : as in the result.
     """
 
@@ -68,6 +69,7 @@ def statistics(result: FitResult) -> FitStatistics:
     n, effective = result.n_points, _effective(result)
     chi2, log_likelihood = float(np.sum(weighted_residuals(result) ** 2)), _log_likelihood(result)
     deviance = -2 * log_likelihood
+    counted = with_variance(effective, result.data.absolute_sigma or result.settings.loss == "poisson")
     return FitStatistics(
         n_points=n,
         n_parameters=result.n_parameters,
@@ -76,9 +78,9 @@ def statistics(result: FitResult) -> FitStatistics:
         chi2=chi2,
         reduced_chi2=chi2 / (n - effective) if n > effective else math.inf,
         log_likelihood=log_likelihood,
-        aic=aic(deviance, effective),
-        aicc=aicc(deviance, effective, n),
-        bic=bic(deviance, effective, n),
+        aic=aic(deviance, counted),
+        aicc=aicc(deviance, counted, n),
+        bic=bic(deviance, counted, n),
         r2=result.r2,
         rmse=result.rmse,
     )

@@ -60,13 +60,14 @@ class WholeCovariance:
         index, rest = np.concatenate([own, shared], axis=1), border[layout.background]
         root = np.where(self.fixed[:, None], 0.0, self.root.root) * self.deviation
         undetermined = np.where(self.fixed[:, None], 0.0, self.root.undetermined)
-        return ComponentErrors(
-            slopes=component_slopes(self.prepared, self.params, self.factor_slopes),
-            blocks=np.matmul(root[index], root[index].swapaxes(1, 2)),
-            undetermined=undetermined[index],
-            background=root[rest] @ root[rest].T,
-            background_undetermined=undetermined[rest],
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # errors whose squares are no numbers count as infinite
+            return ComponentErrors(
+                slopes=component_slopes(self.prepared, self.params, self.factor_slopes),
+                blocks=np.matmul(root[index], root[index].swapaxes(1, 2)),
+                undetermined=undetermined[index],
+                background=root[rest] @ root[rest].T,
+                background_undetermined=undetermined[rest],
+            )
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         """Standard errors of what a JAX function returns for the surface, in the structure of its answer."""
