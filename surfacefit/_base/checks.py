@@ -6,12 +6,33 @@ import difflib
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Largest count: steps are counted in compiled programs, in 32 bits.
+MOST_COUNT = 2**31 - 1
+# Characters of a value in an error: a line of a terminal.
+MOST_SHOWN = 80
+# Words for options in other libraries or in the mathematics: the option here, and how to give it.
+ELSEWHERE = {
+    **dict.fromkeys(("k", "n", "n_gaussians", "n_peaks", "components"), ("n_components", "")),
+    **dict.fromkeys(("x", "y", "xy", "axes"), ("coords", "give `coords`, one array an axis, or use `fit_points`")),
+    "points": ("coords", "scattered points are for `fit_points`, axes of a grid are `coords`"),
+    "weights": ("sigma", "give `sigma` = 1 / sqrt(weights)"),
+    **dict.fromkeys(("error", "errors", "err", "yerr", "std", "noise"), ("sigma", "")),
+    **dict.fromkeys(("p0", "x0", "start", "guess", "initial", "init_params"), ("init", "give `init`, a surface")),
+    **dict.fromkeys(("random_state", "rng", "random_seed"), ("seed", "")),
+    **dict.fromkeys(("maxiter", "max_iter", "max_nfev", "n_iter"), ("max_steps", "")),
+    **dict.fromkeys(("verbose", "disp"), ("progress", "")),
+    **dict.fromkeys(("timeout", "time_limit"), ("max_time", "")),
+    **dict.fromkeys(("method", "optimizer"), ("solver", "")),
+    "max_steps": ("solver", "give it to the solver, `solver=LevenbergMarquardt(max_steps=...)`"),
+}
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
@@ -20,7 +41,7 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     options = ", ".join(repr(item) for item in allowed)
-    raise ValueError(f"`{name}` must be one of {options}, got {value!r}{nearest(str(value), allowed)}")
+    raise ValueError(f"`{name}` must be one of {options}, got {shortly(value)}{nearest(str(value), allowed)}")
 
 
 def nearest(wrong: str, allowed: Iterable[str]) -> str:
@@ -29,17 +50,25 @@ def nearest(wrong: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def count(name: str, value: Any, at_least: int = 1) -> int:
-    """An integer not below ``at_least``."""
+def count(name: str, value: Any, at_least: int = 1, at_most: int | None = MOST_COUNT) -> int:
+    """An integer not below ``at_least``, and not above what a compiled program can count."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"`{name}` must be an integer, got {value!r}") from None
+        raise TypeError(f"`{name}` must be an integer, got {shortly(value)}") from None
     if number < at_least:
         raise ValueError(f"`{name}` must be at least {at_least}, got {number}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"`{name}` must be at most {at_most}, got {number}")
     return number
+
+
+def shortly(value: Any) -> str:
+    """A value in an error: as it prints, or the beginning of that."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
 
 
 def yes_or_no(name: str, value: Any) -> bool:
@@ -51,10 +80,7 @@ def yes_or_no(name: str, value: Any) -> bool:
 
 def positive_number(name: str, value: Any) -> float:
     """A finite number above zero."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"`{name}` must be a number, got {value!r}") from None
+    number = _number(name, value)
     if not (np.isfinite(number) and number > 0):
         raise ValueError(f"`{name}` must be positive and finite, got {value!r}")
     return number
@@ -62,17 +88,25 @@ def positive_number(name: str, value: Any) -> float:
 
 def not_negative(name: str, value: Any) -> float:
     """A finite number, zero or above."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"`{name}` must be a number, got {value!r}") from None
+    number = _number(name, value)
     if not (np.isfinite(number) and number >= 0):
         raise ValueError(f"`{name}` must be zero or positive, and finite, got {value!r}")
     return number
 
 
+def _number(name: str, value: Any) -> float:
+    """A single number: no text that could be read as one, no truth value, no array."""
+    try:
+        if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a number, got {shortly(value)}") from None
+
+
 def real_array(name: str, value: Any) -> np.ndarray:
     """A real floating-point array: integers and booleans are converted, anything else is refused."""
+    _refuse_what_holds_an_array(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -82,6 +116,21 @@ def real_array(name: str, value: Any) -> np.ndarray:
     if array.dtype in (np.float32, np.float64):
         return array.copy()  # results keep their data, whatever the user does to his array later
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def _refuse_what_holds_an_array(name: str, value: Any) -> None:
+    """The name of a file, a table of arrays, or an object around an array is told how to give the array."""
+    if value is None:
+        raise TypeError(f"`{name}` must be an array of numbers, got None")
+    if isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(
+            f"`{name}` must be an array of numbers, got {shortly(value)}: read the file first, by `numpy.load` or"
+            " `numpy.loadtxt` for example, or use the command `surfacefit fit FILE`"
+        )
+    if isinstance(value, Mapping):
+        raise TypeError(f"`{name}` must be an array of numbers, got a {type(value).__name__}: give one of its arrays")
+    if not hasattr(value, "__array__") and isinstance(getattr(value, "data", None), np.ndarray):
+        raise TypeError(f"`{name}` must be an array of numbers, got a {type(value).__name__}: give its `.data`")
 
 
 _WAY_OUT = {
@@ -109,15 +158,23 @@ def finite(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def names_its_options(function: Function) -> Function:
-    """An unknown keyword raises with the nearest right one."""
+    """An unknown keyword raises with the nearest right one, or with what other libraries' word for it is here."""
     allowed = [p.name for p in inspect.signature(function).parameters.values()]
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
         for name in options:
             if name not in allowed:
-                hint = nearest(name, allowed) or f"; the options are {', '.join(allowed)}"
-                raise TypeError(f"{function.__name__}() has no option `{name}`{hint}")
+                raise TypeError(f"{function.__name__}() has no option `{name}`{_instead(name, allowed)}")
         return function(*args, **options)
 
     return checked  # type: ignore[return-value]
+
+
+def _instead(name: str, allowed: list[str]) -> str:
+    option, way = ELSEWHERE.get(name.lower(), ("", ""))
+    if option in allowed:
+        return f": {way or f'give `{option}`'}"
+    if option in ELSEWHERE:
+        return _instead(option, allowed)
+    return nearest(name, allowed) or f"; the options are {', '.join(allowed)}"

@@ -68,8 +68,8 @@ def _max_time(name: str, seconds: Any) -> float | None:
     return None if seconds is None else positive_number(name, seconds)
 
 
-def _any(name: str, value: Any) -> Any:
-    return value
+def _progress(name: str, value: Any) -> bool | None:
+    return None if value is None else yes_or_no(name, value)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,11 +80,11 @@ class RunSpec:
 
     init: str | GaussianSurface | RandomStarts = field(default="auto", metadata=rule(_init))
     search: float | None = field(default=None, metadata=rule(_search))
-    seed: int = field(default=0, metadata=simple_rule(count, 0))
+    seed: int = field(default=0, metadata=simple_rule(count, 0, None))
     solver: Solver = field(default_factory=LevenbergMarquardt, metadata=rule(_solver))
     engine: EngineChoice = field(default=EngineChoice(None), metadata=rule(_engine))
     dtype: np.dtype = field(metadata=rule(_dtype))
-    progress: bool | None = field(default=None, metadata=simple_rule(_any))
+    progress: bool | None = field(default=None, metadata=simple_rule(_progress))
     callback: Callable[[Progress], Any] | None = field(default=None, metadata=simple_rule(_callback))
     max_time: float | None = field(default=None, metadata=simple_rule(_max_time))
     reset: bool = field(default=True, metadata=rule(_reset))

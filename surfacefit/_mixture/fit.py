@@ -137,7 +137,7 @@ def fit_mixture(
         tol=not_negative("tol", tol),
         max_steps=count("max_steps", max_steps, 0),
         dtype=precision,
-        seed=count("seed", seed, 0),
+        seed=count("seed", seed, 0, None),
     )
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of one `MixtureProgress`, got {callback!r}")

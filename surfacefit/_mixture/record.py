@@ -104,7 +104,7 @@ class MixtureNumbers(MixtureRecord):
 
     def sample(self, n_points: int = 1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Random points (n, d) of the mixture, and the component (n,) of each."""
-        rng, n_points = np.random.default_rng(count("seed", seed, 0)), count("n_points", n_points)
+        rng, n_points = np.random.default_rng(count("seed", seed, 0, None)), count("n_points", n_points)
         labels = rng.choice(self.n_components, n_points, p=self.weights / self.weights.sum())
         factors = np.linalg.cholesky(self.covariances)
         offsets = np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_points, self.n_dim)))

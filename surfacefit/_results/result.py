@@ -104,7 +104,7 @@ class FitResult(FitNumbers):
         """
         from .._statistics.bootstrap import bootstrap
 
-        return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0))
+        return bootstrap(self, count("n_samples", n_samples, 2), count("seed", seed, 0, None))
 
     @cached_property
     def statistics(self) -> FitStatistics:
