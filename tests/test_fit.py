@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import re
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,53 @@ def with_value(array, index, value):
 
 
 REFUSED = {
+    "a file": (lambda: sf.fit("map.npy", 1), TypeError, r"`heights` must be an array of numbers, got 'map.npy': read the file first, by `numpy.load`"),
+    "a path": (lambda: sf.fit_points(POINTS, Path("map.npy"), 1), TypeError, r"`heights` must be .* got PosixPath\('map.npy'\)|WindowsPath: read the file first"),
+    "points of a file": (lambda: sf.fit_points("p.csv", HILL.ravel(), 1), TypeError, r"`points` must be an array of numbers, got 'p.csv': read the file"),
+    "an object around an array": (lambda: sf.fit(SimpleNamespace(data=HILL), 1), TypeError, r"`heights` must be an array of numbers, got a SimpleNamespace: give its `.data`"),
+    "several arrays": (lambda: sf.fit({"z": HILL}, 1), TypeError, r"`heights` must be an array of numbers, got a dict: give one of its arrays"),
+    "nothing": (lambda: sf.fit(None, 1), TypeError, r"`heights` must be an array of numbers, got None"),
+    "large heights": (lambda: sf.fit(HILL * 1e300, 1), ValueError, r"`heights` must be of a size from 1/1e\+140 to 1e\+140, so that squares are numbers, got 4e\+300: rescale"),
+    "small heights": (lambda: sf.fit(HILL * 1e-300, 1), ValueError, r"`heights` must be of a size from .* got 4e-300: rescale"),
+    "large coordinates": (lambda: sf.fit(HILL, 1, coords=(np.arange(12) * 1e300, np.arange(15))), ValueError, r"`coords` must spread over .* got 1.1e\+301 x 14: rescale"),
+    "close points": (lambda: sf.fit_points(POINTS * 1e-100, HILL.ravel(), 1), ValueError, r"`points` must spread over .* all axes multiplied too, got 1.1e-99 x 1.4e-99"),
+    "large sigma": (lambda: sf.fit(HILL, 1, sigma=1e300), ValueError, r"`sigma` must be between .* got 1e\+300 to 1e\+300: rescale"),
+    "small sigma": (lambda: sf.fit(HILL * 1e100, 1, sigma=1e-100), ValueError, r"`sigma` must be between .* and so must `heights` / `sigma`"),
+    "sigma of text": (lambda: sf.fit(HILL, 1, sigma="1.0"), TypeError, r"`sigma` must be an array of numbers, got '1.0'$"),
+    "large background": (lambda: sf.fit(HILL, 1, background=1e300), ValueError, r"`background` must not exceed 1e\+140"),
+    "slopes of a plane": (lambda: sf.fit(HILL, 1, background=sf.PlaneBackground(0.0, np.zeros(3), np.zeros(2))), ValueError, r"`background.slopes` must have shape \(2,\), got \(3,\)"),
+    "origin of a plane": (lambda: sf.fit(HILL, 1, background=sf.PlaneBackground(0.0, np.zeros(2), np.zeros(3))), ValueError, r"`background.origin` must have shape \(2,\), got \(3,\)"),
+    "a plane of NaN": (lambda: sf.fit(HILL, 1, background=sf.PlaneBackground(NAN, np.zeros(2), np.zeros(2))), ValueError, r"`background.value` must be finite, got nan$"),
+    "a constant of text": (lambda: sf.fit(HILL, 1, background=sf.ConstantBackground("1")), TypeError, r"`background.value` must be an array of numbers, got '1'"),
+    "several constants": (lambda: sf.fit(HILL, 1, background=sf.ConstantBackground(np.zeros(2))), ValueError, r"`background.value` must have shape \(\), got \(2,\)"),
+    "a background function without heights": (lambda: sf.fit(HILL, 1, background=sf.FunctionBackground(lambda q, x: x, [1.0])), ValueError, r"`background` must map .* got shape \(3, 2\)"),
+    "background of the start": (lambda: sf.fit(HILL, 2, background="plane", init=dataclasses.replace(PAIR, background=sf.PlaneBackground(0.0, np.zeros(1), np.zeros(2)))), ValueError, r"`init.background.slopes` must have shape \(2,\)"),
+    "coords of no axis": (lambda: sf.fit(HILL, 1, coords=np.array(2)), TypeError, r"`coords` must be a sequence of 2 one-dimensional arrays"),
+    "coords of no axis in 1-D": (lambda: sf.fit(HILL[5], 1, coords=np.array(2)), TypeError, r"`coords` must be a sequence of 1 one-dimensional arrays"),
+    "numbers of components": (lambda: sf.fit(HILL, range(1, 5)), TypeError, r"`n_components` must be an integer, got range\(1, 5\): give one number, 'auto', or AutoComponents"),
+    "number of text": (lambda: sf.fit(HILL, "3"), TypeError, r"`n_components` must be an integer, got '3': give one number, 'auto'"),
+    "most of text": (lambda: sf.fit(HILL, sf.AutoComponents(most="3")), TypeError, r"`n_components.most` must be an integer, got '3'"),
+    "target of text": (lambda: sf.fit(HILL, sf.AutoComponents("rmse", target="0.1")), TypeError, r"`n_components.target` must be a number, got '0.1'"),
+    "K": (lambda: sf.fit(HILL, K=2), TypeError, r"fit\(\) has no option `K`: give `n_components`"),
+    "weights": (lambda: sf.fit(HILL, 1, weights=HILL), TypeError, r"fit\(\) has no option `weights`: give `sigma` = 1 / sqrt\(weights\)"),
+    "x": (lambda: sf.fit(HILL, 1, x=1), TypeError, r"fit\(\) has no option `x`: give `coords`, one array an axis, or use `fit_points`"),
+    "max_iter": (lambda: sf.fit(HILL, 1, max_iter=1), TypeError, r"fit\(\) has no option `max_iter`: give it to the solver"),
+    "K of a mixture": (lambda: sf.fit_mixture(POINTS, K=2), TypeError, r"fit_mixture\(\) has no option `K`: give `n_components`"),
+    "max_iter of a mixture": (lambda: sf.fit_mixture(POINTS, 2, max_iter=3), TypeError, r"fit_mixture\(\) has no option `max_iter`: give `max_steps`"),
+    "progress": (lambda: sf.fit(HILL, 1, progress=np.array([True, False])), TypeError, r"`progress` must be True or False"),
+    "progress of a mixture": (lambda: sf.fit_mixture(POINTS, 2, progress="yes"), TypeError, r"`progress` must be True or False"),
+    "tol of text": (lambda: sf.fit_mixture(POINTS, 2, tol="1"), TypeError, r"`tol` must be a number, got '1'"),
+    "max_time of text": (lambda: sf.fit(HILL, 1, max_time="3"), TypeError, r"`max_time` must be a number, got '3'"),
+    "max_time True": (lambda: sf.fit(HILL, 1, max_time=True), TypeError, r"`max_time` must be a number, got True"),
+    "search of text": (lambda: sf.fit(HILL, 1, search="1"), TypeError, r"`search` must be a number, got '1'"),
+    "min_width of text": (lambda: sf.fit(HILL, 1, min_width="0.3"), TypeError, r"`min_width` must be a number, got '0.3'"),
+    "min_width beyond the data": (lambda: sf.fit(HILL, 1, min_width=1e300), ValueError, r"`min_width` is in sampling distances and must not exceed the data's extent of 14, got 1e\+300"),
+    "max_memory of text": (lambda: sf.fit(HILL, 1, max_memory="2"), TypeError, r"`max_memory` must be a number, got '2'"),
+    "f_scale of text": (lambda: sf.fit(HILL, 1, loss="huber", f_scale="1"), TypeError, r"`f_scale` must be a number, got '1'"),
+    "ftol of text": (lambda: sf.fit(HILL, 1, solver=sf.LevenbergMarquardt(ftol="1e-3")), TypeError, r"`solver.ftol` must be a number, got '1e-3'"),
+    "aspect of text": (lambda: sf.fit(HILL, 1, bounds=sf.Bounds(aspect="2")), TypeError, r"`bounds.aspect` must be a number, got '2'"),
+    "patience beyond counting": (lambda: sf.fit(HILL, 1, solver=sf.LevenbergMarquardt(patience=2**63)), ValueError, r"`solver.patience` must be at most 2147483647, got 9223372036854775808"),
+    "init a list": (lambda: sf.fit(HILL, 1, init=[PAIR]), ValueError, r"`init` must be one of .* got \[GaussianSurface.*; or give a GaussianSurface, a FitResult"),
     "empty": (lambda: sf.fit(np.zeros((0, 3)), 1), ValueError, r"`heights` must not be empty, got shape \(0, 3\)"),
     "0-d": (lambda: sf.fit(3.0, 1), ValueError, r"`heights` must be an array with at least one axis, got the single value 3.0"),
     "complex": (lambda: sf.fit(HILL + 0j, 1), TypeError, r"`heights` must hold real numbers, got dtype complex128: fit its real part"),
@@ -110,6 +159,20 @@ def test_bad_input_is_refused_before_any_work(case, monkeypatch):
 
 DATA = ["heights", "coords", "mask", "sigma", "absolute_sigma"]
 JOINED = {"tied": "covariance_type", "bounds": "constraints", "fixed": "constraints", "max_memory": "engine"}
+
+
+def test_a_result_is_a_start():
+    first = sf.fit(HILL, 1, init="peaks")
+    again = sf.fit(HILL, 1, init=first)
+    assert again.steps <= 3
+    same_surfaces(again.surface, first.surface, 1e-9)
+    mixture = sf.fit_mixture(POINTS, 1, weights=HILL.ravel(), init=first, max_steps=0)
+    np.testing.assert_allclose(mixture.means, first.surface.centers, rtol=1e-6)
+
+
+def test_numbers_may_come_as_arrays_without_axes():
+    sf.fit(HILL, 1, init="peaks", min_width=np.array(0.25), max_time=jnp.asarray(60.0), seed=np.int64(3))
+    assert sf.AutoComponents(most=np.array(2)).checked() == sf.AutoComponents(most=2)
 
 
 def test_every_option_of_fit_has_a_field_and_a_line_of_docstring():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from copy import copy
 
 import jax
 import jax.numpy as jnp
@@ -453,6 +454,21 @@ def test_to_sklearn_and_back(kind):
     assert back.log_likelihood == pytest.approx(result.log_likelihood)
     again = sf.fit_mixture(POINTS, 3, init=back, covariance_type=kind)
     assert again.steps <= 2
+
+
+def test_what_is_no_mixture_of_sklearn_is_refused():
+    theirs = sf.fit_mixture(POINTS, 2, max_steps=1).to_sklearn()
+    for name, value, message in (
+        ("means_", np.zeros(3), r"`mixture.means_` must have shape \(K, d\), got \(3,\)"),
+        ("means_", np.zeros((2, 5)), r"`mixture.covariances` must have shape \(2, 5, 5\)"),
+        ("covariance_type", "round", r"`mixture.covariance_type` must be one of"),
+        ("covariances_", -theirs.covariances_, r"`mixture.covariances` must be symmetric positive definite"),
+        ("weights_", np.array([-1.0, 2.0]), r"`mixture.weights` must be zero or positive"),
+    ):
+        broken = copy(theirs)
+        setattr(broken, name, value)
+        with pytest.raises(ValueError, match=message):
+            sf.MixtureResult.from_sklearn(broken)
 
 
 def test_a_mixture_fitted_by_sklearn_comes_over():

@@ -14,6 +14,7 @@ from surfacefit._constraints.bounds import Constraints
 from surfacefit._fit.make_result import settings_of
 from surfacefit._fit.run_spec import RunSpec
 from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._results.flags import ComponentFlags
 from surfacefit._results.report import summary
 from surfacefit._statistics.linearization import linearized_at, model_of
 
@@ -243,3 +244,15 @@ def test_an_unconverged_fit_says_what_to_do():
     assert not result.success
     assert "max_steps" in result.message
     assert "NOT CONVERGED" in result.summary()
+
+
+def test_flags_print_as_names_and_count_as_numbers():
+    flags = np.array([0, 5, 64]).view(ComponentFlags)
+    assert repr(flags) == str(flags) == "ComponentFlags([0, AT_FLOOR|OUTSIDE, RESET])"
+    assert flags[1] is sf.ComponentFlag.AT_FLOOR | sf.ComponentFlag.OUTSIDE
+    assert sf.ComponentFlag.OUTSIDE in flags[1]
+    assert [flag.name for flag in flags[1:]] == ["AT_FLOOR|OUTSIDE", "RESET"]
+    np.testing.assert_array_equal(flags & sf.ComponentFlag.OUTSIDE, [0, 4, 0])
+    assert type(flags > 0) is np.ndarray
+    assert flags.max() == 64
+    assert "ComponentFlags([" in repr(made("grid").flags)

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +58,7 @@ def test_jax_reports_the_seconds_of_compiling():
             f"{JAX} reports no event {COMPILE_EVENTS}*{stage}*, so that `result.timings.compile` would be too short: it"
             f" reports {sorted(set(events))}; mend COMPILE_EVENTS in _base/compile_clock.py"
         )
-    assert 0 < seconds(spans) < 60
+    assert 0 < seconds(spans, 0.0, float("inf")) < 60
 
 
 def test_the_default_device_is_the_one_that_arrays_go_to():
@@ -96,3 +98,18 @@ def test_a_first_fit_and_its_summary_compile_programs_and_no_single_operations(o
     code = FIRST_FIT.format(options=options)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=fresh, check=True)
     assert len(done.stdout.split()) <= 6, done.stdout
+
+
+def test_seconds_are_the_union_of_spans_between_two_times():
+    spans = [(2.0, 5.0), (3.0, 4.0), (4.0, 6.0), (8.0, 9.0), (0.0, 1.5)]
+    assert seconds(spans, 0.0, 10.0) == 6.5
+    assert seconds(spans, 1.0, 4.5) == 3.0
+    assert seconds(spans, 4.5, 8.5) == 2.0
+    assert seconds(spans, 1.0, 4.5) + seconds(spans, 4.5, 8.5) == seconds(spans, 1.0, 8.5)
+    assert seconds([], 0.0, 1.0) == 0
+
+
+def test_compilation_in_a_thread_is_counted():
+    with compile_clock() as spans, ThreadPoolExecutor(1) as pool:
+        pool.submit(copy_context().run, jax.jit(lambda x: jnp.cos(x) * 1.2345), jnp.ones(3)).result()
+    assert seconds(spans, 0.0, float("inf")) > 0

@@ -16,8 +16,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Largest count: steps are counted in compiled programs, in 32 bits.
 MOST_COUNT = 2**31 - 1
+# Largest number of a user's: squares, and a few of them multiplied by others of order one, are numbers in float64.
+MOST_MAGNITUDE = 1e140
 # Characters of a value in an error: a line of a terminal.
 MOST_SHOWN = 80
+# Arguments for which the name of a file may be given by mistake.
+DATA = ("heights", "points")
 # Words for options in other libraries or in the mathematics: the option here, and how to give it.
 ELSEWHERE = {
     **dict.fromkeys(("k", "n", "n_gaussians", "n_peaks", "components"), ("n_components", "")),
@@ -123,10 +127,8 @@ def _refuse_what_holds_an_array(name: str, value: Any) -> None:
     if value is None:
         raise TypeError(f"`{name}` must be an array of numbers, got None")
     if isinstance(value, str | bytes | os.PathLike):
-        raise TypeError(
-            f"`{name}` must be an array of numbers, got {shortly(value)}: read the file first, by `numpy.load` or"
-            " `numpy.loadtxt` for example, or use the command `surfacefit fit FILE`"
-        )
+        hint = ": read the file first, by `numpy.load` or `numpy.loadtxt` for example" if name in DATA else ""
+        raise TypeError(f"`{name}` must be an array of numbers, got {shortly(value)}{hint}")
     if isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be an array of numbers, got a {type(value).__name__}: give one of its arrays")
     if not hasattr(value, "__array__") and isinstance(getattr(value, "data", None), np.ndarray):
@@ -153,7 +155,20 @@ def finite(name: str, array: np.ndarray) -> np.ndarray:
     """An array without NaN or infinity."""
     bad = ~np.isfinite(array)
     if bad.any():
-        raise ValueError(f"`{name}` must be finite, got {array[bad][0]} at index {first_index(bad)}")
+        where = f" at index {first_index(bad)}" if array.ndim else ""
+        raise ValueError(f"`{name}` must be finite, got {array[bad][0]}{where}")
+    return array
+
+
+def moderate(name: str, array: np.ndarray) -> np.ndarray:
+    """A float64 array that is finite, and not so large that squares overflow."""
+    large = np.abs(finite(name, array)) > MOST_MAGNITUDE
+    if large.any():
+        where = f" at index {first_index(large)}" if array.ndim else ""
+        raise ValueError(
+            f"`{name}` must not exceed {MOST_MAGNITUDE:g}, so that squares are numbers, got"
+            f" {array[large][0]:g}{where}: rescale"
+        )
     return array
 
 

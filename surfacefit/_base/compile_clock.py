@@ -29,7 +29,9 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 @contextmanager
 def compile_clock() -> Iterator[list[tuple[float, float]]]:
-    """Collects the spans of compilation inside the block; `seconds` adds them up."""
+    """Collects the spans of compilation inside the block, also of threads that run in a copy of its context; `seconds`
+    adds them up.
+    """
     spans: list[tuple[float, float]] = []
     token = _spans.set(spans)
     try:
@@ -38,10 +40,13 @@ def compile_clock() -> Iterator[list[tuple[float, float]]]:
         _spans.reset(token)
 
 
-def seconds(spans: list[tuple[float, float]]) -> float:
-    """Length of the union of spans, which nest: tracing one function traces those that it calls."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
+def seconds(spans: list[tuple[float, float]], begin: float, end: float) -> float:
+    """Length of the union of spans between two times.
+
+    They nest, since tracing one function traces those that it calls, and they overlap where threads compile.
+    """
+    total, reached = 0.0, begin
+    for first, last in sorted(spans):
+        total += max(0.0, min(last, end) - max(first, reached))
+        reached = max(reached, last)
     return total

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import finite, first_index, one_of, real_array, yes_or_no
+from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_array, yes_or_no
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,11 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         return tuple(np.arange(n, dtype=float) for n in shape)
     if len(shape) == 1 and np.ndim(coords) == 1 and not isinstance(coords, tuple):
         coords = (coords,)
-    if isinstance(coords, str) or not isinstance(coords, Sequence | np.ndarray):
+    if (
+        isinstance(coords, str)
+        or not isinstance(coords, Sequence | np.ndarray)
+        or (isinstance(coords, np.ndarray) and not coords.ndim)
+    ):
         raise TypeError(
             f"`coords` must be a sequence of {len(shape)} one-dimensional arrays, one an axis, got"
             f" {type(coords).__name__}"
@@ -197,11 +201,46 @@ def _surface_data(
             f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and"
             f" {masked.sum()} are masked"
         )
+    _check_size(heights[used])
+    _check_extents(*(("coords", axes) if points is None else ("points", points[used.ravel()].T)))
     deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
+    if deviations is not None:
+        _check_weighted(heights[used], deviations[used])
     known = yes_or_no("absolute_sigma", absolute_sigma)
     if known and sigma is None:
         raise ValueError("`absolute_sigma` says what `sigma` means, but `sigma` is None: give both or neither")
     return SurfaceData(heights, used, axes, points, deviations, known, int(nan.sum()), int(masked.sum()))
+
+
+def _check_size(heights: np.ndarray) -> None:
+    """Heights, if they are not all zero, of such a size that their squares are numbers."""
+    largest = max(float(heights.max()), -float(heights.min()))
+    if largest and not 1 / MOST_MAGNITUDE <= largest <= MOST_MAGNITUDE:
+        raise ValueError(
+            f"`heights` must be of a size from 1/{MOST_MAGNITUDE:g} to {MOST_MAGNITUDE:g}, so that squares are numbers,"
+            f" got {largest:g}: rescale"
+        )
+
+
+def _check_extents(name: str, columns: Any) -> None:
+    """Extents of axes, or of columns of coordinates, so moderate that squared widths and volumes are numbers."""
+    extents = [extent for column in columns if (extent := float(np.ptp(column))) > 0]
+    powers = np.log10(extents) if len(extents) else np.zeros(1)
+    if max(np.abs(powers).max(), abs(powers.sum())) > np.log10(MOST_MAGNITUDE):
+        raise ValueError(
+            f"`{name}` must spread over 1/{MOST_MAGNITUDE:g} to {MOST_MAGNITUDE:g}, all axes multiplied too, got"
+            f" {' x '.join(f'{extent:g}' for extent in extents)}: rescale them"
+        )
+
+
+def _check_weighted(heights: np.ndarray, sigma: np.ndarray) -> None:
+    known = np.isfinite(sigma)
+    largest = np.abs(heights[known].astype(float) / MOST_MAGNITUDE / sigma[known]).max(initial=0.0)
+    if largest > 1 or (known & ((sigma > MOST_MAGNITUDE) | (sigma < 1 / MOST_MAGNITUDE))).any():
+        raise ValueError(
+            f"`sigma` must be between 1/{MOST_MAGNITUDE:g} and {MOST_MAGNITUDE:g}, and so must `heights` / `sigma`, so"
+            f" that squares are numbers, got {sigma[known].min():g} to {sigma[known].max():g}: rescale"
+        )
 
 
 def _nan_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -162,7 +162,7 @@ class Fitting:
     def _timings(self, stepping: float) -> Timings:
         """Seconds, where the solver's own steps began at the time ``stepping``."""
         ended = time.perf_counter()
-        before, after = (seconds([s for s in self.spans if (s[0] < stepping) is earlier]) for earlier in (True, False))
+        before, after = seconds(self.spans, self.begun, stepping), seconds(self.spans, stepping, ended)
         return Timings(
             start=stepping - self.begun - before,
             compile=before + after,

@@ -12,6 +12,7 @@ from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.option import Given, checked
 from .._results.criteria import AutoComponents, auto_components
+from .._results.result import FitResult
 from .._search.initialization import GROWN
 from .run_spec import RunSpec
 
@@ -27,6 +28,7 @@ class Specs(NamedTuple):
 def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
     """The records of options given by keyword; raises ValueError or TypeError for what cannot be meant."""
     number = auto_components(options["n_components"])
+    options = {**options, "init": _surface_of(options["init"])}
     init = options["init"]
     grown = isinstance(init, str) and init in GROWN
     search = options["search"]
@@ -44,3 +46,8 @@ def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
         moves_components=grown or isinstance(search, np.ndarray) or bool(search),  # what is no number is refused later
     )
     return Specs(checked(ModelSpec, given_options), checked(RunSpec, given_options), auto)
+
+
+def _surface_of(init: Any) -> Any:
+    """The surface of a result that is given as the start; anything else as it is."""
+    return init.surface if isinstance(init, FitResult) else init

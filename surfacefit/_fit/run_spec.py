@@ -29,7 +29,12 @@ def _init(name: str, given: Given) -> Any:
                 " `init=result.surface` then"
             )
         return init
-    return init if isinstance(init, GaussianSurface) else one_of(name, init, INITS)
+    if isinstance(init, GaussianSurface):
+        return init
+    try:
+        return one_of(name, init, INITS)
+    except ValueError as error:
+        raise ValueError(f"{error}; or give a GaussianSurface, a FitResult or RandomStarts(...)") from None
 
 
 def _search(name: str, given: Given) -> float | None:

@@ -139,6 +139,8 @@ def fit_mixture(
         dtype=precision,
         seed=count("seed", seed, 0, None),
     )
+    if progress is not None:
+        yes_or_no("progress", progress)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of one `MixtureProgress`, got {callback!r}")
     deadline = begun + (float("inf") if max_time is None else positive_number("max_time", max_time))

@@ -70,7 +70,8 @@ def _check_shapes(stored: dict[str, Any]) -> None:
 def _checked(mixture: MixtureResult) -> MixtureResult:
     """The mixture, or ValueError or TypeError with what is wrong in it."""
     kind = one_of("covariance_type", mixture.covariance_type, COVARIANCE_TYPES)
-    checked_init((mixture.weights, mixture.means, mixture.covariances), mixture.n_components, mixture.n_dim, kind)
+    arrays = (mixture.weights, mixture.means, mixture.covariances)
+    checked_init(arrays, mixture.n_components, mixture.n_dim, kind, "mixture")
     if not np.isclose(mixture.weights.sum(), 1):
         raise ValueError(f"`weights` must sum to one, got {mixture.weights.sum():g}")
     one_of("status", mixture.status.name, [status.name for status in MIXTURE_STATUS])

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .._base.checks import one_of, real_array
 from .._base.status import Status
+from .._model.covariance import COVARIANCE_TYPES
 from .mixture_data import weighted_points
 from .result import MixtureResult
-from .starts import expanded
+from .starts import checked_init, expanded
 
 
 def to_sklearn(result: MixtureResult) -> Any:
@@ -39,9 +41,13 @@ def from_sklearn(mixture: Any, points: Any = None, weights: Any = None) -> Mixtu
         raise TypeError(
             f"`mixture` must be a fitted sklearn.mixture.GaussianMixture, got {mixture!r}: call its `fit` first"
         )
-    kind, means = mixture.covariance_type, np.asarray(mixture.means_, np.float64)
+    kind = one_of("mixture.covariance_type", mixture.covariance_type, COVARIANCE_TYPES)
+    means = np.asarray(real_array("mixture.means_", mixture.means_), np.float64)
+    if means.ndim != 2:
+        raise ValueError(f"`mixture.means_` must have shape (K, d), got {means.shape}: in 1-D that is (K, 1)")
     data = None if points is None else weighted_points(points, weights)
     covariances = expanded(np.asarray(mixture.covariances_, np.float64), len(means), means.shape[1], kind)
+    checked_init((mixture.weights_, means, covariances), len(means), means.shape[1], kind, "mixture")
     bounds = np.asarray(getattr(mixture, "lower_bounds_", [mixture.lower_bound_]), np.float64)
     result = MixtureResult(
         weights=np.array(mixture.weights_, np.float64),

@@ -29,8 +29,13 @@ class Start(NamedTuple):
     covariances: np.ndarray
 
 
-def checked_init(init: Any, n_components: int, n_dim: int, kind: str) -> str | Start:
-    """One of NAMES, or a start in the user's units from a triple, a `MixtureResult` or a `GaussianSurface`."""
+def checked_init(init: Any, n_components: int, n_dim: int, kind: str, argument: str = "init") -> str | Start:
+    """One of NAMES, or a start in the user's units from a triple, a `MixtureResult` or a `GaussianSurface`.
+
+    ``argument`` is what errors call it.
+    """
+    if not isinstance(init, MixtureResult) and isinstance(getattr(init, "surface", None), GaussianSurface):
+        init = init.surface  # the result of a fit
     if isinstance(init, str) or not isinstance(init, MixtureResult | GaussianSurface | tuple | list):
         try:
             return one_of("init", init, NAMES)
@@ -44,13 +49,13 @@ def checked_init(init: Any, n_components: int, n_dim: int, kind: str) -> str | S
         init = init.volumes / init.volume, init.centers, init.covariances
     if len(init) != 3:
         raise ValueError(f"`init` must hold three arrays (weights, means, covariances), got {len(init)}")
-    return _checked(init, n_components, n_dim, kind)
+    return _checked(argument, init, n_components, n_dim, kind)
 
 
-def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
+def _checked(argument: str, init: Any, n_components: int, n_dim: int, kind: str) -> Start:
     names = ("weights", "means", "covariances")
     weights, means, covariances = (
-        finite(f"init.{name}", np.asarray(real_array(f"init.{name}", array), np.float64))
+        finite(f"{argument}.{name}", np.asarray(real_array(f"{argument}.{name}", array), np.float64))
         for name, array in zip(names, init, strict=True)
     )
     covariances = expanded(covariances, n_components, n_dim, kind)
@@ -60,14 +65,16 @@ def _checked(init: Any, n_components: int, n_dim: int, kind: str) -> Start:
     for name, array, shape in zip(names, (weights, means, covariances), shapes, strict=True):
         if array.shape != shape:
             raise ValueError(
-                f"`init.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got {array.shape}"
+                f"`{argument}.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got"
+                f" {array.shape}"
             )
     if (weights < 0).any() or not weights.sum() > 0:
-        raise ValueError(f"`init.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
+        raise ValueError(f"`{argument}.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
     bad = ~are_covariances(covariances)
     if bad.any():
         raise ValueError(
-            f"`init.covariances` must be symmetric positive definite, got {covariances[int(bad.argmax())].tolist()}"
+            f"`{argument}.covariances` must be symmetric positive definite, got"
+            f" {covariances[int(bad.argmax())].tolist()}"
         )
     return Start(weights / weights.sum(), means, restricted(covariances, weights, kind))
 

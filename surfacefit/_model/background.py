@@ -22,7 +22,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.checks import finite, one_of, real_array
+from .._base.checks import finite, moderate, one_of, real_array
 from .._base.devices import namespace
 from .._base.precision import precision
 from .scaling import Scaling
@@ -79,6 +79,21 @@ def background_model(background: Background) -> BackgroundModel:
     return ConstantBackground(background)
 
 
+def checked_background(name: str, background: Background, n_dim: int) -> BackgroundModel:
+    """The model of a background given by a user, of float64 arrays in the right shapes."""
+    model, shapes = background_model(background), {"value": (), "slopes": (n_dim,), "origin": (n_dim,)}
+    numbers = {}
+    for field_name in ("value", "slopes", "origin", "parameters"):
+        if hasattr(model, field_name):
+            whole = f"{name}.{field_name}"
+            array = moderate(whole, np.asarray(real_array(whole, getattr(model, field_name)), np.float64))
+            shape = shapes.get(field_name, (array.size,))
+            if array.shape != shape:
+                raise ValueError(f"`{whole}` must have shape {shape}, got {array.shape}")
+            numbers[field_name] = array
+    return replace(model, **numbers) if numbers else model  # type: ignore[type-var]
+
+
 def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level: float) -> BackgroundModel:
     """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
 
@@ -86,15 +101,17 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
     """
     if option is None:
         return NoBackground()
-    if isinstance(option, FunctionBackground | ConstantBackground | PlaneBackground):
-        return option
+    if isinstance(option, FunctionBackground):
+        return _function_start(option.function, option.parameters, points)
+    if isinstance(option, ConstantBackground | PlaneBackground):
+        return checked_background("background", option, points.shape[1])
     if isinstance(option, tuple) and len(option) == 2 and callable(option[0]):
         return _function_start(*option, points)
     if callable(option):
         raise TypeError("`background` as a function needs its start too: give `background=(function, start)`")
     origin = (points.min(axis=0) + points.max(axis=0)) / 2
     if isinstance(option, int | float | np.number) and not isinstance(option, bool):
-        return ConstantBackground(float(finite("background", np.asarray(option, float))))
+        return ConstantBackground(float(moderate("background", np.asarray(option, float))))
     if not isinstance(option, str):
         raise TypeError(
             f"`background` must be None, 'constant', 'plane', a number, a background object or (function, start), got"
@@ -117,9 +134,9 @@ def floating(points: Any, *numbers: Any) -> Any:
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
-def continued(asked: BackgroundModel, given: Background) -> BackgroundModel:
+def continued(asked: BackgroundModel, given: Background, n_dim: int) -> BackgroundModel:
     """The background that was asked for, starting from the numbers of the given one if it is of the same kind."""
-    model = background_model(given)
+    model = checked_background("init.background", given, n_dim)
     if type(model) is not type(asked) or np.shape(model.vector()) != np.shape(asked.vector()):
         return asked
     return asked.with_vector(model.vector()) if isinstance(asked, FunctionBackground) else model

@@ -115,10 +115,10 @@ class GaussianSurface:
 
     def __call__(self, points: Any) -> Any:
         """Heights (...) at points (..., d); for d = 1 a plain array (...) of positions will do."""
-        n_dim = np.shape(self.centers)[-1]
+        n_dim = _checked_dimension(self)
         if namespace(*jax.tree.leaves((self, points))) is jnp:
             return evaluate(self, with_last_axis(jnp.asarray(points), n_dim))
-        return _evaluate_numpy(self, with_last_axis(np.asarray(points, np.float64), n_dim))
+        return _evaluate_numpy(self, with_last_axis(_numbers(points), n_dim))
 
     @property
     def n_components(self) -> int:
@@ -194,6 +194,21 @@ class GaussianSurface:
         xp = self._namespace
         values, vectors = xp.linalg.eigh(xp.asarray(self.covariances, float))
         return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
+
+
+def _checked_dimension(surface: GaussianSurface) -> int:
+    """The dimension d of a surface, whose arrays must have shapes (K,), (K, d) and (K, d, d)."""
+    amplitudes, centers, covariances = (np.shape(getattr(surface, name)) for name in COMPONENT_ARRAYS)
+    if len(centers) != 2 or amplitudes != centers[:1] or covariances != (*centers, centers[1]):
+        raise ValueError(
+            "a surface must have `amplitudes` (K,), `centers` (K, d) and `covariances` (K, d, d), got shapes"
+            f" {amplitudes}, {centers} and {covariances}"
+        )
+    return int(centers[1])
+
+
+def _numbers(points: Any) -> np.ndarray:
+    return np.asarray(points if isinstance(points, np.ndarray) else real_array("points", points), np.float64)
 
 
 def map_components(surface: GaussianSurface, function: Callable[[Any], Any]) -> GaussianSurface:

@@ -45,6 +45,17 @@ def _covariance_type(name: str, given: Given) -> str:
     return "tied"
 
 
+def _min_width(name: str, given: Given) -> float:
+    width, data = positive_number(name, given.options[name]), given.data
+    columns = data.used_points.T if data.axes is None else data.axes
+    most = max(1.0, *(float(np.ptp(column) / step) for column, step in zip(columns, data.spacing, strict=True)))
+    if width > most:
+        raise ValueError(
+            f"`{name}` is in sampling distances and must not exceed the data's extent of {most:g}, got {width:g}"
+        )
+    return width
+
+
 def _prior(name: str, given: Given) -> SurfacePrior | None:
     known_errors = given.data.absolute_sigma or given.options["loss"] == "poisson"
     return checked_prior(given.options[name], given.data.n_dim, known_errors)
@@ -184,7 +195,7 @@ class ModelOptions:
     """
 
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))
-    min_width: float = field(default=0.25, metadata=simple_rule(positive_number))
+    min_width: float = field(default=0.25, metadata=rule(_min_width))
     amplitudes: str = field(default="positive", metadata=simple_rule(one_of, AMPLITUDE_TYPES))
     prior: SurfacePrior | None = field(default=None, metadata=rule(_prior))
     loss: str = field(default="linear", metadata=rule(_loss))

@@ -103,7 +103,7 @@ def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundMod
     """The background at its start, in the user's units."""
     level = MIDDLE_QUANTILE if model.signed else LOW_QUANTILE
     asked = background_start(model.background, data.used_points, data.used_heights.astype(np.float64), level)
-    return continued(asked, init.background) if isinstance(init, GaussianSurface) else asked
+    return continued(asked, init.background, data.n_dim) if isinstance(init, GaussianSurface) else asked
 
 
 def _scaling(data: SurfaceData, model: ModelSpec, background: BackgroundModel) -> Scaling:

@@ -19,7 +19,7 @@ Classification and Regression Trees (1984), section 3.4.3.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -114,7 +114,7 @@ class AutoComponents:
                 f"`n_components.criterion`={self.criterion!r} has no `tolerance`, got {self.tolerance!r}: use"
                 f" {' or '.join(map(repr, NOISE_CRITERIA))}"
             )
-        return self
+        return replace(self, most=int(self.most), block=int(self.block), folds=int(self.folds))
 
     @property
     def sees_noise(self) -> bool:
@@ -313,7 +313,9 @@ def auto_components(n_components: Any) -> AutoComponents | int:
     """The checked option ``n_components``."""
     if isinstance(n_components, AutoComponents):
         return n_components.checked()
-    if isinstance(n_components, str):
-        one_of("n_components", n_components, ["auto"])
+    if isinstance(n_components, str) and n_components == "auto":
         return AutoComponents()
-    return count("n_components", n_components)
+    try:
+        return count("n_components", n_components)
+    except TypeError as error:
+        raise TypeError(f"{error}: give one number, 'auto', or AutoComponents(..., most=20) to choose one") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,26 @@ class ComponentFlag(IntFlag):
     UNSUPPORTED = 512
 
 
+class ComponentFlags(np.ndarray):
+    """Integers (K,) that print as the names of their flags, and give a `ComponentFlag` each; otherwise an array."""
+
+    def __getitem__(self, index: Any) -> Any:
+        value = super().__getitem__(index)
+        return ComponentFlag(int(value)) if isinstance(value, np.integer) else value
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[k] for k in range(len(self)))
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What is computed from flags is a plain array."""
+        return array[()] if return_scalar else np.asarray(array)
+
+    def __repr__(self) -> str:
+        return f"ComponentFlags([{', '.join(str(flag.name or 0) for flag in self)}])"
+
+    __str__ = __repr__
+
+
 @dataclass(frozen=True)
 class FlagEntry:
     """What is the matter, and what to do next."""
@@ -137,7 +158,7 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
         found[_worse_than_nothing(result)] |= int(ComponentFlag.UNRESOLVED)
         if result.n_parameters <= MAX_EXACT_PARAMETERS:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
-    return found
+    return found.view(ComponentFlags)
 
 
 def shown_flags(result: FitResult) -> np.ndarray:

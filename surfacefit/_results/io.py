@@ -22,7 +22,13 @@ from .._constraints.prior import SurfacePrior, checked_prior
 from .._data.data import SurfaceData
 from .._losses import LOSSES
 from .._model.amplitudes import AMPLITUDE_TYPES
-from .._model.background import Background, ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .._model.background import (
+    ConstantBackground,
+    FunctionBackground,
+    PlaneBackground,
+    background_model,
+    checked_background,
+)
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.surface import GaussianSurface, checked_surface
 from .criteria import LABELS, ComponentPath
@@ -209,7 +215,7 @@ def _checked(result: FitResult) -> FitResult:
     """The result, or ValueError or TypeError with what is wrong in it."""
     surface, data = result.surface, result.data
     checked_surface("surface", surface, surface.n_components, surface.n_dim, signed=True)
-    _check_background(surface.background, surface.n_dim)
+    checked_background("background", surface.background, surface.n_dim)
     _check_data(data)
     for name, number in (("cost", result.cost), ("penalty", result.penalty), *vars(result.timings).items()):
         finite(name, np.asarray(number, float))
@@ -220,17 +226,6 @@ def _checked(result: FitResult) -> FitResult:
     if result.path is not None:
         _check_path(result.path)
     return result
-
-
-def _check_background(background: Background, n_dim: int) -> None:
-    model = background_model(background)
-    if np.shape(getattr(model, "value", 0.0)) or np.ndim(getattr(model, "parameters", [0.0])) != 1:
-        raise ValueError("`background` must hold a number, or parameters (m,)")
-    finite("background", np.append(getattr(model, "value", 0.0), getattr(model, "parameters", 0.0)))
-    if isinstance(model, PlaneBackground):
-        for name in ("slopes", "origin"):
-            if np.shape(finite(name, np.asarray(getattr(model, name), float))) != (n_dim,):
-                raise ValueError(f"`background.{name}` must have shape ({n_dim},), got {np.shape(model.slopes)}")
 
 
 def _check_data(data: SurfaceData) -> None:

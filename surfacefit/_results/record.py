@@ -36,7 +36,11 @@ CONSTANT_ROUNDING_UNITS = 8
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds spent on preparing data and start, on compiling, on running compiled steps, and in all."""
+    """Seconds of a fit by the clock: ``start`` on data, growth and search, ``run`` on the solver's steps.
+
+    ``compile`` holds the seconds of either in which something was compiled, also beside other work; the three add up to
+    ``total``. Imports before a fit are not among them, nor errors, files and plots after it.
+    """
 
     start: float
     compile: float

@@ -122,7 +122,7 @@ class FitResult(FitNumbers):
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """`ComponentFlag` values (K,): what to know of a component before using its numbers.
+        """`ComponentFlag` values (K,), which print as names: what to know of a component before using its numbers.
 
         REDUNDANT is not looked for above 5000 parameters. Above 600, summaries, files and plots also leave out
         UNDETERMINED, and UNRESOLVED as far as errors tell it, unless ``flags`` was computed before.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -112,7 +113,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     def compiling() -> list[Future[object]]:
         if not plan.searches:
             return []
-        return [aside.submit(unless_memory_short, task, x64) for task in warm_ups(context, small)]
+        return [aside.submit(copy_context().run, unless_memory_short, task, x64) for task in warm_ups(context, small)]
 
     try:
         ready = compiling() if cores() > 1 else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -77,8 +78,15 @@ def local_refits(
     # Small batches where threads share them, of which the last to end keeps the others waiting.
     batches = list(_batches(_moved(problems, -middle), THREAD_BATCH if cpu else VMAP_BATCH))
     refits = _refits_one_by_one if cpu else _refits_at_once
+
+    def fitted(batch: LocalProblems) -> tuple[np.ndarray, np.ndarray]:
+        return jax.device_get(refits(local, _single(shared), batch, steps))
+
     with single_threaded_blas(1), ThreadPoolExecutor(cores() if cpu else 1) as pool:
-        fits = list(pool.map(lambda batch: jax.device_get(refits(local, _single(shared), batch, steps)), batches))
+        # In copies of the context, so that the seconds that threads compile are counted.
+        fits = list(
+            pool.map(lambda context, batch: context.run(fitted, batch), [copy_context() for _ in batches], batches)
+        )
     fall, blocks = (
         np.concatenate(column)[: len(problems.points)].astype(np.float64) for column in zip(*fits, strict=True)
     )
