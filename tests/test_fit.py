@@ -99,12 +99,14 @@ REFUSED = {
     "coords count": (lambda: sf.fit(HILL, 1, coords=(np.arange(12),)), ValueError, r"`coords` must hold one array for each of the 2 axes of `heights`, got 1"),
     "sigma zero": (lambda: sf.fit(HILL, 1, sigma=with_value(HILL, (0, 2), 0)), ValueError, r"`sigma` must be positive and finite .* got 0.0 at index \(0, 2\)"),
     "sigma negative": (lambda: sf.fit(HILL, 1, sigma=-0.3), ValueError, r"`sigma` must be positive .* got -0.3"),
-    "sigma infinite": (lambda: sf.fit(HILL, 1, sigma=with_value(HILL, (1, 1), np.inf)), ValueError, r"`sigma` must be positive .* got inf at index \(1, 1\)"),
+    "sigma infinite": (lambda: sf.fit(HILL, 1, sigma=np.inf), ValueError, r"`sigma` must be positive .* got inf at index \(0, 0\)"),
+    "sigma minus infinity": (lambda: sf.fit(HILL, 1, sigma=with_value(HILL, (1, 1), -np.inf)), ValueError, r"`sigma` must be positive .* got -inf at index \(1, 1\)"),
+    "all sigma infinite": (lambda: sf.fit(HILL, 1, sigma=np.full(HILL.shape, np.inf)), ValueError, r"no point is left to fit: of 180 `heights`, 180 are NaN \(or their `sigma` is NaN or infinite\)"),
     "sigma shape": (lambda: sf.fit(HILL, 1, sigma=np.ones(5)), ValueError, r"`sigma` must be a number or have the shape of `heights` \(12, 15\), got \(5,\)"),
     "absolute_sigma": (lambda: sf.fit(HILL, 1, absolute_sigma=True), ValueError, r"`absolute_sigma` says what `sigma` means, but `sigma` is None"),
     "mask shape": (lambda: sf.fit(HILL, 1, mask=np.zeros((3, 3), bool)), ValueError, r"`mask` must have the shape of `heights` \(12, 15\), got \(3, 3\)"),
     "mask values": (lambda: sf.fit(HILL, 1, mask=HILL), ValueError, r"`mask` must be boolean"),
-    "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN \(or their `sigma` is\) and 180 are masked"),
+    "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN \(or their `sigma` is NaN or infinite\) and 180 are masked"),
     "all nan": (lambda: sf.fit(HILL * NAN, 1), ValueError, r"no point is left to fit: of 180 `heights`, 180 are NaN"),
     "no components": (lambda: sf.fit(HILL, 0), ValueError, r"`n_components` must be at least 1, got 0"),
     "half a component": (lambda: sf.fit(HILL, 2.5), TypeError, r"`n_components` must be an integer, got 2.5"),
@@ -267,7 +269,7 @@ def test_duplicate_and_scattered_points_are_as_a_grid():
     assert twice.n_points == 360
 
 
-@pytest.mark.parametrize("how", ["nan", "mask", "masked array"])
+@pytest.mark.parametrize("how", ["nan", "mask", "masked array", "infinite sigma"])
 def test_what_is_ignored_plays_no_part(how):
     hole = (Y > 6) & (X > 9)
     spoiled = np.where(hole, 1e6, HILL)
@@ -276,11 +278,13 @@ def test_what_is_ignored_plays_no_part(how):
         spoiled = np.where(hole, NAN, HILL)
     elif how == "mask":
         options["mask"] = hole
+    elif how == "infinite sigma":
+        options["sigma"] = np.where(hole, np.inf, 1.0)
     else:
         spoiled = np.ma.array(spoiled, mask=hole)
     result = sf.fit(spoiled, 1, search=0, **options)
     assert result.n_points == 180 - hole.sum()
-    assert (result.n_nan, result.n_masked) == ((hole.sum(), 0) if how == "nan" else (0, hole.sum()))
+    assert (result.n_nan, result.n_masked) == ((hole.sum(), 0) if how in ("nan", "infinite sigma") else (0, hole.sum()))
     np.testing.assert_allclose(result.predict(), HILL, rtol=1e-6)
     np.testing.assert_array_equal(np.isnan(result.residuals), hole)
 

@@ -1,7 +1,8 @@
 """Input validation: a user's arrays as checked `SurfaceData`.
 
-A point is used unless its height or sigma is NaN, or it is masked; points left out are counted. Anything else that
-could spoil a fit raises here, and the message names the argument, the rule and the value.
+A point is used unless its height or sigma is NaN, its sigma is infinite (its weight zero), or it is masked; points left
+out are counted. Anything else that could spoil a fit raises here, and the message names the argument, the rule and the
+value.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class SurfaceData:
     points : (N, d) coordinates, for scattered points; None for a grid.
     sigma : standard deviation of each height, in the same shape, or None.
     absolute_sigma : whether ``sigma`` is in the units of the heights, or only relative.
-    n_nan, n_masked : how many points are left out because their height or sigma is NaN, and for the mask.
+    n_nan, n_masked : how many points are left out because their height or sigma is NaN or their sigma infinite, and for
+        the mask.
     """
 
     heights: np.ndarray
@@ -194,12 +196,12 @@ def _surface_data(
     if infinite.any():
         where = f"{heights[infinite][0]} at index {first_index(infinite)}"
         raise ValueError(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
-    nan = (np.isnan(heights) | _nan_sigma(sigma, heights.shape)) & ~masked
+    nan = (np.isnan(heights) | _unknown_sigma(sigma, heights.shape)) & ~masked
     used = ~(nan | masked)
     if not used.any():
         raise ValueError(
-            f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is) and"
-            f" {masked.sum()} are masked"
+            f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is NaN or"
+            f" infinite) and {masked.sum()} are masked"
         )
     _check_size(heights[used])
     _check_extents(*(("coords", axes) if points is None else ("points", points[used.ravel()].T)))
@@ -243,10 +245,10 @@ def _check_weighted(heights: np.ndarray, sigma: np.ndarray) -> None:
         )
 
 
-def _nan_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Where ``sigma`` is NaN: such a point is left out like one whose height is."""
+def _unknown_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Where ``sigma`` is NaN or infinite: such a point is left out like one whose height is NaN."""
     array = np.zeros(shape) if sigma is None else np.asarray(real_array("sigma", sigma), np.float64)
-    return np.isnan(array) if array.shape == shape else np.zeros(shape, bool)
+    return np.isnan(array) | (array == np.inf) if array.shape == shape else np.zeros(shape, bool)
 
 
 def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:

@@ -78,7 +78,8 @@ def fit(
     mask : boolean array, shape of ``heights``, optional
         True where a point is to be ignored, as in `numpy.ma`.
     sigma : float or array, shape of ``heights``, optional
-        Standard deviation of each height. Points with NaN here are ignored. Default: the same for all points.
+        Standard deviation of each height. Points with NaN or infinity here are ignored: their weight is zero.
+        Default: the same for all points.
     absolute_sigma : bool
         True: ``sigma`` is in the units of the heights. False (default): only its ratios matter, and standard errors are
         scaled by the residuals, as in `scipy.optimize.curve_fit`.

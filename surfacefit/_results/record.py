@@ -123,7 +123,7 @@ class FitNumbers(FitRecord):
 
     @property
     def n_nan(self) -> int:
-        """Points left out because their height or sigma is NaN."""
+        """Points left out because their height or sigma is NaN, or their sigma infinite."""
         return self.data.n_nan
 
     @property
