@@ -1,5 +1,7 @@
 """Starts: even lattices, peaks that are there, and what a start must keep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -158,3 +160,59 @@ def test_a_gaussian_on_a_patch_is_that_at_its_points(rng, n_dim):
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     expected = sf.GaussianSurface(np.ones(1), np.zeros((1, n_dim)), shape[None])(points)
     np.testing.assert_allclose(_gaussian(list(np.ix_(*axes)), shape), expected, rtol=1e-12)
+
+
+def counts_map(width, noisy, floor=0.0):
+    """A peak of 100 at (15, 30), and the standard deviations of counts: the square root down to tails of 1e-78."""
+    y, x = np.mgrid[:40, :50]
+    heights = 100 * np.exp(-((y - 15) ** 2 + (x - 30) ** 2) / (2 * width**2))
+    sigma = np.sqrt(heights + floor)
+    return heights + noisy * sigma * np.random.default_rng(0).normal(size=heights.shape), sigma
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_peaks_are_found_where_weights_span_many_decades(width, noisy):
+    heights, sigma = counts_map(width, noisy)
+    axes = tuple(np.arange(float(n)) for n in heights.shape)
+    points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    request = StartRequest(
+        points, heights.ravel(), 1, np.ones(2), np.random.default_rng(0), axes, np.ones(heights.shape, bool),
+        weights=(sigma.min() / sigma).ravel(),
+    )  # fmt: skip
+    found = STARTS["peaks"](request)
+    assert np.abs(found.centers - [15, 30]).max() < 1
+    np.testing.assert_allclose(found.amplitudes, 100, rtol=0.1)
+    np.testing.assert_allclose(found.principal_widths, width, rtol=0.1)
+
+
+@pytest.mark.parametrize("init", ["peaks", "growth"])
+@pytest.mark.parametrize("background", [None, "constant"])
+def test_a_peak_is_found_where_few_points_carry_all_the_weight_and_the_message_says_so(init, background):
+    heights, sigma = counts_map(3, noisy=False)
+    result = sf.fit(heights, 1, sigma=sigma, init=init, background=background, search=0)
+    assert np.abs(result.surface.centers - [15, 30]).max() < 0.1
+    assert "6 of 2000 points carry 99.9% of the weight" in result.message
+
+
+@pytest.mark.parametrize("case", ["equal", "none", "a floor", "two kinds", "large instead of masked"])
+def test_weights_of_many_points_raise_no_alarm(case):
+    heights, sigma = counts_map(3, noisy=True, floor=1.0)
+    sigmas = {
+        "equal": 0.3,
+        "none": None,
+        "a floor": sigma,
+        "two kinds": np.where(np.arange(50) < 5, 1.0, 1e3) * sigma,
+        "large instead of masked": np.where(np.arange(50) < 10, 1e9, 1.0) * sigma,
+    }
+    result = sf.fit(heights, 1, sigma=sigmas[case], init="peaks")
+    assert "weight" not in result.message
+
+
+def test_equal_weights_and_none_start_alike(rng):
+    heights = rng.normal(size=(20, 31))
+    plain = request_of(heights, 7)
+    weighted = replace(plain, weights=np.full(heights.size, 0.5))
+    for one, other in zip(*(vars(STARTS["peaks"](request)).values() for request in (plain, weighted)), strict=True):
+        if one is not None:
+            np.testing.assert_allclose(one, other, rtol=1e-9)

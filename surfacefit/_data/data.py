@@ -16,6 +16,9 @@ import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_array, yes_or_no
 
+# Of the sum of 1 / sigma^2: what the heavy points carry together. The others then hardly count.
+HEAVY_SHARE = 0.999
+
 
 @dataclass(frozen=True, eq=False)
 class SurfaceData:
@@ -73,6 +76,13 @@ class SurfaceData:
         if self.sigma is None:
             return np.ones(self.n_used)
         return 1 / self.sigma[self.used]
+
+    @cached_property
+    def n_heavy(self) -> int:
+        """The least number of used points that carry 99.9 % of the weight, the sum of 1 / sigma^2."""
+        squares = np.sort((self.weights / self.weights.max()) ** 2)[::-1]
+        reached = np.cumsum(squares)
+        return 1 + int(np.searchsorted(reached, HEAVY_SHARE * reached[-1]))
 
     @cached_property
     def spacing(self) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._base.status import STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
-from .._data.data import SurfaceData
+from .._data.data import HEAVY_SHARE, SurfaceData
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
@@ -26,6 +26,10 @@ FLOOR_TOLERANCE = 0.01
 # Samples: a component narrower than this is on one or two samples alone, which do not fix its three numbers along an
 # axis. At a width of half a sample the second neighbour has 3e-4 of the height.
 UNRESOLVED_SAMPLES = 0.5
+
+# Of the points: if fewer carry all the weight, or fewer than there are parameters, the message says so. Points that are
+# given a large sigma instead of a mask are fewer than the others.
+FEW_POINTS_SHARE = 0.05
 
 # Of the heights' root mean square: an RMSE below counts as an exact fit of data without variation.
 EXACT_RMSE = 1e-6
@@ -99,12 +103,24 @@ class FitNumbers(FitRecord):
     def message(self) -> str:
         """Why the fit ended, and what to do next.
 
-        The advice is for fits that did not converge, and for numbers of components that were chosen.
+        The advice is for fits that did not converge, for numbers of components that were chosen, and for fits in which
+        few points carry all the weight.
         """
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
-        note = "" if self.path is None else self.path.note
-        return f"{ended.rstrip('.')}. {note}" if note else ended
+        for note in ("" if self.path is None else self.path.note, self._weight_note):
+            ended = f"{ended.rstrip('.')}. {note}" if note else ended
+        return ended
+
+    @property
+    def _weight_note(self) -> str:
+        n_heavy, n_points = self.data.n_heavy, self.n_points
+        if n_heavy >= max(min(self.n_parameters, n_points / 2), FEW_POINTS_SHARE * n_points):
+            return ""
+        return (
+            f"{n_heavy} of {n_points} points carry {HEAVY_SHARE:.1%} of the weight 1 / sigma^2, and the fit hangs on"
+            " these alone. Give `sigma` a floor, or for counts loss='poisson'."
+        )
 
     @property
     def n_components(self) -> int:

@@ -91,12 +91,13 @@ class ResidualViews:
         return float(penalty_cost(packing.problem(state.size), packing.pack(state.blocks, state.border)))
 
     def peaks(self, state: State, count: int) -> list[Peak]:
-        """Up to ``count`` peaks of the data above a state."""
-        raster, weights = self.packing.request.raster, self.secant_weights(state)
+        """Up to ``count`` peaks of the data above a state, with weights bounded as those of a start are."""
+        request, weights = self.packing.request, self.secant_weights(state)
+        raster, shares = request.raster, request.squares / np.where(self.weights > 0, self.weights, np.inf) ** 2
         if weights is not self.weights:
-            raster = replace(raster, weights=raster.gathered(weights**2))
-        sums = raster.gathered(-weights * self.residuals(state))
-        return find_peaks(raster, sums, count, max(1, count // ROUNDS_PER_STATE), self.packing.request.signed)
+            raster = replace(raster, weights=raster.gathered(shares * weights**2))
+        sums = raster.gathered(-shares * weights * self.residuals(state))
+        return find_peaks(raster, sums, count, max(1, count // ROUNDS_PER_STATE), request.signed)
 
     def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
         """Blocks (n, p) of up to ``count`` components at the peaks of the data above a state."""

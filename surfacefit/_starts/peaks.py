@@ -66,7 +66,7 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
         if not found:
             break
         for index, scale, sign in found:
-            peak = _moment_peak(residual, raster.weights, index, scale, sign)
+            peak = _moment_peak(residual, raster, index, scale, sign)
             _subtract(residual, raster.weights, peak)
             peaks.append(_in_coordinates(raster, peak))
     return peaks
@@ -105,16 +105,16 @@ def _greatest_around(gain: np.ndarray) -> np.ndarray:
     return gain
 
 
-def _moment_peak(residual: np.ndarray, weights: np.ndarray, index: np.ndarray, scale: float, sign: float) -> Peak:
-    """Shape of the residual under a Gaussian window; the round shape where that lowers the cost more. A pit has sign
-    -1.
+def _moment_peak(residual: np.ndarray, raster: Raster, index: np.ndarray, scale: float, sign: float) -> Peak:
+    """Shape of the residual heights under a Gaussian window; the round shape where that lowers the cost more. A pit has
+    sign -1.
     """
     window = _window(residual.shape, index, KERNEL_RADIUS * scale)
-    offsets, r, w = _offsets(window, index), sign * residual[window], weights[window]
+    offsets, r, w = _offsets(window, index), sign * residual[window], raster.weights[window]
     at_rest, round_shape = np.zeros(len(index)), np.eye(len(index)) * scale**2
     view = _gaussian(offsets, round_shape)
     candidates = [(*_amplitude(view, r, w), at_rest, round_shape)]
-    mass = np.maximum(r, 0) * view
+    mass = np.maximum(r, 0) * raster.points_per_weight[window] * view
     total = float(mass.sum())
     if total > 0:
         shift, spread = _moments(mass / total, offsets)

@@ -13,6 +13,9 @@ from .scales import Norms, norms_of
 
 # Scattered points a cell of the raster, on average: fewer leave too many cells empty, more blur narrow peaks.
 POINTS_PER_CELL = 2
+# Largest weight per weight of the points that carry the heights. A compromise: squared it is far below the rounding of
+# a sum, and far above ratios of weights that tell good data from bad.
+MAX_WEIGHT_RATIO = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,31 +47,57 @@ class StartRequest:
         return np.maximum(np.ptp(self.points, axis=0), self.spacing)
 
     @cached_property
+    def squares(self) -> np.ndarray:
+        """Weights w^2 (N,) for starts: those of the fit, but none far above that of the points which carry the heights.
+
+        Where weights span many decades, as those of sigma = sqrt(z) do at the feet of a peak, sums over a window would
+        otherwise hold nothing but the heaviest points. The bound is MAX_WEIGHT_RATIO times the weight at which half of
+        sum (w z)^2 is reached.
+        """
+        if self.weights is None:
+            return np.ones(len(self.points))
+        order = np.argsort(self.weights)
+        reached = np.cumsum((self.weights * self.heights)[order] ** 2)
+        middle = self.weights[order[np.searchsorted(reached, reached[-1] / 2)]]
+        return np.minimum(self.weights, MAX_WEIGHT_RATIO * middle if reached[-1] > 0 else np.inf) ** 2
+
+    @cached_property
     def raster(self) -> Raster:
         """The heights on a grid: their own, or averages over cells for scattered points."""
         if self.axes is not None and self.used is not None:
             axes, cells = self.axes, np.flatnonzero(self.used)
         else:
             axes, cells = _bins(self)
-        squares = np.ones(len(cells)) if self.weights is None else self.weights**2
-        empty = Raster(np.zeros(0), np.zeros(0), axes, cells)
-        return replace(empty, sums=empty.gathered(squares * self.heights), weights=empty.gathered(squares))
+        squares = self.squares
+        empty = Raster(np.zeros(0), np.zeros(0), np.zeros(0), axes, cells)
+        return replace(
+            empty,
+            sums=empty.gathered(squares * self.heights),
+            weights=empty.gathered(squares),
+            counts=empty.gathered(np.ones(len(cells))),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Sums of w^2 z and of w^2 in the cells of a grid, with the coordinates of the cells' middles, and the cell of each
-    point.
+    """Sums of w^2 z and of w^2 in the cells of a grid, and how many points each holds; coordinates of the cells' middles,
+    and the cell of each point.
     """
 
     sums: np.ndarray
     weights: np.ndarray
+    counts: np.ndarray
     axes: tuple[np.ndarray, ...]
     cells: np.ndarray
 
     @cached_property
+    def points_per_weight(self) -> np.ndarray:
+        """1 / w^2 in the cells of a grid, as the mean over their points has it; zero in cells without points."""
+        return np.divide(self.counts, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
+
+    @cached_property
     def norms(self) -> Norms:
-        return norms_of(self.weights)
+        return norms_of(self.weights, self.counts)
 
     def gathered(self, values: np.ndarray) -> np.ndarray:
         """Sums over cells of values (N,) at the points."""

@@ -13,7 +13,8 @@ from .._model.gaussian import profile
 SCALES = (1.0, 2**0.5)
 # Scales at which a window is cut off: exp(-8) = 3e-4 of its height is left out there.
 KERNEL_RADIUS = 4.0
-# Share of the largest norm below which norms are raised: next to no data there, and a gain would be divided by nothing.
+# Share of the points in the fullest window below which norms are raised: next to no data there, and a gain would be
+# divided by nothing.
 MIN_NORM_SHARE = 0.05
 # Cells along an axis up to which one product by a matrix is faster than a filter, as BLAS runs it.
 MAX_MATRIX_CELLS = 128
@@ -35,13 +36,21 @@ def _halved(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def norms_of(weights: np.ndarray) -> Norms:
-    """2 sum w g^2 at every cell of each level for each scale, raised where there are next to no data."""
-    norms = [[correlated(counts, scale / np.sqrt(2)) for scale in SCALES] for counts in pyramid(weights)]
+def norms_of(weights: np.ndarray, counts: np.ndarray) -> Norms:
+    """2 sum w g^2 at every cell of each level for each scale, raised where there are next to no data.
+
+    They are raised to a share of what the window would have where points are most frequent, at the mean weight of the
+    points in it: weights of very different size leave the norms of light points as they are.
+    """
     return [
-        [2 * np.maximum(norm, MIN_NORM_SHARE * norm.max() + np.finfo(float).tiny) for norm in of_level]
-        for of_level in norms
+        [_norm(correlated(of_level, scale / np.sqrt(2)), correlated(how_many, scale / np.sqrt(2))) for scale in SCALES]
+        for of_level, how_many in zip(pyramid(weights), pyramid(counts), strict=True)
     ]
+
+
+def _norm(weight: np.ndarray, count: np.ndarray) -> np.ndarray:
+    mean = np.divide(weight, count, out=np.zeros_like(weight), where=count > 0)
+    return 2 * np.maximum(weight, MIN_NORM_SHARE * count.max() * mean + np.finfo(float).tiny)
 
 
 def correlated(array: np.ndarray, scale: float) -> np.ndarray:
