@@ -80,7 +80,7 @@ class StartRequest:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Sums of w^2 z and of w^2 in the cells of a grid, and how many points each holds; coordinates of the cells' middles,
+    """Sums of w^2 z and of w^2 in the cells of a grid, and numbers of points; coordinates of the cells' middles,
     and the cell of each point.
     """
 
