@@ -78,13 +78,6 @@ class SurfaceData:
         return 1 / self.sigma[self.used]
 
     @cached_property
-    def n_heavy(self) -> int:
-        """The least number of used points that carry 99.9 % of the weight, the sum of 1 / sigma^2."""
-        squares = np.sort((self.weights / self.weights.max()) ** 2)[::-1]
-        reached = np.cumsum(squares)
-        return 1 + int(np.searchsorted(reached, HEAVY_SHARE * reached[-1]))
-
-    @cached_property
     def spacing(self) -> np.ndarray:
         """Distance (d,) of neighbouring samples along each axis; for scattered points as if spread evenly."""
         if self.axes is not None:
@@ -94,6 +87,13 @@ class SurfaceData:
             n_distinct = len(np.unique(self.used_points, axis=0))
             steps = extent / n_distinct ** (1 / max(1, int(np.count_nonzero(extent))))
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
+
+
+def n_heavy(data: SurfaceData) -> int:
+    """The least number of used points that carry 99.9 % of the weight, the sum of 1 / sigma^2."""
+    squares = np.sort((data.weights / data.weights.max()) ** 2)[::-1]
+    reached = np.cumsum(squares)
+    return 1 + int(np.searchsorted(reached, HEAVY_SHARE * reached[-1]))
 
 
 def grid_data(

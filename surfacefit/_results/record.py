@@ -10,7 +10,7 @@ import numpy as np
 
 from .._base.status import STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
-from .._data.data import HEAVY_SHARE, SurfaceData
+from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
@@ -112,13 +112,13 @@ class FitNumbers(FitRecord):
             ended = f"{ended.rstrip('.')}. {note}" if note else ended
         return ended
 
-    @property
+    @cached_property
     def _weight_note(self) -> str:
-        n_heavy, n_points = self.data.n_heavy, self.n_points
-        if n_heavy >= max(min(self.n_parameters, n_points / 2), FEW_POINTS_SHARE * n_points):
+        heavy, n_points = n_heavy(self.data), self.n_points
+        if heavy >= max(min(self.n_parameters, n_points / 2), FEW_POINTS_SHARE * n_points):
             return ""
         return (
-            f"{n_heavy} of {n_points} points carry {HEAVY_SHARE:.1%} of the weight 1 / sigma^2, and the fit hangs on"
+            f"{heavy} of {n_points} points carry {HEAVY_SHARE:.1%} of the weight 1 / sigma^2, and the fit hangs on"
             " these alone. Give `sigma` a floor, or for counts loss='poisson'."
         )
 
