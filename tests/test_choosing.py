@@ -91,10 +91,10 @@ def test_criteria_are_those_of_their_formulas():
     heights, _ = scene((44, 50), 3)
     result = sf.fit(heights, background=None)
     n, p, square = heights.size, 6 * 3, np.sum(result.residuals**2)
-    here = result.path.n_components == 3
-    assert result.path.bic[here] == pytest.approx(n * np.log(square / n) + p * np.log(n), rel=1e-6)
+    k, here = p + 1, result.path.n_components == 3  # the variance is one more
+    assert result.path.bic[here] == pytest.approx(n * np.log(square / n) + k * np.log(n), rel=1e-6)
     assert result.path.aicc[here] == pytest.approx(
-        n * np.log(square / n) + 2 * p + 2 * p * (p + 1) / (n - p - 1), rel=1e-6
+        n * np.log(square / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1), rel=1e-6
     )
     assert result.path.rmse[here] == pytest.approx(result.rmse, rel=1e-4)
     sigma = NOISE * heights.std()
@@ -202,7 +202,7 @@ def test_noise_supports_no_component(options):
     square = np.linalg.lstsq(background.T, NOTHING.ravel())[1][0]
     n, size = NOTHING.size, len(background)
     assert result.path.n_components[0] == 0
-    assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + size * np.log(n), rel=1e-6, abs=1e-3)
+    assert result.path.bic[0] == pytest.approx(n * np.log(square / n) + (size + 1) * np.log(n), rel=1e-6, abs=1e-3)
     assert (result.path.chosen, result.n_components, result.n_parameters) == (0, 0, size)
     assert result.cost == pytest.approx(square / 2, rel=1e-9)
     assert "The data support no component" in result.message

@@ -11,6 +11,7 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from oracles import central_differences
+from scipy.ndimage import uniform_filter
 from scipy.stats import norm, poisson
 from test_uncertainty import LINE, X, at, numbers_of, surface_of
 
@@ -21,6 +22,7 @@ from surfacefit._data.data import grid_data, point_data
 from surfacefit._data.noise import robust_deviation
 from surfacefit._results.criteria import Deviance
 from surfacefit._results.flags import flags
+from surfacefit._results.report import _honest_errors
 
 TRUTH = surface_of(np.array(LINE), 1, 1)
 UNEVEN = np.random.default_rng(0).uniform(0.05, 0.15, 80)
@@ -308,6 +310,67 @@ def test_noise_stays_below_chance_95_times_in_100(scene):
 
 def runs_by_loops(rows):
     return sum(len(list(itertools.groupby(row))) for row in rows)
+
+
+def noise_of(kind, shape, seed):
+    """Noise of size 0.1 in the mean, and what it asks of errors."""
+    rng = np.random.default_rng(seed)
+    white = 0.1 * rng.normal(size=shape)
+    side = np.indices(shape)[0] / (shape[0] - 1)
+    smooth = uniform_filter(white, 3, mode="wrap") * 3.0 ** (len(shape) / 2)
+    return {"even": white, "heavy": 0.1 * rng.standard_t(5, shape), "growing": 2 * side * white, "smooth": smooth}[kind]
+
+
+ASKED = {"even": "hessian", "heavy": "hessian", "growing": "sandwich", "smooth": "correlated"}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+@pytest.mark.parametrize("scene", ["curve", "map", "map with holes", "points"])
+def test_the_residuals_say_which_errors_are_honest(scene, kind):
+    exact = SCENES[scene]()
+    found = under(exact, noise_of(kind, exact.data.heights.shape, 1)) if scene != "points" else scattered(exact, kind)
+    asked = "hessian" if (scene, kind) == ("points", "smooth") else ASKED[kind]  # no method knows lags of points
+    assert found.diagnostics.errors == asked
+    assert (found.diagnostics.unevenness > 4) == (kind == "growing") or kind == "smooth"
+    errors = found.uncertainty("auto")
+    assert errors is found.uncertainty(asked)
+    assert errors.method == asked
+    said = dict(_honest_errors(found)).get("errors", "")
+    expected = {"even": "", "heavy": "", "growing": "even noise", "smooth": "correlated"}[kind]
+    assert expected in said
+    assert bool(said) == (kind in ("growing", "smooth"))
+    assert not said or said in " ".join(found.summary().split()).replace("errors assume", "assume")
+
+
+def scattered(exact, kind):
+    points = exact.data.used_points
+    side = points[:, 0] / points[:, 0].max()
+    noise = noise_of("heavy" if kind == "heavy" else "even", (len(points),), 1)
+    return under(exact, {"growing": 2 * side * noise, "smooth": 0.1 * np.sin(points.sum(axis=1) / 2)}.get(kind, noise))
+
+
+def test_what_is_fitted_says_which_errors_are_honest():
+    """Known errors that the misfit exceeds, counts with more scatter than counts have, robust losses, priors, and an
+    exact fit.
+    """
+    assert absolute().diagnostics.errors == counts().diagnostics.errors == "hessian"
+    assert at(TRUTH, grid_data(NOISY, X, None, UNEVEN / 3, True)).diagnostics.errors == "sandwich"
+    few = counts()
+    twice = few.predict() + 3 * (few.data.heights - few.predict())
+    assert replace(few, data=replace(few.data, heights=np.maximum(twice, 0))).diagnostics.errors == "sandwich"
+    assert at(TRUTH, grid_data(NOISY, X), loss="huber", f_scale=0.5).diagnostics.errors == "sandwich"
+    prior = at(TRUTH, grid_data(NOISY, X, None, UNEVEN / 9, True), prior=sf.SurfacePrior(amplitude=10.0))
+    assert prior.diagnostics.errors == "hessian"
+    exact = relative()
+    wave = 1e-9 * np.sin(np.arange(80.0))
+    assert replace(exact, data=replace(exact.data, heights=exact.predict() + wave)).diagnostics.errors == "hessian"
+
+
+def test_even_noise_is_seldom_taken_for_uneven():
+    exact, rng = made((24, 24)), np.random.default_rng(0)
+    found = [under(exact, rng.normal(size=(24, 24))).diagnostics for _ in range(200)]
+    assert max(one.unevenness for one in found) < 4
+    assert sum(one.errors != "hessian" for one in found) <= 4
 
 
 def test_runs_are_counted_along_rows_and_over_gaps():

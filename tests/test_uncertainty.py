@@ -440,7 +440,7 @@ REFUSED = {
     "unknown": (
         scattered,
         "hesian",
-        r"`method` must be one of 'hessian', 'sandwich', 'correlated', got 'hesian'; did you mean 'hessian'\?",
+        r"`method` must be one of 'hessian', 'sandwich', 'correlated', 'auto', got 'hesian'; did you mean 'hessian'\?",
     ),
     "scattered": (
         scattered,

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 # Of the lowest cost: random starts that end below count as equally good, whatever minimum they found.
 NEAR_LOWEST_COST = 1.01
 
+# Points up to which a summary looks at the residuals: about a tenth of a second.
+MAX_DIAGNOSED_POINTS = 200_000
+
+# What a summary says of errors that are not those of its table.
+HONEST_ERRORS = "see result.uncertainty('auto')"
+
 Fact = tuple[str, str]
 
 
@@ -45,6 +51,7 @@ def _facts(result: FitResult) -> list[Fact]:
         *_path(result),
         *_starts(result),
         *_correlation(result),
+        *_honest_errors(result),
         *_quality(result),
         ("background", _background(result)),
         *_background_bounds(result),
@@ -117,11 +124,27 @@ def _correlation(result: FitResult) -> list[Fact]:
             if path.correlation_volume > 1
             else ("what is left is structure that no significant component takes up")
         )
-        return [("residuals", f"{correlated}: {counted}. For errors see result.uncertainty('correlated')")]
+        return [("residuals", f"{correlated}: {counted}")]
     if path.criterion not in ("bic", "aicc"):
         return []
     warning = f"{correlated}: {LABELS[path.criterion]} counts too many components"
     return [("residuals", f"{warning}; see AutoComponents('effective_bic'), 'held_out' or a target")]
+
+
+def _honest_errors(result: FitResult) -> list[Fact]:
+    """Which other errors are honest, where those of the table assume what the residuals contradict."""
+    few = result.n_parameters <= MAX_SHOWN_PARAMETERS and result.n_points <= MAX_DIAGNOSED_POINTS
+    if not few or not result.n_components:
+        return []
+    found = result.diagnostics
+    if found.errors == "correlated":
+        why = f"independent noise, but residuals are correlated over about {found.reach:.0f} samples"
+        return [("errors", f"assume {why}: {HONEST_ERRORS}")]
+    if found.errors == "sandwich":
+        return [("errors", f"assume even noise without outliers, which the residuals contradict: {HONEST_ERRORS}")]
+    if found.reach and result.data.axes is None and not result.settings.prior:
+        return [("errors", "are too small: residuals of neighbours are correlated, which errors of points do not know")]
+    return []
 
 
 def _starts(result: FitResult) -> list[Fact]:

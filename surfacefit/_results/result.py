@@ -77,7 +77,9 @@ class FitResult(FitNumbers):
 
         method : "hessian" (default): independent errors, as in `scipy.optimize.curve_fit`. "sandwich": errors that
             differ from point to point in an unknown way, and outliers. "correlated": on a grid, noise that is
-            correlated between neighbours, as estimated from the residuals.
+            correlated between neighbours, as estimated from the residuals. "auto": the one of these whose assumptions
+            the residuals meet, `diagnostics.errors`; its name is then `Uncertainty.method`. It is not the default
+            since it need not stay the same when data change a little.
 
         With a prior, "hessian" gives the widths of the posterior; the other methods give the scatter of the estimate
         from data set to data set. Above 5000 parameters only the errors of single components are computed, by nested

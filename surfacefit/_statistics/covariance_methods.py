@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .._results.result import FitResult
 
 # Names that `FitResult.uncertainty` takes.
-METHODS = ("hessian", "sandwich", "correlated")
+METHODS = ("hessian", "sandwich", "correlated", "auto")
 
 # Entries of the whole Jacobian, which "correlated" needs: 2.4 GB in double precision, and as much again beside it.
 MAX_JACOBIAN_ENTRIES = 3e8
@@ -46,6 +46,9 @@ MAX_JACOBIAN_ENTRIES = 3e8
 
 def uncertainty(result: FitResult, method: str) -> Uncertainty:
     """See `FitResult.uncertainty`."""
+    if method == "auto":
+        method = _applicable(result)
+        return result.uncertainty(method)
     if result.n_parameters > MAX_EXACT_PARAMETERS:
         return _by_dissection(result, method)
     with precision(np.dtype(np.float64)):
@@ -65,6 +68,19 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
             deviation = 1.0
         whole = WholeCovariance(prepared, params, root, deviation, fixed_parameters(prepared), found.factor_slopes)
         return Uncertainty(method, True, correlation_length, whole)
+
+
+def _applicable(result: FitResult) -> str:
+    """The method that the residuals ask for, unless the fit is too large for it."""
+    if result.n_parameters > MAX_EXACT_PARAMETERS:
+        return "hessian"
+    asked = result.diagnostics.errors
+    return "hessian" if asked == "correlated" and _entries(result) > MAX_JACOBIAN_ENTRIES else asked
+
+
+def _entries(result: FitResult) -> int:
+    """Numbers in the whole Jacobian."""
+    return result.n_points * result.n_parameters
 
 
 def effective_parameters(result: FitResult) -> float:
@@ -113,7 +129,7 @@ def _grid_rows(result: FitResult, problem: SurfaceProblem, params: np.ndarray) -
         raise ValueError(
             f"`method`='correlated' is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'"
         )
-    if result.n_points * result.n_parameters > MAX_JACOBIAN_ENTRIES:
+    if _entries(result) > MAX_JACOBIAN_ENTRIES:
         raise ValueError(
             f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit a part of"
             " the data"

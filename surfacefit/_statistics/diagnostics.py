@@ -1,4 +1,9 @@
-"""Whether residuals look like noise: autocorrelation, runs, and outliers."""
+"""Whether residuals look like noise: autocorrelation, evenness, runs and outliers; and which errors are honest then.
+
+Noise is even where squared residuals are correlated neither with the fitted height nor between neighbours. The first of
+these is Koenker's test, Journal of Econometrics 17 (1981) 107: of n points the correlation is normal with the deviation
+1 / n^(1/2), whatever the distribution of the noise.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from scipy.spatial import cKDTree
 
 from .._data.data import SurfaceData
 from .._data.noise import Grid, outlying
+from .._losses import ROBUST
+from .._model.scaling import root_mean_square
+from .._results.record import EXACT_RMSE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +34,18 @@ N_NEIGHBOURS = 8
 # Of the mean count: fitted rates below count as this, since residuals are divided by their square root.
 MIN_RELATIVE_RATE = 1e-6
 
+# Of a value of order one: differences below are rounding, and no trend is looked for in them.
+TREND_ROUNDING = 1e-13
+
 # Standard deviations that hold 95 % of a Gaussian.
 CHANCE_DEVIATIONS = 1.96
 
 # Times chance: a correlation of neighbours below this is not told from chance.
 CLEAR_CHANCES = 2.0
+
+# Standard deviations of chance beyond which noise counts as uneven, or as larger than its known errors: a Gaussian
+# exceeds them once in 16,000, and sandwich errors, which need many points, are not taken up without need.
+UNEVEN_DEVIATIONS = 4.0
 
 # Correlation of neighbours that counts as none even where many points tell it from chance: it widens errors by a tenth.
 MIN_CORRELATION = 0.1
@@ -51,6 +66,13 @@ class ResidualDiagnostics:
         (1940) 147). Well below -2, the model misses something smooth.
     outliers : number of residuals farther than five robust standard deviations from the median; one is 1.4826 times
         the median of |r - median|.
+    unevenness : how clearly the noise is larger in some places, or at some heights, than elsewhere, in standard
+        deviations of what even noise shows by chance.
+    errors : "hessian", "sandwich" or "correlated": the method of `FitResult.uncertainty` whose assumptions the fit and
+        these residuals meet. "correlated" where ``reach`` is not 0, on a grid and for least squares; "sandwich" for a
+        robust loss, where ``unevenness`` exceeds 4 without ``reach``, and where residuals are clearly larger than
+        errors that were called known; else, with a prior, and for an exact fit "hessian". No method knows of
+        correlation between scattered points.
     """
 
     residuals: np.ndarray
@@ -61,6 +83,8 @@ class ResidualDiagnostics:
     expected_runs: float
     runs_z: float
     outliers: int
+    unevenness: float
+    errors: str
 
     @property
     def reach(self) -> float:
@@ -68,11 +92,7 @@ class ResidualDiagnostics:
 
         0 where neighbours are not correlated, or by less than 0.1.
         """
-        correlation, chance = self.autocorrelation, self.chance
-        if not len(correlation) or correlation[0] < max(CLEAR_CHANCES * chance[0], MIN_CORRELATION):
-            return 0.0
-        below = np.flatnonzero(correlation < chance)
-        return float(self.lags[below[0] - 1 if len(below) else -1])
+        return _reach(self.lags, self.autocorrelation, self.chance)
 
     def plot(self) -> Figure:
         """Distribution of the residuals beside a Gaussian, their quantiles, and their autocorrelation, as a Figure.
@@ -88,12 +108,63 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
     """See `FitResult.diagnostics`."""
     data = result.data
     residuals = weighted_residuals(result)
-    lags, correlation, chance = (
-        _grid_correlation(data.used, residuals) if data.axes is not None else _neighbour_correlation(data, residuals)
-    )
+    lags, correlation, chance = _correlation(data, residuals)
+    unevenness = _unevenness(result, residuals)
+    errors = _errors(result, residuals, _reach(lags, correlation, chance), unevenness)
     runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
     outliers = int(np.count_nonzero(outlying(residuals)))
-    return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers)
+    return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers, unevenness, errors)
+
+
+def _errors(result: FitResult, residuals: np.ndarray, reach: float, unevenness: float) -> str:
+    """See `ResidualDiagnostics.errors`."""
+    exact = result.rmse <= EXACT_RMSE * root_mean_square(result.data.used_heights.astype(float))
+    if exact or result.settings.prior is not None or result.n_points <= result.n_parameters:
+        return "hessian"
+    if reach and result.data.axes is not None and result.settings.loss == "linear":
+        return "correlated"
+    # Squares of correlated residuals are correlated themselves, and say nothing of evenness.
+    uneven = max(0.0 if reach else unevenness, _excess(result, residuals)) > UNEVEN_DEVIATIONS
+    return "sandwich" if uneven or result.settings.loss in ROBUST else "hessian"
+
+
+def _excess(result: FitResult, residuals: np.ndarray) -> float:
+    """How clearly residuals are larger than known errors, in standard deviations; 0 where errors are not known."""
+    if not (result.data.absolute_sigma or result.settings.loss == "poisson"):
+        return 0.0
+    squares, spare = residuals**2, result.n_points - result.n_parameters
+    return float((squares.sum() / spare - 1) * np.sqrt(len(squares)) / max(float(squares.std()), np.finfo(float).tiny))
+
+
+def _unevenness(result: FitResult, residuals: np.ndarray) -> float:
+    """See `ResidualDiagnostics.unevenness`."""
+    largest = float(np.abs(residuals).max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    squares = (residuals / largest) ** 2
+    fitted = result.predict()[result.data.used]
+    one, other = (values - values.mean() for values in (squares, fitted / (np.abs(fitted).max() or 1.0)))
+    sizes = float(np.linalg.norm(one)), float(np.linalg.norm(other))
+    known = min(sizes) > TREND_ROUNDING * len(squares)
+    trend = abs(float(one @ other)) / (sizes[0] * sizes[1]) if known else 0.0
+    _, correlation, chance = _correlation(result.data, squares)
+    beside = CHANCE_DEVIATIONS * correlation[0] / chance[0] if len(chance) else 0.0
+    return max(trend * float(np.sqrt(len(squares))), float(beside))
+
+
+def _reach(lags: np.ndarray, correlation: np.ndarray, chance: np.ndarray) -> float:
+    """See `ResidualDiagnostics.reach`."""
+    if not len(correlation) or correlation[0] < max(CLEAR_CHANCES * chance[0], MIN_CORRELATION):
+        return 0.0
+    below = np.flatnonzero(correlation < chance)
+    return float(lags[below[0] - 1 if len(below) else -1])
+
+
+def _correlation(data: SurfaceData, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lags, correlation of values (N,) so far apart, and its chance (L,)."""
+    if data.axes is None:
+        return _neighbour_correlation(data, values)
+    return _grid_correlation(data.used, values)
 
 
 def weighted_residuals(result: FitResult) -> np.ndarray:
