@@ -12,7 +12,7 @@ from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._fit import run_starts
-from surfacefit._search import initialization
+from surfacefit._search import growth, initialization
 from surfacefit._search.moves import Neighbourhood, apply_moves
 from surfacefit._search.refits import refit
 
@@ -221,7 +221,7 @@ def test_a_callback_may_end_growth(rough, after):
     np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
 
 
-def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
+def test_ctrl_c_during_growth_keeps_what_has_grown_and_fills_up_from_peaks(rough):
     seen = []
 
     def interrupt(progress):
@@ -231,7 +231,27 @@ def test_ctrl_c_during_growth_keeps_what_has_grown(rough):
 
     result = sf.fit(rough, 12, background=None, callback=interrupt)
     assert result.status == sf.Status.INTERRUPTED
-    np.testing.assert_allclose(result.rmse, seen[-1], rtol=1e-6)
+    assert result.rmse <= seen[-1] * (1 + 1e-6)
+    assert not np.any(result.flags & sf.ComponentFlag.NEGLIGIBLE)
+
+
+def test_time_that_does_not_suffice_for_growth_is_left_for_peaks_and_steps(rough, clock, monkeypatch):
+    """The clock jumps past growth's share of the time in its second round, and stands still then."""
+    rounds, refit = [], growth.refit
+
+    def slow(*arguments):
+        rounds.append(len(arguments[1]))
+        clock.now += 40 * (len(rounds) == 2)
+        return refit(*arguments)
+
+    monkeypatch.setattr(growth, "refit", slow)
+    result = sf.fit(rough, 12, background=None, max_time=50)
+    assert rounds == [2, 3]
+    assert result.status == sf.Status.MAX_TIME
+    assert result.steps > 2 * growth.GROWTH_STEPS
+    peaks = sf.fit(rough, 12, background=None, init="peaks", search=0)
+    assert result.rmse < 1.2 * peaks.rmse
+    assert not np.any(result.flags & sf.ComponentFlag.NEGLIGIBLE)
 
 
 def test_ctrl_c_while_the_solver_compiles_keeps_what_has_grown(rough, monkeypatch):

@@ -107,7 +107,7 @@ class Fitting:
                 return context.progress.callback(float(best.cost), steps, lambda: prepared.surface(best.params))
 
             runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback))
-            ended = runs.run_all(start.starts, start.halted)
+            ended = runs.run_from(start)
             ended = with_resets(runs, ended) if self.run.reset else ended
         ended = ended._replace(solution=ended.solution._replace(steps=int(ended.solution.steps) + before))
         path = None if chosen is None else chosen.path

@@ -14,6 +14,7 @@ from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._problem.prepared import Prepared
 from .._search.context import SearchContext
+from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
 
 # Ends at which no further start is tried: a limit of the whole fit was met.
@@ -42,6 +43,14 @@ class StartRuns:
     @property
     def prepared(self) -> Prepared:
         return self.context.prepared
+
+    def run_from(self, start: Initialization) -> RunOutcome:
+        """The best end of all starts. Where a limit ended growth, the steps take what is left of the time."""
+        halted = start.halted
+        if halted is not Status.MAX_TIME or time.perf_counter() >= self.limits.deadline:
+            return self.run_all(start.starts, halted)
+        ended = self.run_all(start.starts, None)
+        return ended if int(ended.solution.status) in LIMIT_STATUSES else with_status(ended, halted)
 
     def run_all(self, starts: Iterable[Array], halted: Status | None) -> RunOutcome:
         """The best end of all starts; with a status ``halted`` none takes steps. A limit that is met ends all runs."""

@@ -33,7 +33,10 @@ GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
 # Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 9 s on two cores,
 # where volcano K = 32 ended at 0.913 m after 3 s, 0.905 after 5, 0.890 after 9 and 0.885 after 14.
-SEARCH_WORK = 12.0
+MAX_SEARCH_WORK = 12.0
+# The same for each component: the volcano ended, in the median of five seeds, at K = 8 at 2.479 m with 1, 2.458 with 2,
+# 2.439 with 4 and with 12, at K = 16 at 1.372 m with 2, 1.355 with 4 and with 12.
+SEARCH_WORK_PER_COMPONENT = 0.4
 # Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
 # RMSE each, as many seconds of plain steps 0.1 %.
 SEARCH_PER_GROWTH = 2.0
@@ -45,6 +48,9 @@ MIN_PATIENCE_ROUNDS = 1
 FEW_PATIENCE_ROUNDS = 2
 # Fewer rounds for few components, which leave little to find: this many for each component above EASY_COMPONENTS.
 ROUNDS_PER_COMPONENT = 3
+# Share of `max_time` that growth may take: the rest is for the missing components' peaks and a joint refit, which win
+# more than as many rounds of growth.
+GROWTH_TIME_SHARE = 0.7
 # Components whose best minimum growth nearly always finds; one round is searched then.
 EASY_COMPONENTS = 4
 # Rounds where seconds were asked for: no end but by time.
@@ -97,8 +103,20 @@ def initialize(context: SearchContext, plan: StartPlan) -> Initialization:
             return Initialization(iter([params]), None)
         progress.best = context.views.state(params)
     halted = grow_then_search(context, plan)
-    best = packing.padded(progress.best or context.views.background_only())
+    best = progress.best or context.views.background_only()
+    if halted is not None and best.size < context.request.n_components:
+        best = _with_peaks(context, best)
+    best = packing.padded(best)
     return Initialization(iter([packing.pack(best.blocks, best.border)]), halted)
+
+
+def _with_peaks(context: SearchContext, best: State) -> State:
+    """The state with components that growth has not reached at the peaks above it, where that lowers the cost."""
+    blocks = context.views.blocks_at_peaks(best, context.request.n_components - best.size)
+    if not len(blocks):
+        return best
+    filled = context.views.with_cost(best._replace(blocks=np.concatenate([best.blocks, blocks])))
+    return filled if filled.cost < best.cost else best
 
 
 def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
@@ -118,7 +136,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     try:
         ready = compiling() if cores() > 1 else []
         before = progress.work
-        state = grow(context, context.request.n_components) if plan.is_grown else progress.best
+        state = _grown(context) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:
             effort = _effort(plan, state, progress.work - before)
             ready = ready or compiling()
@@ -135,6 +153,17 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     finally:
         aside.shutdown(wait=False, cancel_futures=True)
     return None
+
+
+def _grown(context: SearchContext) -> State:
+    """The state that growth leads to in its share of the time that is left."""
+    progress, now = context.progress, time.perf_counter()
+    deadline = progress.deadline
+    progress.deadline = now + GROWTH_TIME_SHARE * (deadline - now)
+    try:
+        return grow(context, context.request.n_components)
+    finally:
+        progress.deadline = deadline
 
 
 def warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callable[[], object]]:
@@ -164,4 +193,5 @@ def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
     rounds = ROUNDS_PER_COMPONENT * (state.size - EASY_COMPONENTS)
     least = FEW_PATIENCE_ROUNDS if state.size <= MAX_FEW_COMPONENTS else MIN_PATIENCE_ROUNDS
     patience = min(MAX_PATIENCE_ROUNDS, max(least, rounds))
-    return Effort(patience, work=max(SEARCH_WORK, SEARCH_PER_GROWTH * growth_work))
+    work = min(MAX_SEARCH_WORK, SEARCH_WORK_PER_COMPONENT * state.size)
+    return Effort(patience, work=max(work, SEARCH_PER_GROWTH * growth_work))
