@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -90,7 +91,12 @@ class TestFit:
         out = capsys.readouterr().out
         assert "2-D grid of 20 x 25 heights" in out.splitlines()[0]
         assert result.summary() in out
-        assert out.splitlines()[-1] == f"saved fit to {tmp_path / 'fit.npz'}"
+        assert out.splitlines()[-2] == f"saved fit to {tmp_path / 'fit.npz'}"
+        total, *parts = map(float, re.findall(r"\d+\.\d", out.splitlines()[-1]))
+        assert re.sub(r"\d+\.\d", "0", out.splitlines()[-1]) == (
+            "0 s in all: reading 0, importing 0, fitting 0, errors and summary, saved 0"
+        )
+        assert sum(parts) == pytest.approx(total, abs=0.3)  # each is rounded
 
     def test_options_reach_the_fit(self, tmp_path, monkeypatch):
         seen = {}
@@ -218,7 +224,7 @@ class TestFit:
 
     def test_plot(self, tmp_path, fitted, capsys):
         assert main(["fit", str(fitted.parent / "hill.npy"), "-k", "1", "--plot", str(tmp_path / "fit.png")]) == 0
-        assert capsys.readouterr().out.splitlines()[-1] == f"saved plot to {tmp_path / 'fit.png'}"
+        assert capsys.readouterr().out.splitlines()[-2] == f"saved plot to {tmp_path / 'fit.png'}"
         with Image.open(tmp_path / "fit.png") as picture:
             assert min(picture.size) > 100
 

@@ -214,7 +214,7 @@ NAN, INF = np.nan, np.inf
 LONG = np.arange(9.0)
 TWO = np.array([[[1.0, 0.5], [0.4, 1.0]]])
 WRONG = [
-    ("surface.amplitudes", stored(LONG), "`surface.centers` must have shape (9, 2), got (1, 2)"),
+    ("surface.amplitudes", stored(LONG), "`surface.centers` must have shape (9, d), got (1, 2)"),
     ("surface.amplitudes", stored([NAN]), "`surface.amplitudes` must be finite"),
     ("surface.amplitudes", stored([1]), "`surface.amplitudes` must not be of dtype int64"),
     ("surface.amplitudes", "many", "`surface.amplitudes` must be an array, got many"),
@@ -280,7 +280,7 @@ def test_a_fit_with_a_wrong_part(place, value, message, documents, tmp_path, cap
 
 
 WRONG_MIXTURES = [
-    ("mixture.weights", stored(LONG), "`means` must have shape (9, 7), got (2, 7)"),
+    ("mixture.weights", stored(LONG), "`means` must have shape (9, d), got (2, 7)"),
     ("mixture.weights", stored([0.9, 0.9]), "`weights` must sum to one"),
     ("mixture.weights", stored([-0.5, 1.5]), "weights` must be zero or positive"),
     ("mixture.means", stored(np.full((2, 7), NAN)), "means` must be finite"),
@@ -388,21 +388,37 @@ class TestHeights:
             read_heights(tmp_path / "a.npz", "broken")
 
 
+UNFOLDING = {
+    "_data_heights": "`data.heights` must have shape (k, l), got (8388608,)",
+    "_data_used": "`data.used` must not be of dtype float64",
+    "_surface_amplitudes": "`surface.centers` must have shape",
+    "_history_cost": "`history.optimality` must have shape",
+    "_fit_cost": "of one value unfold from",
+}
+
+
 def test_a_fit_whose_arrays_unfold(documents, tmp_path):
-    """Whichever array it is: unread where it does not fit the others, and refused where it does."""
-    members = {}
+    """Whichever array it is: unread where nobody asks for it or it does not fit the others, and refused where it
+    does.
+    """
+    members = {"junk": saved(HEIGHTS)}
 
     def tree(item, place=""):
-        if isinstance(item, dict) and "dtype" in item:
-            members[place] = saved(np.asarray(item.get("values", 0), float))
+        if isinstance(item, dict) and "shape" in item:
+            coded, dtype = item.get("base64"), item["dtype"]
+            array = np.array(item["values"]) if coded is None else np.frombuffer(base64.b64decode(coded), dtype)
+            members[place] = saved(array.astype(dtype).reshape(item["shape"]))
             return {"member": place}
         if isinstance(item, dict):
             return {name: tree(part, f"{place}_{name}") for name, part in item.items()}
         return [tree(part, f"{place}_{i}") for i, part in enumerate(item)] if isinstance(item, list) else item
 
-    document = {**tree(documents["fit"]), "junk": {"member": "junk"}}
-    for name in ("_data_heights", "_surface_amplitudes", "_history_cost", "junk"):
-        some = {place: content for place, content in members.items() if place != name}
-        bomb(tmp_path / "fit.npz", name, *{"junk"} - {name}, header=header_of(document), **some)
-        with pytest.raises(NotAFit, match=r"fit\.npz' is no complete surfacefit result"):
-            sf.load(tmp_path / "fit.npz")
+    header = header_of({**tree(documents["fit"]), "junk": {"member": "junk"}})
+    path = tmp_path / "fit.npz"
+    bomb(path, "junk", header=header, **{place: content for place, content in members.items() if place != "junk"})
+    np.testing.assert_array_equal(sf.load(path).surface.centers, fit().surface.centers)
+    for name, message in UNFOLDING.items():
+        bomb(path, name, header=header, **{place: content for place, content in members.items() if place != name})
+        with pytest.raises(NotAFit, match=r"fit\.npz' is no complete surfacefit result") as error:
+            sf.load(path)
+        assert message in str(error.value)

@@ -141,11 +141,11 @@ class Shapes:
             raise BadArray(f"`{name}` must be an array, got {str(array)[:40]}")
         if array.dtype.kind not in kinds:
             raise BadArray(f"`{name}` must not be of dtype {array.dtype}")
-        found = dict(zip(letters, array.shape, strict=False))
-        wanted = tuple(self.sizes.get(letter, found.get(letter, 0)) for letter in letters)
-        if array.shape != wanted:
-            raise BadArray(f"`{name}` must have shape {wanted}, got {array.shape}")
-        self.sizes |= found
+        found = dict(zip(letters, array.shape, strict=False)) | self.sizes
+        if array.shape != tuple(found.get(letter) for letter in letters):
+            wanted = ", ".join(str(self.sizes.get(letter, letter)) for letter in letters)
+            raise BadArray(f"`{name}` must have shape ({wanted}{',' * (len(letters) == 1)}), got {array.shape}")
+        self.sizes = found
 
 
 def loaded(tree: Any, may_repeat: Collection[str] = (), name: str = "") -> Any:

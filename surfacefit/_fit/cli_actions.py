@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,20 +39,48 @@ def fit(options: argparse.Namespace) -> None:
     """Check the outputs, read, fit, save, and print the summary."""
     _check_output("-o", options.output, FIT_SUFFIXES, options.file)
     _check_plot(options.plot, options.file)
+    watch = _Stopwatch()
     data = read_heights(options.file, options.key, options.layout)
+    watch.lap("reading")
     print(f"{options.file}: {data.how}", flush=True)
     if options.plot and data.n_dim > MOST_DIMENSIONS_DRAWN:
         raise ValueError(f"`--plot` shows 1 to {MOST_DIMENSIONS_DRAWN} dimensions, these heights have {data.n_dim}")
+    sf.fit  # noqa: B018  imports JAX, whose time is no time of the fit
+    watch.lap("importing")
     result = _fitted(data, options)
+    watch.lap("fitting")
     try:
         if options.output:
             result.save(options.output)
     finally:
         if not options.quiet:
             print(result.summary(options.rows))
+            watch.lap("errors and summary" + ", saved" * bool(options.output))
     if options.output:
         print(f"saved fit to {options.output}")
     _plot(result, options.plot)
+    if not options.quiet:
+        watch.lap("plotting" if options.plot else "")
+        print(watch)
+
+
+class _Stopwatch:
+    """Seconds of one thing after another, which add up to all."""
+
+    def __init__(self) -> None:
+        self.laps: list[tuple[str, float]] = []
+        self._begun = self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """What has been done since the last lap; without a name it is not told apart."""
+        now = time.perf_counter()
+        if name:
+            self.laps.append((name, now - self._last))
+            self._last = now
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.laps)
+        return f"{self._last - self._begun:.1f} s in all: {parts}"
 
 
 def show(options: argparse.Namespace) -> None:
