@@ -234,7 +234,7 @@ def test_what_is_fixed_stays_and_the_rest_is_fitted(case):
     kind, fixed, held, n_parameters = FIXED[case]
     result = fitted(covariance_type=kind, fixed=fixed, init=TURNED)
     assert result.n_parameters == n_parameters
-    in_order = isinstance(fixed, dict) and any(np.ndim(mask) for mask in fixed.values())
+    in_order = bool(set(held) - {"background"})
     order = np.arange(2) if in_order else np.argsort(-result.surface.centers[:, 0])
     assert (np.diff(result.surface.centers[order, 0]) < -3).all()
     errors, background = errors_of(result)
@@ -248,6 +248,23 @@ def test_what_is_fixed_stays_and_the_rest_is_fitted(case):
     still = "background" in held
     assert (abs(result.surface.background.value - 0.8) < 1e-12) == still
     assert bool(background.value == 0) == still
+
+
+@pytest.mark.parametrize("fixed", ["centers", ["centers", "covariances"], {"amplitudes": True}, "background"])
+def test_components_keep_the_order_of_a_start_of_which_something_is_fixed(fixed):
+    """Photometry at known places: the k-th component is the k-th source, however bright it turns out to be."""
+    x = np.arange(60.0)
+    truth = GaussianSurface(
+        np.array([1.0, 3.0, 2.0]),
+        np.array([[12.0], [45.0], [28.0]]),
+        np.full((3, 1, 1), 9.0),
+        sf.ConstantBackground(0.5),
+    )
+    start = dataclasses.replace(truth, amplitudes=np.ones(3)) if fixed != {"amplitudes": True} else truth
+    result = sf.fit(truth(x), 3, init=start, fixed=fixed)
+    order = [1, 2, 0] if fixed == "background" else [0, 1, 2]
+    np.testing.assert_allclose(result.surface.centers, truth.centers[order], rtol=1e-6)
+    np.testing.assert_allclose(result.surface.amplitudes, truth.amplitudes[order], rtol=1e-6)
 
 
 def test_fixed_and_free_numbers_are_those_of_scipy():

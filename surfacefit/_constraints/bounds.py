@@ -74,6 +74,13 @@ class Constraints:
             np.ndim(m) for m in self.fixed.values()
         )
 
+    @property
+    def keep_order(self) -> bool:
+        """Whether the user knows the components of the start one by one: by limits or masks of their own, or because
+        something of theirs is fixed.
+        """
+        return self.by_component or any(np.any(mask) for name, mask in self.fixed.items() if name != "background")
+
     def without(self, k: int) -> Constraints:
         """Of the components but ``k``."""
         limits: dict[str, Any] = {

@@ -112,7 +112,7 @@ def fit(
     fixed : str, list of str or dict, optional
         What keeps the value it has at the start: "amplitudes", "centers", "covariances", "background", or a list of
         these. A dict fixes them for some components: ``fixed={"centers": [True, False]}``. Needs a start, given as
-        ``init``. A fixed background needs a value, in ``init`` or ``background``.
+        ``init``; the result keeps its order. A fixed background needs a value, in ``init`` or ``background``.
     init : {"auto", "growth", "peaks", "grid", "random", "em"}, `RandomStarts` or `GaussianSurface`
         Where the fit starts. "growth" adds components where they lower the cost most, and refits all between additions;
         "auto" (default) is growth and then a short search. "peaks" finds peaks of all sizes in the data, "grid" is an

@@ -26,11 +26,11 @@ from .run_starts import RunOutcome
 def make_result(
     ended: RunOutcome, prepared: Prepared, run: RunSpec, timings: Timings, path: ComponentPath | None
 ) -> FitResult:
-    """The result of a fit. Components come in the order of falling volume, unless each has limits of its own."""
+    """The result of a fit. Components come in the order of falling volume, unless the start's order is to be kept."""
     model, solution, unit = prepared.model, ended.solution, prepared.cost_unit
     history: dict[str, np.ndarray] = ended.history._asdict()
     found = prepared.surface(solution.params)
-    order = slice(None) if model.constraints.by_component else found.by_volume
+    order = slice(None) if model.constraints.keep_order else found.by_volume
     penalty = 0.0 if model.prior is None else float(penalty_cost(prepared.problem, solution.params)) * unit
     return FitResult(
         surface=ordered(found, model),
@@ -82,8 +82,8 @@ def settings_of(prepared: Prepared, run: RunSpec) -> Settings:
 
 
 def ordered(surface: GaussianSurface, model: ModelSpec) -> GaussianSurface:
-    """By falling volume; as it is where single components have limits or masks, whose order the user knows."""
-    return surface if model.constraints.by_component else surface.sorted()
+    """By falling volume; as it is where components have limits of their own or something fixed: the user knows them."""
+    return surface if model.constraints.keep_order else surface.sorted()
 
 
 def _cost(ended: RunOutcome, prepared: Prepared) -> float:

@@ -34,7 +34,7 @@ class FitResult(FitNumbers):
     Attributes
     ----------
     surface : the fitted `GaussianSurface`, callable at any points. Components are in the order of falling volume, or in
-        the order of the start where single components have limits or fixed numbers of their own.
+        the order of the start where components have limits of their own, or anything of them is fixed.
     data : the data as they were fitted.
     cost : 1/2 sum(((f - z) / sigma)^2) over the points used; for another ``loss`` what takes the place of the squares.
     penalty : what the prior adds to the cost in the objective: -log p minus its lowest value over all covariances; 0
