@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from copy import copy
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -397,6 +398,97 @@ def test_single_precision():
     assert never_falls(result, 1e-5)
 
 
+# --- Heights of a grid as weights ---
+
+
+def grid_of(*axes):
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(float)
+
+
+GRIDS = {
+    "even": (grid_of(np.arange(9) * 0.5, 3 + np.arange(7) * 200.0), [0.5, 200.0]),
+    "of single precision": (
+        grid_of(np.linspace(0, 1, 300), np.linspace(0, 0.3, 31)).astype(np.float32),
+        [1 / 299, 0.01],
+    ),
+    "with holes": (np.delete(grid_of(np.arange(9), np.arange(9)), np.arange(20, 60), axis=0), [1.0, 1.0]),
+    "one row": (grid_of(np.arange(9), [2.0]), [1.0, 0.0]),
+    "three slices": (grid_of(np.arange(3), np.arange(9)), [1.0, 1.0]),
+    "uneven along one axis": (grid_of(np.arange(9), np.arange(9) ** 2 + 0.3 * np.sin(np.arange(9))), [1.0, 0.0]),
+    "by chance": (np.array([[0.0], [0.7]]), [0.0]),
+    "no grid": (np.random.default_rng(0).normal(size=(200, 2)), [0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("case", list(GRIDS))
+def test_the_cell_of_points_on_a_grid_is_found(case):
+    points, cell = GRIDS[case]
+    found = mixture_data.weighted_points(points, np.ones(len(points)))
+    np.testing.assert_allclose(found.cell, cell, rtol=1e-4)
+    assert not mixture_data.weighted_points(points, None).cell.any()
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical", "tied"])
+def test_no_component_falls_on_a_cell_of_a_grid(kind):
+    """A clipped density with one bright cell: without a floor of half a cell the components there are spikes, whose
+    surface is thousands of times higher than the heights.
+    """
+    rng, steps = np.random.default_rng(3), np.array([0.5, 4.0])
+    points = grid_of(*(np.arange(30) * step for step in steps))
+    places = rng.uniform(5, 25, size=(4, 2))
+    density = np.exp(-((points / steps - places[:, None]) ** 2).sum(axis=2) / 8).sum(axis=0)
+    heights = np.maximum(density + 0.15 * rng.normal(size=900) - 0.25, 0)
+    heights[487] += 5
+    result = sf.fit_mixture(points, 6, weights=heights, covariance_type=kind, max_steps=60)
+    least = steps if kind != "spherical" else steps.max()
+    in_cells = np.linalg.eigvalsh(result.covariances / np.outer(least, least))
+    assert in_cells.min() >= 0.25 * (1 - 1e-9)
+    assert result.at_floor.any() == (kind != "tied")
+    assert never_falls(result)
+    surface = result.surface(total=heights.sum() * np.prod(steps))(points)
+    assert np.sqrt(np.mean((surface - heights) ** 2) / np.mean(heights**2)) < 1
+
+
+def test_the_wider_of_both_floors_holds_in_every_direction():
+    """Data of width 1 and 100 cells: half a cell is the floor across, a share of 0.05 along."""
+    rng = np.random.default_rng(0)
+    data = mixture_data.weighted_points(rng.normal(size=(400, 2)) * [1.0, 100.0], np.ones(400))
+    units = mixture_data.units_of(replace(data, cell=np.ones(2)), "full", 0.05)
+    floor = units.physical_covariances(units.floor**2 * np.eye(2))
+    shares, cells = 0.05**2 * mixture_data.covariance_of(data), 0.25 * np.eye(2)
+    for least in (shares, cells):
+        assert np.linalg.eigvalsh(floor - least).min() > -1e-9
+    np.testing.assert_allclose(np.sqrt(np.diag(floor)), [0.5, np.sqrt(shares[1, 1])], rtol=1e-3)
+    np.testing.assert_allclose(units.forward @ units.backward, np.eye(2), atol=1e-12)
+
+
+# --- Starts as they are ---
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical", "tied"])
+def test_no_steps_give_the_start_back(kind):
+    """To the last digit, and with components that steps would reset or keep from being so narrow."""
+    shape = np.diag([1e-9, 1e-9]) if kind != "tied" else np.eye(2)
+    start = np.array([0.5, 0.499, 0.001]), START[1] + [[0.1, 0.2], [0.3, 0.7], [90.0, 0.0]], np.tile(shape, (3, 1, 1))
+    result = sf.fit_mixture(POINTS, 3, init=start, covariance_type=kind, max_steps=0)
+    for found, given in zip((result.weights, result.means, result.covariances), start, strict=True):
+        np.testing.assert_array_equal(found, given)
+    assert (result.steps, result.resets.tolist(), result.status) == (0, [0, 0, 0], sf.Status.MAX_STEPS)
+    assert result.log_likelihood == pytest.approx(result.log_density(POINTS).sum(), rel=1e-9)
+    again = sf.fit_mixture(POINTS, 3, init=result, covariance_type=kind, max_steps=0)
+    np.testing.assert_array_equal(again.weights, result.weights)
+
+
+def test_single_precision_stays_single():
+    points = POINTS.astype(np.float32)
+    result = sf.fit_mixture(points, 3, init=START)
+    assert result.points.dtype == np.float32
+    np.testing.assert_array_equal(result.points, points)
+    for values in (result.log_density(points), result.responsibilities(points)):
+        assert values.dtype == np.float32
+    assert result.log_density(POINTS).dtype == np.float64
+
+
 # --- Limits ---
 
 
@@ -529,7 +621,7 @@ def test_views():
     result = sf.fit_mixture(POINTS, 3, init=START)
     text = result.summary(2)
     assert "mixture of 3 Gaussians in 2-D" in text
-    assert "... and 1 lighter components" in text
+    assert "... and 1 lighter component\n" in text
     assert "log_likelihood" in repr(result)
     assert len(result.plot().axes) == 1
     assert len(result.plot(POINTS[:50]).axes[0].collections) == 2
@@ -645,6 +737,11 @@ REFUSED = {
         r"`init.covariances` must be symmetric positive definite",
     ),
     "init nan": (fit(POINTS, 3, init=(START[0], NAN * START[1], START[2])), ValueError, r"`init.means` must be finite"),
+    "start weights": (
+        fit(POINTS, 3, init=(np.array([1.0, 2.0, 3.0]), *START[1:])),
+        ValueError,
+        r"`init.weights` must .* sum to one, got \[1.0, 2.0, 3.0\] with the sum 6: divide",
+    ),
     "width": (fit(POINTS, 2, min_width=-1), ValueError, r"`min_width` must be zero or positive, and finite, got -1"),
     "wide": (fit(POINTS, 2, min_width=2), ValueError, r"`min_width` is a share .* below 1, got 2"),
     "reg_covar": (fit(POINTS, 2, reg_covar=NAN), ValueError, r"`reg_covar` must be zero or positive"),

@@ -18,13 +18,15 @@ from .mixture_data import point_chunks, to_device
 def evaluated(
     function: Callable[..., Any], weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, points: Any
 ) -> np.ndarray:
-    """Values (q, ...) or (...) of a pure function of a mixture at a user's points (..., d), in float64.
+    """Values (q, ...) or (...) of a pure function of a mixture at a user's points (..., d), computed in float64.
 
+    At points in float32 they are float32.
     ``function`` takes points (n, d) and a `mixture_model.Mixture`, and returns (q, n) or (n,). It is called for one
     chunk of the points at a time.
     """
     n_components, n_dim = means.shape
-    given = with_last_axis(np.asarray(real_array("points", points), np.float64), n_dim)
+    array = real_array("points", points)
+    given = with_last_axis(np.asarray(array, np.float64), n_dim)
     flat = finite("points", given.reshape(-1, n_dim))
     if len(flat) == 0:
         raise ValueError(f"`points` must not be empty, got shape {np.shape(points)}")
@@ -32,7 +34,8 @@ def evaluated(
         chunks = point_chunks(flat, np.ones(len(flat)), n_components, np.float64).points
         parts = to_device(weights, means, covariances, np.float64)
         values = np.concatenate([np.asarray(_compiled(function)(chunk, parts)) for chunk in chunks], axis=-1)
-    return values[..., : len(flat)].reshape(values.shape[:-1] + given.shape[:-1])
+    found = values[..., : len(flat)].reshape(values.shape[:-1] + given.shape[:-1])
+    return found.astype(np.float32) if array.dtype == np.float32 else found
 
 
 @cache

@@ -21,10 +21,11 @@ from .._constraints.mixture_regularization import checked_prior
 from .._data.data import fit_dtype
 from .._model.covariance import COVARIANCE_TYPES
 from .mixture_data import Units, WeightedPoints, covariance_of, definite, units_of, weighted_points
+from .mixture_model import Mixture
 from .result import MixtureResult
 from .run import MixtureRun, RunLimits
 from .setup import MixtureOptions, start_of, task_of
-from .starts import checked_init
+from .starts import Start, checked_init
 
 # Of the data's width: the least floor in single precision, where narrower components lose their digits.
 MIN_SINGLE_WIDTH = 3e-4
@@ -66,11 +67,14 @@ def fit_mixture(
         None (default): all one.
     covariance_type : "full" (default), "diag", "spherical" or "tied" (one full covariance for all), as in scikit-learn.
     init : "kmeans++" (default), "random", or a start: ``(weights, means, covariances)``, a `MixtureResult`, which is
-        continued, or a `GaussianSurface`, whose volumes are the weights.
+        continued, or a `GaussianSurface`, whose volumes are the weights. Weights must sum to one. With ``max_steps=0``
+        the result is the start as it is.
     min_width : no component is narrower than this in any direction, as a share of the data's own width (standard
         deviation): in every direction for full and tied covariances, along every axis for diagonal ones, of all axes
-        together for spherical ones. Only components at this floor are changed by it, and the objective still never
-        falls. 0 means no floor; in single precision a floor is at least 3e-4.
+        together for spherical ones. Where points with ``weights`` stand on an even grid, no component is narrower than
+        half a cell either, since a height stands for its cell and not for a point. Only components at this floor are
+        changed by it, and the objective still never falls. 0 means no floor; in single precision a floor is at least
+        3e-4.
     reg_covar : added to the diagonal of every covariance in every step, in squared units of the points, as in
         scikit-learn. It widens all components, and the likelihood may fall a little. The default is 0.
     prior : None, or an `sf.MixturePrior`: the fit is then the maximum of the posterior (MAP), and the objective
@@ -81,7 +85,8 @@ def fit_mixture(
     tol : the fit has converged when the objective per unit weight changes by less in one step.
     max_steps : largest number of steps.
     dtype : "float32" or "float64", the precision of the work over points. Default: float32 for float32 points, else
-        float64. JAX's global settings are neither needed nor changed.
+        float64. The parameters are float64; at float32 points densities and probabilities are float32. JAX's global
+        settings are neither needed nor changed.
     max_time : seconds after which the best mixture so far is returned; None: no limit.
     callback : called with a `MixtureProgress` after each chunk of steps; the fit stops if it returns True.
     progress : show a progress bar: True, False, or None (default), which shows it in a terminal or notebook.
@@ -185,11 +190,12 @@ def _result(
     A covariance that is singular there to double precision is raised a little, and the status says so.
     """
     best = run.best
-    weights, means, factors = (np.asarray(array, np.float64) for array in best.mixture)
-    covariances = units.physical_covariances(factors @ factors.swapaxes(1, 2))
+    weights, means, covariances = _physical(best.mixture, units)
+    if options.max_steps == 0 and isinstance(options.init, Start):
+        weights, means, covariances = (array.copy() for array in options.init)
     result = MixtureResult(
-        weights=weights / weights.sum(),
-        means=units.physical_points(means),
+        weights=weights,
+        means=means,
         covariances=definite(covariances),
         covariance_type=options.kind,
         log_likelihood=data.total * (float(best.log_likelihood) + units.log_volume),
@@ -197,15 +203,22 @@ def _result(
         history=_history(data, options, units, run),
         status=status,
         steps=run.steps,
-        at_floor=np.asarray(best.lowest) < options.min_width**2,
+        at_floor=np.asarray(best.lowest) < units.floor**2,
         resets=run.resets.copy(),
-        points=data.points,
+        points=data.as_given,
         point_weights=data.weights,
     )
     if np.array_equal(result.covariances, covariances):
         return result
     likelihood = float(data.weights @ result.log_density(data.points))
     return replace(result, status=Status.SINGULAR, log_likelihood=likelihood)
+
+
+def _physical(mixture: Mixture, units: Units) -> Start:
+    """A mixture in the user's units."""
+    weights, means, factors = (np.asarray(array, np.float64) for array in mixture)
+    covariances = units.physical_covariances(factors @ factors.swapaxes(1, 2))
+    return Start(weights / weights.sum(), units.physical_points(means), covariances)
 
 
 def _history(data: WeightedPoints, options: MixtureOptions, units: Units, run: MixtureRun) -> dict[str, np.ndarray]:

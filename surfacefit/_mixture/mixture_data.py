@@ -40,6 +40,16 @@ ROUNDING_SPREAD = 1e-14
 # Lowest eigenvalue of a correlation matrix that Cholesky's method factors in double precision, with room for rounding.
 MIN_EIGENVALUE = 1e-14
 
+# Of a step of a grid: distance of a gap from a multiple of the step that counts as rounding, in single precision too.
+GRID_ROUNDING = 1e-2
+
+# Distinct coordinates along an axis that make a grid if no coordinate repeats: fewer are even by chance too often.
+LEAST_GRID_VALUES = 5
+
+# Of a cell: least width of a component on a grid. The sum over the cells of a component of this width is its integral
+# to 1.5 % wherever it stands; of one of 0.3 cells it is off by up to a third, which the likelihood takes for density.
+MIN_CELL_WIDTH = 0.5
+
 # Extent of the points, in their units, below which variances and their determinants would underflow.
 MIN_EXTENT = 1e-140
 
@@ -51,16 +61,23 @@ MAX_EXTENT = 1e140
 class WeightedPoints:
     """Points (N, d) of positive weights (N,), in the user's units and in float64.
 
-    ``dtype`` is that of the user's array.
+    ``dtype`` is that of the user's array. ``cell`` (d,) is the size of the cells that the points stand for, where they
+    were given with weights and stand on an even grid; else zero.
     """
 
     points: np.ndarray
     weights: np.ndarray
     dtype: np.dtype
+    cell: np.ndarray
 
     @property
     def n_dim(self) -> int:
         return int(self.points.shape[1])
+
+    @property
+    def as_given(self) -> np.ndarray:
+        """The points in single precision if they were given in it."""
+        return self.points.astype(np.float32) if self.dtype == np.float32 else self.points
 
     @property
     def total(self) -> float:
@@ -69,11 +86,15 @@ class WeightedPoints:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """The units of a fit: u = forward (x - shift), x = shift + backward u; shift (d,), matrices (d, d)."""
+    """The units of a fit: u = forward (x - shift), x = shift + backward u; shift (d,), matrices (d, d).
+
+    In these units no component is narrower than ``floor`` in any direction.
+    """
 
     shift: np.ndarray
     forward: np.ndarray
     backward: np.ndarray
+    floor: float
 
     @property
     def log_volume(self) -> float:
@@ -112,9 +133,27 @@ def weighted_points(points: Any, weights: Any) -> WeightedPoints:
             f" {extent:g}: rescale them"
         )
     if weights is None:
-        return WeightedPoints(array, np.ones(len(array)), dtype)
+        return WeightedPoints(array, np.ones(len(array)), dtype, np.zeros(array.shape[1]))
     masses = _checked_weights(weights, len(array))
-    return WeightedPoints(array[masses > 0], masses[masses > 0], dtype)
+    return WeightedPoints(array[masses > 0], masses[masses > 0], dtype, cell_of(array))
+
+
+def cell_of(points: np.ndarray) -> np.ndarray:
+    """Size (d,) of the cells of the even grid on which the points (N, d) stand; zero along axes where there is none.
+
+    The grid may have holes: along each axis all differences are multiples of the least one.
+    """
+    return np.array([_step(np.unique(column), len(points)) for column in points.T])
+
+
+def _step(values: np.ndarray, n_points: int) -> float:
+    """The step of distinct coordinates (m,) of so many points, rising; zero where they are not even or too few."""
+    gaps = np.diff(values)
+    if len(values) < 2 or (len(values) < LEAST_GRID_VALUES and n_points < 2 * len(values)):
+        return 0.0
+    # The least gap alone would carry its rounding into every multiple of it.
+    step = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
+    return step if (np.abs(gaps / step - np.round(gaps / step)) < GRID_ROUNDING).all() else 0.0
 
 
 def _checked_weights(weights: Any, n_points: int) -> np.ndarray:
@@ -151,10 +190,11 @@ def covariance_of(data: WeightedPoints) -> np.ndarray:
 
 
 def units_of(data: WeightedPoints, kind: str, min_width: float = 0.0) -> Units:
-    """Units in which the data have variance one, as far as the covariance type allows.
+    """Units in which the data have variance one, as far as the covariance type allows, and the floor in these.
 
     Directions in which the data are flat count as MIN_RELATIVE_WIDTH of the widest one, or as wide as it takes for
-    ``min_width`` of it to be MIN_RELATIVE_FLOOR of the widest.
+    ``min_width`` of it to be MIN_RELATIVE_FLOOR of the widest. Where half a cell is wider than ``min_width`` of the
+    data, the units are those in which the floor, the wider of both in each direction, is the same in all directions.
     """
     shift = np.average(data.points, axis=0, weights=data.weights)
     covariance = covariance_of(data)
@@ -164,11 +204,33 @@ def units_of(data: WeightedPoints, kind: str, min_width: float = 0.0) -> Units:
     if kind == "spherical":
         widths = np.full_like(widths, np.sqrt(np.mean(widths**2)))
     if kind not in ("full", "tied"):
-        return Units(shift, np.diag(1 / widths), np.diag(widths))
-    values, vectors = np.linalg.eigh(covariance / np.outer(widths, widths))
-    flattest = np.clip(MIN_RELATIVE_FLOOR / min_width, MIN_RELATIVE_WIDTH, 1) if min_width > 0 else MIN_RELATIVE_WIDTH
-    roots = np.sqrt(np.maximum(values, flattest**2 * values.max() or 1.0))
-    return Units(shift, (vectors / roots).T / widths, widths[:, None] * vectors * roots)
+        units = Units(shift, np.diag(1 / widths), np.diag(widths), min_width)
+    else:
+        values, vectors = np.linalg.eigh(covariance / np.outer(widths, widths))
+        least = np.clip(MIN_RELATIVE_FLOOR / min_width, MIN_RELATIVE_WIDTH, 1) if min_width > 0 else MIN_RELATIVE_WIDTH
+        roots = np.sqrt(np.maximum(values, least**2 * values.max() or 1.0))
+        units = Units(shift, (vectors / roots).T / widths, widths[:, None] * vectors * roots, min_width)
+    return _with_cells(units, data.cell, kind) if min_width > 0 and data.cell.any() else units
+
+
+def _with_cells(units: Units, cell: np.ndarray, kind: str) -> Units:
+    """The units with a floor of half a cell at least, isotropic in them.
+
+    In units in which the old floor is the identity, half a cell has the matrix C of squares. The smallest matrix above
+    both has the eigenvectors of C, and its eigenvalues where these exceed one.
+    """
+    half = MIN_CELL_WIDTH * (np.full_like(cell, cell.max()) if kind == "spherical" else cell)
+    squares = units.covariances(np.diag(half**2)) / units.floor**2
+    values, vectors = np.linalg.eigh(squares)
+    roots = np.sqrt(np.maximum(values, 1.0))
+    if kind not in ("full", "tied"):  # diagonal matrices commute: the axes stay those of the data
+        vectors, roots = np.eye(len(cell)), np.sqrt(np.maximum(np.diag(squares), 1.0))
+    if not (roots > 1).any():
+        return units
+    narrowest = roots.min()
+    scale = vectors * (narrowest / roots)
+    return Units(units.shift, scale.T @ units.forward, units.backward @ (vectors * (roots / narrowest)),
+                 float(units.floor * narrowest))  # fmt: skip
 
 
 def point_chunks(points: np.ndarray, weights: np.ndarray, n_components: int, dtype: Any) -> PointChunks:

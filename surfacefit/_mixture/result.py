@@ -39,8 +39,8 @@ class MixtureResult(MixtureNumbers):
     status, steps : a `Status` code, and the number of steps taken.
     at_floor : (K,) True for components that ``min_width`` keeps from getting narrower.
     resets : (K,) how often each component had collapsed and was placed again.
-    points, point_weights : (N, d) the points of positive weight that were fitted, and (N,) their weights; None for a
-        mixture from scikit-learn without points.
+    points, point_weights : (N, d) the points of positive weight that were fitted, in float32 if they were given so, and
+        (N,) their weights; None for a mixture from scikit-learn without points.
 
     Examples
     --------

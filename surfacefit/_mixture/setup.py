@@ -69,7 +69,7 @@ def task_of(data: WeightedPoints, options: MixtureOptions, units: Units) -> Task
         weights=data.weights,
         chunks=point_chunks(points, data.weights, options.n_components, options.dtype),
         regularization=MixtureRegularization(
-            floor=jnp.asarray(options.min_width**2, np.float64),
+            floor=jnp.asarray(units.floor**2, np.float64),
             added=jnp.asarray(added, np.float64),
             scale=jnp.asarray(units.covariances(prior.scale) / weight, np.float64),
             pull=jnp.asarray(prior.pull / weight, np.float64),
@@ -79,19 +79,23 @@ def task_of(data: WeightedPoints, options: MixtureOptions, units: Units) -> Task
         min_mass=min(needed, MIN_MASS_SHARE * distinct / options.n_components) * len(points) / distinct,
         needed=needed,
         bounded=options.min_width > 0 or options.reg_covar > 0 or prior.pull > 0,
-        resets=options.reset,
+        resets=options.reset and options.max_steps > 0,
         tol=options.tol,
         max_steps=options.max_steps,
     )
 
 
 def start_of(options: MixtureOptions, units: Units, task: Task, rng: np.random.Generator) -> Start:
-    """The start in the units of the fit, no narrower than the floor."""
+    """The start in the units of the fit, no narrower than the floor; a given one that is not to be stepped as it is."""
     if isinstance(options.init, str):
         start = drawn(options.init, task.points, task.weights, options.n_components, rng)
         start = start._replace(covariances=restricted(start.covariances, start.weights, options.kind))
     else:
         given = options.init
-        start = Start(given.weights, units.points(given.means), units.covariances(given.covariances))
+        start = Start(
+            given.weights / given.weights.sum(), units.points(given.means), units.covariances(given.covariances)
+        )
+        if options.max_steps == 0:
+            return start
     wide = lifted(jnp.asarray(start.covariances), task.regularization.floor).covariances
     return start._replace(covariances=np.asarray(wide))

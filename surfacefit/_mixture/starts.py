@@ -17,6 +17,9 @@ from .result import MixtureResult
 # Names that the option ``init`` takes.
 NAMES = ("kmeans++", "random")
 
+# Distance of the sum of start weights from one that counts as rounding, in single precision too.
+WEIGHT_SUM_TOLERANCE = 1e-5
+
 # Variance added to the pooled covariance, in the units of a fit: keeps it regular where each point is a seed.
 POOLED_VARIANCE_FLOOR = 1e-6
 
@@ -68,15 +71,18 @@ def _checked(argument: str, init: Any, n_components: int, n_dim: int, kind: str)
                 f"`{argument}.{name}` must have shape {shape} for K={n_components} components in d={n_dim}, got"
                 f" {array.shape}"
             )
-    if (weights < 0).any() or not weights.sum() > 0:
-        raise ValueError(f"`{argument}.weights` must be zero or positive with a positive sum, got {weights.tolist()}")
+    if (weights < 0).any() or not abs(weights.sum() - 1) <= WEIGHT_SUM_TOLERANCE:
+        raise ValueError(
+            f"`{argument}.weights` must be zero or positive and sum to one, got {weights.tolist()} with the sum"
+            f" {weights.sum():g}: divide them by it"
+        )
     bad = ~are_covariances(covariances)
     if bad.any():
         raise ValueError(
             f"`{argument}.covariances` must be symmetric positive definite, got"
             f" {covariances[int(bad.argmax())].tolist()}"
         )
-    return Start(weights / weights.sum(), means, restricted(covariances, weights, kind))
+    return Start(weights, means, restricted(covariances, weights, kind))
 
 
 def expanded(covariances: np.ndarray, n_components: int, n_dim: int, kind: str) -> np.ndarray:
