@@ -275,6 +275,13 @@ class Nowhere(Descent):
         return params, 0.0
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Forgetful(Descent):
+    def step(self, problem, state):
+        return None
+
+
 @dataclass(frozen=True)
 class Unregistered(SolverBase):
     max_steps: Any = 3
@@ -287,6 +294,7 @@ class Unregistered(SolverBase):
 CONTRACTS = {
     "members": (Halfway(), TypeError, "Halfway has no fallback, needs_whole_jacobian, .*replanned: inherit from"),
     "state": (Nowhere(), TypeError, "`Nowhere.init` must give a NamedTuple .* no params, cost, "),
+    "no state": (Forgetful(), TypeError, "`Forgetful.step` must give a NamedTuple .* NoneType has no params, cost, "),
     "pytree": (Unregistered(), TypeError, "`solver` must be a JAX pytree, which Unregistered is not"),
     "settings": (Descent(max_steps=-1), ValueError, "`solver.max_steps` must be at least 0, got -1"),
     "radius": (sf.Dogleg(radius=0), ValueError, "`solver.radius` must be positive"),
@@ -334,8 +342,8 @@ class GaussNewton(QuadraticSteps):
     def _first_control(self, dtype):
         return StepLength(jnp.ones((), dtype))
 
-    def _solved(self, state, jacobian, constraints, scaling):
-        normal, gradient = constrained_system(state, jacobian, constraints, scaling)
+    def _solved(self, problem, state, normal, constraints, scaling):
+        normal, gradient = constrained_system(state, normal, constraints, scaling)
         step, trusted = normal.solve(gradient, scaling, jnp.asarray(1e-3, scaling.dtype))
         return state.control.value * step, trusted
 
@@ -376,6 +384,35 @@ def test_new_plans_do_not_spoil_second_order_steps(solver, seed, monkeypatch):
     assert len(plans) > 5
     assert np.isfinite(tiled.history["damping"]).all()
     assert tiled.cost < 1.5 * dense.cost
+
+
+@pytest.mark.parametrize("engine", ["dense", "tiled"])
+def test_the_steps_of_a_fit_are_one_program(engine, caplog):
+    """The start and a new plan are evaluated by the step's own program, which no type of a number compiles twice."""
+    heights, start = displaced_hills(1, size=37, count=3)
+    with jax.log_compiles(True):
+        sf.fit(heights, 3, init=start, engine=engine, reset=False)
+    compiled = [record.getMessage().split(" with ")[0] for record in caplog.records]
+    assert compiled.count("Compiling jit(_recorded)") == 1
+    assert not {"Compiling jit(begin)", "Compiling jit(replanned)"} & set(compiled)
+
+
+@jax.tree_util.register_static
+class Unplanned(FunctionProblem):
+    def plan_is_valid(self, params):
+        return jnp.asarray(False)
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+def test_where_no_plan_serves_the_fit_fails_with_its_start(solver):
+    function, start, _ = KNOWN["rosenbrock"]
+    with jax.enable_x64(True):
+        problem, params = Unplanned(function), jnp.asarray(start)
+        solution, history = run(problem, params, SECOND_ORDER[solver], Limits(), lambda problem, *_: problem)
+        cost = float(half_square(function(params)))
+    assert (int(solution.status), int(solution.steps), len(history.cost)) == (Status.NO_PLAN, 0, 0)
+    np.testing.assert_array_equal(solution.params, start)
+    assert float(solution.cost) == cost
 
 
 class Lost(GaussNewton):

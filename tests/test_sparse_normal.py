@@ -24,7 +24,8 @@ def scene(rng, n_dim, covariance_type, scale):
 
 def tile_normals(rng, problem, params, points, background):
     parts = problem.parameterization
-    components, chain = parts.components(params), parts.chain(params)
+    components = parts.components(params)
+    chain = parts.chain(params, components)
     size, border = chain.own.shape[2], chain.shared.shape[2] + N_SLOPES
     return TileNormals(
         tiling=scattered_tiles(points, 8),

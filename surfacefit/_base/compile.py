@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from functools import lru_cache, update_wrapper
+from functools import cache, lru_cache, update_wrapper
 from typing import Any
 from weakref import WeakSet
 
@@ -94,6 +94,16 @@ def quick_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) 
     Where XLA does not know the options, nothing changes but the time to compile.
     """
     return Program(function, static_argnums, CPU_COMPILER_OPTIONS)
+
+
+def shapes_of(function: Callable[..., Any], *args: Any) -> Any:
+    """The shapes and dtypes of what a function would give, traced once for each kind of arguments, never compiled."""
+    return _traceable(function).eval_shape(*args)
+
+
+@cache
+def _traceable(function: Callable[..., Any]) -> Any:
+    return jax.jit(function)
 
 
 def plain_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:

@@ -10,9 +10,9 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
-    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NON_FINITE, ILL_CONDITIONED and SINGULAR (mixtures
-    only) keep the best found; RUNNING and REPLAN are met inside a fit only. What each means, and what to do next, is in
-    ``message`` of the result.
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, NON_FINITE, ILL_CONDITIONED and SINGULAR
+    (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and
+    what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -31,6 +31,8 @@ class Status(IntEnum):
     REPLAN = 13
     MAX_MEMORY = 14
     SINGULAR = 15
+    UNEVALUATED = 16
+    NO_PLAN = 17
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class StatusEntry:
 
 STATUS: dict[Status, StatusEntry] = {
     Status.RUNNING: StatusEntry(False, "the fit has not ended"),
+    Status.UNEVALUATED: StatusEntry(False, "the cost of the start has not been taken"),
     Status.REPLAN: StatusEntry(False, "the plan of the tiled engine must be renewed before the next step"),
     Status.CONVERGED_COST: StatusEntry(True, "converged: the cost no longer falls by more than `ftol`"),
     Status.CONVERGED_STEP: StatusEntry(True, "converged: the steps are shorter than `xtol`"),
@@ -70,6 +73,12 @@ STATUS: dict[Status, StatusEntry] = {
         "stopped because the components have grown so much that the next step would exceed `max_memory`; the best"
         " surface so far is kept",
         "Allow more `max_memory`, a larger cutoff (`engine=sf.Tiled(cutoff=1e-4)`), or dtype='float32'.",
+    ),
+    Status.NO_PLAN: StatusEntry(
+        False,
+        "stopped because no plan of the tiled engine serves for the next step at this floating-point precision; the"
+        " best surface so far is kept",
+        "Use engine='dense', dtype='float64' or fewer components.",
     ),
     Status.INTERRUPTED: StatusEntry(
         False, "interrupted from the keyboard; the best surface so far is kept", "Continue with `init=result.surface`."

@@ -62,8 +62,11 @@ class ChainRule(NamedTuple):
     def transpose(self, moments: Array, background: Array) -> Array:
         """T^T m (P, ...), from moments (K, q, ...) of the monomials and (b, ...) of the background's columns."""
         own = jnp.einsum("kqp,kq...->kp...", self.own, moments, precision="highest")
+        own = own.reshape(own.shape[0] * own.shape[1], *own.shape[2:])
+        if not self.shared.shape[2]:
+            return concatenated([own, background])
         shared = jnp.einsum("kqs,kq...->s...", self.shared, moments, precision="highest")
-        return concatenated([own.reshape(own.shape[0] * own.shape[1], *own.shape[2:]), shared, background])
+        return concatenated([own, shared, background])
 
 
 @register_dataclass
@@ -144,10 +147,9 @@ class Parameterization:
         covariances = jnp.einsum("kij,klj->kil", parts.factors, parts.factors, precision="highest")
         return GaussianSurface(parts.amplitudes, parts.centers, covariances, parts.background)
 
-    def chain(self, params: Array) -> ChainRule:
-        """The derivative T at the parameters (P,): the matrices B_k of the module's text."""
+    def chain(self, params: Array, parts: Components) -> ChainRule:
+        """The derivative T at the parameters (P,) and their components: the matrices B_k of the module's text."""
         alpha, n_dim = self.layout.blocks(params)[:, ALPHA], self.n_dim
-        parts = self.components(params)
         scaled = parts.amplitudes[:, None, None] * parts.inverse_factors
         first = (np.arange(n_monomials(n_dim)) == 0)[None, :, None].astype(params.dtype)
         amplitude = jnp.where(self.active, self.amplitude.slope(alpha), 0)[:, None, None] * first

@@ -54,11 +54,11 @@ class Problem(Protocol):
         """
         ...
 
-    def plan_is_valid(self, params: Array) -> Array:
-        """Whether residuals may be asked for here, or the host must renew a plan first."""
+    def plan_is_valid(self, params: Array) -> Array | bool:
+        """Whether residuals may be asked for here, or the host must renew a plan first; True itself without plans."""
         ...
 
-    def curvature_is_valid(self, params: Array) -> Array:
+    def curvature_is_valid(self, params: Array) -> Array | bool:
         """Whether J^T J may be asked for here as well, with an error too small to mislead an undamped step."""
         ...
 

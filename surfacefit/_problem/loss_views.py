@@ -33,7 +33,9 @@ def score_jacobian(problem: SurfaceObjective, params: Array) -> Jacobian:
     slopes = problem.loss.residuals(model, problem.heights, problem.weights) * problem.loss.slopes(
         model, problem.heights, problem.weights
     )
-    return problem.engine.jacobian(problem.points, slopes, components, problem.parameterization.chain(params))
+    return problem.engine.jacobian(
+        problem.points, slopes, components, problem.parameterization.chain(params, components)
+    )
 
 
 def secant_weights(problem: SurfaceObjective, params: Array) -> Array:

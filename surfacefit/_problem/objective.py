@@ -51,7 +51,9 @@ class SurfaceObjective:
 
     def jacobian(self, params: Array, components: Components, weights: Array) -> Jacobian:
         """d (weights * model) / d parameters, and below it the rows of a prior."""
-        jacobian = self.engine.jacobian(self.points, weights, components, self.parameterization.chain(params))
+        jacobian = self.engine.jacobian(
+            self.points, weights, components, self.parameterization.chain(params, components)
+        )
         if self.penalty is None:
             return jacobian
         return PenalizedJacobian(jacobian, *self.penalty.slopes(self.parameterization, params))
@@ -63,10 +65,14 @@ class SurfaceObjective:
         own, border = self.penalty.rows(self.parameterization, params)
         return jnp.concatenate([residuals, own.ravel(), border])
 
-    def plan_is_valid(self, params: Array) -> Array:
+    def plan_is_valid(self, params: Array) -> Array | bool:
+        if not self.engine.has_plan:
+            return True
         return self.engine.plan_is_valid(self.parameterization.components(params))
 
-    def curvature_is_valid(self, params: Array) -> Array:
+    def curvature_is_valid(self, params: Array) -> Array | bool:
+        if not self.engine.has_plan:
+            return True
         return self.engine.curvature_is_valid(self.parameterization.components(params))
 
     def rounding_cost(self) -> Array:

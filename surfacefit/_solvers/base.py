@@ -82,6 +82,14 @@ class Solver(Protocol):
         """The state at the start."""
         ...
 
+    def unevaluated(self, problem: Problem, params: Array, state: Any = None) -> Any:
+        """The state at the start, or ``state`` under a new plan, with status UNEVALUATED, made in NumPy on the host.
+
+        ``step`` then takes the cost at the parameters and nothing else, so that no programs are compiled for `init` and
+        `replanned`. None where a solver has no such way.
+        """
+        ...
+
     def step(self, problem: Problem, state: Any) -> Any:
         """The state after one step, or with status REPLAN where ``problem.plan_is_valid`` says no to its trial.
 
@@ -119,6 +127,9 @@ class SolverBase:
     def check_settings(self, name: str = "solver") -> None:
         count(f"{name}.max_steps", self.max_steps, 0)
 
+    def unevaluated(self, problem: Problem, params: Array, state: Any = None) -> Any:
+        return None
+
     def replanned(self, problem: Problem, state: Any) -> Any:
         """The state as it is, for a solver that compares no costs across steps; others take theirs again."""
         return state._replace(status=jnp.asarray(int(Status.RUNNING)))
@@ -130,13 +141,13 @@ def missing_members(thing: Any, contract: type) -> list[str]:
     return [name for name in vars(contract) if not name.startswith("_") and name not in there]
 
 
-def check_state(solver: Any, state: Any) -> None:
-    """Raises TypeError where the state of a solver lacks what the loop reads."""
+def check_state(solver: Any, state: Any, method: str = "init") -> None:
+    """Raises TypeError where the state that a solver's method gives lacks what the loop reads."""
     missing = missing_members(state, SolverState)
     if missing or not hasattr(state, "_replace"):
         needs = ", ".join(missing) or "_replace"
         raise TypeError(
-            f"`{type(solver).__name__}.init` must give a NamedTuple with the members of a solver's state, but"
+            f"`{type(solver).__name__}.{method}` must give a NamedTuple with the members of a solver's state, but"
             f" {type(state).__name__} has no {needs}: see `SolverState` in surfacefit/_solvers/base.py"
         )
 

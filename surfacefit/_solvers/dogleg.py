@@ -24,7 +24,8 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import positive_number
 from .._constraints.active_constraints import ActiveConstraints
-from .._engines.jacobian import Jacobian
+from .._linear.normal import Normal
+from .._problem.base import Problem
 from .quadratic_steps import FIXED_DAMPING, GOOD_GAIN, Outcome, QuadraticState, QuadraticSteps, constrained_system
 
 # Damping nu of the Gauss-Newton step relative to D: with less, its direction follows parameters that hardly matter
@@ -80,15 +81,20 @@ class Dogleg(QuadraticSteps):
         return jnp.asarray(NEWTON_DAMPING, state.params.dtype)
 
     def _solved(
-        self, state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+        self,
+        problem: Problem,
+        state: QuadraticState,
+        normal: Normal,
+        constraints: ActiveConstraints | None,
+        scaling: Array,
     ) -> tuple[Array, Array]:
-        normal, gradient = constrained_system(state, jacobian, constraints, scaling)
+        system, gradient = constrained_system(state, normal, constraints, scaling)
         damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, max(NEWTON_DAMPING, normal.least_damping))
-        newton, trusted = normal.solve(gradient, scaling, damping.astype(scaling.dtype))
+        newton, trusted = system.solve(gradient, scaling, damping.astype(scaling.dtype))
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
         radius = state.control.value * jnp.where(size > 0, size, 1)
-        cauchy = _cauchy_point(state, jacobian, constraints, scaling, radius)
+        cauchy = _cauchy_point(state, normal, constraints, scaling, radius)
         usable = trusted & jnp.all(jnp.isfinite(newton))
         return _dogleg(cauchy, jnp.where(usable, newton, cauchy), root, radius), jnp.asarray(True)
 
@@ -102,7 +108,7 @@ class Dogleg(QuadraticSteps):
 
 
 def _cauchy_point(
-    state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array, radius: Array
+    state: QuadraticState, normal: Normal, constraints: ActiveConstraints | None, scaling: Array, radius: Array
 ) -> Array:
     """The lowest point of the model along -D^-1 g, of what no constraint holds; where the model has no lowest point
     there, because J^T J is wrong, the step as long as the trust radius.
@@ -113,7 +119,7 @@ def _cauchy_point(
 
     gradient = free(jnp.where(state.linearization.at_bound, 0, state.linearization.gradient))
     slope = free(gradient / scaling)
-    curvature = jnp.vdot(slope, jacobian.restored(state.linearization.normal).mv(slope), precision="highest")
+    curvature = jnp.vdot(slope, normal.mv(slope), precision="highest")
     fall = jnp.vdot(gradient, slope, precision="highest")
     lowest = fall / jnp.where(curvature > 0, curvature, 1)
     at_radius = radius / jnp.sqrt(jnp.where(fall > 0, fall, 1))

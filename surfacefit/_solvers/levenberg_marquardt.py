@@ -24,9 +24,9 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import one_of, positive_number
 from .._constraints.active_constraints import ActiveConstraints
-from .._engines.jacobian import Jacobian
 from .._linear.linear_solve import solve_qr
-from .._linear.normal import DenseNormal
+from .._linear.normal import DenseNormal, Normal
+from .._problem.base import Problem
 from .quadratic_steps import FIXED_DAMPING, Outcome, QuadraticState, QuadraticSteps, constrained_system
 
 # Entries of J, points times parameters, up to which a fit may go on by QR, which holds J and some copies of it: 2^25
@@ -107,16 +107,21 @@ class LevenbergMarquardt(QuadraticSteps):
         return state.control.value
 
     def _solved(
-        self, state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+        self,
+        problem: Problem,
+        state: QuadraticState,
+        normal: Normal,
+        constraints: ActiveConstraints | None,
+        scaling: Array,
     ) -> tuple[Array, Array]:
         """The damped Gauss-Newton step; where QR could take over, whether the pivots stand clear of rounding."""
         damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, state.control.value)
         if self.method == "qr":
-            matrix, residuals = jacobian.as_matrix(), state.position.residuals
+            matrix, residuals = problem.linearize(state.params)[1].as_matrix(), state.position.residuals
             if constraints is not None:
                 matrix, residuals = constraints.augmented_rows(matrix, residuals, scaling)
             return solve_qr(matrix, residuals, scaling, damping), jnp.asarray(True)
-        normal, gradient = constrained_system(state, jacobian, constraints, scaling)
+        normal, gradient = constrained_system(state, normal, constraints, scaling)
         step, trusted = normal.solve(gradient, scaling, damping)
         return step, trusted | (not _fits_qr(state))
 

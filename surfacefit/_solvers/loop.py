@@ -19,7 +19,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._problem.base import Problem
+from .._problem.base import Problem, half_square
 from .base import Solver, check_state
 
 # Steps a dispatch at most: to come back to the host costs about as much as one small step, so 64 hide it. It is also
@@ -106,7 +106,7 @@ def run(
             outcome = Status.INTERRUPTED
     if outcome == Status.RUNNING:
         outcome = Status.MAX_STEPS
-    return solver_run.carry.best._replace(status=np.asarray(int(outcome))), solver_run.history()
+    return solver_run.solution(outcome), solver_run.history()
 
 
 class SolverRun:
@@ -115,10 +115,16 @@ class SolverRun:
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
         self.solver, self.limits, self.planner = solver, limits, planner
         self.problem = problem if self.planner is None else self.planner(problem, start, start)
-        self.carry = _begin(solver, self.problem, start)
-        jax.device_get((self.carry.best.status, self.carry.best.steps))  # one transfer; arrays keep their values
+        self.carry = self._begun(start)
         self.records: list[Record] = []
         self.n_next = 1
+        self.unserved: np.ndarray | None = None
+
+    def _begun(self, start: Array) -> Carry:
+        state = self.solver.unevaluated(self.problem, start)
+        if state is None:
+            return _begin(self.solver, self.problem, start)
+        return Carry(state, Solution(start, state.cost, state.status, _code(0)))
 
     @property
     def steps(self) -> int:
@@ -135,7 +141,7 @@ class SolverRun:
     def advance(self, total: int) -> Status:
         """Steps up to ``total`` since the start; RUNNING if nothing but their number ended them."""
         outcome = self.status
-        while outcome == Status.RUNNING and self.steps < total:
+        while outcome in (Status.RUNNING, Status.UNEVALUATED) and self.steps < total:
             self._chunk(min(self.n_next, total - self.steps))
             told = _told_to_stop(self.carry.best, self.limits)
             outcome = self.status if self.status != Status.RUNNING else told
@@ -153,23 +159,43 @@ class SolverRun:
             self.n_next = _next_chunk(taken, time.perf_counter() - tick, self.limits)
         if self.status == Status.ILL_CONDITIONED and self.solver.fallback is not None:
             self.solver, self.carry, self.n_next = self.solver.fallback, resumed(self.carry), 1
+        if taken:
+            self.unserved = None
         if self.status == Status.REPLAN and self.planner is not None:
             self._replan(self.planner)
 
     def _replan(self, planner: Planner) -> None:
-        """A plan for the step that the solver proposes; where there can be none, the fit ends with its best."""
+        """A plan for the step that the solver proposes; where there can be none, the fit ends with its best.
+
+        A solver that asks for the same plan again, without a step in between, has got none that serves.
+        """
         state, best = self.carry
+        wanted = np.asarray(state.wanted)
+        if self.unserved is not None and np.array_equal(wanted, self.unserved, equal_nan=True):
+            self._end(Status.NO_PLAN)
+            return
         try:
-            problem = planner(self.problem, state.wanted, state.params)
+            self.problem = planner(self.problem, state.wanted, state.params)
         except MemoryShort:
-            self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.MAX_MEMORY))))
+            self._end(Status.MAX_MEMORY)
             return
-        if not bool(_plan_is_valid(problem, state.wanted)):
-            self.carry = Carry(state, best._replace(status=jnp.asarray(int(Status.PRECISION))))
-            return
-        self.problem = problem
-        state = _replanned(self.solver, problem, state)
-        self.carry = Carry(state, best._replace(status=state.status))
+        self.unserved = wanted
+        renewed = self.solver.unevaluated(self.problem, state.params, state)
+        if renewed is None:
+            renewed = _replanned(self.solver, self.problem, state)
+        self.carry = Carry(renewed, best._replace(status=renewed.status))
+
+    def _end(self, status: Status) -> None:
+        state, best = self.carry
+        self.carry = Carry(state, best._replace(status=_code(status)))
+
+    def solution(self, outcome: Status) -> Solution:
+        """The best so far, which ended with that status; its cost is taken if no step has done so."""
+        best = self.carry.best
+        if self.status == Status.UNEVALUATED and self.steps == 0:
+            best = best._replace(cost=_cost(self.problem, best.params))
+        cost, steps = jax.device_get((best.cost, best.steps))
+        return Solution(best.params, cost, _code(outcome), steps)
 
     def history(self) -> Record:
         if not self.records:
@@ -203,25 +229,37 @@ def advance(
 
     def more(loop: tuple[Carry, Record | None]) -> Array:
         best = loop[0].best
-        return (best.status == Status.RUNNING) & (best.steps - first < n_steps)
+        return (best.status == Status.UNEVALUATED) | ((best.status == Status.RUNNING) & (best.steps - first < n_steps))
 
     def body(loop: tuple[Carry, Record | None]) -> tuple[Carry, Record | None]:
         (old, best), rows = loop
         state = solver.step(problem, old)
+        check_state(solver, state, "step")
+        is_step = (state.status != Status.REPLAN) & (old.status != Status.UNEVALUATED)
         if rows is not None:
             here = best.steps - first
             values = (state.cost, state.optimality, state.damping)
             rows = Record(*(row.at[here].set(value) for row, value in zip(rows, values, strict=True)))
-        return Carry(state, _better(best, state)), rows
+        # Weakly typed numbers would make the next call another program.
+        carry = jax.tree.map(_strongly_typed, Carry(state, _better(best, state, is_step)))
+        return carry, rows
 
     return jax.lax.while_loop(more, body, (carry, rows))
 
 
-def _better(best: Solution, state: Any) -> Solution:
+def _strongly_typed(leaf: Any) -> Array:
+    return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)
+
+
+def _code(number: int) -> Any:
+    return np.asarray(int(number))
+
+
+def _better(best: Solution, state: Any, is_step: Array) -> Solution:
     lower = state.cost <= best.cost
     params = jnp.where(lower, state.params, best.params)
-    taken = jnp.where(state.status == Status.REPLAN, 0, 1)
-    return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, best.steps + taken)
+    steps = best.steps + jnp.where(is_step, 1, 0)
+    return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, steps)
 
 
 def _recorded(solver: Solver, problem: Problem, carry: Carry, n_steps: Any) -> tuple[Carry, Record | None]:
@@ -232,12 +270,12 @@ def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
     return solver.replanned(problem, state)
 
 
-def plan_is_valid(problem: Problem, params: Array) -> Array:
-    return problem.plan_is_valid(params)
+def cost(problem: Problem, params: Array) -> Array:
+    return half_square(problem.residuals(params))
 
 
 _begin = quick_jit(begin)
-_plan_is_valid = quick_jit(plan_is_valid)
+_cost = quick_jit(cost)
 _replanned = quick_jit(replanned)
 _advance = quick_jit(_recorded)
 

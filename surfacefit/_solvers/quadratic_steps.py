@@ -27,9 +27,9 @@ import numpy as np
 from jax import Array
 
 from .._base.checks import count, not_negative
+from .._base.compile import shapes_of
 from .._base.status import Status
 from .._constraints.active_constraints import ActiveConstraints
-from .._engines.jacobian import Jacobian
 from .._linear.normal import Normal
 from .._problem.base import Problem, half_square
 from .base import SolverBase, cosine_optimality
@@ -157,7 +157,12 @@ class QuadraticSteps(SolverBase):
         raise NotImplementedError
 
     def _solved(
-        self, state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+        self,
+        problem: Problem,
+        state: QuadraticState,
+        normal: Normal,
+        constraints: ActiveConstraints | None,
+        scaling: Array,
     ) -> tuple[Array, Array]:
         """The step (P,) from the quadratic model, for squared scales (P,), and whether it can be trusted.
 
@@ -184,47 +189,55 @@ class QuadraticSteps(SolverBase):
             raise ValueError(f"`{name}.reach` must be two increasing positive numbers, got {self.reach!r}")
 
     def init(self, problem: Problem, params: Array) -> QuadraticState:
-        dtype, size = params.dtype, params.size
-        residuals = problem.residuals(params)
-        return QuadraticState(
-            position=Position(params, half_square(residuals), residuals),
+        state, residuals = self.unevaluated(problem, params), problem.residuals(params)
+        cost = half_square(residuals)
+        return state._replace(
+            position=Position(params, cost, residuals),
             status=jnp.asarray(int(Status.RUNNING)),
-            control=self._first_control(dtype),
-            reach=jnp.asarray(self.reach[0], dtype),
-            watch=Watch(jnp.full(WATCHES, jnp.inf, dtype).at[-1].set(half_square(residuals)), jnp.asarray(0)),
-            linearization=Linearization(
-                stale=jnp.asarray(True),
-                optimality=jnp.asarray(jnp.inf, dtype),
-                gradient=jnp.zeros(size, dtype),
-                at_bound=jnp.zeros(size, bool),
-                normal=_empty_normal(problem, params, residuals),
-            ),
-            proposal=Proposal(
-                made=jnp.asarray(False),
-                step=jnp.zeros(size, dtype),
-                length=jnp.zeros((), dtype),
-                predicted=jnp.zeros((), dtype),
-                trusted=jnp.asarray(True),
-            ),
+            watch=self._watched(state.watch, cost)[0],
         )
 
-    def replanned(self, problem: Problem, state: QuadraticState) -> QuadraticState:
-        """The state under a problem whose plan was renewed.
+    def unevaluated(self, problem: Problem, params: Array, state: QuadraticState | None = None) -> QuadraticState:
+        """The state at the start, or after a new plan, in NumPy: the next step first takes the cost.
 
-        It keeps its proposal, and linearises anew if that fails. The cost is taken again, since another plan leaves out
-        other tails.
+        After a new plan a state keeps its proposal and, if it has the same form, J^T J: all that another plan changes
+        are the tails that it leaves out.
         """
-        params, residuals = state.params, problem.residuals(state.params)
-        normal = _empty_normal(problem, params, residuals)
-        return state._replace(
-            position=Position(params, half_square(residuals), residuals),
-            status=jnp.asarray(int(Status.RUNNING)),
-            linearization=state.linearization._replace(stale=jnp.asarray(True), normal=normal),
+        dtype = np.dtype(params.dtype)
+        residuals, normal = jax.tree.map(_zeros, shapes_of(_carried, problem, params))
+        status = _host(int(Status.UNEVALUATED), int)
+        if state is not None:
+            kept = state.linearization
+            if _form(kept.normal) != _form(normal):
+                kept = kept._replace(stale=_host(True, bool), normal=normal)
+            steps = _host(state.watch.steps, int) - 1  # to take the cost again is no step
+            watch = state.watch._replace(steps=_host(steps, int))
+            return state._replace(status=status, linearization=kept, watch=watch)
+        zero, zeros = _host(0, dtype), _host(np.zeros(params.shape), dtype)
+        return QuadraticState(
+            position=Position(params, _host(np.inf, dtype), residuals),
+            status=status,
+            control=self._first_control(dtype),
+            reach=jnp.asarray(self.reach[0], dtype),
+            watch=Watch(_host(np.full(WATCHES, np.inf), dtype), jnp.asarray(self.patience, int)),  # due at once
+            linearization=Linearization(
+                stale=_host(True, bool),
+                optimality=_host(np.inf, dtype),
+                gradient=zeros,
+                at_bound=zeros.astype(bool),
+                normal=normal,
+            ),
+            proposal=Proposal(_host(False, bool), zeros, zero, zero, _host(True, bool)),
         )
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
-        ready = self._is_ready(problem, state)
-        state = jax.lax.cond(state.proposal.made | ~ready, lambda: state, lambda: self._proposed(problem, state))
+        is_new, ready = state.status == int(Status.UNEVALUATED), self._is_ready(problem, state)
+        waits = state.proposal.made | is_new | ~jnp.asarray(ready)
+        state = jax.lax.cond(waits, lambda: state, lambda: self._proposed(problem, state))
+        trial = jnp.where(is_new, state.params, state.wanted)
+        valid = problem.plan_is_valid(trial)
+        if ready is True and valid is True:
+            return self._judged(problem, state, trial, is_new)
         # The normal matrix goes around the branch, which would copy it.
         rest = state.with_normal(None)
         # Where there is no proposal yet, the plan is wanted for the parameters themselves.
@@ -232,58 +245,66 @@ class QuadraticSteps(SolverBase):
         replan = rest._replace(
             status=jnp.asarray(int(Status.REPLAN)), proposal=state.proposal._replace(step=wanted_step)
         )
-        valid = ready & problem.plan_is_valid(state.wanted)
-        rest = jax.lax.cond(valid, lambda: self._judged(problem, state), lambda: replan)
+        rest = jax.lax.cond(
+            is_new | (ready & valid),
+            lambda: self._judged(problem, state, trial, is_new).with_normal(None),
+            lambda: replan,
+        )
         return rest.with_normal(state.linearization.normal)
 
-    def _is_ready(self, problem: Problem, state: QuadraticState) -> Array:
+    def _is_ready(self, problem: Problem, state: QuadraticState) -> Any:
         """Whether there is a proposal, or the problem can be linearised for one under its present plan."""
         if self.bears_wrong_curvature:
-            return jnp.asarray(True)
-        return state.proposal.made | ~state.linearization.stale | problem.curvature_is_valid(state.params)
+            return True
+        valid = problem.curvature_is_valid(state.params)
+        return True if valid is True else state.proposal.made | ~state.linearization.stale | valid
 
     def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The next step, and what the quadratic model says of it."""
         stale, damping = state.linearization.stale, self._damping(state)
         state = jax.lax.cond(stale, lambda: _linearized(problem, state, damping), lambda: state)
-        params, gradient = state.params, state.linearization.gradient
-        _, jacobian = problem.linearize(params)
-        normal = jacobian.restored(state.linearization.normal)
+        params, gradient, normal = state.params, state.linearization.gradient, state.linearization.normal
+        if normal.needs_jacobian:
+            normal = problem.linearize(params)[1].restored(normal)
         scaling = problem.scaling(normal.diagonal().astype(params.dtype))
         constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
-        step, trusted = self._solved(state, jacobian, constraints, scaling)
+        step, trusted = self._solved(problem, state, normal, constraints, scaling)
         step = problem.within_trust_region(params, jnp.where(state.linearization.at_bound, 0, step), state.reach)
         predicted = -jnp.vdot(step, gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * params)
         length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
-        return state._replace(proposal=Proposal(jnp.asarray(True), step, length, predicted, trusted))
+        return state._replace(proposal=Proposal(jnp.asarray(True), step, length, predicted, jnp.asarray(trusted)))
 
-    def _judged(self, problem: Problem, state: QuadraticState) -> QuadraticState:
-        """The state after its trial, without the normal matrix: the step taken or not, and what follows from it."""
+    def _judged(self, problem: Problem, state: QuadraticState, trial: Array, is_new: Array) -> QuadraticState:
+        """The state after its trial: the step taken or not, and what follows from it. Where it ``is_new``, the trial
+        are its own parameters, and only their cost is taken.
+        """
         predicted, trusted = state.proposal.predicted, state.proposal.trusted
-        trial_residuals = problem.residuals(state.wanted)
+        trial_residuals = problem.residuals(trial)
         trial_cost = half_square(trial_residuals)
         actual = state.cost - trial_cost
         # A product instead of a quotient: no division by a vanishing prediction, and NaN counts as failure.
         accepted = trusted & (predicted > 0) & (actual >= ACCEPTED_GAIN * predicted)
         outcome = Outcome(trial_cost, actual, predicted, accepted)
+        moves = accepted | is_new
+        cost = jnp.where(moves, trial_cost, state.cost)
         control = self._next_control(state, outcome)
-        cost = jnp.where(accepted, trial_cost, state.cost)
         watch, is_slow = self._watched(state.watch, cost)
         status = self._status(state, outcome, problem.rounding_cost(), is_slow)
+        status = jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED))
         return state._replace(
             position=Position(
-                params=jnp.where(accepted, state.wanted, state.params),
+                params=jnp.where(moves, trial, state.params),
                 cost=cost,
-                residuals=jnp.where(accepted, trial_residuals, state.position.residuals),
+                residuals=jnp.where(moves, trial_residuals, state.position.residuals),
             ),
-            status=jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED)),
-            control=control,
-            reach=self._next_reach(state.reach, outcome),
+            status=jnp.where(is_new, int(Status.RUNNING), status),
+            control=jax.tree.map(lambda a, b: jnp.where(is_new, a, b), state.control, control),
+            reach=jnp.where(is_new, state.reach, self._next_reach(state.reach, outcome)),
             watch=watch,
-            linearization=state.linearization._replace(stale=state.linearization.stale | accepted, normal=None),
-            proposal=state.proposal._replace(made=jnp.asarray(False)),
+            linearization=state.linearization._replace(stale=state.linearization.stale | (accepted & ~is_new)),
+            proposal=state.proposal._replace(made=state.proposal.made & is_new),
         )
 
     def _next_reach(self, reach: Array, outcome: Outcome) -> Array:
@@ -315,16 +336,16 @@ class QuadraticSteps(SolverBase):
             (~accepted & (length <= eps), Status.PRECISION),
             (~jnp.isfinite(state.damping), Status.PRECISION),
         ]
-        return jnp.select(
-            [rule for rule, _ in rules], [jnp.asarray(int(code)) for _, code in rules], int(Status.RUNNING)
-        )
+        status = jnp.asarray(int(Status.RUNNING))
+        for rule, code in reversed(rules):
+            status = jnp.where(rule, int(code), status)
+        return status
 
 
 def constrained_system(
-    state: QuadraticState, jacobian: Jacobian, constraints: ActiveConstraints | None, scaling: Array
+    state: QuadraticState, normal: Normal, constraints: ActiveConstraints | None, scaling: Array
 ) -> tuple[Normal, Array]:
     """J^T J and the gradient for a step that leaves alone what stands at a bound, and obeys active constraints."""
-    normal = jacobian.restored(state.linearization.normal)
     gradient = jnp.where(state.linearization.at_bound, 0, state.linearization.gradient)
     if constraints is not None:
         scales = scaling.astype(normal.diagonal().dtype)
@@ -333,10 +354,23 @@ def constrained_system(
     return normal, gradient
 
 
-def _empty_normal(problem: Problem, params: Array, residuals: Array) -> Any:
-    """Zeros in the form of the normal matrix, for the state to carry until the first linearisation."""
-    normal = jax.eval_shape(lambda: problem.linearize(params)[1].normal(residuals)[0])
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), normal)
+def _carried(problem: Problem, params: Array) -> tuple[Array, Any]:
+    """Residuals and normal matrix, whose shapes a state has room for from its start."""
+    residuals, jacobian = problem.linearize(params)
+    return residuals, jacobian.normal(residuals)[0]
+
+
+def _zeros(leaf: Any) -> Any:
+    return np.zeros(leaf.shape, leaf.dtype)
+
+
+def _host(value: Any, dtype: Any) -> Any:
+    return np.asarray(value, dtype)
+
+
+def _form(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [leaf.shape for leaf in leaves]
 
 
 def _linearized(problem: Problem, state: QuadraticState, damping: Array) -> QuadraticState:

@@ -67,8 +67,8 @@ class SuperimposedSignals(SolverBase):
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         return self.inner.step(_separated(problem), state)
 
-    def replanned(self, problem: Problem, state: QuadraticState) -> QuadraticState:
-        return self.inner.replanned(_separated(problem), state)
+    def unevaluated(self, problem: Problem, params: Array, state: QuadraticState | None = None) -> QuadraticState:
+        return self.inner.unevaluated(_separated(problem), params, state)
 
 
 def _separated(problem: Problem) -> Any:

@@ -147,7 +147,8 @@ def _indices(count: int, problem: SurfaceProblem) -> tuple[np.ndarray, np.ndarra
 def pieces(problem: SurfaceProblem, params: Array) -> Pieces:
     """The pieces at parameters (P,), on the device."""
     parts = problem.parameterization
-    components, chain = parts.components(params), parts.chain(params)
+    components = parts.components(params)
+    chain = parts.chain(params, components)
     model = problem.engine.model(problem.points, components)
     blocks, corner = information_jacobian(problem, params).block_diagonal()
     residuals, jacobian = problem.linearize(params)

@@ -141,4 +141,5 @@ def _slopes_of(function: Callable[..., Any], count: int) -> Program:
 def _rows_at(problem: SurfaceProblem, params: Array, points: Array) -> Array:
     parts = problem.parameterization
     ones = jnp.ones(len(points), points.dtype)
-    return DenseEngine().jacobian(points, ones, parts.components(params), parts.chain(params)).as_matrix()
+    components = parts.components(params)
+    return DenseEngine().jacobian(points, ones, components, parts.chain(params, components)).as_matrix()

@@ -49,8 +49,13 @@ class Jacobian(Protocol):
 class Engine(Protocol):
     """Evaluates the sum of components and linearises it. Engines are pytrees."""
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether it works by a plan, which may have to be renewed; without one it serves for all components."""
+        ...
+
     def plan_is_valid(self, components: Components) -> Array:
-        """Whether the engine's plan serves for these components; a dense engine serves for all."""
+        """Whether the engine's plan serves for these components."""
         ...
 
     def curvature_is_valid(self, components: Components) -> Array:

@@ -35,6 +35,10 @@ class TiledEngine:
     plan: TilePlan
     curvature: Curvature | None = None
 
+    @property
+    def has_plan(self) -> bool:
+        return True
+
     def plan_is_valid(self, components: Components) -> Array:
         covered = self.plan.plan_is_valid(components)
         return covered if self.curvature is None else covered & self.plan.resembles(components)

@@ -35,6 +35,10 @@ class ProductNormal:
     def least_damping(self) -> float:
         return 8 * float(np.finfo(self.blocks.dtype).eps)
 
+    @property
+    def needs_jacobian(self) -> bool:
+        return True
+
     def bound(self, jacobian: Any) -> ProductNormal:
         return replace(self, jacobian=jacobian)
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
 from ..._base.devices import namespace
 
 # Least excess of a width over its floor, relative to the floor, that has a free number: at the floor itself that would
@@ -38,7 +43,18 @@ class CovarianceType(Protocol):
 
 def positive(free: Any) -> Any:
     """Softplus log(1 + exp(x)): positive, linear for large x, exponential for small x."""
-    return namespace(free).logaddexp(free, 0.0)
+    return np.logaddexp(free, 0.0) if namespace(free) is np else _positive(free)
+
+
+@jax.custom_jvp
+def _positive(free: Array) -> Array:
+    return jnp.maximum(free, 0) + jnp.log1p(jnp.exp(-jnp.abs(free)))
+
+
+@_positive.defjvp
+def _positive_slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (free,), (change,) = primals, tangents
+    return _positive(free), jax.nn.sigmoid(free) * change
 
 
 def positive_inverse(value: Any) -> Any:
