@@ -30,7 +30,7 @@ from .._base.checks import count, not_negative
 from .._base.compile import shapes_of
 from .._base.status import Status
 from .._constraints.active_constraints import ActiveConstraints
-from .._linear.normal import Normal
+from .._linear.normal import Normal, needs_jacobian
 from .._problem.base import Problem, half_square
 from .base import SolverBase, cosine_optimality
 
@@ -264,7 +264,7 @@ class QuadraticSteps(SolverBase):
         stale, damping = state.linearization.stale, self._damping(state)
         state = jax.lax.cond(stale, lambda: _linearized(problem, state, damping), lambda: state)
         params, gradient, normal = state.params, state.linearization.gradient, state.linearization.normal
-        if normal.needs_jacobian:
+        if needs_jacobian(normal):
             normal = problem.linearize(params)[1].restored(normal)
         scaling = problem.scaling(normal.diagonal().astype(params.dtype))
         constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))

@@ -15,11 +15,6 @@ class Normal(Protocol):
         """The smallest damping with which a solution stands clear of rounding."""
         ...
 
-    @property
-    def needs_jacobian(self) -> bool:
-        """Whether it works only while the Jacobian operator is put back (`bound`)."""
-        ...
-
     def bound(self, jacobian: Any) -> Normal:
         """With the Jacobian operator put back, where it is used but not carried."""
         ...

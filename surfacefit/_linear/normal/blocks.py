@@ -41,10 +41,6 @@ class BlockNormal:
     def least_damping(self) -> float:
         return 8 * float(np.finfo(self.blocks.dtype).eps)
 
-    @property
-    def needs_jacobian(self) -> bool:
-        return False
-
     def bound(self, jacobian: Any) -> BlockNormal:
         return self
 

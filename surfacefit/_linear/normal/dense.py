@@ -24,10 +24,6 @@ class DenseNormal:
     def least_damping(self) -> float:
         return 8 * self.matrix.shape[0] ** 0.5 * float(np.finfo(self.matrix.dtype).eps)
 
-    @property
-    def needs_jacobian(self) -> bool:
-        return False
-
     def bound(self, jacobian: Any) -> DenseNormal:
         return self
 

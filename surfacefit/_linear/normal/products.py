@@ -35,10 +35,6 @@ class ProductNormal:
     def least_damping(self) -> float:
         return 8 * float(np.finfo(self.blocks.dtype).eps)
 
-    @property
-    def needs_jacobian(self) -> bool:
-        return True
-
     def bound(self, jacobian: Any) -> ProductNormal:
         return replace(self, jacobian=jacobian)
 
@@ -67,3 +63,8 @@ class ProductNormal:
     def as_matrix(self) -> Array:
         size = self.diagonal().size
         return jax.lax.map(self.mv, jnp.eye(size, dtype=self.blocks.dtype))
+
+
+def needs_jacobian(normal: Any) -> bool:
+    """Whether a normal matrix works only while the Jacobian operator is put back."""
+    return isinstance(normal, ProductNormal)
