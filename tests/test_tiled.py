@@ -11,6 +11,8 @@ from test_engines import background
 
 import surfacefit as sf
 from surfacefit._base.compile import quick_jit
+from surfacefit._base.memory import point_bytes
+from surfacefit._data.data import SurfaceData
 from surfacefit._engines.overlap_sums import overlap_sums
 from surfacefit._engines.overlaps import EvenGrid, Rule, rules
 from surfacefit._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
@@ -71,7 +73,9 @@ def dense_and_tiled(rng, n_dim, covariance_type, kind, layout, count=12):
         points, index, weights = points[used], index[used], weights[used]
     if layout == "scattered":
         points = rng.uniform(-1, 1, points.shape)
-    tiling = scattered_tiles(points, 64) if layout == "scattered" else grid_tiles(points, index, SHAPES[n_dim], 64)
+    there = np.zeros(SHAPES[n_dim], bool)
+    there[tuple(index.T)] = True
+    tiling = scattered_tiles(points, 64) if layout == "scattered" else grid_tiles(points, there, 64)
     amplitudes, centers, covariances = random_surface(rng, count, n_dim)
     start = sf.GaussianSurface(
         amplitudes, centers, covariances * (0.3 if n_dim < 3 else 0.6) ** 2, background(kind, n_dim)
@@ -313,12 +317,24 @@ def test_thousands_of_components_on_one_pixel():
     assert np.isfinite(result.rmse)
 
 
-def test_memory_is_known_beforehand():
+@pytest.mark.parametrize("engine", ["auto", "dense", "tiled"])
+def test_memory_is_known_before_any_is_taken(monkeypatch, engine):
+    """A map for whose points alone memory does not suffice is refused before a copy of them is made."""
+    monkeypatch.setattr(SurfaceData, "used_points", property(lambda data: pytest.fail("points were copied")))
+    heights = np.ones((300, 400), np.float32)
+    with pytest.raises(
+        ValueError, match=r"a fit of 120000 points needs about 0\.025 GB, more than `max_memory` = 0\.02"
+    ):
+        sf.fit(heights, 20, engine=engine, max_memory=0.02)
+
+
+def test_memory_of_an_engine_is_known_beforehand():
     heights, _ = noisy_hills()
-    with pytest.raises(ValueError, match=r"needs about .* GB, more than `max_memory` = 0\.0001 GB"):
-        sf.fit(heights, 20, engine="tiled", max_memory=1e-4)
-    with pytest.raises(ValueError, match="a dense fit of 121 parameters needs about"):
-        sf.fit(heights, 20, engine="dense", max_memory=1e-4)
+    points = 1e-9 * heights.size * point_bytes(2, 8)
+    with pytest.raises(ValueError, match=r"this fit needs about .* GB, more than `max_memory` = "):
+        sf.fit(heights, 20, engine="tiled", max_memory=1.05 * points)
+    with pytest.raises(ValueError, match=r"a dense fit of 121 parameters to .* points needs about"):
+        sf.fit(heights, 20, engine="dense", max_memory=1.05 * points)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +374,7 @@ def test_a_fit_that_outgrows_its_memory_keeps_its_best():
     heights, _ = noisy_hills((96, 96))
     start = sf.fit(heights, 30, init="grid", solver=sf.LevenbergMarquardt(max_steps=0)).surface
     narrow = replace(start, covariances=start.covariances / 25)
-    result = sf.fit(heights, 30, init=narrow, engine="tiled", max_memory=0.0025)
+    result = sf.fit(heights, 30, init=narrow, engine="tiled", max_memory=0.003827)
     assert result.status == sf.Status.MAX_MEMORY
     assert result.steps > 0
     assert "max_memory" in result.message

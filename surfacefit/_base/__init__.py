@@ -3,6 +3,7 @@
 checks                Input validation: each check takes an argument's name and returns the clean value, or raises
 compile               Compiling in less time: all compiled programs are made here
 compile_clock         How many seconds JAX spends on tracing and compiling
+container             Memory and cores that a container, a job queue or a shell allows
 devices               Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
 array_files           Files of NumPy, read with care: what an array claims is checked before memory is taken for it
 documents             Documents on disk as JSON or npz, never pickle; every number comes back exactly
@@ -13,5 +14,5 @@ program_limits        How many compiled programs a process may hold, and when it
 precision             The precision of a fit: 64-bit JAX for a block of code, and arrays on the device
 progress              What a user sees while a fit runs: a progress bar, and a callback
 status                Why a fit ended: one table of codes, each with its cause and the next step
-threads               How many cores there are, and how many of them BLAS and LAPACK may use
+threads               How many threads BLAS and LAPACK may use
 """

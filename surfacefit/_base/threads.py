@@ -1,8 +1,7 @@
-"""The cores that there are, and keeping LAPACK's threads from spinning on them."""
+"""Keeping LAPACK's threads from spinning on the cores that there are."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,12 +16,6 @@ from threadpoolctl import ThreadpoolController
 # Cholesky factorisation of size 192 took 244 ms with two threads and 0.8 ms with one.
 SINGLE_THREAD_BELOW = 2000
 _LOCK = Lock()
-
-
-def cores() -> int:
-    """How many this process may use, which containers and job queues limit."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def single_threaded_blas(size: int) -> AbstractContextManager[Any]:

@@ -45,20 +45,22 @@ class SurfaceData:
 
     @property
     def n_dim(self) -> int:
-        return len(self.axes) if self.axes is not None else self.all_points.shape[1]
+        return int(self.points.shape[1]) if self.points is not None else self.heights.ndim
 
     @property
     def n_used(self) -> int:
         return int(np.count_nonzero(self.used))
 
-    @cached_property
+    @property
     def all_points(self) -> np.ndarray:
         """Coordinates (N, d) of every point, used or not, in the order of ``heights.ravel()``."""
         if self.points is not None:
             return self.points
         assert self.axes is not None
-        mesh = np.meshgrid(*self.axes, indexing="ij")
-        return np.stack([axis.ravel() for axis in mesh], axis=1)
+        points = np.empty((*self.heights.shape, len(self.axes)))
+        for i, axis in enumerate(np.meshgrid(*self.axes, indexing="ij", sparse=True)):
+            points[..., i] = axis
+        return points.reshape(-1, len(self.axes))
 
     @cached_property
     def used_points(self) -> np.ndarray:
@@ -72,9 +74,9 @@ class SurfaceData:
 
     @property
     def weights(self) -> np.ndarray:
-        """1 / sigma (N_used,), or ones."""
+        """1 / sigma (N_used,), or ones; not to be written to."""
         if self.sigma is None:
-            return np.ones(self.n_used)
+            return np.broadcast_to(1.0, self.n_used)
         return 1 / self.sigma[self.used]
 
     @cached_property
@@ -139,12 +141,8 @@ def _heights_and_mask(heights: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"`heights` must be an array with at least one axis, got the single value {array}")
     if array.size == 0:
         raise ValueError(f"`heights` must not be empty, got shape {array.shape}")
-    masked = np.zeros(array.shape, bool)
-    if isinstance(heights, np.ma.MaskedArray):
-        masked |= np.ma.getmaskarray(heights)
-    if mask is not None:
-        masked |= _mask(mask, array.shape)
-    return array, masked
+    masked = np.ma.getmaskarray(heights) if isinstance(heights, np.ma.MaskedArray) else np.zeros(array.shape, bool)
+    return array, masked if mask is None else masked | _mask(mask, array.shape)
 
 
 def _mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -202,18 +200,21 @@ def _surface_data(
     axes: tuple[np.ndarray, ...] | None = None,
     points: np.ndarray | None = None,
 ) -> SurfaceData:
-    infinite = np.isinf(heights) & ~masked
+    infinite = np.isinf(heights)
+    infinite &= ~masked
     if infinite.any():
         where = f"{heights[infinite][0]} at index {first_index(infinite)}"
         raise ValueError(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
-    nan = (np.isnan(heights) | _unknown_sigma(sigma, heights.shape)) & ~masked
+    nan = np.isnan(heights)
+    nan |= _unknown_sigma(sigma, heights.shape)
+    nan &= ~masked
     used = ~(nan | masked)
     if not used.any():
         raise ValueError(
             f"no point is left to fit: of {heights.size} `heights`, {nan.sum()} are NaN (or their `sigma` is NaN or"
             f" infinite) and {masked.sum()} are masked"
         )
-    _check_size(heights[used])
+    _check_size(heights, used)
     _check_extents(*(("coords", axes) if points is None else ("points", points[used.ravel()].T)))
     deviations = None if sigma is None else _sigma(sigma, heights.shape, used)
     if deviations is not None:
@@ -224,9 +225,9 @@ def _surface_data(
     return SurfaceData(heights, used, axes, points, deviations, known, int(nan.sum()), int(masked.sum()))
 
 
-def _check_size(heights: np.ndarray) -> None:
-    """Heights, if they are not all zero, of such a size that their squares are numbers."""
-    largest = max(float(heights.max()), -float(heights.min()))
+def _check_size(heights: np.ndarray, used: np.ndarray) -> None:
+    """Heights that are ``used``, if they are not all zero, of such a size that their squares are numbers."""
+    largest = max(float(heights.max(where=used, initial=-np.inf)), -float(heights.min(where=used, initial=np.inf)))
     if largest and not 1 / MOST_MAGNITUDE <= largest <= MOST_MAGNITUDE:
         raise ValueError(
             f"`heights` must be of a size from 1/{MOST_MAGNITUDE:g} to {MOST_MAGNITUDE:g}, so that squares are numbers,"
@@ -255,10 +256,12 @@ def _check_weighted(heights: np.ndarray, sigma: np.ndarray) -> None:
         )
 
 
-def _unknown_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _unknown_sigma(sigma: Any, shape: tuple[int, ...]) -> np.ndarray | bool:
     """Where ``sigma`` is NaN or infinite: such a point is left out like one whose height is NaN."""
-    array = np.zeros(shape) if sigma is None else np.asarray(real_array("sigma", sigma), np.float64)
-    return np.isnan(array) | (array == np.inf) if array.shape == shape else np.zeros(shape, bool)
+    if sigma is None:
+        return False
+    array = real_array("sigma", sigma)
+    return np.isnan(array) | (array == np.inf) if array.shape == shape else False
 
 
 def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:

@@ -52,12 +52,15 @@ class Tiling:
         return values[self.order.ravel()]
 
 
-def grid_tiles(points: np.ndarray, index: np.ndarray, shape: tuple[int, ...], size: int) -> Tiling:
-    """Blocks of about ``size`` places: points (N, d) that stand at ``index`` (N, d) of a grid of this shape."""
-    sides = block_sides(shape, size)
-    blocks = tuple(-(-n // side) for n, side in zip(shape, sides, strict=True))
-    tile = np.ravel_multi_index(tuple((index // sides).T), blocks)
-    return _gathered(points, tile, int(np.prod(blocks)), int(np.prod(sides)))
+def grid_tiles(points: np.ndarray, used: np.ndarray, size: int) -> Tiling:
+    """Blocks of about ``size`` places: points (N, d) that stand where a grid is ``used``."""
+    sides = block_sides(used.shape, size)
+    tile, n_tiles = np.zeros(used.shape, np.int32), 1
+    for i, index in enumerate(np.ogrid[tuple(slice(n) for n in used.shape)]):
+        n_blocks = -(-used.shape[i] // sides[i])
+        tile = tile * np.int32(n_blocks) + (index // sides[i]).astype(np.int32)
+        n_tiles *= n_blocks
+    return _gathered(points, tile[used], int(n_tiles), int(np.prod(sides)))
 
 
 def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
@@ -68,7 +71,7 @@ def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
     leaves = [np.arange(len(points))]
     while len(leaves[0]) > size:
         leaves = [half for leaf in leaves for half in _halves(points, leaf)]
-    tile = np.empty(len(points), int)
+    tile = np.empty(len(points), np.int32)
     for number, leaf in enumerate(leaves):
         tile[leaf] = number
     return _gathered(points, tile, len(leaves), size)
@@ -100,6 +103,9 @@ def _gathered(points: np.ndarray, tile: np.ndarray, n_tiles: int, most: int) -> 
     counts, first = np.pad(counts, (0, spare)), np.pad(first, (0, spare), mode="edge")
     place = np.arange(min(most, stepped_up(int(counts.max()), FINEST_SIZES_PER_OCTAVE)))
     filled = place < counts[:, None]
-    order = ranked[first[:, None] + np.where(filled, place, 0)]
-    inside = points[order]
-    return Tiling(order, filled, inside.min(axis=1), inside.max(axis=1))
+    order = np.where(filled, place, 0)
+    order += first[:, None]
+    np.take(ranked, order, out=order)
+    sides = [(column[order].min(axis=1), column[order].max(axis=1)) for column in points.T]
+    low, high = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
+    return Tiling(order, filled, low, high)

@@ -30,6 +30,10 @@ class InternalData(NamedTuple):
     heights: np.ndarray
     weights: np.ndarray
 
+    def cast(self, dtype: np.dtype) -> InternalData:
+        """In the precision of the fit, which rearranging the points then costs no more memory than it must."""
+        return InternalData(*(np.asarray(array, dtype) for array in self))
+
     def padded(self, data: SurfaceData) -> InternalData:
         """With points of weight zero up to the next capacity for maps like these data, which repeat the last one: as
         finite as the data.
@@ -39,7 +43,8 @@ class InternalData(NamedTuple):
 
     def tiled(self, tiling: Tiling) -> InternalData:
         """In the order of the tiles, with weight zero at places that hold no point."""
-        weights = np.where(tiling.filled.ravel(), tiling.spread(self.weights), 0.0)
+        weights = tiling.spread(self.weights)
+        weights[~tiling.filled.ravel()] = 0
         return InternalData(tiling.spread(self.points), tiling.spread(self.heights), weights)
 
 
@@ -51,7 +56,7 @@ def internal_data(data: SurfaceData, scaling: Scaling, weight: float) -> Interna
 
 def weight_unit(data: SurfaceData) -> float:
     """Root mean square of the weights 1 / sigma, which the weights of the fit are divided by."""
-    return float(np.sqrt(np.mean(data.weights**2)))
+    return 1.0 if data.sigma is None else float(np.sqrt(np.mean(data.weights**2)))
 
 
 def cost_unit(data: SurfaceData, scaling: Scaling) -> float:
@@ -68,7 +73,7 @@ def tiling_of(data: SurfaceData, internal: InternalData, size: int) -> Tiling:
     """The used points in tiles of about ``size``."""
     if data.axes is None:
         return scattered_tiles(internal.points, size)
-    return grid_tiles(internal.points, np.argwhere(data.used), data.used.shape, size)
+    return grid_tiles(internal.points, data.used, size)
 
 
 def even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:

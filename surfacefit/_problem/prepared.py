@@ -86,9 +86,9 @@ class Prepared:
         return np.asarray(values)[self._places]
 
     @cached_property
-    def _places(self) -> np.ndarray:
+    def _places(self) -> np.ndarray | slice:
         if self.planner is None:
-            return np.arange(self.data.n_used)
+            return slice(self.data.n_used)
         tiling, places = self.planner.tiling, np.empty(self.data.n_used, int)
         filled = np.flatnonzero(tiling.filled)
         places[tiling.order.ravel()[filled]] = filled

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._base.memory import check_dense, memory_limit
+from .._base.memory import check_dense, check_points, dense_need, memory_limit
 from .._base.precision import on_device
 from .._constraints.box import Box, box, contained
 from .._constraints.containment import region_of
@@ -16,11 +16,12 @@ from .._constraints.prior import Penalty, penalty
 from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
 from .._engines.engines import Dense, EngineChoice
+from .._engines.jacobian import chunk_numbers
 from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
 from .._model.covariance import COVARIANCE_TYPES
-from .._model.parameters import Parameterization
+from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface
 from .capacity import component_capacity
@@ -62,16 +63,19 @@ def problem_setup(
 
     Raises ValueError where there are more parameters than points, or where memory does not suffice.
     """
+    limit = memory_limit(engine.max_memory)
+    check_points(data.n_used, data.n_dim, dtype, limit)
     background = _background(data, model, init)
     scaling = _scaling(data, model, background)
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
+    picked = engine.picked(data.n_used, parameterization.n_parameters)
+    if isinstance(picked, Dense):
+        _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))
     objective = _objective(data, model, scaling, background, parameterization, dtype)
-    picked, limit = engine.picked(data.n_used, parameterization.n_parameters), memory_limit(engine.max_memory)
     if isinstance(picked, Dense):
-        check_dense(parameterization.n_parameters, dtype, limit)
-        return Prepared(data, model, scaling, objective.problem(internal.padded(data), dtype), background)
+        return Prepared(data, model, scaling, objective.problem(internal.cast(dtype).padded(data), dtype), background)
     plain = isinstance(objective.loss, Linear) and picked.normal != "products"
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
@@ -81,7 +85,7 @@ def problem_setup(
         float(dtype.type(cutoff)),
         limit,
     )
-    problem = objective.problem(internal.tiled(planner.tiling), dtype)
+    problem = objective.problem(internal.cast(dtype).tiled(planner.tiling), dtype)
     return Prepared(data, model, scaling, problem, background, planner)
 
 
@@ -96,7 +100,9 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     if rows is not None:
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
     objective = Objective(parameterization, rows, *on_device((problem.loss, problem.box, problem.width_limits), dtype))
-    return replace(prepared, data=data, problem=objective.problem(internal.padded(data), dtype), planner=None)
+    return replace(
+        prepared, data=data, problem=objective.problem(internal.cast(dtype).padded(data), dtype), planner=None
+    )
 
 
 def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:
@@ -165,6 +171,13 @@ def _box(
     held = np.concatenate([open_shape, np.asarray(parameterization.background.vector(), float)])
     low, high = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
     return replace(limits, border_low=low, border_high=high)
+
+
+def _check_dense(data: SurfaceData, parameterization: Parameterization, dtype: np.dtype, limit: float) -> None:
+    layout, n_points, n_dim = parameterization.layout, data.n_used, data.n_dim
+    numbers = chunk_numbers(n_points, layout.n_components * n_monomials(n_dim))
+    need = dense_need(n_points, n_dim, layout.n_parameters, numbers, dtype.itemsize)
+    check_dense(need, n_points, layout.n_parameters, limit)
 
 
 def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: Parameterization) -> None:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base.container import cores
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._base.threads import cores
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
 from .context import FitHalted, SearchContext, SharedProgress

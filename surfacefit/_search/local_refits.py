@@ -19,8 +19,9 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import concatenated, quick_jit
+from .._base.container import cores
 from .._base.devices import on_cpu
-from .._base.threads import cores, single_threaded_blas
+from .._base.threads import single_threaded_blas
 from .._model.background import NoBackground
 from .._model.block_layout import center_columns
 from .._model.parameters import Parameterization

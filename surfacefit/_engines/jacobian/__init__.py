@@ -5,7 +5,7 @@ what the latter returns is a `Jacobian` operator. All engines are tested against
 """
 
 from .curvature import Curvature
-from .dense import DenseEngine, MatrixJacobian, background_rows
+from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
 from .operator import Engine, Jacobian
 from .penalized import PenalizedJacobian
 from .tile_plan import TilePlan
@@ -21,4 +21,5 @@ __all__ = [
     "TilePlan",
     "TiledEngine",
     "background_rows",
+    "chunk_numbers",
 ]

@@ -246,6 +246,11 @@ def _chunk_size(n_points: int, n_rows: int) -> int:
     return -(-n_points // n_chunks)
 
 
+def chunk_numbers(n_points: int, n_rows: int) -> int:
+    """Numbers in a chunk of so many rows of monomials."""
+    return n_rows * _chunk_size(n_points, n_rows)
+
+
 def _chunks(array: Array, size: int) -> Array:
     """(N, ...) -> (C, size, ...), padded with zeros, or with the last point."""
     missing = -len(array) % size
