@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from surfacefit._base import container
 from surfacefit._base.memory import DEFAULT_MEMORY_SHARE, memory_limit
+from surfacefit._system import container
 
 HUGE = 2**60
 # what /proc/self/cgroup says, files below /sys/fs/cgroup, and the bytes and cores that are then allowed

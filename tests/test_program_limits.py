@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._base import program_limits
 from surfacefit._base.compile import plain_jit, rounded_up, stepped_up
-from surfacefit._base.program_limits import ProgramCount, n_mappings
+from surfacefit._system import program_limits
+from surfacefit._system.program_limits import ProgramCount, n_mappings
 
 needs_mappings = pytest.mark.skipif(n_mappings() == 0, reason="this system does not tell its memory mappings")
 SOLVER = ("jit(begin)", "jit(_recorded)")

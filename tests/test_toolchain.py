@@ -12,8 +12,8 @@ import pytest
 
 from surfacefit._base import compile as compiling
 from surfacefit._base.compile import CPU_COMPILER_OPTIONS, concatenated
-from surfacefit._base.compile_clock import COMPILE_EVENTS, compile_clock, seconds
 from surfacefit._base.devices import device_of
+from surfacefit._system.compile_clock import COMPILE_EVENTS, compile_clock, seconds
 
 JAX = f"JAX {jax.__version__}"
 # The JAX whose XLA no longer knows an option; older ones must know it.
@@ -56,7 +56,7 @@ def test_jax_reports_the_seconds_of_compiling():
     for stage in ("trace", "mlir", "backend_compile"):
         assert any(stage in event for event in kept), (
             f"{JAX} reports no event {COMPILE_EVENTS}*{stage}*, so that `result.timings.compile` would be too short: it"
-            f" reports {sorted(set(events))}; mend COMPILE_EVENTS in _base/compile_clock.py"
+            f" reports {sorted(set(events))}; mend COMPILE_EVENTS in _system/compile_clock.py"
         )
     assert 0 < seconds(spans, 0.0, float("inf")) < 60
 

@@ -10,8 +10,9 @@ from weakref import WeakSet
 
 import jax
 
+from .._system.forks import STATE
+from .._system.program_limits import COUNT
 from . import devices
-from .program_limits import COUNT
 
 # XLA's own switches, which a release may drop: JAX 0.11 no longer knows this one. Without its fusion emitters XLA
 # compiles a solver's many small loops faster: 2.2 s instead of 3.4 s for a first fit on two cores, at the same speed
@@ -71,6 +72,7 @@ class Program:
         PROGRAMS.add(self)
 
     def __call__(self, *args: Any) -> Any:
+        STATE.begin()
         if COUNT.time_to_drop():
             drop_programs()
         return (self._on_cpu if devices.on_cpu(args) and cpu_options_known() else self._plain)(*args)

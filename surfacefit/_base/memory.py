@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from .container import memory_bytes
+from .._system.container import memory_bytes
 from .devices import device_of, on_cpu
 
 # Share of the device's memory that a fit may take unasked: the rest is for the arrays of the user and for what XLA

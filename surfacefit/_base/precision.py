@@ -9,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._system.forks import STATE
 from .devices import namespace
 
 
 def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
-    """A context in which JAX computes in 64 bits if ``dtype`` is float64; the global setting stays as it is."""
+    """A context in which JAX computes in 64 bits if ``dtype`` is float64; the global setting stays as it is.
+
+    Raises RuntimeError in a process in which JAX can compute nothing (`forks`).
+    """
+    STATE.begin()
     return jax.enable_x64(True) if dtype == np.float64 else nullcontext()
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._base.compile_clock import compile_clock, seconds
 from .._base.precision import precision
 from .._base.progress import Progress, ProgressBar
 from .._base.threads import single_threaded_blas
@@ -28,6 +27,7 @@ from .._search.context import SearchContext, SharedProgress
 from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
 from .._starts import RandomStarts
+from .._system.compile_clock import compile_clock, seconds
 from .make_result import background_result, make_result, ordered
 from .resets import with_resets
 from .run_spec import RunSpec

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 
 from .._base.checks import finite, real_array
 from .._base.compile import quick_jit
+from .._base.precision import precision
 from .._model.surface import with_last_axis
 from .mixture_data import point_chunks, to_device
 
@@ -30,7 +30,7 @@ def evaluated(
     flat = finite("points", given.reshape(-1, n_dim))
     if len(flat) == 0:
         raise ValueError(f"`points` must not be empty, got shape {np.shape(points)}")
-    with jax.enable_x64(True):
+    with precision(np.dtype(np.float64)):
         chunks = point_chunks(flat, np.ones(len(flat)), n_components, np.float64).points
         parts = to_device(weights, means, covariances, np.float64)
         values = np.concatenate([np.asarray(_compiled(function)(chunk, parts)) for chunk in chunks], axis=-1)

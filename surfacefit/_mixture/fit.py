@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from .._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
+from .._base.precision import precision
 from .._base.progress import MixtureProgress, ProgressBar
 from .._base.status import Status
 from .._constraints.mixture_regularization import checked_prior
@@ -176,7 +176,7 @@ def _fit(
         bar.update(progress)
         return bool(callback is not None and callback(progress))
 
-    with jax.enable_x64(True):
+    with precision(np.dtype(np.float64)):
         task = task_of(data, options, units)
         run = MixtureRun(task, start_of(options, units, task, rng), RunLimits(deadline, watch), rng)
         return _result(data, options, units, run, run.run())

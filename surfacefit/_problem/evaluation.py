@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
+from .._base.precision import precision
 from .._engines.jacobian import TiledEngine
 from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
 from .._engines.tiles import scattered_tiles
@@ -38,7 +38,7 @@ def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     largest = float(np.abs(amplitudes).max()) or 1.0
     felt = Ellipsoids(centers, factors, cutoff_radii(amplitudes / largest, NEGLIGIBLE_HEIGHT))
     heights = np.empty(len(points))
-    with jax.enable_x64(True):
+    with precision(np.dtype(np.float64)):
         a, c, f, inverse = (jnp.asarray(array) for array in (amplitudes, centers, factors, np.linalg.inv(factors)))
         components = Components(a, c, f, inverse, NoBackground())
         for part in _parts(len(points)):

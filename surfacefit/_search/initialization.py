@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._base.container import cores
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
+from .._system.container import cores
 from .context import FitHalted, SearchContext, SharedProgress
 from .growth import grow
 from .moves import warm_up

@@ -19,7 +19,6 @@ import numpy as np
 from jax import Array
 
 from .._base.compile import concatenated, quick_jit
-from .._base.container import cores
 from .._base.devices import on_cpu
 from .._base.threads import single_threaded_blas
 from .._model.background import NoBackground
@@ -27,6 +26,7 @@ from .._model.block_layout import center_columns
 from .._model.parameters import Parameterization
 from .._problem.problem import SurfaceProblem
 from .._solvers import LevenbergMarquardt, advance, begin
+from .._system.container import cores
 
 # Components of a local problem, a move and its nearest neighbours. Pairs of 12 were no better and three times slower.
 MEMBERS = 8

@@ -1,0 +1,7 @@
+"""What a fit finds around it: the process, the machine's limits, and what JAX does in it.
+
+compile_clock   How many seconds JAX spends on tracing and compiling
+container       Memory and cores that a container, a job queue or a shell allows
+forks           A clear error instead of a deadlock in a process that was forked after JAX had begun
+program_limits  How many compiled programs a process may hold, and when it is time to drop them
+"""
