@@ -9,5 +9,6 @@ examples         Example maps that come with the package, by name
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
 read             Files of heights for the command line: arrays, text tables and pictures
 readers/         How files of each kind are read, and how a table becomes a grid or points
+spacing          How far apart scattered points are along each axis
 windows          Small samples of the points around some components, found fast however many points there are
 """

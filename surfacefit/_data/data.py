@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_array, yes_or_no
+from .spacing import scattered_spacing
 
 # Of the sum of 1 / sigma^2: what the heavy points carry together. The others then hardly count.
 HEAVY_SHARE = 0.999
@@ -81,13 +82,11 @@ class SurfaceData:
 
     @cached_property
     def spacing(self) -> np.ndarray:
-        """Distance (d,) of neighbouring samples along each axis; for scattered points as if spread evenly."""
+        """Distance (d,) of neighbouring samples along each axis; for scattered points see `scattered_spacing`."""
         if self.axes is not None:
             steps = np.array([np.median(np.diff(axis)) if len(axis) > 1 else 0.0 for axis in self.axes])
         else:
-            extent = np.ptp(self.used_points, axis=0)
-            n_distinct = len(np.unique(self.used_points, axis=0))
-            steps = extent / n_distinct ** (1 / max(1, int(np.count_nonzero(extent))))
+            steps = scattered_spacing(self.used_points)
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
 
 

@@ -225,8 +225,9 @@ def fit_points(
     heights : array_like, shape (N,)
         The heights. NaN is ignored and counted.
     n_components, mask, sigma, absolute_sigma, **options
-        All other parameters of `fit` but ``coords``. ``min_width`` is in sampling distances of as many points spread
-        evenly over the box that holds them.
+        All other parameters of `fit` but ``coords``. ``min_width`` is in distances within which a point has two
+        neighbours for each axis, but not more than if as many points were spread evenly over the box that holds them;
+        for points on a lattice in its steps.
 
     Returns
     -------
