@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_array, yes_or_no
-from .spacing import scattered_spacing
 
 # Of the sum of 1 / sigma^2: what the heavy points carry together. The others then hardly count.
 HEAVY_SHARE = 0.999
@@ -86,6 +85,8 @@ class SurfaceData:
         if self.axes is not None:
             steps = np.array([np.median(np.diff(axis)) if len(axis) > 1 else 0.0 for axis in self.axes])
         else:
+            from .spacing import scattered_spacing  # needs SciPy, which reading a file for the command line does not
+
             steps = scattered_spacing(self.used_points)
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
 
