@@ -18,7 +18,7 @@ SUITES = {
     " beside cosines; about half an hour",
     "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers,"
     " 10,000 components; about half an hour",
-    "many_maps": "a thousand maps of random shapes in one process: memory, mappings and seconds over time; half an hour",
+    "many_maps": "a thousand maps of random shapes in one process: memory, mappings, seconds; half an hour",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 

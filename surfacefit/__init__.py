@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._statistics.diagnostics import ResidualDiagnostics
     from ._statistics.bootstrap import Bootstrap
     from ._results.io import load
+    from ._system.compile_cache import cache
     from ._data.examples import example_map
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
@@ -59,6 +60,7 @@ _NAMES = {
     "_statistics.diagnostics": ("ResidualDiagnostics",),
     "_statistics.bootstrap": ("Bootstrap",),
     "_results.io": ("load",),
+    "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),
     "_problem.problem": ("SurfaceProblem",),
 }
@@ -96,6 +98,7 @@ __all__ = [
     "ResidualDiagnostics",
     "Bootstrap",
     "load",
+    "cache",
     "example_map",
     "SurfaceProblem",
     "Solution",

@@ -1,5 +1,6 @@
 """What a fit finds around it: the process, the machine's limits, and what JAX does in it.
 
+compile_cache   Compiled programs on disk, so that the next process need not compile them
 compile_clock   How many seconds JAX spends on tracing and compiling
 container       Memory and cores that a container, a job queue or a shell allows
 forks           A clear error instead of a deadlock in a process that was forked after JAX had begun
