@@ -79,7 +79,7 @@ def test_a_share_over_data_with_a_hole_is_that_of_its_definition(rng, as_points,
 
 
 def test_wide_is_a_component_with_most_of_its_volume_off_the_data():
-    result = on_grid([[20.0, 25.0], [20.0, 25.0], [0.0, 25.0], [-0.2, -0.2], [20.0, 25.0]],
+    result = on_grid([[20.0, 25.0], [20.0, 25.0], [0.0, 25.0], [-0.7, -0.2], [20.0, 25.0]],
                      [np.eye(2), 900 * np.eye(2), 4 * np.eye(2), 4 * np.eye(2), np.diag([1.0, 1e9])])  # fmt: skip
     np.testing.assert_array_equal(flagged(result, FLAG.WIDE), [False, True, False, True, True])
     np.testing.assert_array_equal(flagged(result, FLAG.OUTSIDE), [False, False, False, True, False])

@@ -19,6 +19,9 @@ CENTER_MARGIN = 0.5
 # Extents of the data along an axis up to which a component may be wide; one wider than that is a level or a parabola.
 WIDEST_EXTENTS = 1.0
 
+# Of the region's extent: what the way from a fit's numbers to a surface and back may round.
+ROUNDING_SHARE = 1e-6
+
 
 class Region(NamedTuple):
     """The least and the largest coordinates (d,) of a centre, and the largest widths (d,), in the user's units."""
@@ -26,6 +29,16 @@ class Region(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     widest: np.ndarray
+
+    def meets_centers(self, centers: np.ndarray, tolerance: float) -> np.ndarray:
+        """Which centres (K, d) stand at the edge, within a ``tolerance`` of the region's extent: (K,)."""
+        room = tolerance * (self.high - self.low)
+        return np.asarray(((centers <= self.low + room) | (centers >= self.high - room)).any(axis=1))
+
+    def meets_widths(self, covariances: np.ndarray, tolerance: float) -> np.ndarray:
+        """Which covariances (K, d, d) have an entry of their Cholesky factor at its limit: (K,)."""
+        entries = np.abs(np.linalg.cholesky(np.asarray(covariances, float)))
+        return np.asarray((entries >= (1 - tolerance) * self.widest[:, None]).any(axis=(1, 2)))
 
 
 def region_of(data: SurfaceData) -> Region:
@@ -36,7 +49,7 @@ def region_of(data: SurfaceData) -> Region:
 
 
 def holds(region: Region, surface: GaussianSurface) -> bool:
-    """Whether all components of a surface lie in a region."""
-    widths = np.sqrt(np.diagonal(np.asarray(surface.covariances, float), axis1=1, axis2=2))
-    inside = (region.low <= surface.centers) & (surface.centers <= region.high) & (widths <= region.widest)
-    return bool(np.all(inside))
+    """Whether all components of a surface lie in a region, to rounding."""
+    centers, room = np.asarray(surface.centers), ROUNDING_SHARE * (region.high - region.low)
+    inside = (centers >= region.low - room) & (centers <= region.high + room)
+    return bool(inside.all()) and not region.meets_widths(surface.covariances, -ROUNDING_SHARE).any()

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._constraints.bounds import FIXABLE
 from .._constraints.box import bound_tolerance
+from .._constraints.containment import region_of
 from .._model.background import background_model
 from .._model.gaussian import profile
 from .record import MAX_EXACT_PARAMETERS
@@ -46,8 +47,8 @@ class ComponentFlag(IntFlag):
     of each flag and what to do next.
 
     AT_FLOOR : the smallest principal width is the least that ``min_width`` allows.
-    AT_BOUND : an amplitude, centre or width stands at a limit of ``bounds``.
-    OUTSIDE : the centre lies outside the box of the data.
+    AT_BOUND : an amplitude, centre or width stands at a limit of ``bounds``, or of the data's extent (``contained``).
+    OUTSIDE : the centre lies more than half a sampling distance outside the box of the data.
     NEGLIGIBLE : nowhere in the data higher than a thousandth of the RMSE.
     REDUNDANT : the BIC is lower without the component.
     UNDETERMINED : some standard errors are infinite although no limit holds the number.
@@ -110,8 +111,9 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
         "Read it as the height of one sample, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
-        "held by `bounds`: the fit would be better beyond",
-        "Widen the bounds, or quote the number without an error: it has none.",
+        "held by `bounds`, or by the extent of the data (`contained`): the fit would be better beyond",
+        "A slope or a level may be missing: try background='plane'. Else widen the bounds, or quote the number without"
+        " an error: it has none.",
     ),
     ComponentFlag.OUTSIDE: FlagEntry(
         "centred outside the data: they show its flank only",
@@ -178,8 +180,8 @@ def not_checked(result: FitResult) -> list[ComponentFlag]:
 
 
 def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
-    centers, points = np.asarray(result.surface.centers), result.data.used_points
-    low, high = points.min(axis=0), points.max(axis=0)
+    centers = np.asarray(result.surface.centers)
+    low, high, _ = region_of(result.data)
     rounding = _bound_tolerance(result) * (high - low)
     outside = ((centers < low - rounding) | (centers > high + rounding)).any(axis=1)
     return {
@@ -220,6 +222,10 @@ def _at_limits(result: FitResult) -> dict[str, np.ndarray]:
         found["amplitudes"] = _meets(np.asarray(surface.amplitudes), bounds.amplitudes, tolerance)
     if bounds.centers is not None:
         found["centers"] = np.asarray(_meets(np.asarray(surface.centers), bounds.centers, tolerance).any(axis=1))
+    if result.settings.contained:
+        region, free = region_of(result.data), bounds.centers is None
+        found["centers"] = found["centers"] | free & region.meets_centers(surface.centers, tolerance)
+        found["covariances"] = (bounds.widths is None) & region.meets_widths(surface.covariances, tolerance)
     widths = surface.principal_widths
     if bounds.widths is not None:
         found["covariances"] = found["covariances"] | _meets(widths, bounds.widths, tolerance).any(axis=1)

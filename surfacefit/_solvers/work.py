@@ -17,8 +17,10 @@ VALUE_SECONDS = 2.5e-9
 PRODUCT_SECONDS = 2e-12
 # Nominal seconds for an entry of J^T J times a column, in a Cholesky factorisation.
 FACTOR_SECONDS = 2e-11
-# Nominal seconds for a point in a step of the tiled engine, where some 60 components reach each point.
-TILED_POINT_SECONDS = 2e-6
+# Nominal seconds for a component at a point that it reaches, in a step of the tiled engine.
+TILED_VALUE_SECONDS = 2e-8
+# Components that reach a point in a large surface: so many on an even lattice, through their tiles.
+REACHING_COMPONENTS = 60
 # Nominal seconds of a step of a local refit of one candidate, on one window of points.
 LOCAL_STEP_SECONDS = 8e-4
 
@@ -26,10 +28,11 @@ LOCAL_STEP_SECONDS = 8e-4
 def step_seconds(prepared: Prepared) -> float:
     """Nominal seconds of a joint step, whether it is accepted or not."""
     problem = prepared.problem
-    n_points, size, engine = len(problem.points), problem.parameterization.n_parameters, problem.engine
+    n_points, n_components = len(problem.points), problem.parameterization.n_components
+    size, engine = problem.parameterization.n_parameters, problem.engine
     if prepared.planner is not None or not isinstance(engine, DenseEngine):
-        return STEP_SECONDS + TILED_POINT_SECONDS * n_points
-    values = VALUE_SECONDS * n_points * problem.parameterization.n_components
+        return STEP_SECONDS + TILED_VALUE_SECONDS * n_points * min(n_components, REACHING_COMPONENTS)
+    values = VALUE_SECONDS * n_points * n_components
     products = PRODUCT_SECONDS * n_points / engine.thinned * size**2
     return STEP_SECONDS + values + products + FACTOR_SECONDS * size**3
 
