@@ -246,3 +246,9 @@ def test_the_layout_finds_what_pack_has_written(rng, covariance_type):
     changed = with_shape_numbers(layout, params, shapes + 1)
     np.testing.assert_allclose(shape_numbers(layout, changed), shapes + 1)
     assert int(jnp.sum(changed != params)) == shapes.size
+
+
+def test_formulas_keep_the_precision_of_their_arrays():
+    """With 64 bits allowed, a NumPy scalar would turn single precision into double."""
+    with jax.enable_x64(True):
+        assert gaussian.line_integrals(jnp.ones(3, jnp.float32)).dtype == jnp.float32

@@ -23,8 +23,8 @@ from .noise import Grid, correlated_noise
 MAX_BASIS_ENTRIES = 1_000_000
 # Scattered points whose neighbours are looked at: the correlation is then known to some percent.
 MAX_CENTRES = 4000
-# Sampling distances, the width of a ring of neighbours around a scattered point.
-RING_WIDTH = 1.0
+# Sampling distances: neighbours in ring n are nearer than n + 1/2, so that those of a grid fall into the same rings.
+HALF_RING = 0.5
 # Rings at most: correlation that reaches farther is cut there.
 MAX_RINGS = 12
 # Standard deviations of chance: a ring whose mean correlation is below has none.
@@ -73,20 +73,17 @@ def noise_of(data: SurfaceData, residuals: np.ndarray, basis: np.ndarray) -> Noi
 
 def _scattered(data: SurfaceData, residuals: np.ndarray, variance: float) -> Noise:
     """From the correlation of residuals with those of their neighbours, ring by ring."""
-    points = data.used_points / data.spacing
-    tree, some = cKDTree(points), points[:: -(-len(points) // MAX_CENTRES)]
-    centred = residuals - residuals.mean()
-    of_centre, volume, length = centred[:: -(-len(points) // MAX_CENTRES)], 1.0, 0.0
-    before = tree.query_ball_point(some, 0.0)
-    inner = [set(found) for found in before]
+    points, step = data.used_points / data.spacing, -(-len(residuals) // MAX_CENTRES)
+    tree, centred = cKDTree(points), residuals - residuals.mean()
+    some, values, square = points[::step], centred[::step], float(np.mean(centred**2))
+    volume, length = 1.0, 0.0
+    inner = [set(near) for near in tree.query_ball_point(some, 0.0)]
     for ring in range(1, MAX_RINGS + 1):
-        found = [set(near) for near in tree.query_ball_point(some, ring * RING_WIDTH)]
-        products = [
-            centre * centred[list(near - old)] for centre, near, old in zip(of_centre, found, inner, strict=True)
-        ]
-        flat = np.concatenate(products)
-        correlation = float(flat.mean()) / float(np.mean(centred**2)) if len(flat) else 0.0
-        if not len(flat) or correlation < CLEAR_DEVIATIONS / np.sqrt(len(flat)):
+        outer = [set(near) for near in tree.query_ball_point(some, ring + HALF_RING)]
+        pairs = [value * centred[list(out - old)] for value, out, old in zip(values, outer, inner, strict=True)]
+        products = np.concatenate(pairs)
+        correlation = float(products.mean()) / square if len(products) and square else 0.0
+        if correlation < CLEAR_DEVIATIONS / np.sqrt(max(len(products), 1)):
             break
-        volume, length, inner = volume + correlation * len(flat) / len(some), ring * RING_WIDTH, found
+        volume, length, inner = volume + correlation * len(products) / len(some), float(ring), outer
     return Noise(variance, volume, length)

@@ -106,10 +106,12 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
     correlation_length = first = _correlation_length(seen, distance, len(residuals))
     kernel = np.where(distance <= correlation_length, seen, 0.0)
     rng = np.random.default_rng(seed)
+    if first < 1 and basis.size:  # what a fit takes away may hide the correlation of neighbours, too
+        seen_through = seen + _lost(grid, kernel, basis, rng)
+        correlation_length = first = _correlation_length(seen_through, distance, len(residuals))
+        kernel = np.where(distance <= correlation_length, seen_through, 0.0)
     for _ in range(CORRECTION_ROUNDS):
-        values = grid.noise(kernel, SIMULATED_FIELDS, rng)
-        left = values - (values @ basis) @ basis.T
-        lost = grid.autocovariance(values) - grid.autocovariance(left)
+        lost = _lost(grid, kernel, basis, rng)
         # What a fit takes away makes far lags look empty: it is looked for anew once that is given back.
         if first >= 1:
             correlation_length = min(
@@ -117,6 +119,13 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
             )
         kernel = np.where(distance <= correlation_length, seen + lost, 0.0)
     return CorrelatedNoise(kernel, correlation_length)
+
+
+def _lost(grid: Grid, kernel: np.ndarray, basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a fit takes from the autocovariance of noise, by the mean of some fields of it."""
+    values = grid.noise(kernel, SIMULATED_FIELDS, rng)
+    left = values - (values @ basis) @ basis.T
+    return grid.autocovariance(values) - grid.autocovariance(left)
 
 
 def _correlation_length(autocovariance: np.ndarray, distance: np.ndarray, n_points: int) -> float:

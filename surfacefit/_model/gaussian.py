@@ -40,7 +40,7 @@ def log_integrals(covariances: Any) -> Any:
 
 def line_integrals(widths: Any, power: int = 1) -> Any:
     """Integrals along a line of exp(-x^2 / (2 w^2)) to a power n: sqrt(2 pi / n) w, in the shape of the widths w."""
-    return np.sqrt(2 * np.pi / power) * widths
+    return float(np.sqrt(2 * np.pi / power)) * widths  # a NumPy scalar would make float32 widths float64
 
 
 def bhattacharyya(

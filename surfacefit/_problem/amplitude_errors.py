@@ -28,6 +28,9 @@ from .._model.surface import GaussianSurface
 
 # Widths (Mahalanobis) beyond which a component is left out: it is below 4e-6 of its height there.
 CUTOFF_WIDTHS = 5.0
+# Widths (Mahalanobis) within which a point belongs to a component, so that misfits on its flanks are measured by its
+# height: beyond, it is below 1 % of that.
+LOCAL_WIDTHS = 3.0
 # Parameters up to which J^T J is inverted; above, each component's own block is, which makes errors too small where
 # components overlap.
 MAX_JOINT_PARAMETERS = 2000
@@ -36,6 +39,18 @@ MAX_JOINT_PARAMETERS = 2000
 RIDGE = 1e-10
 # Columns whose variances are taken at a time: 64 columns of 100,000 points are 51 MB.
 COLUMNS_AT_A_TIME = 64
+
+
+def local_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
+    """The height (N,) of the highest component, without sign, that has a point (N, d) within `LOCAL_WIDTHS`; 0 where
+    none has.
+    """
+    heights = np.zeros(len(points))
+    for amplitude, center, covariance in zip(surface.amplitudes, surface.centers, surface.covariances, strict=True):
+        offsets = points - center
+        near = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(covariance), offsets) <= LOCAL_WIDTHS**2
+        heights[near] = np.maximum(heights[near], abs(amplitude))
+    return heights
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +98,21 @@ class LinearizedSurface:
             responses, undetermined = self._responses(some)
             errors[some] = np.sqrt(noise.variances(responses) + noise.variance * undetermined)
         return np.asarray(np.abs(self.surface.amplitudes) / np.maximum(errors, 1e-300))
+
+    def volume(self, noise: Noise) -> float:
+        """How many points count as one for a component like these: the median over them of q^T R q / (s^2 q^T q) with
+        their profiles q; at least 1.
+
+        Noise that is correlated over many more points than a component is wide moves it less than a wide one.
+        """
+        profiles = self.jacobian[:, : self.surface.n_components]
+        ratios = [1.0]
+        for first in range(0, profiles.shape[1], COLUMNS_AT_A_TIME):
+            some = profiles[:, first : first + COLUMNS_AT_A_TIME].toarray()
+            squares = np.einsum("nk,nk->k", some, some)
+            seen = squares > 0
+            ratios += list(noise.variances(some[:, seen]) / (noise.variance * squares[seen]))
+        return max(1.0, float(np.median(ratios[1:] or ratios)))
 
     def _responses(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """q_a = J N^-1 e_a (N, m) of these amplitudes, and what the data do not determine of them (m,): the part of

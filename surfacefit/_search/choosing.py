@@ -19,6 +19,7 @@ import numpy as np
 from .._base.status import Status
 from .._data.effective_size import Noise, noise_of
 from .._model.surface import GaussianSurface
+from .._problem.amplitude_errors import LinearizedSurface, local_heights
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
 from .context import FitHalted, SearchContext
 from .cross_validation import held_out_error, reweighted
@@ -34,6 +35,10 @@ MIN_ROOM = 8
 JUDGED_GROWTH_STEPS = 24
 # Joint steps after a removal or addition: the criterion compares the states, so they must have settled.
 JUDGED_SETTLING_STEPS = 60
+# Components of the richest fit of a walk for each one of the best number by its noise, and so many more: on terrain a
+# richer fit always leaves less noise, and growth would run to the limit.
+RICHNESS = 3
+SPARE_RICHNESS = 8
 # Growth rounds without a better number after which growth ends; one round where a round adds many components.
 GROWTH_PATIENCE = 2
 # Components from which a round of growth adds so many that one failure is enough.
@@ -127,7 +132,7 @@ class Choice:
     def _walk(self) -> None:
         grown = self._grown()
         if self.auto.sees_noise and (richest := self.best) is not None:
-            self.log.volume = self._noise(richest.state).volume
+            self.log.volume = self._volume(richest.state)
         if self.auto.criterion == "significance":
             self._settle(self.best)
             return
@@ -163,7 +168,19 @@ class Choice:
             state = refit(context, blocks, state.border, JUDGED_GROWTH_STEPS)
             tried = self._noted(state)
             failures = 0 if tried.entry is self.log.lowest else failures + 1
+            if self.auto.sees_noise and self._is_rich(tried):
+                break
         return tried
+
+    def _is_rich(self, tried: Tried) -> bool:
+        """Whether a state is so much larger than the best number, by the noise of its own residuals, that growth has
+        shown enough of that noise.
+        """
+        if tried.size <= SPARE_RICHNESS:
+            return False
+        volume = self._volume(tried.state)
+        best = replace(self.log, volume=volume).lowest
+        return tried.size > RICHNESS * best.n_components + SPARE_RICHNESS
 
     def _level(self) -> State:
         """The background as first estimated, where growth starts; its fit is entered as K = 0."""
@@ -201,7 +218,8 @@ class Choice:
         """Removes components until all that are left are significant."""
         while tried is not None and tried.size:
             (state, entry), context = tried, self._context(tried.size)
-            weak, significances = insignificant(context, state, self._noise(state), self.auto)
+            inner = linearized(context, state)
+            weak, significances = insignificant(inner, self._noise(state, inner), self.auto)
             entry = entry._replace(significance=float(significances.min()))
             self._states[state.size], self.log.entries[state.size] = state, entry
             self.log.settled = state.size
@@ -215,11 +233,24 @@ class Choice:
             tried = Tried(state, self._entry(state))
             context.check_limits()
 
-    def _noise(self, state: State) -> Noise:
+    def _noise(self, state: State, inner: LinearizedSurface) -> Noise:
         """The noise of which a state leaves its residuals."""
+        return noise_of(self._context(state.size).prepared.data, self._counted(state), inner.basis)
+
+    def _volume(self, state: State) -> float:
+        """How many points count as one for a component, by the residuals of a state."""
+        inner = linearized(self._context(state.size), state)
+        return inner.volume(self._noise(state, inner))
+
+    def _counted(self, state: State) -> np.ndarray:
+        """The residuals (N,) of a state beyond the share of the local height that the model itself cannot follow."""
+        views, share = self._context(state.size).views, self.auto.tolerance
+        residuals = views.residuals(state)
+        if not share:
+            return residuals
         context = self._context(state.size)
-        residuals = context.views.residuals(state)
-        return noise_of(context.prepared.data, residuals, linearized(context, state).basis)
+        heights = context.views.weights * local_heights(context.packing.surface(state), context.views.points)
+        return np.asarray(np.sign(residuals) * np.maximum(np.abs(residuals) - share * heights, 0))
 
     def _context(self, count: int) -> SearchContext:
         """A context with room for ``count`` components or more."""
@@ -243,8 +274,11 @@ class Choice:
     def _entry(self, state: State) -> Entry:
         context = self._context(state.size)
         square = 2 * (state.cost - context.views.penalty(state)) * context.prepared.cost_unit
+        counted = square
+        if self.auto.tolerance:
+            counted = float(np.sum(self._counted(state) ** 2)) * context.prepared.cost_unit
         n_parameters = context.prepared.free_numbers(state.size)
-        entry = self.deviance.entry(state.size, n_parameters, square, context.views.misfit(state))
+        entry = self.deviance.entry(state.size, n_parameters, square, context.views.misfit(state), counted)
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)

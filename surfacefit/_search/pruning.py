@@ -9,7 +9,7 @@ import numpy as np
 from .._constraints.box import bound_tolerance
 from .._data.effective_size import Noise
 from .._model.surface import GaussianSurface
-from .._problem.amplitude_errors import LinearizedSurface
+from .._problem.amplitude_errors import LinearizedSurface, local_heights
 from .._results.criteria import AutoComponents
 from .context import SearchContext
 from .moves import Neighbourhood, apply_moves, disjoint, has_inverse, removal_losses
@@ -47,15 +47,15 @@ def without_least_useful(context: SearchContext, state: State, count: int) -> np
     return apply_moves(state, disjoint(around.refit_best(around.removals(candidates)), count))
 
 
-def insignificant(
-    context: SearchContext, state: State, noise: Noise, auto: AutoComponents
-) -> tuple[np.ndarray, np.ndarray]:
+def insignificant(inner: LinearizedSurface, noise: Noise, auto: AutoComponents) -> tuple[np.ndarray, np.ndarray]:
     """Components to remove since they are not significant, the weakest and others far from it; none if all are. And the
     amplitudes (K,) over their errors.
     """
-    inner = linearized(context, state)
     significances = inner.significances(noise)
     weak = significances < auto.n_sigma
+    if auto.tolerance:
+        local = local_heights(inner.surface, inner.surface.centers)
+        weak |= np.abs(inner.surface.amplitudes) < auto.tolerance * local
     order = np.argsort(significances)
     order = order[weak[order]]
     return np.array(mutually_distant(inner.surface, order, len(order)), int), significances
