@@ -116,7 +116,7 @@ def radio(step: int) -> Iterator[str]:
     with np.load(DATA_FOLDER / "radio_pybdsf_129.npz") as members:
         heights = members["z"].astype(float)
     rows = np.genfromtxt(DATA_FOLDER / "radio_pybdsf_gaussians48.csv", delimiter=",", names=True)
-    catalogue = np.stack([rows["x"], rows["y"]], axis=1)
+    catalogue = np.stack([rows["y"], rows["x"]], axis=1)
     for name, auto in (("default", "auto"), ("significance", sf.AutoComponents("significance", n_sigma=N_SIGMA))):
         begun = time.process_time()
         result = sf.fit(heights, auto, progress=False)

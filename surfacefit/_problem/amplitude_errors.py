@@ -29,8 +29,8 @@ from .._model.surface import GaussianSurface
 # Widths (Mahalanobis) beyond which a component is left out: it is below 4e-6 of its height there.
 CUTOFF_WIDTHS = 5.0
 # Widths (Mahalanobis) within which a point belongs to a component, so that misfits on its flanks are measured by its
-# height: beyond, it is below 1 % of that.
-LOCAL_WIDTHS = 3.0
+# height: beyond, it is below 0.04 % of that, and what is left there is no misfit of its shape.
+LOCAL_WIDTHS = 4.0
 # Parameters up to which J^T J is inverted; above, each component's own block is, which makes errors too small where
 # components overlap.
 MAX_JOINT_PARAMETERS = 2000

@@ -74,7 +74,7 @@ class AutoComponents:
     n_sigma : a component is significant if its amplitude exceeds so many of its standard errors, which take the
         residuals' correlation into account ("effective_bic" and "significance" only).
     tolerance : what the model itself cannot do, as a share of the local height, which is that of the highest component
-        with the point within three of its widths. Misfit below this share counts as none, and no component stays whose
+        with the point within four of its widths. Misfit below this share counts as none, and no component stays whose
         amplitude is below it ("effective_bic" and "significance" only).
 
     Raises ValueError or TypeError, when the fit begins, for values that do not fit these rules.

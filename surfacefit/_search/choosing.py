@@ -18,6 +18,7 @@ import numpy as np
 
 from .._base.status import Status
 from .._data.effective_size import Noise, noise_of
+from .._data.noise import robust_deviation
 from .._model.surface import GaussianSurface
 from .._problem.amplitude_errors import LinearizedSurface, local_heights
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
@@ -84,7 +85,8 @@ class Choice:
     """A walk over numbers of components up to ``most``.
 
     ``make`` returns a context with room for a number of components; ``fold`` (N,) is the fold of each point, None where
-    the criterion needs no points left out.
+    the criterion needs no points left out. ``_deviation`` is that of the noise beneath misfit that counts as none,
+    weighted; known once growth has ended.
     """
 
     auto: AutoComponents
@@ -94,6 +96,7 @@ class Choice:
     fold: np.ndarray | None
     _states: dict[int, State] = field(default_factory=dict)
     _contexts: dict[int, SearchContext] = field(default_factory=dict)
+    _deviation: float | None = None
 
     @cached_property
     def log(self) -> Log:
@@ -131,15 +134,27 @@ class Choice:
 
     def _walk(self) -> None:
         grown = self._grown()
-        if self.auto.sees_noise and (richest := self.best) is not None:
-            self.log.volume = self._volume(richest.state)
-        if self.auto.criterion == "significance":
-            self._settle(self.best)
+        if not self.auto.sees_noise:
+            self._down(grown, REMOVED_SHARE)
+            self._up_and_down()
             return
-        self._down(grown, REMOVED_SHARE)
+        if self.best is not None:
+            self._look_at_noise(self.best.state)
+        if self.auto.criterion == "significance":
+            self._settle_best(self.best)
+            return
+        self._down(self.best, REMOVED_SHARE)
         self._up_and_down()
-        if self.auto.sees_noise:
-            self._settle(self._chosen)
+        self._settle_best(self._chosen)
+
+    def _look_at_noise(self, richest: State) -> None:
+        """Judges all numbers anew by the noise that the richest fit shows."""
+        context = self._context(richest.size)
+        if self.auto.tolerance:
+            self._deviation = robust_deviation(context.views.residuals(richest))
+        self.log.volume = self._volume(richest)
+        for size, state in self._states.items() if self.auto.tolerance else ():
+            self.log.entries[size] = self._entry(state)
 
     def _up_and_down(self) -> None:
         for _ in range(MAX_WALKS):
@@ -214,24 +229,43 @@ class Choice:
         blocks = apply_moves(state, disjoint(moves, count))
         return self._noted(refit(context, blocks, state.border, JUDGED_SETTLING_STEPS))
 
-    def _settle(self, tried: Tried | None) -> None:
-        """Removes components until all that are left are significant."""
-        while tried is not None and tried.size:
+    def _settle_best(self, tried: Tried | None) -> None:
+        """Removes components until all that are left are significant, and adds others as long as those are."""
+        tried = None if tried is None else self._settled(tried)
+        while tried is not None and 0 < tried.size < self.most:
+            state, more = tried.state, self._up(tried)
+            after = self._settled(more)
+            if after.size <= tried.size or not self._pays(after, tried):
+                self._states[state.size], self.log.entries[state.size] = tried
+                self.log.settled = state.size
+                return
+            tried = after
+
+    def _pays(self, after: Tried, before: Tried) -> bool:
+        """Whether more components that are all significant are better."""
+        if self.auto.criterion == "significance":
+            return True
+        return self.log.key(after.entry) < self.log.key(before.entry)
+
+    def _settled(self, tried: Tried) -> Tried:
+        """What is left where components are removed until all are significant."""
+        while tried.size:
             (state, entry), context = tried, self._context(tried.size)
             inner = linearized(context, state)
             weak, significances = insignificant(inner, self._noise(state, inner), self.auto)
-            entry = entry._replace(significance=float(significances.min()))
-            self._states[state.size], self.log.entries[state.size] = state, entry
+            tried = Tried(state, entry._replace(significance=float(significances.min())))
+            self._states[state.size], self.log.entries[state.size] = tried
             self.log.settled = state.size
-            if not len(weak):
-                return
             blocks = np.delete(state.blocks, weak, axis=0)
+            if not len(weak):
+                return tried
             if not len(blocks):
-                self.log.settled = 0
-                return
+                break
             state = refit(context, blocks, state.border, JUDGED_SETTLING_STEPS)
             tried = Tried(state, self._entry(state))
             context.check_limits()
+        self.log.settled = 0
+        return Tried(self._states[0], self.log.entries[0])
 
     def _noise(self, state: State, inner: LinearizedSurface) -> Noise:
         """The noise of which a state leaves its residuals."""
@@ -244,13 +278,15 @@ class Choice:
 
     def _counted(self, state: State) -> np.ndarray:
         """The residuals (N,) of a state beyond the share of the local height that the model itself cannot follow."""
-        views, share = self._context(state.size).views, self.auto.tolerance
-        residuals = views.residuals(state)
-        if not share:
-            return residuals
         context = self._context(state.size)
-        heights = context.views.weights * local_heights(context.packing.surface(state), context.views.points)
-        return np.asarray(np.sign(residuals) * np.maximum(np.abs(residuals) - share * heights, 0))
+        residuals = context.views.residuals(state)
+        if self._deviation is None:
+            return residuals
+        heights = local_heights(context.packing.surface(state), context.views.points)
+        sizes, forgiven = np.abs(residuals), self.auto.tolerance * context.views.weights * heights
+        # What is forgiven still counts as noise: otherwise components would be better for the points that they cover.
+        sizes = np.where(forgiven > self._deviation, np.maximum(sizes - forgiven, self._deviation), sizes)
+        return np.asarray(np.sign(residuals) * sizes)
 
     def _context(self, count: int) -> SearchContext:
         """A context with room for ``count`` components or more."""
@@ -275,7 +311,7 @@ class Choice:
         context = self._context(state.size)
         square = 2 * (state.cost - context.views.penalty(state)) * context.prepared.cost_unit
         counted = square
-        if self.auto.tolerance:
+        if self._deviation is not None:
             counted = float(np.sum(self._counted(state) ** 2)) * context.prepared.cost_unit
         n_parameters = context.prepared.free_numbers(state.size)
         entry = self.deviance.entry(state.size, n_parameters, square, context.views.misfit(state), counted)
