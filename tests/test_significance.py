@@ -99,7 +99,7 @@ def test_pulses_under_correlated_noise_are_counted():
         here = result.path.n_components == 3
         assert result.path.significance[here] >= 5
         volume, n = result.path.correlation_volume, 120
-        deviance, p = n * np.log(result.path.rmse**2), result.path.n_parameters
+        deviance, p = n * np.log(result.path.rmse**2), result.path.n_parameters + 1  # and the variance
         expected = deviance / volume + p * np.log(n / volume)
         np.testing.assert_allclose(result.path.effective_bic, expected, rtol=1e-9)
     assert np.median([result.path.correlation_volume for result in results]) > 1.8

@@ -53,7 +53,8 @@ def refit(
     with single_threaded_blas(len(params)):
         run = SolverRun(packing.problem(len(blocks)), params, context.solver, limits, context.prepared.planner)
         last, run.n_next = np.inf, context.steps_per_chunk
-        while run.status == Status.RUNNING and run.steps < steps and not progress.cancelled:
+        under_way = (Status.RUNNING, Status.UNEVALUATED)
+        while run.status in under_way and run.steps < steps and not progress.cancelled:
             outcome = run.advance(min(run.steps + JUDGED_STEPS, steps))
             cost = run.cost()
             fall, last = last - cost, cost
