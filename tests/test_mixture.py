@@ -644,7 +644,7 @@ def test_the_core_passes_vmap_over_starts():
     zero, none, off = jnp.zeros((), dtype), jnp.zeros((2, 2), dtype), jnp.zeros(3, bool)
     regularization = MixtureRegularization(jnp.asarray(1e-6, dtype), none, none, zero, zero, "full")
     rules = em.StopRules(jnp.asarray(1e-5, dtype), zero, zero, off, off)
-    mixtures = [mixture_data.to_device(*start, dtype) for start in starts]
+    mixtures = [mixture_data.mixture_of(*start, dtype) for start in starts]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures)
 
     def run(mixture):

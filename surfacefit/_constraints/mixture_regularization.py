@@ -26,6 +26,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, positive_number, real_array
+from .._base.devices import namespace
+from .._base.precision import product
 
 # Resets of one component in a fit: enough for a few unlucky places, and it ends a fit in which it collapses each time.
 MOST_RESETS = 5
@@ -74,11 +76,11 @@ class MixtureRegularization:
     kind : covariance type.
     """
 
-    floor: Array
-    added: Array
-    scale: Array
-    pull: Array
-    extra: Array
+    floor: Any
+    added: Any
+    scale: Any
+    pull: Any
+    extra: Any
     kind: str = field(metadata={"static": True})
 
 
@@ -89,12 +91,15 @@ class Lifted(NamedTuple):
     lowest: Array
 
 
-def lifted(covariances: Array, floor: Array) -> Lifted:
-    """Symmetric (K, d, d) with eigenvalues lifted to ``floor``; those above it pass unchanged to the last digit."""
-    values, vectors = jnp.linalg.eigh(covariances)
-    raised = jnp.einsum("kia,ka,kja->kij", vectors, jnp.maximum(values, floor), vectors, precision="highest")
+def lifted(covariances: Any, floor: Any) -> Lifted:
+    """Symmetric (K, d, d), of NumPy or JAX, with eigenvalues lifted to ``floor``; without any below it they pass
+    unchanged to the last digit.
+    """
+    xp = namespace(covariances)
+    values, vectors = xp.linalg.eigh(covariances)
+    raised = product(vectors * xp.maximum(values, floor)[:, None, :], vectors.swapaxes(1, 2))
     below = (values[:, 0] < floor)[:, None, None]
-    return Lifted(jnp.where(below, raised, covariances), values[:, 0])
+    return Lifted(xp.where(below, raised, covariances), values[:, 0])
 
 
 def shaped(scatter: Array, mass: Array, regularization: MixtureRegularization) -> Array:

@@ -12,7 +12,7 @@ from .._base.checks import finite, real_array
 from .._base.compile import quick_jit
 from .._base.precision import precision
 from .._model.surface import with_last_axis
-from .mixture_data import point_chunks, to_device
+from .mixture_data import mixture_of, point_chunks
 
 
 def evaluated(
@@ -32,8 +32,9 @@ def evaluated(
         raise ValueError(f"`points` must not be empty, got shape {np.shape(points)}")
     with precision(np.dtype(np.float64)):
         chunks = point_chunks(flat, np.ones(len(flat)), n_components, np.float64).points
-        parts = to_device(weights, means, covariances, np.float64)
-        values = np.concatenate([np.asarray(_compiled(function)(chunk, parts)) for chunk in chunks], axis=-1)
+        parts = mixture_of(weights, means, covariances, np.float64)
+        heights = [np.asarray(_compiled(function)(chunk, parts)) for chunk in np.asarray(chunks)]
+        values = np.concatenate(heights, axis=-1)
     found = values[..., : len(flat)].reshape(values.shape[:-1] + given.shape[:-1])
     return found.astype(np.float32) if array.dtype == np.float32 else found
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base.devices import namespace
 from .._base.status import Status
 from .._constraints.mixture_regularization import MixtureRegularization, lifted, log_prior, shaped
 from .._model.surface import monomials
@@ -70,11 +71,11 @@ class StopRules(NamedTuple):
     min_eigenvalue : a lower eigenvalue of one of the components ``check_eigenvalue`` (K,).
     """
 
-    tol: Array
-    min_mass: Array
-    min_eigenvalue: Array
-    check_mass: Array
-    check_eigenvalue: Array
+    tol: Any
+    min_mass: Any
+    min_eigenvalue: Any
+    check_mass: Any
+    check_eigenvalue: Any
 
 
 class Carry(NamedTuple):
@@ -86,10 +87,10 @@ class Carry(NamedTuple):
     """
 
     state: State
-    fresh: Array
-    steps: Array
-    status: Array
-    failing: Array
+    fresh: Any
+    steps: Any
+    status: Any
+    failing: Any
 
 
 class History(NamedTuple):
@@ -162,12 +163,12 @@ def state_of(chunks: PointChunks, mixture: Mixture, lowest: Array, regularizatio
 
 
 def begin(mixture: Mixture) -> Carry:
-    """The carry before the first E step."""
-    (n, d), dtype = mixture.means.shape, mixture.means.dtype
-    zero, lowest = jnp.zeros((), dtype), jnp.asarray(-jnp.inf, dtype)
-    moments = Moments(jnp.zeros(n, dtype), jnp.zeros((n, d), dtype), jnp.zeros((n, d, d), dtype), zero)
-    state = State(mixture, moments, lowest, lowest, jnp.full(n, jnp.inf, dtype))
-    return Carry(state, jnp.asarray(True), jnp.asarray(0), jnp.asarray(Status.RUNNING.value), jnp.zeros(n, bool))
+    """The carry before the first E step, in arrays of NumPy or JAX as the mixture."""
+    (n, d), dtype, xp = mixture.means.shape, mixture.means.dtype, namespace(mixture.means)
+    zero, lowest = xp.zeros((), dtype), xp.asarray(-np.inf, dtype)
+    moments = Moments(xp.zeros(n, dtype), xp.zeros((n, d), dtype), xp.zeros((n, d, d), dtype), zero)
+    state = State(mixture, moments, lowest, lowest, xp.full(n, np.inf, dtype))
+    return Carry(state, xp.asarray(True), 0, Status.RUNNING.value, xp.zeros(n, bool))
 
 
 def step(chunks: PointChunks, carry: Carry, rules: StopRules, regularization: MixtureRegularization) -> Carry:

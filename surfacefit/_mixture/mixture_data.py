@@ -248,11 +248,10 @@ def point_chunks(points: np.ndarray, weights: np.ndarray, n_components: int, dty
     return PointChunks(jnp.asarray(laid, dtype), jnp.asarray(masses, dtype))
 
 
-def to_device(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
-    """A mixture given by NumPy arrays (K,), (K, d) and (K, d, d), with Cholesky factors."""
-    return Mixture(
-        *(jnp.asarray(array, dtype) for array in (weights, means, np.linalg.cholesky(definite(covariances))))
-    )
+def mixture_of(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
+    """A mixture of NumPy arrays (K,), (K, d) and, from covariances (K, d, d), Cholesky factors."""
+    arrays = weights, means, np.linalg.cholesky(definite(covariances))
+    return Mixture(*(np.asarray(array, dtype) for array in arrays))
 
 
 def definite(covariances: np.ndarray) -> np.ndarray:

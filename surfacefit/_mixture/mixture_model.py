@@ -36,9 +36,9 @@ class PointChunks(NamedTuple):
 class Mixture(NamedTuple):
     """Weights (K,), means (K, d), Cholesky factors (K, d, d) of the covariances."""
 
-    weights: Array
-    means: Array
-    factors: Array
+    weights: Any
+    means: Any
+    factors: Any
 
 
 def log_joint(points: Array, mixture: Mixture) -> tuple[Array, Any]:

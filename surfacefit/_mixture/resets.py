@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
@@ -55,20 +54,20 @@ def with_fresh_components(
 
 
 def double_mixture(*arrays: np.ndarray) -> Mixture:
-    """A mixture in double precision on the device, from weights, means and Cholesky factors."""
-    return Mixture(*(jnp.asarray(array, np.float64) for array in arrays))
+    """A mixture in double precision, of NumPy's weights, means and Cholesky factors."""
+    return Mixture(*(np.asarray(array, np.float64) for array in arrays))
 
 
 def _factor(covariance: np.ndarray, kind: str, min_eigenvalue: float) -> np.ndarray:
     """Cholesky factor (d, d) of a covariance of the type, neither at the floor nor too flat."""
     shaped = restricted(covariance[None], np.ones(1), kind)
     lowest = max(min_eigenvalue, MIN_EIGENVALUE_RATIO * np.linalg.eigvalsh(shaped[0])[-1])
-    return np.linalg.cholesky(np.asarray(lifted(jnp.asarray(shaped), jnp.asarray(lowest)).covariances))[0]
+    return np.linalg.cholesky(lifted(shaped, lowest).covariances)[0]
 
 
 def _at_points(function: Callable[..., Any], task: Task, mixture: Mixture) -> np.ndarray:
     """A function's values (..., N) at all points, a chunk at a time."""
-    parts = [np.asarray(function(chunk, mixture), np.float64) for chunk in task.chunks.points]
+    parts = [np.asarray(function(chunk, mixture), np.float64) for chunk in np.asarray(task.chunks.points)]
     return np.concatenate(parts, axis=-1)[..., : len(task.points)]
 
 

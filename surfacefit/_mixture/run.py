@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
 from .._base.status import Status
 from .._constraints.mixture_regularization import MOST_RESETS
 from .expectation_maximization import RECORD_ROWS, State, StopRules, begin, expectation_maximization
-from .mixture_data import to_device
+from .mixture_data import mixture_of
 from .mixture_model import Mixture
 from .resets import has_collapsed, with_fresh_components
 from .setup import Task
@@ -61,7 +60,7 @@ class MixtureRun:
         self.resets = np.zeros(n_components, int)
         each = np.full(n_components, task.resets)
         self.rules = self._rules(each, each & (task.regularization.kind != "tied"))
-        self.carry = begin(to_device(*start, np.float64))
+        self.carry = begin(mixture_of(*start, np.float64))
         self.set_aside: State | None = None
         self.entries: list[HistoryEntry] = []
 
@@ -107,10 +106,9 @@ class MixtureRun:
     def _chunk(self, n_rows: int) -> None:
         restarted = bool(self.carry.fresh)
         self.carry, history = _advance(self.task.chunks, self.carry, self.rules, self.task.regularization, n_rows)
+        likelihoods, objectives = np.asarray(history.log_likelihood), np.asarray(history.objective)
         for row in range(int(history.n_rows)):
-            self.entries.append(
-                HistoryEntry(float(history.log_likelihood[row]), float(history.objective[row]), restarted and row == 0)
-            )
+            self.entries.append(HistoryEntry(float(likelihoods[row]), float(objectives[row]), restarted and row == 0))
 
     def _next_chunk(self, last: int, seconds: float) -> int:
         left = self.limits.deadline - time.perf_counter()
@@ -146,7 +144,7 @@ class MixtureRun:
         check_mass[failing] &= self.resets[failing] < MOST_RESETS
         check_eigenvalue[failing] = False
         self.rules = self._rules(check_mass, check_eigenvalue)
-        self.carry = self.carry._replace(failing=jnp.zeros_like(self.carry.failing))
+        self.carry = self.carry._replace(failing=np.zeros(len(self.resets), bool))
         return not singular
 
     def _has_collapsed(self, k: int) -> bool:
@@ -174,9 +172,9 @@ class MixtureRun:
     def _rules(self, check_mass: np.ndarray, check_eigenvalue: np.ndarray) -> StopRules:
         lowest = max(float(self.task.regularization.floor), MIN_EIGENVALUE_UNITS * float(np.finfo(np.float64).eps))
         tol, min_mass, min_eigenvalue = (
-            jnp.asarray(value, np.float64) for value in (self.task.tol, self.task.min_mass, lowest)
+            np.asarray(value, np.float64) for value in (self.task.tol, self.task.min_mass, lowest)
         )
-        return StopRules(tol, min_mass, min_eigenvalue, jnp.asarray(check_mass), jnp.asarray(check_eigenvalue))
+        return StopRules(tol, min_mass, min_eigenvalue, check_mass, check_eigenvalue)
 
 
 _advance = quick_jit(expectation_maximization)

@@ -97,5 +97,5 @@ def start_of(options: MixtureOptions, units: Units, task: Task, rng: np.random.G
         )
         if options.max_steps == 0:
             return start
-    wide = lifted(jnp.asarray(start.covariances), task.regularization.floor).covariances
+    wide = lifted(start.covariances, np.asarray(task.regularization.floor)).covariances
     return start._replace(covariances=np.asarray(wide))

@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._base.compile import quick_jit
 from .._constraints.mixture_regularization import MixtureRegularization
 from .._mixture.expectation_maximization import StopRules, begin, expectation_maximization
-from .._mixture.mixture_data import point_chunks, to_device
+from .._mixture.mixture_data import mixture_of, point_chunks
 from .._model.gaussian import integrals
 from .._model.surface import GaussianSurface
 from .grid import MIN_WIDTH_SAMPLES
@@ -78,12 +77,12 @@ def _fitted(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights (K,), means (K, d) and covariances (K, d, d) after the EM steps, for points in sampling distances."""
     with jax.enable_x64(True):
-        zero, n_dim = jnp.asarray(0.0), points.shape[1]
-        none = jnp.zeros((n_dim, n_dim))
-        regularization = MixtureRegularization(jnp.asarray(MIN_WIDTH_SAMPLES**2), none, none, zero, zero, "full")
-        off = jnp.zeros(start.n_components, bool)
-        rules = StopRules(jnp.asarray(EM_TOLERANCE), zero, zero, off, off)
-        mixture = to_device(start.volumes / start.volume, start.centers, start.covariances, np.float64)
+        zero, n_dim = np.asarray(0.0), points.shape[1]
+        none = np.zeros((n_dim, n_dim))
+        regularization = MixtureRegularization(np.asarray(MIN_WIDTH_SAMPLES**2), none, none, zero, zero, "full")
+        off = np.zeros(start.n_components, bool)
+        rules = StopRules(np.asarray(EM_TOLERANCE), zero, zero, off, off)
+        mixture = mixture_of(start.volumes / start.volume, start.centers, start.covariances, np.float64)
         chunks = point_chunks(points, weights, start.n_components, np.float64)
         carry, _ = _run(chunks, begin(mixture), rules, regularization, 1 + MAX_EM_STEPS)
         shares, means, factors = (np.asarray(array) for array in carry.state.mixture)
