@@ -109,17 +109,18 @@ def _number(name: str, value: Any) -> float:
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """A real floating-point array: integers and booleans are converted, anything else is refused."""
+    """A real floating-point array in the machine's byte order, a copy: float32 for what is no more precise than that,
+    float64 for integers, booleans and all others.
+    """
     _refuse_what_holds_an_array(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise TypeError(f"`{name}` must hold real numbers, got dtype {array.dtype}{_WAY_OUT.get(array.dtype.kind, '')}")
-    if array.dtype in (np.float32, np.float64):
-        return array.copy()  # results keep their data, whatever the user does to his array later
-    return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    single = array.dtype.kind not in "iub" and array.dtype.itemsize <= np.dtype(np.float32).itemsize
+    return array.astype(np.float32 if single else np.float64)  # results keep their data, whatever becomes of the user's
 
 
 def _refuse_what_holds_an_array(name: str, value: Any) -> None:

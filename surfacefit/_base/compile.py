@@ -75,7 +75,9 @@ class Program:
         STATE.begin()
         if COUNT.time_to_drop():
             drop_programs()
-        return (self._on_cpu if devices.on_cpu(args) and cpu_options_known() else self._plain)(*args)
+        jitted = self._on_cpu if devices.on_cpu(args) and cpu_options_known() else self._plain
+        with jax.numpy_rank_promotion("allow"):  # a thread knows nothing of what `precision` has set in another
+            return jitted(*args)
 
     def drop(self) -> None:
         """Lets go of what is compiled; the next call compiles anew."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -13,13 +14,16 @@ from .._system.forks import STATE
 from .devices import namespace
 
 
-def precision(dtype: np.dtype) -> AbstractContextManager[Any]:
+@contextmanager
+def precision(dtype: np.dtype) -> Iterator[None]:
     """A context in which JAX computes in 64 bits if ``dtype`` is float64; the global setting stays as it is.
 
-    Raises RuntimeError in a process in which JAX can compute nothing (`forks`).
+    Arrays of different rank are combined in it as everywhere in this library, whatever a user has forbidden in his own
+    code. Raises RuntimeError in a process in which JAX can compute nothing (`forks`).
     """
     STATE.begin()
-    return jax.enable_x64(True) if dtype == np.float64 else nullcontext()
+    with jax.numpy_rank_promotion("allow"), jax.enable_x64(True) if dtype == np.float64 else nullcontext():
+        yield
 
 
 def on_device(tree: Any, dtype: np.dtype) -> Any:

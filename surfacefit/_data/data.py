@@ -125,7 +125,7 @@ def point_data(
 
 
 def fit_dtype(dtype: Any, heights: np.ndarray) -> np.dtype:
-    """The precision of a fit: as asked, else float32 for float32 heights and float64 for anything else."""
+    """The precision of a fit: as asked, else that of the heights as `real_array` has made them."""
     if dtype is None:
         return np.dtype(heights.dtype)
     try:

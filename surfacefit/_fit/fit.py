@@ -151,8 +151,8 @@ def fit(
         Largest memory to use, in GB (1e9 bytes). The work is divided to fit into it; if that is not possible, an error
         says how much is needed. Default: 60 % of the memory of the machine or device.
     dtype : {"float32", "float64"}, optional
-        Precision. Default: float32 for float32 heights, float64 for all others. JAX's global settings are neither
-        needed nor changed.
+        Precision. Default: float32 for heights of float32 (in either byte order), float16 or bfloat16, float64 for all
+        others. JAX's global settings are neither needed nor changed.
     max_time : float, optional
         Seconds after which the fit stops with the best surface so far.
     callback : callable, optional
