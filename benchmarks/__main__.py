@@ -13,6 +13,7 @@ from .peers import PEERS
 SUITES = {
     "small": "one map, K = 8 and 32, from the same start: surfacefit beside scipy, lmfit, astropy and optimistix",
     "solvers": "Levenberg-Marquardt and Powell's dogleg on real maps, K = 8 and 32, two starts, no search; minutes",
+    "defaults": "a first fit in a fresh process; default fits warm, cold, on one core, beside busy loops; half an hour",
     "large": "256 to 100,000 components: time, memory, scaling; beside Adam and scipy; about half an hour",
     "quality": "how low a fit gets without a guess: volcano, Jacksboro, radio image, lidar, all maps"
     " beside cosines; about half an hour",
