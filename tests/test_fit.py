@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import re
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,6 +83,10 @@ REFUSED = {
     "ftol of text": (lambda: sf.fit(HILL, 1, solver=sf.LevenbergMarquardt(ftol="1e-3")), TypeError, r"`solver.ftol` must be a number, got '1e-3'"),
     "aspect of text": (lambda: sf.fit(HILL, 1, bounds=sf.Bounds(aspect="2")), TypeError, r"`bounds.aspect` must be a number, got '2'"),
     "patience beyond counting": (lambda: sf.fit(HILL, 1, solver=sf.LevenbergMarquardt(patience=2**63)), ValueError, r"`solver.patience` must be at most 2147483647, got 9223372036854775808"),
+    "prior of next to nothing": (lambda: sf.fit(HILL, 1, sigma=1.0, absolute_sigma=True, prior=sf.SurfacePrior(amplitude=1e-320)), ValueError, r"`prior.amplitude` must be from 1/1e\+140 to"),
+    "large f_scale": (lambda: sf.fit(HILL, 1, loss="huber", f_scale=1e200), ValueError, r"`f_scale` must be from 1/1e\+140 to 1e\+140, got 1e\+200"),
+    "dtype a dict": (lambda: sf.fit(HILL, 1, dtype={"a": [1]}), ValueError, r"`dtype` must be one of 'float32', 'float64'"),
+    "large reg_covar": (lambda: sf.fit_mixture(POINTS, 2, reg_covar=1e308), ValueError, r"`reg_covar` must not exceed 1e\+70, so that determinants are numbers, got 1e\+308"),
     "init a list": (lambda: sf.fit(HILL, 1, init=[PAIR]), ValueError, r"`init` must be one of .* got \[GaussianSurface.*; or give a GaussianSurface, a FitResult"),
     "empty": (lambda: sf.fit(np.zeros((0, 3)), 1), ValueError, r"`heights` must not be empty, got shape \(0, 3\)"),
     "0-d": (lambda: sf.fit(3.0, 1), ValueError, r"`heights` must be an array with at least one axis, got the single value 3.0"),
@@ -170,6 +176,11 @@ def test_a_result_is_a_start():
     same_surfaces(again.surface, first.surface, 1e-9)
     mixture = sf.fit_mixture(POINTS, 1, weights=HILL.ravel(), init=first, max_steps=0)
     np.testing.assert_allclose(mixture.means, first.surface.centers, rtol=1e-6)
+
+
+def test_numbers_of_other_kinds_are_numbers():
+    solver = sf.LevenbergMarquardt(max_steps=3, ftol=Fraction(1, 10**8), gtol=2**70, xtol=Decimal("1e-9"))
+    assert sf.fit(HILL, 1, init="peaks", solver=solver, min_width=Decimal("0.25")).steps <= 3
 
 
 def test_numbers_may_come_as_arrays_without_axes():

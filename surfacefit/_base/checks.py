@@ -90,6 +90,14 @@ def positive_number(name: str, value: Any) -> float:
     return number
 
 
+def moderate_number(name: str, value: Any) -> float:
+    """A number above zero, neither so large nor so small that its square is none."""
+    number = positive_number(name, value)
+    if not 1 / MOST_MAGNITUDE <= number <= MOST_MAGNITUDE:
+        raise ValueError(f"`{name}` must be from 1/{MOST_MAGNITUDE:g} to {MOST_MAGNITUDE:g}, got {number:g}: rescale")
+    return number
+
+
 def not_negative(name: str, value: Any) -> float:
     """A finite number, zero or above."""
     number = _number(name, value)

@@ -25,7 +25,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.checks import finite, positive_number, real_array
+from .._base.checks import finite, moderate_number, real_array
 from .._base.devices import namespace
 from .._base.precision import product
 
@@ -146,13 +146,13 @@ def checked_prior(prior: Any, n_components: int, covariance: np.ndarray) -> Prio
     freedom = (
         n_dim + 2.0
         if prior.degrees_of_freedom is None
-        else positive_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
+        else moderate_number("prior.degrees_of_freedom", prior.degrees_of_freedom)
     )
     if freedom <= n_dim - 1:
         raise ValueError(
             f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2"
         )
-    concentration = positive_number("prior.concentration", prior.concentration)
+    concentration = moderate_number("prior.concentration", prior.concentration)
     if concentration < 1:
         raise ValueError(
             f"`prior.concentration` must be at least 1 (flat), got {concentration:g}:"
@@ -166,7 +166,7 @@ def prior_scale(scale: Any, n_dim: int) -> np.ndarray:
     """Psi (d, d) of an inverse Wishart prior, from a number or a matrix."""
     array = finite("prior.scale", np.asarray(real_array("prior.scale", scale), np.float64))
     if array.ndim == 0:
-        return positive_number("prior.scale", array) * np.eye(n_dim)
+        return moderate_number("prior.scale", array) * np.eye(n_dim)
     if array.shape != (n_dim, n_dim):
         raise ValueError(
             f"`prior.scale` must be a number or have shape {(n_dim, n_dim)} for points in d={n_dim}, got {array.shape}"

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.checks import positive_number
+from .._base.checks import moderate_number
 from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
@@ -147,14 +147,14 @@ def checked_prior(prior: Any, n_dim: int, absolute_sigma: bool) -> SurfacePrior 
     if not absolute_sigma:
         raise ValueError("`prior` is weighed against known errors: give `sigma`, and absolute_sigma=True")
     freedom, amplitude = prior.degrees_of_freedom, prior.amplitude
-    if freedom is not None and positive_number("prior.degrees_of_freedom", freedom) <= n_dim - 1:
+    if freedom is not None and moderate_number("prior.degrees_of_freedom", freedom) <= n_dim - 1:
         raise ValueError(
             f"`prior.degrees_of_freedom` must exceed d - 1 = {n_dim - 1}, got {freedom:g}: None means d + 2"
         )
     return SurfacePrior(
         None if prior.scale is None else prior_scale(prior.scale, n_dim),
         None if freedom is None else float(freedom),
-        None if amplitude is None else positive_number("prior.amplitude", amplitude),
+        None if amplitude is None else moderate_number("prior.amplitude", amplitude),
     )
 
 

@@ -130,7 +130,7 @@ def fit_dtype(dtype: Any, heights: np.ndarray) -> np.dtype:
         return np.dtype(heights.dtype)
     try:
         name = np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype)
     return np.dtype(one_of("dtype", name, ["float32", "float64"]))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import count, names_its_options, not_negative, one_of, positive_number, yes_or_no
+from .._base.checks import MOST_MAGNITUDE, count, names_its_options, not_negative, one_of, positive_number, yes_or_no
 from .._base.precision import precision
 from .._base.progress import MixtureProgress, ProgressBar
 from .._base.status import Status
@@ -136,7 +136,7 @@ def fit_mixture(
         kind=kind,
         init=checked_init(init, n_components, data.n_dim, kind),
         min_width=_min_width(min_width, precision),
-        reg_covar=not_negative("reg_covar", reg_covar),
+        reg_covar=_reg_covar(reg_covar, data.n_dim),
         prior=checked_prior(prior, n_components, covariance_of(data)),
         reset=yes_or_no("reset", reset),
         tol=not_negative("tol", tol),
@@ -231,6 +231,13 @@ def _history(data: WeightedPoints, options: MixtureOptions, units: Units, run: M
         "objective": entries[:, 1] + shift,
         "restarted": entries[:, 2].astype(bool),
     }
+
+
+def _reg_covar(value: Any, n_dim: int) -> float:
+    added, most = not_negative("reg_covar", value), MOST_MAGNITUDE ** (1 / n_dim)
+    if added > most:
+        raise ValueError(f"`reg_covar` must not exceed {most:g}, so that determinants are numbers, got {added:g}")
+    return added
 
 
 def _min_width(value: Any, dtype: np.dtype) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import first_index, one_of, positive_number, yes_or_no
+from .._base.checks import first_index, moderate_number, one_of, positive_number, yes_or_no
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
@@ -91,7 +91,7 @@ def _f_scale(name: str, given: Given) -> float:
     value, data = given.options[name], given.data
     if given.options["loss"] not in ROBUST:
         return 1.0
-    scale = 1.0 if value is None else positive_number(name, value)
+    scale = 1.0 if value is None else moderate_number(name, value)
     spread = float(np.ptp(np.quantile(data.used_heights.astype(float) * data.weights, SPREAD_QUANTILES)))
     if scale < SMALLEST_F_SCALE * spread:
         raise ValueError(
@@ -109,7 +109,7 @@ def _bounds(given: Given) -> Bounds:
     number, signed = _number_of_start(given), AMPLITUDE_TYPES[options["amplitudes"]].signed
     kind = _covariance_type("covariance_type", given)
     bounds = checked_bounds(options["bounds"], number, data.n_dim, signed, kind)
-    floor = float((options["min_width"] * data.spacing).max())
+    floor = float((_min_width("min_width", given) * data.spacing).max())
     if bounds.widths is not None and bounds.widths[1] <= floor:
         raise ValueError(
             f"`bounds.widths` must leave room above `min_width`, here {floor:g}, got at most {bounds.widths[1]:g}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
+from numbers import Number
 from typing import Any
 
+import numpy as np
 from jax.tree_util import all_leaves
 
-from .._base.checks import one_of
+from .._base.checks import MOST_COUNT, one_of
 from .adam import Adam
 from .base import Solver, missing_members
 from .dogleg import Dogleg
@@ -41,7 +44,20 @@ def checked_solver(solver: Any) -> Solver:
             " `jax.tree_util.register_dataclass`"
         )
     solver.check_settings()
-    return solver
+    return _plain(solver)
+
+
+def _plain(solver: Any) -> Any:
+    """The solver with numbers that JAX does not take, such as fractions or integers beyond 32 bits, as floats."""
+    own = [one.name for one in fields(solver) if one.init] if is_dataclass(solver) else []
+    odd = {name: float(getattr(solver, name)) for name in own if _is_odd(getattr(solver, name))}
+    return replace(solver, **odd) if odd else solver
+
+
+def _is_odd(value: Any) -> bool:
+    if not isinstance(value, Number) or isinstance(value, float | np.number):
+        return False
+    return not isinstance(value, int) or abs(value) > MOST_COUNT
 
 
 def _named(name: str) -> Solver:
