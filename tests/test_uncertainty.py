@@ -12,6 +12,7 @@ from scipy.optimize import curve_fit
 import surfacefit as sf
 from surfacefit._base.precision import precision
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
+from surfacefit._constraints.containment import holds, region_of
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._results.record import Settings, Timings
 from surfacefit._results.result import FitResult
@@ -43,6 +44,7 @@ def at(surface, data, kind="full", *, loss="linear", f_scale=1.0, prior=None, co
         loss=loss,
         f_scale=f_scale,
         constraints=constraints,
+        contained=holds(region_of(data), surface),
     )
     result = FitResult(surface, data, float(cost), sf.Status.CONVERGED_COST, 1, {}, Timings(0, 0, 0, 0), settings)
     with precision(np.dtype(np.float64)):
