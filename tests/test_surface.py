@@ -82,6 +82,13 @@ def test_backgrounds_give_numpy_in_double_precision(kind, as_points):
     np.testing.assert_allclose(heights, expected, rtol=1e-15)
 
 
+def test_a_plane_over_one_axis_takes_plain_positions_and_no_others():
+    plane = sf.PlaneBackground(1.0, np.array([0.5]), np.array([2.0]))
+    np.testing.assert_array_equal(plane([2.0, 4.0]), [1.0, 2.0])
+    with pytest.raises(ValueError, match="`points` must have a last axis of length 2"):
+        sf.PlaneBackground(1.0, np.ones(2), np.zeros(2))([1.0, 2.0, 3.0])
+
+
 def test_backgrounds_take_whole_numbers_as_points():
     plane = sf.PlaneBackground(0.5, np.array([0.25, 0.0]), np.zeros(2))
     for points in ([[1, 2]], jnp.array([[1, 2]])):

@@ -11,7 +11,7 @@ import numpy as np
 from .._base.checks import finite, real_array
 from .._base.compile import quick_jit
 from .._base.precision import precision
-from .._model.surface import with_last_axis
+from .._model.background import with_last_axis
 from .mixture_data import mixture_of, point_chunks
 
 

@@ -134,6 +134,17 @@ def floating(points: Any, *numbers: Any) -> Any:
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
+def with_last_axis(points: Any, n_dim: int) -> Any:
+    """Points (..., d); for d = 1 plain positions (...) will do."""
+    if n_dim == 1 and (points.ndim == 0 or points.shape[-1] != 1):
+        points = points[..., None]
+    if points.ndim == 0 or points.shape[-1] != n_dim:
+        raise ValueError(
+            f"`points` must have a last axis of length {n_dim} (one coordinate a dimension), got shape {points.shape}"
+        )
+    return points
+
+
 def continued(asked: BackgroundModel, given: Background, n_dim: int) -> BackgroundModel:
     """The background that was asked for, starting from the numbers of the given one if it is of the same kind."""
     model = checked_background("init.background", given, n_dim)
@@ -241,7 +252,7 @@ class PlaneBackground:
 
     def __call__(self, points: Any) -> Any:
         points = floating(points, self.value, self.slopes, self.origin)
-        xp = namespace(points)
+        xp, points = namespace(points), with_last_axis(points, np.size(self.slopes))
         value, slopes, origin = (xp.asarray(a, points.dtype) for a in (self.value, self.slopes, self.origin))
         return value + xp.sum((points - origin) * slopes, axis=-1)
 

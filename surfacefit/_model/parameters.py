@@ -80,7 +80,7 @@ class Parameterization:
     `components` compute on the host.
     """
 
-    floor: Array
+    floor: Any
     background: Any
     n_active: Any
     covariance: CovarianceType = field(metadata={"static": True})

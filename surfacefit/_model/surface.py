@@ -14,7 +14,7 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, real_array
 from .._base.devices import namespace
-from .background import background_model
+from .background import background_model, with_last_axis
 from .gaussian import profile, volumes
 
 # Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
@@ -256,16 +256,6 @@ def are_covariances(covariances: np.ndarray) -> np.ndarray:
     asymmetry = np.abs(correlations - correlations.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0)
     positive = (variances > 0).all(axis=1) & (np.linalg.eigvalsh(correlations)[:, 0] > 0)
     return np.asarray(positive & (asymmetry <= COVARIANCE_ASYMMETRY))
-
-
-def with_last_axis(points: Any, n_dim: int) -> Any:
-    if n_dim == 1 and (points.ndim == 0 or points.shape[-1] != 1):
-        points = points[..., None]
-    if points.ndim == 0 or points.shape[-1] != n_dim:
-        raise ValueError(
-            f"`points` must have a last axis of length {n_dim} (one coordinate a dimension), got shape {points.shape}"
-        )
-    return points
 
 
 def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:

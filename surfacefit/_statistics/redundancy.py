@@ -8,9 +8,12 @@ import numpy as np
 import scipy.linalg
 
 from .._base.precision import precision
-from .._constraints.box import bound_tolerance
+from .._constraints.box import bound_tolerance, fixed_masks
+from .._model.background import NoBackground
 from .._model.block_layout import ALPHA, block_indices
-from .._problem.prepared import fixed_parameters, used_parameters
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Parameterization
+from .._problem.prepared import used_parameters
 from .._problem.removal_cost import INVERSE_RIDGE, change_to_zero, quadratic_rise
 from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals
@@ -56,12 +59,17 @@ def redundant(result: FitResult) -> np.ndarray:
 
     Without a component of p free numbers the BIC falls by p log n and rises by 2/s^2 times the rise in cost.
     """
-    worths, variance = result.worth, residual_variance(result)
-    with precision(np.dtype(np.float64)):
-        prepared, _ = linearized_at(result)
-    layout = prepared.problem.parameterization.layout
-    own = (~layout.blocks(fixed_parameters(prepared))[: result.n_components]).sum(axis=1)
-    return (worths < 0.5 * own * np.log(result.n_points) * variance) & np.isfinite(variance)
+    variance = residual_variance(result)
+    return (result.worth < 0.5 * _own_numbers(result) * np.log(result.n_points) * variance) & np.isfinite(variance)
+
+
+def _own_numbers(result: FitResult) -> np.ndarray:
+    """How many free numbers each component (K,) has for itself."""
+    settings, count = result.settings, result.n_components
+    kind, floor = COVARIANCE_TYPES[settings.covariance_type], np.ones(result.surface.n_dim)
+    parts = Parameterization(floor, NoBackground(), np.asarray(float(count)), kind, count)
+    own, _ = fixed_masks(settings.constraints.fixed, parts)
+    return np.asarray(np.broadcast_to(~own, (count, own.shape[1])).sum(axis=1))
 
 
 def _curvatures(inner: ReducedNormal, index: np.ndarray) -> np.ndarray:
