@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 import surfacefit as sf
+from surfacefit._model.background import background_start
 from surfacefit._starts import STARTS, StartRequest
 from surfacefit._starts.apart import strongest_apart
 from surfacefit._starts.grid import even_lattice
@@ -186,10 +187,11 @@ def test_peaks_are_found_where_weights_span_many_decades(width, noisy):
     np.testing.assert_allclose(found.principal_widths, width, rtol=0.1)
 
 
+@pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("init", ["peaks", "growth"])
 @pytest.mark.parametrize("background", [None, "constant"])
-def test_a_peak_is_found_where_few_points_carry_all_the_weight_and_the_message_says_so(init, background):
-    heights, sigma = counts_map(3, noisy=False)
+def test_a_peak_is_found_where_few_points_carry_all_the_weight_and_the_message_says_so(noisy, init, background):
+    heights, sigma = counts_map(3, noisy)
     result = sf.fit(heights, 1, sigma=sigma, init=init, background=background, search=0)
     assert np.abs(result.surface.centers - [15, 30]).max() < 0.1
     assert "6 of 2000 points carry 99.9% of the weight" in result.message
@@ -216,3 +218,18 @@ def test_equal_weights_and_none_start_alike(rng):
     for one, other in zip(*(vars(STARTS["peaks"](request)).values() for request in (plain, weighted)), strict=True):
         if one is not None:
             np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["constant", "plane"])
+def test_a_background_starts_where_the_heavy_points_are(rng, kind):
+    """Each height counts as often as the square of its weight says: 9 times as a copy of it would."""
+    points, heavy = rng.uniform(size=(400, 2)), rng.random(400) < 0.3
+    heights = np.where(heavy, rng.normal(5, 0.1, 400), rng.normal(0, 1, 400))
+    weights = np.where(heavy, 9.0, 1.0)
+    copies = np.repeat(np.arange(400), weights.astype(int) ** 2)
+    middle = points.mean(axis=0)
+    weighted = background_start(kind, points, heights, 0.1, weights)(middle)
+    if kind == "constant":
+        np.testing.assert_allclose(weighted, np.quantile(heights[copies], 0.1), atol=0.02)
+    assert abs(float(weighted) - 5) < 0.6
+    assert float(background_start(kind, points, heights, 0.1, np.full(400, 3.0))(middle)) < 0.6

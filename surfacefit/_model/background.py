@@ -94,10 +94,13 @@ def checked_background(name: str, background: Background, n_dim: int) -> Backgro
     return replace(model, **numbers) if numbers else model  # type: ignore[type-var]
 
 
-def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level: float) -> BackgroundModel:
+def background_start(
+    option: Any, points: np.ndarray, heights: np.ndarray, level: float, weights: np.ndarray | None = None
+) -> BackgroundModel:
     """The model that the option ``background`` asks for, with its start in the units of points (N, d), heights (N,).
 
-    A constant or a plane starts at the quantile ``level`` of the heights, 0 to 1.
+    A constant or a plane starts at the quantile ``level`` of the heights, 0 to 1, each of which counts as the square of
+    its weight 1 / sigma (N,).
     """
     if option is None:
         return NoBackground()
@@ -118,12 +121,22 @@ def background_start(option: Any, points: np.ndarray, heights: np.ndarray, level
             f" {option!r}"
         )
     if one_of("background", option, ["constant", "plane"]) == "constant":
-        return ConstantBackground(np.quantile(heights, level))
+        return ConstantBackground(_quantile(heights, level, weights))
     extent = np.maximum(np.ptp(points, axis=0), LEAST_EXTENT)
     columns = np.column_stack([np.ones(len(points)), (points - origin) / extent])
     value, *slopes = np.linalg.lstsq(columns, heights, rcond=None)[0]
-    rest = np.quantile(heights - columns @ np.array([value, *slopes]), level)
+    rest = _quantile(heights - columns @ np.array([value, *slopes]), level, weights)
     return PlaneBackground(value + rest, np.array(slopes) / extent, origin)
+
+
+def _quantile(values: np.ndarray, level: float, weights: np.ndarray | None) -> Any:
+    """The quantile of values (N,), of which the n-th counts weights[n]^2 times."""
+    if weights is None or np.ptp(weights) == 0:
+        return np.quantile(values, level)
+    order = np.argsort(values)
+    counts = (weights[order] / weights.max()) ** 2
+    reached = np.cumsum(counts) - counts / 2
+    return np.interp(level * counts.sum(), reached, values[order])
 
 
 def floating(points: Any, *numbers: Any) -> Any:

@@ -108,7 +108,9 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
 def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:
     """The background at its start, in the user's units."""
     level = MIDDLE_QUANTILE if model.signed else LOW_QUANTILE
-    asked = background_start(model.background, data.used_points, data.used_heights.astype(np.float64), level)
+    asked = background_start(
+        model.background, data.used_points, data.used_heights.astype(np.float64), level, data.weights
+    )
     return continued(asked, init.background, data.n_dim) if isinstance(init, GaussianSurface) else asked
 
 
