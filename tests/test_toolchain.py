@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 from surfacefit._base import compile as compiling
-from surfacefit._base.compile import CPU_COMPILER_OPTIONS, concatenated
+from surfacefit._base.compile import MAX_SMALL_NUMBERS, SMALL_COMPILER_OPTIONS, concatenated, known_options
 from surfacefit._base.devices import device_of
 from surfacefit._system.compile_clock import COMPILE_EVENTS, compile_clock, seconds
 
@@ -20,25 +20,43 @@ JAX = f"JAX {jax.__version__}"
 DROPPED = {"xla_cpu_use_fusion_emitters": (0, 11)}
 
 
-@pytest.mark.parametrize("option", CPU_COMPILER_OPTIONS)
+@pytest.mark.parametrize("option", SMALL_COMPILER_OPTIONS)
 def test_xla_knows_the_options_of_programs_for_a_cpu(option):
     known, why = True, ""
     try:
-        jax.jit(lambda x: x + 1, compiler_options={option: CPU_COMPILER_OPTIONS[option]}).lower(1.0).compile()
+        jax.jit(lambda x: x + 1, compiler_options={option: SMALL_COMPILER_OPTIONS[option]}).lower(1.0).compile()
     except Exception as error:
         known, why = False, f" ({error})"
-    expected = jax.__version_info__[:2] < DROPPED[option]
+    expected = option not in DROPPED or jax.__version_info__[:2] < DROPPED[option]
     assert known or not expected, (
-        f"XLA of {JAX} no longer takes {option!r}, so first fits compile half as long again: see CPU_COMPILER_OPTIONS"
+        f"XLA of {JAX} no longer takes {option!r}, so first fits compile half as long again: see SMALL_COMPILER_OPTIONS"
         f" in _base/compile.py, measure, and correct DROPPED here{why}"
     )
     assert expected or not known, f"XLA of {JAX} takes {option!r} again: measure whether it still pays"
-    assert compiling.cpu_options_known() == known
+    assert (option in known_options(SMALL_COMPILER_OPTIONS)) == known
 
 
-def test_programs_run_without_the_options(monkeypatch):
-    monkeypatch.setattr(compiling, "cpu_options_known", lambda: False)
+def test_programs_run_without_options_that_xla_does_not_know(monkeypatch):
+    unknown = {"xla_no_such_option": True}
+    assert known_options(unknown) == {}
+    monkeypatch.setattr(compiling, "SMALL_COMPILER_OPTIONS", {**SMALL_COMPILER_OPTIONS, **unknown})
     assert float(compiling.quick_jit(lambda x: 2 * x)(3.0)) == 6.0
+
+
+def test_programs_on_few_numbers_are_compiled_under_options_of_their_own(monkeypatch):
+    made, jit = [], jax.jit
+
+    def noted(function, **options):
+        made.append(options["compiler_options"])
+        return jit(function, **options)
+
+    program = compiling.quick_jit(lambda x: 2 * x)
+    monkeypatch.setattr(jax, "jit", noted)
+    for size in (3, MAX_SMALL_NUMBERS + 1, 3):
+        assert float(program(jnp.ones(size))[0]) == 2.0
+    small, large = made
+    assert small == known_options(SMALL_COMPILER_OPTIONS)
+    assert large == known_options(compiling.CPU_COMPILER_OPTIONS)
 
 
 def test_xla_refuses_options_that_it_does_not_know():
