@@ -537,7 +537,7 @@ def test_a_jacobian_too_large_to_be_held_gives_the_same_errors(pair, monkeypatch
         same_matrix(again.uncertainty(errors.method).matrix, errors.matrix, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e140])
+@pytest.mark.parametrize("size", [1e-138, 1e138])
 def test_errors_of_tiny_and_of_huge_heights_are_those_of_heights_of_one(size):
     heights = line_model(X, *LINE) + SCALE * np.random.default_rng(5).normal(size=len(X))
     plain = at(surface_of(np.array(LINE), 1, 1), grid_data(heights, X))
@@ -550,6 +550,7 @@ def test_errors_of_tiny_and_of_huge_heights_are_those_of_heights_of_one(size):
         np.testing.assert_allclose(ours.fwhm, expected.fwhm, rtol=1e-6)
         np.testing.assert_allclose(ours.background.value / size, expected.background.value, rtol=1e-6)
         np.testing.assert_allclose(ours.band(X) / size, expected.band(X), rtol=1e-6)
+        np.testing.assert_allclose(ours.correlation, expected.correlation, atol=1e-6)
     np.testing.assert_allclose([found.rmse / size, found.r2], [plain.rmse, plain.r2], rtol=1e-9)
     assert np.isfinite(found.statistics.log_likelihood)
     assert found.bootstrap(2).converged.all()

@@ -72,7 +72,7 @@ class CovarianceRoot:
 def unit_slopes(slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lengths (...) of slopes (..., m), NaN where one is no number, and unit vectors along them or zeros.
 
-    No square is taken of slopes as they are: those of heights of 1e-300 would vanish.
+    No square is taken of slopes as they are: those of tiny heights would vanish.
     """
     largest = np.abs(slopes).max(axis=-1, initial=0.0)
     safe = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)

@@ -148,11 +148,7 @@ class Uncertainty(ComponentUncertainty):
         """Correlation matrix (M, M) of the numbers in ``names``; 0 where a number has no finite error. Needs
         ``exact``.
         """
-        sizes = np.sqrt(np.diag(self.matrix))
-        known = np.isfinite(sizes) & (sizes > 0)
-        safe = np.where(known, sizes, 1.0)
-        inner = np.where(known[:, None] & known[None, :], self.matrix, 0.0) / np.outer(safe, safe)
-        return np.where(np.eye(len(safe), dtype=bool), 1.0, inner)
+        return self._whole("correlation").correlation(_numbers)
 
     def _whole(self, name: str) -> WholeCovariance:
         if isinstance(self._covariance, WholeCovariance):

@@ -23,7 +23,7 @@ from .._model.units import to_physical
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .component_errors import ComponentErrors, component_slopes
-from .covariance_root import CovarianceRoot
+from .covariance_root import CovarianceRoot, unit_slopes
 
 # Points at which the surface's error is computed at once: their rows of the Jacobian take 8 P bytes a point, here 160
 # MB for 5000 parameters; one compiled program serves any number of points.
@@ -97,6 +97,15 @@ class WholeCovariance:
         matrix[unknown, :] = matrix[:, unknown] = 0.0
         matrix[unknown, unknown] = np.inf
         return matrix
+
+    def correlation(self, function: Callable[[GaussianSurface], Array]) -> np.ndarray:
+        """Correlation matrix (M, M) of a function's numbers (M,); see `Uncertainty.correlation`."""
+        with precision(np.dtype(np.float64)):
+            slopes = self._slopes(function)
+        errors = self.root.errors(slopes)
+        sizes, parts = unit_slopes(unit_slopes(slopes)[1] @ self.root.root)
+        inner = np.where((np.isfinite(errors) & (sizes > 0))[:, None], parts, 0.0)
+        return np.where(np.eye(len(inner), dtype=bool), 1.0, inner @ inner.T)
 
     def band(self, points: np.ndarray) -> np.ndarray:
         """Standard errors (n,) of the surface at points (n, d) in the user's units."""
