@@ -255,7 +255,14 @@ WRONG = [
     ("settings.colour", "blue", "unexpected keyword argument 'colour'"),
     ("settings.constraints.fixed", {"places": True}, "`fixed` must be one of"),
     ("settings.constraints.bounds.widths", [stored(3.0), stored(1.0)], "`bounds.widths` must rise"),
-    ("timings.run", "long", "is no complete surfacefit result"),
+    ("settings.constraints.fixed", [[1]], "`fixed` must be one of"),
+    ("settings.constraints.bounds.background", [stored(np.zeros(2)), None], "`bounds.background` must have"),
+    ("timings.run", "long", "`timings.run` must be a number"),
+    ("timings.start", stored(LONG), "`timings.start` must be a number"),
+    ("fit.cost", stored([1.0]), "`fit.cost` must have shape ()"),
+    ("surface.centers", stored([[1e308, 0.0]]), "`surface.centers` must not exceed 1e+140"),
+    ("surface.covariances", stored([1e290 * np.eye(2)]), "`surface.principal_widths` must not exceed 1e+140"),
+    ("data.heights", stored(1e200 * HEIGHTS), "`data.heights` must not exceed 1e+140"),
     ("history.cost", stored(np.ones((2, 2))), "`history.cost` must have shape"),
     ("summary.columns", lambda columns: [{**columns[0], "values": stored(LONG)}], "must have shape (1,)"),
     ("summary.columns", [], "its summary must have columns"),
@@ -281,7 +288,7 @@ def test_a_fit_with_a_wrong_part(place, value, message, documents, tmp_path, cap
 
 WRONG_MIXTURES = [
     ("mixture.weights", stored(LONG), "`means` must have shape (9, d), got (2, 7)"),
-    ("mixture.weights", stored([0.9, 0.9]), "`weights` must sum to one"),
+    ("mixture.weights", stored([0.9, 0.9]), "weights` must be zero or positive and sum to one"),
     ("mixture.weights", stored([-0.5, 1.5]), "weights` must be zero or positive"),
     ("mixture.means", stored(np.full((2, 7), NAN)), "means` must be finite"),
     ("mixture.covariances", stored(np.zeros((2, 7, 7))), "symmetric positive definite"),
@@ -393,7 +400,7 @@ UNFOLDING = {
     "_data_used": "`data.used` must not be of dtype float64",
     "_surface_amplitudes": "`surface.centers` must have shape",
     "_history_cost": "`history.optimality` must have shape",
-    "_fit_cost": "of one value unfold from",
+    "_fit_cost": "`fit.cost` must have shape (), got (8388608,)",
 }
 
 

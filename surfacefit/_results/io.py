@@ -7,14 +7,14 @@ then values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from .._base.array_files import BadArray, Shapes, loaded
-from .._base.checks import count, finite, one_of, positive_number, yes_or_no
+from .._base.checks import count, finite, moderate, not_negative, one_of, positive_number, yes_or_no
 from .._base.documents import read, write
 from .._base.status import Status
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
@@ -186,6 +186,8 @@ def _check_shapes(document: dict[str, Any]) -> None:
     shapes.check("surface.covariances", surface["covariances"], "Kdd")
     _check_data_shapes(data, Shapes(d=shapes.sizes["d"]))
     shapes.check("fit.resets", fit["resets"], "K", "iu")
+    for name in ("cost", "penalty"):
+        shapes.check(f"fit.{name}", fit[name], "")
     if fit["starts"] is not None:
         shapes.check("fit.starts", fit["starts"], "n")
     for name, array in document["history"].items():
@@ -217,26 +219,32 @@ def _checked(result: FitResult) -> FitResult:
     checked_surface("surface", surface, surface.n_components, surface.n_dim, signed=True)
     checked_background("background", surface.background, surface.n_dim)
     _check_data(data)
-    for name, number in (("cost", result.cost), ("penalty", result.penalty), *vars(result.timings).items()):
+    for name in ("amplitudes", "centers"):
+        moderate(f"surface.{name}", np.asarray(getattr(surface, name), float))
+    moderate("surface.principal_widths", np.asarray(surface.principal_widths))
+    finite("surface.volumes", np.asarray(surface.volumes))
+    for name, number in (("cost", result.cost), ("penalty", result.penalty)):
         finite(name, np.asarray(number, float))
+    for name, seconds in vars(result.timings).items():
+        not_negative(f"timings.{name}", seconds)
     count("steps", result.steps, 0)
     if (result.resets < 0).any():
         raise ValueError(f"`resets` must not be negative, got {result.resets.min()}")
-    _check_settings(result.settings, surface.n_components, data)
+    settings = _checked_settings(result.settings, surface, data)
     if result.path is not None:
         _check_path(result.path)
-    return result
+    return replace(result, settings=settings)
 
 
 def _check_data(data: SurfaceData) -> None:
     for axis in data.axes or ():
-        if (np.diff(finite("axes", axis)) <= 0).any():
+        if (np.diff(moderate("data.axes", axis)) <= 0).any():
             raise ValueError("`data.axes` must be strictly increasing")
     if data.points is not None:
-        finite("data.points", data.points)
+        moderate("data.points", data.points)
     if not data.used.any():
         raise ValueError("`data.used` must be True somewhere")
-    finite("data.heights", data.used_heights)
+    moderate("data.heights", data.used_heights.astype(float))
     if data.sigma is not None and not (data.sigma[data.used] > 0).all():
         raise ValueError("`data.sigma` must be positive where heights are used")
     if yes_or_no("data.absolute_sigma", data.absolute_sigma) and data.sigma is None:
@@ -246,7 +254,7 @@ def _check_data(data: SurfaceData) -> None:
             raise ValueError(f"`data.{name}` must not exceed the number of points, got {getattr(data, name)}")
 
 
-def _check_settings(settings: Settings, n_components: int, data: SurfaceData) -> None:
+def _checked_settings(settings: Settings, surface: GaussianSurface, data: SurfaceData) -> Settings:
     for name, allowed in (("covariance_type", COVARIANCE_TYPES), ("amplitudes", AMPLITUDE_TYPES), ("loss", LOSSES)):
         one_of(f"settings.{name}", getattr(settings, name), allowed)
     one_of("settings.dtype", settings.dtype, ("float32", "float64"))
@@ -254,12 +262,17 @@ def _check_settings(settings: Settings, n_components: int, data: SurfaceData) ->
     positive_number("settings.f_scale", settings.f_scale)
     count("settings.n_parameters", settings.n_parameters, 0)
     signed, constraints = AMPLITUDE_TYPES[settings.amplitudes].signed, settings.constraints
-    checked_bounds(constraints.bounds, n_components, data.n_dim, signed, settings.covariance_type)
-    checked_fixed(constraints.fixed, n_components)
-    checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
+    bounds = checked_bounds(constraints.bounds, surface.n_components, data.n_dim, signed, settings.covariance_type)
+    shapes = ((), (background_model(surface.background).n_parameters,))
+    for side in bounds.background or ():
+        if np.shape(side) not in shapes:
+            raise ValueError(f"`bounds.background` must have one of the shapes {shapes}, got {np.shape(side)}")
+    fixed = checked_fixed(constraints.fixed, surface.n_components)
+    prior = checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
     for name in ("solver", "engine"):
         if not isinstance(getattr(settings, name), str):
             raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
+    return replace(settings, constraints=Constraints(bounds, fixed), prior=prior)
 
 
 def _check_path(path: ComponentPath) -> None:
