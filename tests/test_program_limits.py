@@ -85,7 +85,7 @@ def test_own_programs_are_dropped_and_come_back(monkeypatch):
 
 @pytest.mark.parametrize(
     ("n_compiled", "share", "dropped"),
-    [(15, 1.0, False), (63, 1.0, False), (64, 0.4, False), (64, 0.6, True), (512, 0.0, True)],
+    [(15, 1.0, False), (63, 1.0, False), (64, 0.4, False), (64, 0.6, True), (256, 0.0, True)],
 )
 def test_programs_are_dropped_where_they_are_many_or_mappings_run_out(monkeypatch, n_compiled, share, dropped):
     monkeypatch.setattr(program_limits, "most_mappings", lambda: 1000)

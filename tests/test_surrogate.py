@@ -14,6 +14,7 @@ from surfacefit._base.threads import single_threaded_blas
 from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.jacobian import DenseEngine
+from surfacefit._search.context import SharedProgress
 from surfacefit._search.initialization import warm_ups
 from surfacefit._search.surrogate import suitable_surrogate, surrogate
 
@@ -123,7 +124,7 @@ def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, the
 def test_what_compiles_during_growth_counts_no_step():
     with precision(DOUBLE):
         context = search_context(hills(4.0)(PLACES), 4)
-        for task in warm_ups(context, surrogate(context)):
+        for task in warm_ups(context, surrogate(context), SharedProgress()):
             task()
         assert context.progress.steps == 0
 

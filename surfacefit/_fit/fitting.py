@@ -12,7 +12,7 @@ import numpy as np
 
 from .._base.precision import precision
 from .._base.progress import Progress, ProgressBar
-from .._base.threads import single_threaded_blas
+from .._base.threads import blas_limits_kept, single_threaded_blas
 from .._data.blocks_left_out import folds
 from .._data.data import SurfaceData
 from .._model.surface import GaussianSurface
@@ -45,7 +45,7 @@ def fitted(
 
     ``begun`` is the time (`time.perf_counter`) that ``max_time`` and the timings count from.
     """
-    with precision(run.dtype), compile_clock() as spans:
+    with precision(run.dtype), blas_limits_kept(), compile_clock() as spans:
         bar = _bar(model, run, auto)
         fitting, chosen = Fitting(data, run, bar, begun, spans), None
         try:

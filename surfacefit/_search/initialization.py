@@ -16,6 +16,7 @@ from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import Status
+from .._base.threads import without_blas_limits
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
 from .._system.container import cores
@@ -124,14 +125,15 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
 
     What the search needs is compiled by another thread while components grow, unless there is only one core.
     """
-    aside, progress = ThreadPoolExecutor(1), context.progress
+    aside, progress, quiet = ThreadPoolExecutor(1), context.progress, SharedProgress()
     small = surrogate(context) if plan.searches else None
     x64 = jnp.result_type(float) == np.float64
 
     def compiling() -> list[Future[object]]:
         if not plan.searches:
             return []
-        return [aside.submit(copy_context().run, unless_memory_short, task, x64) for task in warm_ups(context, small)]
+        tasks = [partial(without_blas_limits, task) for task in warm_ups(context, small, quiet)]
+        return [aside.submit(copy_context().run, unless_memory_short, task, x64) for task in tasks]
 
     try:
         ready = compiling() if cores() > 1 else []
@@ -151,6 +153,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
             raise
         return Status.MAX_MEMORY
     finally:
+        quiet.cancelled = True  # what is being compiled ends; nothing is begun after it
         aside.shutdown(wait=False, cancel_futures=True)
     return None
 
@@ -166,13 +169,15 @@ def _grown(context: SearchContext) -> State:
         progress.deadline = deadline
 
 
-def warm_ups(context: SearchContext, small: SearchContext | None) -> list[Callable[[], object]]:
-    """Tasks that compile what a search needs, in the order in which it needs them; they count no steps of the fit."""
+def warm_ups(context: SearchContext, small: SearchContext | None, quiet: SharedProgress) -> list[Callable[[], object]]:
+    """Tasks that compile what a search needs, in the order in which it needs them; they count no steps of the fit, but
+    those of ``quiet``, which can also end them.
+    """
     if context.request.n_components <= MAX_FEW_COMPONENTS:
-        return [] if small is None else [partial(_settle_once, replace(small, progress=SharedProgress()))]
+        return [] if small is None else [partial(_settle_once, replace(small, progress=quiet))]
     tasks: list[Callable[[], object]] = [partial(warm_up, small or context)]
     if small is not None:
-        alone = replace(small, progress=SharedProgress())
+        alone = replace(small, progress=quiet)
         tasks = [partial(_prune_once, alone), *tasks, lambda: _prune_once(alone.with_more_room)]
     return tasks
 

@@ -22,8 +22,8 @@ PROGRAMS_A_LOOK = 16
 # other libraries, and for what is compiled until the next look.
 MAPPINGS_SHARE = 0.5
 # Programs since the last drop from which they are dropped however few mappings they take, for the memory that they
-# hold. A compromise: a fit that chooses its number of components compiles some eighty.
-MOST_PROGRAMS = 512
+# hold, 4 MB on average. A compromise: a fit that chooses its number of components compiles some forty.
+MOST_PROGRAMS = 256
 # Programs since the last drop below which none are dropped: what fills the mappings then is not ours.
 LEAST_PROGRAMS = 64
 # Mappings that Linux gives a process unless told otherwise.
