@@ -56,6 +56,8 @@ class StartRequest:
         """
         if self.weights is None:
             return np.ones(len(self.points))
+        if np.ptp(self.weights) == 0:
+            return self.weights**2
         order = np.argsort(self.weights)
         reached = np.cumsum((self.weights * self.heights)[order] ** 2)
         middle = self.weights[order[np.searchsorted(reached, reached[-1] / 2)]]
