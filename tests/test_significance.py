@@ -11,28 +11,24 @@ from surfacefit._model.background import background_model
 from surfacefit._problem.amplitude_errors import LinearizedSurface
 
 
-def nothing_fitted(count):
-    return np.zeros((count, 0))
-
-
 @pytest.mark.parametrize("shape", [(400,), (40, 50)])
 def test_white_noise_counts_point_by_point(shape):
     noise = np.random.default_rng(0).normal(size=shape)
-    found = noise_of(grid_data(noise), noise.ravel(), nothing_fitted(noise.size))
+    found = noise_of(grid_data(noise), noise.ravel())
     assert (found.volume, found.length) == (1, 0)
     scattered = point_data(np.random.default_rng(1).uniform(size=(noise.size, 2)), noise.ravel())
-    assert noise_of(scattered, noise.ravel(), nothing_fitted(noise.size)).volume < 1.3
+    assert noise_of(scattered, noise.ravel()).volume < 1.3
 
 
 @pytest.mark.parametrize(("shape", "points"), [((4000,), 3), ((90, 80), 9)])
 def test_samples_under_a_running_mean_count_as_one(shape, points):
     """A running mean over m samples has an autocorrelation whose sum is m."""
     noise = uniform_filter(np.random.default_rng(0).normal(size=shape), 3, mode="wrap")
-    found = noise_of(grid_data(noise), noise.ravel(), nothing_fitted(noise.size))
+    found = noise_of(grid_data(noise), noise.ravel())
     assert found.volume == pytest.approx(points, rel=0.2)
     assert found.length >= 2
     positions = np.argwhere(np.ones(shape, bool)).astype(float)
-    scattered = noise_of(point_data(positions, noise.ravel()), noise.ravel(), nothing_fitted(noise.size))
+    scattered = noise_of(point_data(positions, noise.ravel()), noise.ravel())
     assert scattered.volume == pytest.approx(points, rel=0.35)
 
 

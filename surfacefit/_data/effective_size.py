@@ -53,10 +53,11 @@ class Noise:
         return np.maximum(spread, 0)
 
 
-def noise_of(data: SurfaceData, residuals: np.ndarray, basis: np.ndarray) -> Noise:
+def noise_of(data: SurfaceData, residuals: np.ndarray, basis: np.ndarray | None = None) -> Noise:
     """The noise (N,) of which a fit has left these residuals; ``basis`` (N, P) spans what the fit could follow,
-    orthonormal.
+    orthonormal; without it, noise that the fit has followed is not given back.
     """
+    basis = np.zeros((len(residuals), 0)) if basis is None else basis
     spare = max(len(residuals) - basis.shape[1], 1)
     variance = float(residuals @ residuals) / spare
     if variance == 0 or len(residuals) < 3:

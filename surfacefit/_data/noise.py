@@ -105,8 +105,10 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
     seen, distance = grid.autocovariance(residuals), grid.lags()
     correlation_length = first = _correlation_length(seen, distance, len(residuals))
     kernel = np.where(distance <= correlation_length, seen, 0.0)
+    if not basis.size:  # nothing has been taken away
+        return CorrelatedNoise(kernel, correlation_length)
     rng = np.random.default_rng(seed)
-    if first < 1 and basis.size:  # what a fit takes away may hide the correlation of neighbours, too
+    if first < 1:  # what a fit takes away may hide the correlation of neighbours, too
         seen_through = seen + _lost(grid, kernel, basis, rng)
         correlation_length = first = _correlation_length(seen_through, distance, len(residuals))
         kernel = np.where(distance <= correlation_length, seen_through, 0.0)

@@ -45,6 +45,9 @@ LABELS = {
     "rmse": "RMSE",
     "r2": "R2",
 }
+# Components that the BIC supports for each one that is significant, from which on the message says so: the model then is
+# an approximation, whose components stand in for each other.
+MANY_SUPPORTED = 2
 # Of the spread of the heights: an RMSE below counts as this. Otherwise the logarithm of rounding errors would choose.
 MIN_RELATIVE_RMSE = 1e-6
 
@@ -239,10 +242,15 @@ class ComponentPath:
     @property
     def note(self) -> str:
         """What to know about the choice before the components are used; empty if there is nothing."""
-        if self.chosen != 0:
+        if self.chosen == 0:
+            by = LABELS[self.criterion]
+            return f"The data support no component: by {by} the background alone is as good as any number"
+        supported = int(self.n_components[np.argmin(self.effective_bic)])
+        if self.criterion != "effective_bic" or not 0 < self.chosen < supported / MANY_SUPPORTED:
             return ""
         return (
-            f"The data support no component: by {LABELS[self.criterion]} the background alone is as good as any number"
+            f"The BIC supports {supported} components, of which {self.chosen} are significant: the data are no sum of"
+            " few Gaussians. For a closer approximation give a number, or AutoComponents('r2', target=...)"
         )
 
     def plot(self) -> Figure:

@@ -193,7 +193,10 @@ class Choice:
         """
         if tried.size <= SPARE_RICHNESS:
             return False
-        volume = self._volume(tried.state)
+        inner = linearized(self._context(tried.size), tried.state)
+        # What the fit has taken from the noise takes time to give back, and matters little for where growth ends.
+        noise = noise_of(self._context(tried.size).prepared.data, self._counted(tried.state))
+        volume = inner.volume(noise)
         best = replace(self.log, volume=volume).lowest
         return tried.size > RICHNESS * best.n_components + SPARE_RICHNESS
 
