@@ -112,13 +112,15 @@ def correlated_noise(grid: Grid, residuals: np.ndarray, basis: np.ndarray, seed:
         seen_through = seen + _lost(grid, kernel, basis, rng)
         correlation_length = first = _correlation_length(seen_through, distance, len(residuals))
         kernel = np.where(distance <= correlation_length, seen_through, 0.0)
+    if first < 1:  # white noise: what a fit of P numbers takes is known
+        spare = max(len(residuals) - basis.shape[1], 1)
+        return CorrelatedNoise(np.where(distance == 0, seen * len(residuals) / spare, 0.0), correlation_length)
     for _ in range(CORRECTION_ROUNDS):
         lost = _lost(grid, kernel, basis, rng)
         # What a fit takes away makes far lags look empty: it is looked for anew once that is given back.
-        if first >= 1:
-            correlation_length = min(
-                2 * first, max(correlation_length, _correlation_length(seen + lost, distance, len(residuals)))
-            )
+        correlation_length = min(
+            2 * first, max(correlation_length, _correlation_length(seen + lost, distance, len(residuals)))
+        )
         kernel = np.where(distance <= correlation_length, seen + lost, 0.0)
     return CorrelatedNoise(kernel, correlation_length)
 

@@ -45,8 +45,8 @@ LABELS = {
     "rmse": "RMSE",
     "r2": "R2",
 }
-# Components that the BIC supports for each one that is significant, from which on the message says so: the model then is
-# an approximation, whose components stand in for each other.
+# Components that the BIC supports for each one that is significant, from which on the message says so: the model then
+# is an approximation, whose components stand in for each other.
 MANY_SUPPORTED = 2
 # Of the spread of the heights: an RMSE below counts as this. Otherwise the logarithm of rounding errors would choose.
 MIN_RELATIVE_RMSE = 1e-6
