@@ -49,7 +49,12 @@ def region_of(data: SurfaceData) -> Region:
 
 
 def holds(region: Region, surface: GaussianSurface) -> bool:
-    """Whether all components of a surface lie in a region, to rounding."""
+    """Whether all components of a surface lie in a region, to rounding; not if one has no positive definite
+    covariance.
+    """
+    covariances = np.asarray(surface.covariances, float)
+    if not (np.linalg.eigvalsh(covariances)[:, 0] > 0).all():
+        return False
     centers, room = np.asarray(surface.centers), ROUNDING_SHARE * (region.high - region.low)
     inside = (centers >= region.low - room) & (centers <= region.high + room)
-    return bool(inside.all()) and not region.meets_widths(surface.covariances, -ROUNDING_SHARE).any()
+    return bool(inside.all()) and not region.meets_widths(covariances, -ROUNDING_SHARE).any()
