@@ -20,6 +20,7 @@ SUITES = {
     "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers,"
     " 10,000 components; about half an hour",
     "many_maps": "a thousand maps of random shapes in one process: memory, mappings, seconds; half an hour",
+    "choosing": "the number of components: lidar pulses, a radio map, terrain, frames of noise; about half an hour",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 
