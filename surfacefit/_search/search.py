@@ -33,6 +33,8 @@ EXACT_SHARE = 1e-12
 TRIALS = 6
 # Joint steps a trial: enough to settle; most are given up before.
 TRIAL_STEPS = 80
+# Times the fall that an added component shows after RANKING_STEPS that it may show in the end: most reach two thirds.
+RANKED_SHARE = 2.0
 # Components up to which a trial has TRIAL_STEPS steps; of more, where each is long and trials hold several moves, a
 # quarter of them.
 MAX_LONG_TRIAL_COMPONENTS = 64
@@ -63,6 +65,10 @@ NEAR_MINIMUM_EXCESS = 0.04
 # Share of the time left before the fit's deadline that a search on a surrogate may take: the rest is for the refit on
 # all points.
 SURROGATE_TIME_SHARE = 0.9
+
+
+class NothingLeft(Exception):
+    """A search ends: what its state leaves is noise."""
 
 
 class Effort(NamedTuple):
@@ -129,7 +135,13 @@ def _search_rounds(
     minima.visit(here)
     failures = 0
     while failures < patience and not minima.exact:
-        before, found = minima.best, _run_trials(context, here)
+        before = minima.best
+        try:
+            found = _run_trials(context, here)
+        except NothingLeft:
+            if not is_better(before, here):
+                return
+            found = []
         highest = (1 + NEAR_MINIMUM_EXCESS) * before.cost
         near = [other for other in found if other.cost < highest and not minima.is_visited(other)]
         minima.add(found)
@@ -152,7 +164,11 @@ def _run_trials(context: SearchContext, here: State) -> list[State]:
     found: list[State] = []
     if here.size <= MAX_FEW_COMPONENTS:
         return found
-    queue, at_a_time = trials(context, here), n_parallel(context)
+    around, at_a_time = Neighbourhood(context, here), n_parallel(context)
+    gains = additions(around)
+    if is_noise(context, here, gains):
+        raise NothingLeft
+    queue = trials(around, gains)
     for first in range(0, len(queue), at_a_time):
         context.check_limits()
         starts = [apply_moves(here, moves) for moves in queue[first : first + at_a_time]]
@@ -163,16 +179,39 @@ def _run_trials(context: SearchContext, here: State) -> list[State]:
     return found
 
 
-def trials(context: SearchContext, state: State) -> list[list[Move]]:
-    """The moves of each trial, the most promising trial first.
+def additions(around: Neighbourhood) -> list[Move]:
+    """Components more, at peaks and in the place of others, the one that lowers the cost most first."""
+    count, few = around.state.size, _few(around)
+    splits = around.by_misfit(few)[: min(MAX_SPLITS, max(MIN_SPLITS, count // 2))]
+    return around.refit(around.additions(MIN_PEAKS + count // COMPONENTS_PER_PEAK, splits), RANKING_STEPS)
+
+
+def _few(around: Neighbourhood) -> np.ndarray:
+    """All components, or of many those of the least weight."""
+    count = around.state.size
+    return np.arange(count) if count <= MAX_REMOVALS else around.by_weight()[:MAX_REMOVALS]
+
+
+def is_noise(context: SearchContext, state: State, gains: list[Move]) -> bool:
+    """Whether what a state leaves is noise: no added component would lower the BIC.
+
+    A relocation is an addition and a removal, so that it has nothing to win either.
+    """
+    n_points, layout = len(context.views.points), context.parameterization.layout
+    spare = n_points - layout.block_size * state.size - layout.n_border
+    if spare <= 0:
+        return False
+    worth = layout.block_size * np.log(n_points) * state.cost / spare
+    return RANKED_SHARE * max((move.fall for move in gains), default=0.0) < worth
+
+
+def trials(around: Neighbourhood, gains: list[Move]) -> list[list[Move]]:
+    """The moves of each trial, the most promising trial first, from additions and what removals lose.
 
     The first ones hold several relocations of different components, the rest one each.
     """
-    around, count = Neighbourhood(context, state), state.size
-    few = np.arange(count) if count <= MAX_REMOVALS else around.by_weight()[:MAX_REMOVALS]
-    losses = around.losses(few)
-    splits = around.by_misfit(few)[: min(MAX_SPLITS, max(MIN_SPLITS, count // 2))]
-    gains = around.refit(around.additions(MIN_PEAKS + count // COMPONENTS_PER_PEAK, splits), RANKING_STEPS)
+    count = around.state.size
+    losses = around.losses(_few(around))
     pairs = promising_pairs(gains, losses, max(MIN_PAIRS, count // COMPONENTS_PER_PAIR))
     moves = around.refit_best([around.relocation(*pair) for pair in pairs])
     moves.sort(key=lambda move: -move.fall)
