@@ -11,6 +11,7 @@ scattered points it runs over the neighbours of a point.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ from .noise import Grid, correlated_noise
 
 # Points x columns of a basis up to which what the fit has taken from the noise is given back, which takes a second.
 MAX_BASIS_ENTRIES = 1_000_000
+# Lags of a grid for each of its points, each axis padded to twice its length, up to which they are looked at: those of
+# six axes. Beyond, neighbours are counted as among scattered points: ten axes of two points have a million lags.
+MAX_PADDING = 64
 # Scattered points whose neighbours are looked at: the correlation is then known to some percent.
 MAX_CENTRES = 4000
 # Sampling distances: neighbours in ring n are nearer than n + 1/2, so that those of a grid fall into the same rings.
@@ -62,9 +66,10 @@ def noise_of(data: SurfaceData, residuals: np.ndarray, basis: np.ndarray | None 
     variance = float(residuals @ residuals) / spare
     if variance == 0 or len(residuals) < 3:
         return Noise(variance, 1.0, 0.0)
-    if data.axes is None:
+    grid = Grid(data.used)
+    if data.axes is None or math.prod(grid.padded) > MAX_PADDING * data.used.size:
         return _scattered(data, residuals, variance)
-    grid, few = Grid(data.used), basis[:, :0] if basis.size > MAX_BASIS_ENTRIES else basis
+    few = basis[:, :0] if basis.size > MAX_BASIS_ENTRIES else basis
     found = correlated_noise(grid, residuals, few)
     volume = float(found.kernel.sum() / found.kernel.flat[0])
     if found.correlation_length < 1 or volume <= 1:
