@@ -45,6 +45,9 @@ class FunctionProblem:
     def curvature_is_valid(self, params):
         return jnp.asarray(True)
 
+    def noise_variance(self, cost):
+        return jnp.inf
+
     def rounding_cost(self):
         return 0.0
 

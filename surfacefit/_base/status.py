@@ -10,9 +10,9 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
-    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, NON_FINITE, ILL_CONDITIONED and SINGULAR
-    (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and
-    what to do next, is in ``message`` of the result.
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, NON_FINITE, ILL_CONDITIONED and
+    SINGULAR (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each
+    means, and what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -33,6 +33,7 @@ class Status(IntEnum):
     SINGULAR = 15
     UNEVALUATED = 16
     NO_PLAN = 17
+    VALLEY = 18
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,16 @@ STATUS: dict[Status, StatusEntry] = {
     Status.CONVERGED_GRADIENT: StatusEntry(True, "converged: the gradient is below `gtol`"),
     Status.CONVERGED_SLOWLY: StatusEntry(
         True,
-        "converged for practical purposes: over the last `patience` steps the cost fell by less than `slack`",
+        "converged for practical purposes: over the last `patience` steps the cost fell by less than `slack`, and a"
+        " minimum is nearer than `distance` standard errors",
         "For the last digits, continue with `init=result.surface, solver=sf.LevenbergMarquardt(slack=0)`.",
+    ),
+    Status.VALLEY: StatusEntry(
+        False,
+        "stopped in a valley without a near end: over the last `patience` steps the fall of the cost was far below the"
+        " noise, but the parameters are still further than `distance` standard errors from a minimum",
+        "The heights are met as well as they will be, but some parameters are not determined: see the flags; use fewer"
+        " components or `bounds`.",
     ),
     Status.EXACT: StatusEntry(True, "converged: the surface meets the heights to rounding"),
     Status.PRECISION: StatusEntry(True, "converged: no step lowers the cost at this floating-point precision"),

@@ -6,7 +6,7 @@ one of this package.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jax import Array
@@ -60,6 +60,10 @@ class Problem(Protocol):
 
     def curvature_is_valid(self, params: Array) -> Array | bool:
         """Whether J^T J may be asked for here as well, with an error too small to mislead an undamped step."""
+        ...
+
+    def noise_variance(self, cost: Array) -> Any:
+        """Variance s^2 of a residual where the cost is so large: infinite where there is none to measure by."""
         ...
 
     def rounding_cost(self) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,7 @@ class SurfaceObjective:
     points (N, d), heights (N,), weights (N,) = 1 / sigma : the data.
     parameterization, engine : the surface, and how its Jacobian is held.
     penalty, loss : the prior's rows, or None; what a misfit costs.
+    variance : of a residual where it is known, None where it is estimated from the residuals.
     """
 
     points: Array
@@ -37,6 +39,7 @@ class SurfaceObjective:
     engine: Engine = field(default_factory=DenseEngine)
     penalty: Penalty | None = None
     loss: Loss = field(default_factory=Linear)
+    variance: Any = None
 
     def residuals(self, params: Array) -> Array:
         components = self.parameterization.components(params)
@@ -74,6 +77,15 @@ class SurfaceObjective:
         if not self.engine.has_plan:
             return True
         return self.engine.curvature_is_valid(self.parameterization.components(params))
+
+    def noise_variance(self, cost: Array) -> Array:
+        """The known one, or 2 cost / (n - P) with n points of some weight and P parameters in use."""
+        if self.variance is not None:
+            return jnp.asarray(self.variance, cost.dtype)
+        layout = self.parameterization.layout
+        in_use = jnp.asarray(self.parameterization.n_active, cost.dtype) * layout.block_size + layout.n_border
+        freedom = jnp.count_nonzero(self.weights).astype(cost.dtype) - in_use
+        return jnp.where(freedom > 0, 2 * cost / jnp.maximum(freedom, 1), jnp.inf)
 
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""

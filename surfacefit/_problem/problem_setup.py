@@ -33,13 +33,16 @@ from .problem import SurfaceProblem
 
 
 class Objective(NamedTuple):
-    """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits."""
+    """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits, and the variance of
+    a residual where it is known.
+    """
 
     parameterization: Parameterization
     rows: Penalty | None
     loss: Loss
     box: Box | None
     width_limits: WidthLimits | None
+    variance: Any = None
 
     def problem(self, internal: InternalData, dtype: np.dtype) -> SurfaceProblem:
         """The problem on the device for points in the units of the fit."""
@@ -53,6 +56,7 @@ class Objective(NamedTuple):
             loss=self.loss,
             box=self.box,
             width_limits=self.width_limits,
+            variance=self.variance,
         )
 
 
@@ -150,7 +154,8 @@ def _objective(
     loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
     limits = _box(data, model, parameterization, scaling, background)
     widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
-    return Objective(parameterization, *on_device((rows, loss, limits, widths), dtype))
+    variance = 1 / unit if data.absolute_sigma or model.loss == "poisson" else None
+    return Objective(parameterization, *on_device((rows, loss, limits, widths, variance), dtype))
 
 
 def _box(

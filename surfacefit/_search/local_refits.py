@@ -122,7 +122,7 @@ def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps:
     part = surface.residuals(concatenated([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)
     mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start))
-    solver = LevenbergMarquardt(slack=LOCAL_SLACK, patience=LOCAL_PATIENCE)
+    solver = LevenbergMarquardt(slack=LOCAL_SLACK, patience=LOCAL_PATIENCE, distance=np.inf)
     carry, _ = advance(solver, mine, begin(solver, mine, concatenated([start.ravel(), shared])), steps, None)
     best = carry.best
     return 0.5 * jnp.sum(residuals**2) - best.cost, best.params[: start.size].reshape(start.shape)

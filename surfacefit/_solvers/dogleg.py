@@ -67,6 +67,7 @@ class Dogleg(QuadraticSteps):
     reach: tuple[Any, Any] = (0.5, 3.0)
     slack: Any = 6e-4
     patience: Any = 16
+    distance: Any = 0.3
 
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
@@ -89,14 +90,17 @@ class Dogleg(QuadraticSteps):
         scaling: Array,
     ) -> tuple[Array, Array]:
         system, gradient = constrained_system(state, normal, constraints, scaling)
-        damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, max(NEWTON_DAMPING, normal.least_damping))
+        newton_damping = jnp.maximum(self._damping_now(state), normal.least_damping)
+        damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, newton_damping)
         newton, trusted = system.solve(gradient, scaling, damping.astype(scaling.dtype))
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * state.params)
         radius = state.control.value * jnp.where(size > 0, size, 1)
         cauchy = _cauchy_point(state, normal, constraints, scaling, radius)
         usable = trusted & jnp.all(jnp.isfinite(newton))
-        return _dogleg(cauchy, jnp.where(usable, newton, cauchy), root, radius), jnp.asarray(True)
+        newton = jnp.where(usable, newton, cauchy)
+        step = jnp.where(state.watch.is_probing, newton, _dogleg(cauchy, newton, root, radius))
+        return step, usable | ~state.watch.is_probing
 
     def _next_control(self, state: QuadraticState, outcome: Outcome) -> TrustRadius:
         radius, length = state.control.value, state.proposal.length

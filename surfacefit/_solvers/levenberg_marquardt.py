@@ -53,8 +53,11 @@ class LevenbergMarquardt(QuadraticSteps):
     xtol : stop when a step changes the parameters by less than this fraction, in the metric of D.
     gtol : stop when no column of the Jacobian makes a larger cosine than this with the residuals.
     slack, patience : stop when ``patience`` steps (rounded up to a multiple of 4) together lower the cost by less than
-        the fraction ``slack``. Sums of Gaussians end in long, nearly level valleys, often with a component on its way
-        to infinity; 0.06 % of the cost in 16 steps is 0.03 % of the RMSE. ``slack=0`` follows the valley to its end.
+        the fraction ``slack``, and the minimum is near (``distance``). ``slack=0`` ends no fit so.
+    distance : how far the minimum may be where a fit ends by `slack` or `xtol`, in standard errors of the parameters
+        together: d = sqrt(g^T N^-1 g) / s, with gradient g, N = J^T J and s^2 the variance of a residual. The fall of
+        chi2 / s^2 that the quadratic model still promises is d^2. Where d stays larger although chi2 / s^2 has fallen
+        by less than 0.1 in `patience` steps, the fit ends as VALLEY. Infinity asks nothing.
     damping : initial mu.
     reach : how far a step may move a component, in its own widths: at first and at least, and at most. It doubles while
         the linear model holds (gain above 3/4) and halves where a step fails.
@@ -76,6 +79,7 @@ class LevenbergMarquardt(QuadraticSteps):
     reach: tuple[Any, Any] = (0.5, 3.0)
     slack: Any = 6e-4
     patience: Any = 16
+    distance: Any = 0.3
 
     method: str = field(default="cholesky", metadata={"static": True})
 
@@ -115,7 +119,7 @@ class LevenbergMarquardt(QuadraticSteps):
         scaling: Array,
     ) -> tuple[Array, Array]:
         """The damped Gauss-Newton step; where QR could take over, whether the pivots stand clear of rounding."""
-        damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, state.control.value)
+        damping = jnp.where(state.linearization.at_bound, FIXED_DAMPING, self._damping_now(state))
         if self.method == "qr":
             matrix, residuals = problem.linearize(state.params)[1].as_matrix(), state.position.residuals
             if constraints is not None:

@@ -46,6 +46,12 @@ WATCHES = 4
 # Error allowed in an entry of J^T J, relative to its scale and to the damping: 1 % of the damping changes no step much,
 # and lets an engine take the product in single precision. The gradient stays exact.
 CURVATURE_ERROR = 0.01
+# Damping, relative to D, of the undamped step by which the distance to the minimum is taken: far above the rounding of
+# J^T J in double precision, and a direction that it hides has an error 3e4 times that of a parameter on its own.
+LEAST_DAMPING = 1e-9
+# Fall of chi2 / s^2 in `patience` steps below which a valley is not worth following: a tenth of what noise makes of one
+# parameter, as `distance` allows at an end.
+LEVEL_FALL = 0.1
 # Damping, relative to D, of a parameter that stands at a bound: so large that it does not move.
 FIXED_DAMPING = 1e8
 
@@ -59,10 +65,21 @@ class Position(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """The last WATCHES costs that were looked at, and the steps since the last look."""
+    """The last WATCHES costs that were looked at, and the steps since the last look; the end that the next step is to
+    confirm, RUNNING for none. At the last look chi2 / s^2 had fallen by ``fall`` in `patience` steps, and since the
+    look before it at a rate of ``recent`` in as many.
+    """
 
     costs: Array
     steps: Array
+    pending: Array
+    fall: Array
+    recent: Array
+
+    @property
+    def is_probing(self) -> Array:
+        """Whether the next step is undamped, to tell how far the minimum is."""
+        return self.pending != int(Status.RUNNING)
 
 
 class Linearization(NamedTuple):
@@ -77,13 +94,15 @@ class Linearization(NamedTuple):
 
 class Proposal(NamedTuple):
     """A step (P,), if ``made``: its length over that of the parameters, both in the metric of D, the fall in cost that
-    the model predicts, and whether the solution of the linear system can be trusted.
+    the model predicts, g^T N^-1 g / s^2 as far as its damping shows it, and whether the solution of the linear system
+    can be trusted.
     """
 
     made: Array
     step: Array
     length: Array
     predicted: Array
+    distance2: Array
     trusted: Array
 
 
@@ -146,6 +165,7 @@ class QuadraticSteps(SolverBase):
     reach: tuple[Any, Any] = (0.5, 3.0)
     slack: Any = 6e-4
     patience: Any = 16
+    distance: Any = 0.3
 
     @property
     def bears_wrong_curvature(self) -> bool:
@@ -179,10 +199,15 @@ class QuadraticSteps(SolverBase):
         """The damping of the linear system relative to D, 0 without one."""
         return jnp.zeros((), state.params.dtype)
 
+    def _damping_now(self, state: QuadraticState) -> Array:
+        """The damping of the next step: next to none where it is to tell how far the minimum is."""
+        least = max(LEAST_DAMPING, state.linearization.normal.least_damping)
+        return jnp.where(state.watch.is_probing, least, self._damping(state)).astype(state.params.dtype)
+
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
         count(f"{name}.patience", self.patience)
-        for setting in ("ftol", "xtol", "gtol", "slack"):
+        for setting in ("ftol", "xtol", "gtol", "slack", "distance"):
             not_negative(f"{name}.{setting}", getattr(self, setting))
         numbers = np.shape(self.reach) == (2,) and all(isinstance(r, (int, float, np.number)) for r in self.reach)
         if not numbers or not 0 < self.reach[0] <= self.reach[1]:
@@ -194,7 +219,7 @@ class QuadraticSteps(SolverBase):
         return state._replace(
             position=Position(params, cost, residuals),
             status=jnp.asarray(int(Status.RUNNING)),
-            watch=self._watched(state.watch, cost)[0],
+            watch=self._watched(state.watch, cost, problem.noise_variance(cost))[0],
         )
 
     def unevaluated(self, problem: Problem, params: Array, state: QuadraticState | None = None) -> QuadraticState:
@@ -219,7 +244,13 @@ class QuadraticSteps(SolverBase):
             status=status,
             control=self._first_control(dtype),
             reach=jnp.asarray(self.reach[0], dtype),
-            watch=Watch(_host(np.full(WATCHES, np.inf), dtype), jnp.asarray(self.patience, int)),  # due at once
+            watch=Watch(
+                _host(np.full(WATCHES, np.inf), dtype),
+                jnp.asarray(self.patience, int),  # due at once
+                _host(int(Status.RUNNING), int),
+                _host(np.inf, dtype),
+                _host(np.inf, dtype),
+            ),
             linearization=Linearization(
                 stale=_host(True, bool),
                 optimality=_host(np.inf, dtype),
@@ -227,7 +258,7 @@ class QuadraticSteps(SolverBase):
                 at_bound=zeros.astype(bool),
                 normal=normal,
             ),
-            proposal=Proposal(_host(False, bool), zeros, zero, zero, _host(True, bool)),
+            proposal=Proposal(_host(False, bool), zeros, zero, zero, zero, _host(True, bool)),
         )
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
@@ -261,7 +292,7 @@ class QuadraticSteps(SolverBase):
 
     def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The next step, and what the quadratic model says of it."""
-        stale, damping = state.linearization.stale, self._damping(state)
+        stale, damping = state.linearization.stale | state.watch.is_probing, self._damping_now(state)
         state = jax.lax.cond(stale, lambda: _linearized(problem, state, damping), lambda: state)
         params, gradient, normal = state.params, state.linearization.gradient, state.linearization.normal
         if needs_jacobian(normal):
@@ -269,12 +300,15 @@ class QuadraticSteps(SolverBase):
         scaling = problem.scaling(normal.diagonal().astype(params.dtype))
         constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
         step, trusted = self._solved(problem, state, normal, constraints, scaling)
-        step = problem.within_trust_region(params, jnp.where(state.linearization.at_bound, 0, step), state.reach)
+        step = jnp.where(state.linearization.at_bound, 0, step)
+        distance2 = -jnp.vdot(step, gradient, precision="highest") / problem.noise_variance(state.cost)
+        step = problem.within_trust_region(params, step, state.reach)
         predicted = -jnp.vdot(step, gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * params)
         length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
-        return state._replace(proposal=Proposal(jnp.asarray(True), step, length, predicted, jnp.asarray(trusted)))
+        proposal = Proposal(jnp.asarray(True), step, length, predicted, distance2, jnp.asarray(trusted))
+        return state._replace(proposal=proposal)
 
     def _judged(self, problem: Problem, state: QuadraticState, trial: Array, is_new: Array) -> QuadraticState:
         """The state after its trial: the step taken or not, and what follows from it. Where it ``is_new``, the trial
@@ -290,9 +324,13 @@ class QuadraticSteps(SolverBase):
         moves = accepted | is_new
         cost = jnp.where(moves, trial_cost, state.cost)
         control = self._next_control(state, outcome)
-        watch, is_slow = self._watched(state.watch, cost)
-        status = self._status(state, outcome, problem.rounding_cost(), is_slow)
-        status = jnp.where(trusted | (status == int(Status.NON_FINITE)), status, int(Status.ILL_CONDITIONED))
+        probing = state.watch.is_probing
+        watch, is_slow = self._watched(state.watch, cost, problem.noise_variance(cost))
+        status = self._status(state, outcome, problem.rounding_cost())
+        bad = ~trusted & ~probing & (status != int(Status.NON_FINITE))
+        status = jnp.where(bad, int(Status.ILL_CONDITIONED), status)
+        watch, status = self._confirmed(state, outcome, status, watch, is_slow)
+        held = is_new | (probing & ~accepted)
         return state._replace(
             position=Position(
                 params=jnp.where(moves, trial, state.params),
@@ -300,8 +338,8 @@ class QuadraticSteps(SolverBase):
                 residuals=jnp.where(moves, trial_residuals, state.position.residuals),
             ),
             status=jnp.where(is_new, int(Status.RUNNING), status),
-            control=jax.tree.map(lambda a, b: jnp.where(is_new, a, b), state.control, control),
-            reach=jnp.where(is_new, state.reach, self._next_reach(state.reach, outcome)),
+            control=jax.tree.map(lambda a, b: jnp.where(held, a, b), state.control, control),
+            reach=jnp.where(held, state.reach, self._next_reach(state.reach, outcome)),
             watch=watch,
             linearization=state.linearization._replace(stale=state.linearization.stale | (accepted & ~is_new)),
             proposal=state.proposal._replace(made=state.proposal.made & is_new),
@@ -313,14 +351,39 @@ class QuadraticSteps(SolverBase):
         factor = jnp.where(outcome.accepted, jnp.where(good, 2.0, 1.0), 0.5)
         return jnp.clip(reach * factor, self.reach[0], self.reach[1])
 
-    def _watched(self, watch: Watch, cost: Array) -> tuple[Watch, Array]:
+    def _watched(self, watch: Watch, cost: Array, variance: Array) -> tuple[Watch, Array]:
         """The watch after one more step, and whether the cost fell by less than ``slack`` in ``patience`` steps."""
         due = WATCHES * (watch.steps + 1) >= self.patience
-        is_slow = due & (watch.costs[0] - cost < self.slack * cost)
+        fall = watch.costs[0] - cost
+        is_slow = due & (fall < self.slack * cost)
         costs = jnp.where(due, jnp.append(watch.costs[1:], cost), watch.costs)
-        return Watch(costs, jnp.where(due, 0, watch.steps + 1)), is_slow
+        recent = WATCHES * (watch.costs[-1] - cost)
+        falls = (jnp.where(due, 2 * new / variance, old) for new, old in ((fall, watch.fall), (recent, watch.recent)))
+        return Watch(costs, jnp.where(due, 0, watch.steps + 1), watch.pending, *falls), is_slow
 
-    def _status(self, state: QuadraticState, outcome: Outcome, rounding: Array, is_slow: Array) -> Array:
+    def _confirmed(
+        self, state: QuadraticState, outcome: Outcome, status: Array, watch: Watch, is_slow: Array
+    ) -> tuple[Watch, Array]:
+        """The watch and the status once a step that is short, or a cost that falls slowly, has been doubted.
+
+        Neither says how far the minimum is, so the next step is undamped, and the fit ends only if its g^T N^-1 g / s^2
+        is small, and a slow fall small against the noise; or, as a valley without end, if chi2 / s^2 no longer falls
+        while g^T N^-1 g stays large.
+        """
+        probing, running = state.watch.is_probing, int(Status.RUNNING)
+        is_short = outcome.accepted & (state.proposal.length <= self.xtol)
+        doubted = jnp.where(is_short, int(Status.CONVERGED_STEP), running)
+        doubted = jnp.where(is_slow, int(Status.CONVERGED_SLOWLY), doubted)
+        creeps = state.watch.pending == int(Status.CONVERGED_SLOWLY)
+        near = state.proposal.trusted & (state.proposal.distance2 <= jnp.square(self.distance))
+        near &= ~creeps | (state.watch.recent < LEVEL_FALL)
+        is_level = creeps & (state.watch.fall < LEVEL_FALL)
+        end = jnp.where(near, state.watch.pending, jnp.where(is_level, int(Status.VALLEY), running))
+        end = jnp.where(probing, end, jnp.where(jnp.isinf(self.distance), doubted, running))
+        status = jnp.where(status == running, end, status)
+        return watch._replace(pending=jnp.where(probing, running, doubted)), status
+
+    def _status(self, state: QuadraticState, outcome: Outcome, rounding: Array) -> Array:
         trial_cost, actual, predicted, accepted = outcome
         length, optimality = state.proposal.length, state.optimality
         eps = float(np.finfo(state.params.dtype).eps)
@@ -330,8 +393,6 @@ class QuadraticSteps(SolverBase):
             ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
             (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
-            (accepted & (length <= self.xtol), Status.CONVERGED_STEP),
-            (is_slow, Status.CONVERGED_SLOWLY),
             (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
             (~accepted & (length <= eps), Status.PRECISION),
             (~jnp.isfinite(state.damping), Status.PRECISION),

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -49,7 +50,9 @@ class SuperimposedSignals(SolverBase):
     """
 
     max_steps: Any = 2000
-    inner: LevenbergMarquardt = field(default_factory=lambda: LevenbergMarquardt(slack=1e-3, patience=40))
+    inner: LevenbergMarquardt = field(
+        default_factory=lambda: LevenbergMarquardt(slack=1e-3, patience=40, distance=np.inf)
+    )
 
     @property
     def needs_whole_jacobian(self) -> bool:
