@@ -1,7 +1,7 @@
 """Problems with known answers x solvers, and what the one loop promises."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from problems import KNOWN, FunctionProblem
 
 import surfacefit as sf
 from surfacefit import Status
+from surfacefit._base.status import STATUS
 from surfacefit._linear.linear_solve import solve_cholesky, solve_qr
 from surfacefit._linear.normal import BlockNormal
 from surfacefit._problem.base import half_square
@@ -441,3 +442,82 @@ def test_an_indefinite_matrix_is_not_trusted():
     )
     _, trusted = blocks.solve(jnp.ones(2), jnp.ones(2), jnp.asarray(1e-3))
     assert not bool(trusted)
+
+
+# --- Ends, in units of the errors ------------------------------------------------------------------------------------
+
+
+@jax.jit
+def ended(problem, params, solver):
+    return sf.solve(problem, params, solver)
+
+
+def distance(problem, params):
+    """d = sqrt(g^T N^-1 g / s^2) in NumPy, from JAX's derivatives of the residuals."""
+    r, jacobian = np.asarray(problem.residuals(params)), np.asarray(jax.jacfwd(problem.residuals)(params))
+    gain = np.linalg.lstsq(jacobian, r, rcond=1e-12)[0] @ (jacobian.T @ r)
+    return np.sqrt(gain * (r.size - params.size) / (r @ r))
+
+
+def rough_line(seed):
+    """Many bumps that few Gaussians can only follow roughly, and a start for five of them."""
+    rng, x = np.random.default_rng(seed), np.linspace(0, 1, 4000)[:, None]
+    amplitudes, centers, widths = (
+        rng.uniform(0.2, 1, 40),
+        rng.uniform(0, 1, (40, 1)),
+        rng.uniform(0.01, 0.1, (40, 1, 1)),
+    )
+    start = sf.GaussianSurface(np.ones(5), np.linspace(0.1, 0.9, 5)[:, None], np.full((5, 1, 1), 0.01), 0.1)
+    return x, sf.GaussianSurface(amplitudes, centers, widths**2)(x), start
+
+
+@pytest.mark.parametrize("solver", ["lm", "dogleg"])
+def test_a_fit_that_creeps_ends_within_its_errors(solver):
+    """With many points 0.06 % of the cost is much beside the noise: fits that only asked for that ended far off."""
+    far, near = [], []
+    with jax.enable_x64(True):
+        for seed in (2, 3):
+            problem, params = sf.SurfaceProblem.from_start(*rough_line(seed))
+            eager, solution = (
+                ended(problem, params, replace(SECOND_ORDER[solver], distance=limit)) for limit in (np.inf, 0.3)
+            )
+            far.append(distance(problem, eager.params))
+            if STATUS[Status(int(solution.status))].success:
+                near.append(distance(problem, solution.params))
+    assert max(far) > 10
+    assert near
+    assert max(near) < 0.3
+
+
+def test_a_valley_without_an_end_is_named():
+    """The flank of a Gaussian that runs off to infinity: exp(1.5 x) is none at any place."""
+    x = np.linspace(-1, 1, 200)[:, None]
+    heights = np.exp(1.5 * x[:, 0]) + 0.3 * np.random.default_rng(0).normal(size=200)
+    start = sf.GaussianSurface(np.array([1.0]), np.array([[0.5]]), np.array([[[0.5]]]))
+    with jax.enable_x64(True):
+        problem, params = sf.SurfaceProblem.from_start(x, heights, start)
+        solution = ended(problem, params, sf.LevenbergMarquardt())
+        assert distance(problem, solution.params) > 0.3
+    assert int(solution.status) == Status.VALLEY
+    assert int(solution.steps) < 250
+
+
+def test_an_exact_fit_ends_although_a_width_creeps_to_its_floor():
+    heights = np.zeros(40)
+    heights[20:22] = 10, 7
+    result = sf.fit(heights, 1, search=0)
+    assert result.status == Status.EXACT
+    assert result.steps < 150
+    assert result.rmse < 1e-4
+
+
+@pytest.mark.parametrize("background", [None, "constant"])
+def test_weights_over_many_decades_end_at_the_right_place(background):
+    """Points of tiny weight count, although their misfit costs less than the rounding of the heaviest."""
+    rows, columns = np.mgrid[:50, :60]
+    heights = 100 * np.exp(-((rows - 25.0) ** 2 + (columns - 30.0) ** 2) / 18)
+    sigma = np.sqrt(heights) + 1e-15
+    start = sf.GaussianSurface(np.array([80.0]), np.array([[24.0, 31.0]]), 7.0 * np.eye(2)[None])
+    result = sf.fit(heights, 1, sigma=sigma, background=background, init=start)
+    np.testing.assert_allclose(result.surface.centers, [[25, 30]], atol=1e-4)
+    np.testing.assert_allclose(result.surface.amplitudes, 100, rtol=1e-4)

@@ -65,7 +65,10 @@ STATUS: dict[Status, StatusEntry] = {
         "The heights are met as well as they will be, but some parameters are not determined: see the flags; use fewer"
         " components or `bounds`.",
     ),
-    Status.EXACT: StatusEntry(True, "converged: the surface meets the heights to rounding"),
+    Status.EXACT: StatusEntry(
+        True,
+        "converged: the surface meets the heights to rounding, or to 1e-5 of their spread where it would creep on",
+    ),
     Status.PRECISION: StatusEntry(True, "converged: no step lowers the cost at this floating-point precision"),
     Status.MAX_STEPS: StatusEntry(
         False,

@@ -66,6 +66,10 @@ class Problem(Protocol):
         """Variance s^2 of a residual where the cost is so large: infinite where there is none to measure by."""
         ...
 
+    def is_exact(self, residuals: Array) -> Array:
+        """Whether residuals (N,) are mere rounding, all of them."""
+        ...
+
     def rounding_cost(self) -> Array:
         """A cost so small that the residuals are mere rounding."""
         ...

@@ -19,6 +19,8 @@ from .base import half_square
 # Units in the last place of the heights: residuals below are rounding. A few operations lie behind each height, each of
 # which rounds by half a unit.
 ROUNDING_UNITS = 4
+# Times these that the residual of a single point may be where a fit is exact: what rounds by chance adds up at a few.
+EXACT_ROUNDINGS = 1e3
 
 
 @register_dataclass
@@ -87,10 +89,19 @@ class SurfaceObjective:
         freedom = jnp.count_nonzero(self.weights).astype(cost.dtype) - in_use
         return jnp.where(freedom > 0, 2 * cost / jnp.maximum(freedom, 1), jnp.inf)
 
+    def is_exact(self, residuals: Array) -> Array:
+        """Whether all points are met to rounding, also those of little weight, which cost nothing beside others."""
+        roundings = self._roundings()
+        each = jnp.all(jnp.abs(residuals[: len(roundings)]) <= EXACT_ROUNDINGS * roundings)
+        return each & (half_square(residuals) <= half_square(roundings))
+
     def rounding_cost(self) -> Array:
         """Residuals of four units in the last place of heights of order one."""
+        return half_square(self._roundings())
+
+    def _roundings(self) -> Array:
         eps = float(np.finfo(self.heights.dtype).eps)
         flat = jnp.zeros_like(self.heights)  # far from it an outlier's height is nothing that rounding could spoil
         met, unmet = (self.loss.slopes(model, self.heights, self.weights) for model in (self.heights, flat))
         slopes = jnp.minimum(met, unmet)
-        return half_square(slopes * ROUNDING_UNITS * eps * jnp.maximum(1.0, jnp.abs(self.heights)))
+        return jnp.asarray(slopes * ROUNDING_UNITS * eps * jnp.maximum(1.0, jnp.abs(self.heights)))

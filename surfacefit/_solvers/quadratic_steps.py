@@ -52,6 +52,11 @@ LEAST_DAMPING = 1e-9
 # Fall of chi2 / s^2 in `patience` steps below which a valley is not worth following: a tenth of what noise makes of one
 # parameter, as `distance` allows at an end.
 LEVEL_FALL = 0.1
+# Misfit that is nothing where the cost creeps, as a quarter of its part of the heights' spread, since the problem's
+# roundings count four units; and the part of the cost left after `patience` steps from which it does: a width that
+# creeps to its floor lowers it by half in so many steps, falls that end in rounding do by a factor of thousands.
+NEGLIGIBLE_MISFIT = 2.5e-6
+CREEPING_PART = 0.1
 # Damping, relative to D, of a parameter that stands at a bound: so large that it does not move.
 FIXED_DAMPING = 1e8
 
@@ -326,7 +331,9 @@ class QuadraticSteps(SolverBase):
         control = self._next_control(state, outcome)
         probing = state.watch.is_probing
         watch, is_slow = self._watched(state.watch, cost, problem.noise_variance(cost))
-        status = self._status(state, outcome, problem.rounding_cost())
+        residuals = jnp.where(moves, trial_residuals, state.position.residuals)
+        creeps = _creeps(state.watch, watch, cost, problem.rounding_cost())
+        status = self._status(state, outcome, problem.is_exact(residuals) | creeps)
         bad = ~trusted & ~probing & (status != int(Status.NON_FINITE))
         status = jnp.where(bad, int(Status.ILL_CONDITIONED), status)
         watch, status = self._confirmed(state, outcome, status, watch, is_slow)
@@ -335,7 +342,7 @@ class QuadraticSteps(SolverBase):
             position=Position(
                 params=jnp.where(moves, trial, state.params),
                 cost=cost,
-                residuals=jnp.where(moves, trial_residuals, state.position.residuals),
+                residuals=residuals,
             ),
             status=jnp.where(is_new, int(Status.RUNNING), status),
             control=jax.tree.map(lambda a, b: jnp.where(held, a, b), state.control, control),
@@ -383,14 +390,14 @@ class QuadraticSteps(SolverBase):
         status = jnp.where(status == running, end, status)
         return watch._replace(pending=jnp.where(probing, running, doubted)), status
 
-    def _status(self, state: QuadraticState, outcome: Outcome, rounding: Array) -> Array:
-        trial_cost, actual, predicted, accepted = outcome
+    def _status(self, state: QuadraticState, outcome: Outcome, is_exact: Array) -> Array:
+        _, actual, predicted, accepted = outcome
         length, optimality = state.proposal.length, state.optimality
         eps = float(np.finfo(state.params.dtype).eps)
         small = self.ftol * state.cost
         rules = [
             (~jnp.isfinite(state.cost + optimality) | jnp.isnan(state.damping), Status.NON_FINITE),
-            ((state.cost <= rounding) | (accepted & (trial_cost <= rounding)), Status.EXACT),
+            (is_exact, Status.EXACT),
             (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
             (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
             (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
@@ -401,6 +408,13 @@ class QuadraticSteps(SolverBase):
         for rule, code in reversed(rules):
             status = jnp.where(rule, int(code), status)
         return status
+
+
+def _creeps(before: Watch, watch: Watch, cost: Array, rounding: Any) -> Array:
+    """Whether a cost that is nothing beside the heights falls on without end, as a width creeps to its floor."""
+    negligible = rounding * (NEGLIGIBLE_MISFIT / float(np.finfo(cost.dtype).eps)) ** 2
+    due = watch.steps == 0
+    return due & (cost <= negligible) & (cost > CREEPING_PART * before.costs[0])
 
 
 def constrained_system(
