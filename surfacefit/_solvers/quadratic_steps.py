@@ -56,7 +56,7 @@ LEVEL_FALL = 0.1
 # roundings count four units; and the part of the cost left after `patience` steps from which it does: a width that
 # creeps to its floor lowers it by half in so many steps, falls that end in rounding do by a factor of thousands.
 NEGLIGIBLE_MISFIT = 2.5e-6
-CREEPING_PART = 0.1
+CREEPING_PART = 0.3
 # Damping, relative to D, of a parameter that stands at a bound: so large that it does not move.
 FIXED_DAMPING = 1e8
 
