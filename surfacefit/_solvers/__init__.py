@@ -3,6 +3,7 @@
 base                  the contract, and what most solvers share of it
 choice                the option ``solver``: names, and the check of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
+quadratic_state       where second-order solvers stand between steps
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default
 dogleg                Powell's dogleg: it steps in a radius of its own; the trust region of all second-order solvers is

@@ -26,7 +26,8 @@ from .._base.checks import positive_number
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal
 from .._problem.base import Problem
-from .quadratic_steps import FIXED_DAMPING, GOOD_GAIN, Outcome, QuadraticState, QuadraticSteps, constrained_system
+from .quadratic_state import Outcome, QuadraticState
+from .quadratic_steps import FIXED_DAMPING, GOOD_GAIN, QuadraticSteps, constrained_system
 
 # Damping nu of the Gauss-Newton step relative to D: with less, its direction follows parameters that hardly matter
 # (Jacksboro, K = 32, even start: 500 steps without any, 76 with 1e-3, to a lower RMSE).

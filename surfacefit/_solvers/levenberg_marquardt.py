@@ -27,7 +27,8 @@ from .._constraints.active_constraints import ActiveConstraints
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal, Normal
 from .._problem.base import Problem
-from .quadratic_steps import FIXED_DAMPING, Outcome, QuadraticState, QuadraticSteps, constrained_system
+from .quadratic_state import Outcome, QuadraticState
+from .quadratic_steps import FIXED_DAMPING, QuadraticSteps, constrained_system
 
 # Entries of J, points times parameters, up to which a fit may go on by QR, which holds J and some copies of it: 2^25
 # doubles are 256 MiB each.

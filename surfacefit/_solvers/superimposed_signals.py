@@ -26,7 +26,7 @@ from .._linear.normal import ProductNormal
 from .._problem.base import Problem
 from .base import SolverBase
 from .levenberg_marquardt import LevenbergMarquardt
-from .quadratic_steps import QuadraticState
+from .quadratic_state import QuadraticState
 
 
 @register_dataclass

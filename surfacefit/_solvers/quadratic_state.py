@@ -1,0 +1,108 @@
+"""Where a second-order solver stands between steps: records of arrays, grouped by what changes together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jax import Array
+
+from .._base.status import Status
+
+# Looks at the cost in `patience` steps: four let a fit end soon after its progress has become slow (volcano, K = 8: 65
+# steps instead of 80 at the same RMSE).
+WATCHES = 4
+
+
+class Position(NamedTuple):
+    """Parameters (P,) with their residuals (N,) and cost: new where a step is taken."""
+
+    params: Array
+    cost: Array
+    residuals: Array
+
+
+class Watch(NamedTuple):
+    """The last WATCHES costs that were looked at, and the steps since the last look; the end that the next step is to
+    confirm, RUNNING for none. At the last look chi2 / s^2 had fallen by ``fall`` in `patience` steps, and since the
+    look before it at a rate of ``recent`` in as many.
+    """
+
+    costs: Array
+    steps: Array
+    pending: Array
+    fall: Array
+    recent: Array
+
+    @property
+    def is_probing(self) -> Array:
+        """Whether the next step is undamped, to tell how far the minimum is."""
+        return self.pending != int(Status.RUNNING)
+
+
+class Linearization(NamedTuple):
+    """The quadratic model at the position, made anew where ``stale``; ``at_bound`` (P,) may not move."""
+
+    stale: Array
+    optimality: Array
+    gradient: Array
+    at_bound: Array
+    normal: Any
+
+
+class Proposal(NamedTuple):
+    """A step (P,), if ``made``: its length over that of the parameters, both in the metric of D, the fall in cost that
+    the model predicts, g^T N^-1 g / s^2 as far as its damping shows it, and whether the solution of the linear system
+    can be trusted.
+    """
+
+    made: Array
+    step: Array
+    length: Array
+    predicted: Array
+    distance2: Array
+    trusted: Array
+
+
+class QuadraticState(NamedTuple):
+    """Where a solver stands, grouped by what changes together. ``control`` is the solver's own, with a ``value``."""
+
+    position: Position
+    status: Array
+    control: Any
+    reach: Array
+    watch: Watch
+    linearization: Linearization
+    proposal: Proposal
+
+    @property
+    def params(self) -> Array:
+        return self.position.params
+
+    @property
+    def cost(self) -> Array:
+        return self.position.cost
+
+    @property
+    def optimality(self) -> Array:
+        return self.linearization.optimality
+
+    @property
+    def damping(self) -> Array:
+        return self.control.value
+
+    @property
+    def wanted(self) -> Array:
+        """Where the residuals are asked for next."""
+        return self.position.params + self.proposal.step
+
+    def with_normal(self, normal: Any) -> QuadraticState:
+        return self._replace(linearization=self.linearization._replace(normal=normal))
+
+
+class Outcome(NamedTuple):
+    """What came of a trial step: its cost, the fall in cost and the predicted one, and whether it is taken."""
+
+    cost: Array
+    actual: Array
+    predicted: Array
+    accepted: Array
