@@ -80,15 +80,6 @@ class SurfaceObjective:
             return True
         return self.engine.curvature_is_valid(self.parameterization.components(params))
 
-    def noise_variance(self, cost: Array) -> Array:
-        """The known one, or 2 cost / (n - P) with n points of some weight and P parameters in use."""
-        if self.variance is not None:
-            return jnp.asarray(self.variance, cost.dtype)
-        layout = self.parameterization.layout
-        in_use = jnp.asarray(self.parameterization.n_active, cost.dtype) * layout.block_size + layout.n_border
-        freedom = jnp.count_nonzero(self.weights).astype(cost.dtype) - in_use
-        return jnp.where(freedom > 0, 2 * cost / jnp.maximum(freedom, 1), jnp.inf)
-
     def is_exact(self, residuals: Array) -> Array:
         """Whether all points are met to rounding, also those of little weight, which cost nothing beside others."""
         roundings = self._roundings()

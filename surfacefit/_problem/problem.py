@@ -129,6 +129,15 @@ class SurfaceProblem(SurfaceObjective):
             return jnp.zeros(params.shape, bool)
         return self.box.at_bound(self.parameterization, params, gradient)
 
+    def noise_variance(self, cost: Array) -> Array:
+        """The known one, or 2 cost / (n - P) with n points of some weight and P parameters in use."""
+        if self.variance is not None:
+            return jnp.asarray(self.variance, cost.dtype)
+        layout = self.parameterization.layout
+        in_use = jnp.asarray(self.parameterization.n_active, cost.dtype) * layout.block_size + layout.n_border
+        freedom = jnp.count_nonzero(self.weights).astype(cost.dtype) - in_use
+        return jnp.where(freedom > 0, 2 * cost / jnp.maximum(freedom, 1), jnp.inf)
+
     def surface(self, params: Array) -> GaussianSurface:
         """The surface at the parameters (P,), in the units of the problem's points and heights."""
         return self.parameterization.surface(params)
