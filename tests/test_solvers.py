@@ -252,7 +252,7 @@ HILLS = np.exp(-0.5 * ((np.mgrid[:24, :24] - np.array([8.0, 13.0])[:, None, None
 
 
 @pytest.mark.parametrize("engine", ["dense", sf.Tiled(tile_size=32)])
-@pytest.mark.parametrize("solver", [Descent(), sf.Dogleg()])
+@pytest.mark.parametrize("solver", [Descent(), sf.Dogleg(), sf.SuperimposedSignals()])
 def test_a_solver_of_its_own_takes_a_dense_and_a_tiled_fit(engine, solver):
     start = sf.GaussianSurface(np.array([0.7]), np.array([[9.0, 11.0]]), 4.0 * np.eye(2)[None])
     before = sf.fit(HILLS, 1, background=None, init=start, solver=sf.LevenbergMarquardt(max_steps=0))
@@ -298,6 +298,7 @@ CONTRACTS = {
     "no state": (Forgetful(), TypeError, "`Forgetful.step` must give a NamedTuple .* NoneType has no params, cost, "),
     "pytree": (Unregistered(), TypeError, "`solver` must be a JAX pytree, which Unregistered is not"),
     "settings": (Descent(max_steps=-1), ValueError, "`solver.max_steps` must be at least 0, got -1"),
+    "distance": (sf.LevenbergMarquardt(distance=-1), ValueError, "`solver.distance` must be zero or positive"),
     "radius": (sf.Dogleg(radius=0), ValueError, "`solver.radius` must be positive"),
     "radius too short": (
         sf.Dogleg(radius=1e-8),

@@ -115,8 +115,10 @@ class QuadraticSteps(SolverBase):
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)
         count(f"{name}.patience", self.patience)
-        for setting in ("ftol", "xtol", "gtol", "slack", "distance"):
+        for setting in ("ftol", "xtol", "gtol", "slack"):
             not_negative(f"{name}.{setting}", getattr(self, setting))
+        if not (np.isscalar(self.distance) and self.distance == np.inf):  # asks nothing
+            not_negative(f"{name}.distance", self.distance)
         numbers = np.shape(self.reach) == (2,) and all(isinstance(r, (int, float, np.number)) for r in self.reach)
         if not numbers or not 0 < self.reach[0] <= self.reach[1]:
             raise ValueError(f"`{name}.reach` must be two increasing positive numbers, got {self.reach!r}")
