@@ -135,6 +135,7 @@ def other_solvers(patch):
     for engine in ("dense", "tiled"):
         for solver in (sf.Adam(max_steps=2), sf.SuperimposedSignals(max_steps=2), sf.Dogleg(max_steps=2)):
             sf.fit(MAP, 3, **GRID, engine=engine, solver=solver)
+    sf.fit(MAP, 3, **GRID, solver=sf.LevenbergMarquardt(max_steps=0))
 
 
 def search(patch):
