@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 
 import surfacefit as sf
+from surfacefit._base.compile import plain_jit
+from surfacefit._base.precision import precision
+from surfacefit._statistics.linearization import linearized_at, residual_variance
 
 from . import maps
 from .options import Options
@@ -143,8 +146,23 @@ def _row(name: str, count: int, result: sf.FitResult) -> dict[str, Any]:
 
 
 def _distance(result: sf.FitResult) -> str:
-    """How far the minimum is, in standard errors, as the result says it."""
-    return f"{float(result.uncertainty().distance):.2g}"
+    """How far the minimum is in units of the errors, d^2 = g^T N^-1 g / s^2, over what no limit holds; by NumPy."""
+    with precision(np.dtype(np.float64)):
+        prepared, params = linearized_at(result)
+        problem = prepared.problem
+        residuals, jacobian = (np.asarray(a) for a in _linearized(problem, params))
+        gradient = residuals @ jacobian
+        free = ~np.asarray(problem.at_bound(params, gradient)) & jacobian.any(axis=0)
+    scales = np.linalg.norm(jacobian[:, free], axis=0)
+    step = np.linalg.lstsq(jacobian[:, free] / scales, residuals, rcond=None)[0]
+    decrement = float(step @ (gradient[free] / scales))
+    return f"{np.sqrt(max(decrement, 0) * prepared.cost_unit / residual_variance(result)):.2g}"
+
+
+@plain_jit
+def _linearized(problem: Any, params: Any) -> Any:
+    residuals, jacobian = problem.linearize(params)
+    return residuals, jacobian.as_matrix()
 
 
 def _digest(result: sf.FitResult) -> str:

@@ -235,9 +235,9 @@ def test_a_program_that_no_case_calls_is_found():
 
 
 def test_programs_are_made_in_one_place():
-    """`jax.jit` elsewhere would be missed by the tests above."""
+    """`jax.jit` elsewhere would be missed by the tests above; the probe of the cache is no program of a fit."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).as_posix() != "_base/compile.py":
+        if path.relative_to(PACKAGE).as_posix() not in ("_base/compile.py", "_system/compile_cache.py"):
             named = [
                 ast.unparse(n) for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Attribute)
             ]
