@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from .._system.forks import STATE
-from .._system.program_limits import COUNT
+from .._system.program_limits import COUNT, give_memory_back
 from . import devices
 
 # XLA's own switches, which a release may drop: JAX 0.11 no longer knows this one. Without its fusion emitters XLA
@@ -119,6 +119,7 @@ def drop_programs() -> None:
     for program in list(PROGRAMS):
         program.drop()
     gc.collect()  # programs are in circles of references
+    give_memory_back()
 
 
 def quick_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:

@@ -6,6 +6,8 @@ process (``vm.max_map_count``) the next compilation ends it by a segmentation fa
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,6 +63,14 @@ def n_mappings() -> int:
         return Path("/proc/self/maps").read_bytes().count(b"\n")
     except OSError:
         return 0
+
+
+def give_memory_back() -> None:
+    """Lets the C library return what is free to the system: of programs that are dropped it keeps the memory else, in
+    pieces that the next ones do not fit into. Only glibc can be asked.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def most_mappings() -> int:
