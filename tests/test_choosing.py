@@ -309,7 +309,7 @@ def test_a_path_is_drawn_and_saved(tmp_path):
 @pytest.mark.parametrize(
     ("n_components", "options", "message"),
     [
-        ("many", {}, "`n_components` must be one of 'auto'"),
+        ("many", {}, "`n_components` must be an integer, got 'many'"),
         (sf.AutoComponents("bik"), {}, "did you mean 'bic'"),
         (sf.AutoComponents("rmse"), {}, "needs `target`"),
         (sf.AutoComponents("bic", target=1.0), {}, "has no `target`"),

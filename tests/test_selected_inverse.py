@@ -266,7 +266,7 @@ REFUSED = {
         lambda errors: errors.matrix,
         "`matrix` needs the whole normal matrix, of at most 5 parameters: fit a part of the data",
     ),
-    "correlation": (lambda errors: errors.correlation, "`matrix` needs the whole normal matrix"),
+    "correlation": (lambda errors: errors.correlation, "`correlation` needs the whole normal matrix"),
 }
 
 

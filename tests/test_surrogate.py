@@ -1,5 +1,6 @@
 """Surrogates: averages over blocks represent their points, or are not used."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -136,10 +137,11 @@ def test_blas_has_its_threads_again_whoever_leaves_first():
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
     before, first, second = threads(), single_threaded_blas(1), single_threaded_blas(1)
-    first.__enter__()
-    second.__enter__()
-    assert set(threads()) == {1}
-    first.__exit__(None, None, None)
-    assert set(threads()) == {1}
-    second.__exit__(None, None, None)
+    with ThreadPoolExecutor(1) as other:
+        first.__enter__()
+        other.submit(second.__enter__).result()
+        assert set(threads()) == {1}
+        first.__exit__(None, None, None)
+        assert set(threads()) == {1}
+        other.submit(second.__exit__, None, None, None).result()
     assert threads() == before

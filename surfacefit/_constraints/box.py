@@ -113,7 +113,7 @@ def _factor_limits(parts: Parameterization, widest: np.ndarray) -> tuple[np.ndar
     """
     size, floor = parts.covariance.n_parameters(parts.n_dim), np.asarray(parts.floor, float)
     if size < parts.n_dim:
-        widest, floor = widest.max(keepdims=True), floor.max(keepdims=True)
+        widest, floor = widest.min(keepdims=True), floor.max(keepdims=True)
     above = np.maximum(widest - floor, floor)
     diagonal = above + np.log(-np.expm1(-above))
     below = widest[np.tril_indices(parts.n_dim, -1)[0]] if size > parts.n_dim else np.zeros(0)

@@ -16,7 +16,8 @@ from .._model.surface import GaussianSurface
 
 # Sampling distances beyond the outermost points to which a centre may go: the samples' cells end there.
 CENTER_MARGIN = 0.5
-# Extents of the data along an axis up to which a component may be wide; one wider than that is a level or a parabola.
+# Largest extents of the data up to which a component may be wide along any axis, counted in samples, so that round
+# hills on a strip stay round; one wider than that along all axes is a level or a parabola.
 WIDEST_EXTENTS = 1.0
 
 # Of the region's extent: what the way from a fit's numbers to a surface and back may round.
@@ -45,7 +46,8 @@ def region_of(data: SurfaceData) -> Region:
     """The region that holds contained components: the box around the points that are used, with their cells."""
     low, high = data.used_points.min(axis=0), data.used_points.max(axis=0)
     margin = CENTER_MARGIN * data.spacing
-    return Region(low - margin, high + margin, WIDEST_EXTENTS * (high - low + 2 * margin))
+    extent = (high - low + 2 * margin) / data.spacing
+    return Region(low - margin, high + margin, WIDEST_EXTENTS * extent.max() * data.spacing)
 
 
 def holds(region: Region, surface: GaussianSurface) -> bool:

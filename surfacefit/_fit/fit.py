@@ -106,9 +106,10 @@ def fit(
         Limits of amplitudes, centres, widths, aspect ratio and background. A start outside is moved to the limits.
     contained : bool, optional
         True: centres stay over the data, up to half a sampling distance beyond the outermost points, and deviations
-        along each axis stay within the extent of the data. Otherwise components that explain a slope or a level run
-        away, with errors above their values. ``bounds`` on centres or widths take the place of these limits. False: no
-        such limits. Default: True, but False if ``init`` is a `GaussianSurface` with a component outside.
+        along each axis stay within the largest extent of the data, counted in samples. Otherwise components that
+        explain a slope or a level run away, with errors above their values. ``bounds`` on centres or widths take the
+        place of these limits. False: no such limits. Default: True, but False if ``init`` is a `GaussianSurface` with a
+        component outside.
     fixed : str, list of str or dict, optional
         What keeps the value it has at the start: "amplitudes", "centers", "covariances", "background", or a list of
         these. A dict fixes them for some components: ``fixed={"centers": [True, False]}``. Needs a start, given as

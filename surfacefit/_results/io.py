@@ -278,7 +278,9 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
 def _check_path(path: ComponentPath) -> None:
     one_of("path.criterion", path.criterion, LABELS)
     count("path.chosen", path.chosen, -1)
-    columns = {name: column for name, column in vars(path).items() if name not in ("criterion", "chosen")}
+    positive_number("path.correlation_volume", path.correlation_volume)
+    single = ("criterion", "chosen", "correlation_volume")
+    columns = {name: column for name, column in vars(path).items() if name not in single}
     for name, column in columns.items():
         if np.shape(column) != (np.size(path.n_components),):
             raise ValueError(f"`path.{name}` must be of the length of `path.n_components`, got {np.shape(column)}")
