@@ -33,6 +33,9 @@ EXACT_SHARE = 1e-12
 TRIALS = 6
 # Joint steps a trial: enough to settle; most are given up before.
 TRIAL_STEPS = 80
+# Correlation of neighbouring residuals up to which they may be noise: chance makes 0.03 of it on a thousand points, and
+# what is left of terrain has 0.5 and more.
+MAX_NOISE_CORRELATION = 0.1
 # Times the fall that an added component shows after RANKING_STEPS that it may show in the end: most reach two thirds.
 RANKED_SHARE = 2.0
 # Components up to which a trial has TRIAL_STEPS steps; of more, where each is long and trials hold several moves, a
@@ -195,13 +198,15 @@ def _few(around: Neighbourhood) -> np.ndarray:
 def is_noise(context: SearchContext, state: State, gains: list[Move]) -> bool:
     """Whether what a state leaves is noise: no added component would lower the BIC.
 
-    A relocation is an addition and a removal, so that it has nothing to win either.
+    A relocation is an addition and a removal, so that it has nothing to win either. Residuals that neighbours share are
+    no noise, whatever single additions gain; for scattered points that is not known.
     """
-    n_points, layout = len(context.views.points), context.parameterization.layout
-    spare = n_points - layout.block_size * state.size - layout.n_border
-    if spare <= 0:
+    layout, residuals = context.parameterization.layout, context.views.residuals(state)
+    spare = len(residuals) - layout.block_size * state.size - layout.n_border
+    shared = float(residuals[1:] @ residuals[:-1])
+    if spare <= 0 or context.prepared.data.axes is None or shared > MAX_NOISE_CORRELATION * 2 * state.cost:
         return False
-    worth = layout.block_size * np.log(n_points) * state.cost / spare
+    worth = layout.block_size * np.log(len(residuals)) * state.cost / spare
     return RANKED_SHARE * max((move.fall for move in gains), default=0.0) < worth
 
 
