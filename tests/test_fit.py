@@ -220,7 +220,7 @@ BRIGHT[4, 6] = 5.0
 
 ANSWERED = {
     "constant map": (np.full((8, 9), 7.0), {}, 1e-9),
-    "constant map, no background": (np.full((8, 9), 7.0), {"background": None}, 1e-2),
+    "constant map, no background": (np.full((8, 9), 7.0), {"background": None, "contained": False}, 1e-2),
     "all zero": (np.zeros((8, 9)), {}, 1e-12),
     "all zero, no background": (np.zeros((8, 9)), {"background": None}, 1e-3),
     "one bright pixel": (BRIGHT, {}, 1e-3),

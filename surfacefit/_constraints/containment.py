@@ -22,6 +22,8 @@ WIDEST_EXTENTS = 1.0
 
 # Of the region's extent: what the way from a fit's numbers to a surface and back may round.
 ROUNDING_SHARE = 1e-6
+# Of a variance: least pivot of a Cholesky factor, a few units of rounding.
+LEAST_PIVOT_SHARE = 1e-14
 
 
 class Region(NamedTuple):
@@ -38,8 +40,21 @@ class Region(NamedTuple):
 
     def meets_widths(self, covariances: np.ndarray, tolerance: float) -> np.ndarray:
         """Which covariances (K, d, d) have an entry of their Cholesky factor at its limit: (K,)."""
-        entries = np.abs(np.linalg.cholesky(np.asarray(covariances, float)))
+        entries = np.abs(_cholesky(np.asarray(covariances, float)))
         return np.asarray((entries >= (1 - tolerance) * self.widest[:, None]).any(axis=(1, 2)))
+
+
+def _cholesky(covariances: np.ndarray) -> np.ndarray:
+    """Cholesky factors (K, d, d) of covariances that rounding may have left with a pivot of zero or below."""
+    factors, n_dim = np.zeros_like(covariances), covariances.shape[-1]
+    for j in range(n_dim):
+        before, own = factors[:, j, :j], covariances[:, j, j]
+        pivots = np.maximum(own - np.sum(before**2, axis=1), LEAST_PIVOT_SHARE * own)
+        factors[:, j, j] = np.sqrt(pivots)
+        for i in range(j + 1, n_dim):
+            rest = covariances[:, i, j] - np.sum(factors[:, i, :j] * before, axis=1)
+            factors[:, i, j] = rest / np.maximum(factors[:, j, j], np.finfo(float).tiny)
+    return factors
 
 
 def region_of(data: SurfaceData) -> Region:

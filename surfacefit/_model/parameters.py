@@ -118,16 +118,16 @@ class Parameterization:
     def pack(self, surface: GaussianSurface) -> Any:
         """Parameters (P,) of a surface: widths below the floor are raised to just above it, spare room is zeros."""
         xp, dtype = namespace(self.floor, *jax.tree.leaves(surface)), self.floor.dtype
-        amplitudes, centers, covariances = (
-            xp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
-        )
+        amplitudes, centers = (xp.asarray(a, dtype) for a in (surface.amplitudes, surface.centers))
+        # On the host in double precision: rounded to single, a narrow one may have no Cholesky factor.
+        covariances = xp.asarray(surface.covariances, np.float64 if xp is np else dtype)
         alpha = self.amplitude.free(amplitudes)
         columns, border = [alpha[:, None], centers], []
         if self.covariance.shared:
             one = covariances.mean(axis=0) if len(alpha) else xp.eye(self.n_dim, dtype=dtype)
-            border.append(self.covariance.parameters(one, self.floor))
+            border.append(self.covariance.parameters(one, self.floor).astype(dtype))
         else:
-            columns.append(self.covariance.parameters(covariances, self.floor))
+            columns.append(self.covariance.parameters(covariances, self.floor).astype(dtype))
         border.append(xp.asarray(background_model(surface.background).vector(), dtype))
         room = np.zeros((self.n_components - len(alpha), self.layout.block_size), dtype)
         return concatenated([xp.concatenate([xp.concatenate(columns, axis=1), room]).ravel(), *border])
