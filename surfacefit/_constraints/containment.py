@@ -19,7 +19,6 @@ CENTER_MARGIN = 0.5
 # Largest extents of the data up to which a component may be wide along any axis, counted in samples, so that round
 # hills on a strip stay round; one wider than that along all axes is a level or a parabola.
 WIDEST_EXTENTS = 1.0
-
 # Of the region's extent: what the way from a fit's numbers to a surface and back may round.
 ROUNDING_SHARE = 1e-6
 # Of a variance: least pivot of a Cholesky factor, a few units of rounding.

@@ -169,7 +169,7 @@ def _run_trials(context: SearchContext, here: State) -> list[State]:
         return found
     around, at_a_time = Neighbourhood(context, here), n_parallel(context)
     gains = additions(around)
-    if is_noise(context, here, gains):
+    if is_noise(around, gains):
         raise NothingLeft
     queue = trials(around, gains)
     for first in range(0, len(queue), at_a_time):
@@ -195,13 +195,14 @@ def _few(around: Neighbourhood) -> np.ndarray:
     return np.arange(count) if count <= MAX_REMOVALS else around.by_weight()[:MAX_REMOVALS]
 
 
-def is_noise(context: SearchContext, state: State, gains: list[Move]) -> bool:
+def is_noise(around: Neighbourhood, gains: list[Move]) -> bool:
     """Whether what a state leaves is noise: no added component would lower the BIC.
 
     A relocation is an addition and a removal, so that it has nothing to win either. Residuals that neighbours share are
     no noise, whatever single additions gain; for scattered points that is not known.
     """
-    layout, residuals = context.parameterization.layout, context.views.residuals(state)
+    context, state, residuals = around.context, around.state, around.residuals
+    layout = context.parameterization.layout
     spare = len(residuals) - layout.block_size * state.size - layout.n_border
     shared = float(residuals[1:] @ residuals[:-1])
     if spare <= 0 or context.prepared.data.axes is None or shared > MAX_NOISE_CORRELATION * 2 * state.cost:
