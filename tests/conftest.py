@@ -24,6 +24,10 @@ from surfacefit._problem import capacity
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# The processes that tests start import the same code, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(sizes.__file__).parents[2]), os.environ.get("PYTHONPATH")])
+)
 
 OWN_SIZES = [
     (module, name, getattr(module, name))

@@ -40,8 +40,10 @@ def own_programs():
 
 
 def abstract(leaf):
+    """Its shape, and the type that it has under JAX's precision of this moment."""
     if isinstance(leaf, jax.Array | np.ndarray | np.generic):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=getattr(leaf, "weak_type", False))
+        dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        return jax.ShapeDtypeStruct(leaf.shape, dtype, weak_type=getattr(leaf, "weak_type", False))
     return leaf
 
 

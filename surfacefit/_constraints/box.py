@@ -19,6 +19,7 @@ from .._base.compile import concatenated
 from .._base.devices import namespace
 from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
+from .._model.covariance.base import positive_inverse
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .bounds import Bounds
@@ -114,8 +115,7 @@ def _factor_limits(parts: Parameterization, widest: np.ndarray) -> tuple[np.ndar
     size, floor = parts.covariance.n_parameters(parts.n_dim), np.asarray(parts.floor, float)
     if size < parts.n_dim:
         widest, floor = widest.min(keepdims=True), floor.max(keepdims=True)
-    above = np.maximum(widest - floor, floor)
-    diagonal = above + np.log(-np.expm1(-above))
+    diagonal = positive_inverse(np.maximum(widest - floor, floor))
     below = widest[np.tril_indices(parts.n_dim, -1)[0]] if size > parts.n_dim else np.zeros(0)
     return np.concatenate([np.full(len(diagonal), -np.inf), -below]), np.concatenate([diagonal, below])
 
@@ -159,8 +159,8 @@ def _limit_widths(side: np.ndarray, limit: Any, parts: Parameterization, scaling
     floor = floor if size == parts.n_dim else floor.max()
     above = limit / scaling.point_scale[:size] - floor
     some = np.isfinite(above) & (above > 0)
-    free = above + np.log(-np.expm1(-np.where(some, above, 1.0)))
-    side[:, parts.layout.shapes] = np.where(some, free, np.copysign(np.inf, side[0, -1]))
+    free = np.where(some, positive_inverse(np.where(some, above, 1.0)), np.copysign(np.inf, side[0, -1]))
+    side[:, parts.layout.shapes] = free
 
 
 def _border(

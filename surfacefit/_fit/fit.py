@@ -140,9 +140,10 @@ def fit(
     prior : `SurfacePrior`, optional
         Prior knowledge of covariances and amplitudes; the fit then is the maximum of the posterior density. Needs
         ``absolute_sigma=True``.
-    solver : {"lm", "dogleg", "adam", "superimposed"} or solver object
-        "lm" (default) is Levenberg-Marquardt. "dogleg" is Powell's dogleg, which ends lower on some maps and higher on
-        others. "superimposed" is expectation-maximisation for superimposed signals. An object has settings:
+    solver : str or solver object
+        "lm" (default) is Levenberg-Marquardt. Of the others, which the message for an unknown name lists, "dogleg" is
+        Powell's dogleg, which ends lower on some maps and higher on others, "adam" takes many first-order steps, and
+        "superimposed" is expectation-maximisation for superimposed signals. An object has settings:
         ``sf.LevenbergMarquardt(max_steps=..., ftol=...)``. Growth, the search and the choice of a number of components
         always use Levenberg-Marquardt; ``solver`` takes the steps after them.
     engine : {"auto", "dense", "tiled"} or engine object

@@ -15,7 +15,7 @@ from .._engines.engines import EngineChoice, engine_choice
 from .._model.surface import GaussianSurface
 from .._problem.option import Given, rule, simple_rule
 from .._search.initialization import INITS
-from .._solvers import LevenbergMarquardt, Solver, checked_solver
+from .._solvers import SOLVERS, LevenbergMarquardt, Solver, checked_solver
 from .._starts import RandomStarts
 
 
@@ -52,7 +52,7 @@ def _reset(name: str, given: Given) -> bool:
 
 
 def _solver(name: str, given: Given) -> Solver:
-    return checked_solver(given.options[name])
+    return checked_solver(given.options[name], SOLVERS)
 
 
 def _engine(name: str, given: Given) -> EngineChoice:

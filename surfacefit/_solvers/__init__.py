@@ -1,7 +1,9 @@
 """Solvers: pick one of these, by name or as an object with settings. ``loop`` runs whichever is picked.
 
+A new one is one new file, its line below and its name in `SOLVERS`.
+
 base                  the contract, and what most solvers share of it
-choice                the option ``solver``: names, and the check of an object
+choice                the option ``solver``: the check of a name or of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 quadratic_state       where second-order solvers stand between steps
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
@@ -15,11 +17,18 @@ work                  what growth and search cost in nominal seconds, so that bu
 
 from .adam import Adam
 from .base import Solver
-from .choice import SOLVERS, checked_solver
+from .choice import checked_solver
 from .dogleg import Dogleg
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Limits, Record, Solution, SolverRun, advance, begin, run, solve
 from .superimposed_signals import SuperimposedSignals
+
+SOLVERS: dict[str, type[Solver]] = {
+    "lm": LevenbergMarquardt,
+    "dogleg": Dogleg,
+    "adam": Adam,
+    "superimposed": SuperimposedSignals,
+}
 
 __all__ = [
     "SOLVERS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from numbers import Number
 from typing import Any
@@ -10,29 +11,18 @@ import numpy as np
 from jax.tree_util import all_leaves
 
 from .._base.checks import MOST_COUNT, one_of
-from .adam import Adam
 from .base import Solver, missing_members
-from .dogleg import Dogleg
-from .levenberg_marquardt import LevenbergMarquardt
-from .superimposed_signals import SuperimposedSignals
-
-SOLVERS: dict[str, type[Solver]] = {
-    "lm": LevenbergMarquardt,
-    "dogleg": Dogleg,
-    "adam": Adam,
-    "superimposed": SuperimposedSignals,
-}
-_NAMES = ", ".join(map(repr, SOLVERS))
 
 
-def checked_solver(solver: Any) -> Solver:
-    """The solver that is asked for by name, or the object itself; ValueError or TypeError where it cannot be used."""
+def checked_solver(solver: Any, solvers: Mapping[str, type[Solver]]) -> Solver:
+    """The solver of that name, or the object itself; ValueError or TypeError where it cannot be used."""
+    names = ", ".join(map(repr, solvers))
     if isinstance(solver, str):
-        return _named(solver)
+        return _named(solver, solvers, names)
     missing = missing_members(solver, Solver)
     if isinstance(solver, type) or ("init" in missing and "step" in missing):
         hint = f": an object is made by {solver.__name__}()" if isinstance(solver, type) else ""
-        raise ValueError(f"`solver` must be one of {_NAMES} or a solver object, got {solver!r}{hint}")
+        raise ValueError(f"`solver` must be one of {names} or a solver object, got {solver!r}{hint}")
     if missing:
         raise TypeError(
             f"`solver` must have every member of the solver contract, but {type(solver).__name__} has no"
@@ -60,11 +50,11 @@ def _is_odd(value: Any) -> bool:
     return not isinstance(value, int) or abs(value) > MOST_COUNT
 
 
-def _named(name: str) -> Solver:
+def _named(name: str, solvers: Mapping[str, type[Solver]], names: str) -> Solver:
     if name.lower() == "em":
         raise ValueError(
-            f"`solver` must be one of {_NAMES}, got 'em': expectation-maximisation maximises a"
+            f"`solver` must be one of {names}, got 'em': expectation-maximisation maximises a"
             " likelihood; start from it by `init='em'`, or fit heights as a density by"
             " `fit_mixture(points, K, weights=heights)`"
         )
-    return SOLVERS[one_of("solver", name, SOLVERS)]()
+    return solvers[one_of("solver", name, solvers)]()
