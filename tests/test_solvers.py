@@ -252,8 +252,8 @@ class Descent(SolverBase):
 HILLS = np.exp(-0.5 * ((np.mgrid[:24, :24] - np.array([8.0, 13.0])[:, None, None]) ** 2).sum(axis=0) / 9)
 
 
-@pytest.mark.parametrize("engine", ["dense", sf.Tiled(tile_size=32)])
-@pytest.mark.parametrize("solver", [Descent(), *NAMED], ids=str)
+@pytest.mark.parametrize("engine", ["dense", sf.Tiled(tile_size=32)], ids=["dense", "tiled"])
+@pytest.mark.parametrize("solver", [pytest.param(Descent(), id="descent"), *NAMED])
 def test_every_solver_takes_a_dense_and_a_tiled_fit(engine, solver):
     start = sf.GaussianSurface(np.array([0.7]), np.array([[9.0, 11.0]]), 4.0 * np.eye(2)[None])
     before = sf.fit(HILLS, 1, background=None, init=start, solver=sf.LevenbergMarquardt(max_steps=0))

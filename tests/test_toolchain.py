@@ -115,7 +115,8 @@ def test_a_first_fit_and_its_summary_compile_programs_and_no_single_operations(o
     fresh = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     code = FIRST_FIT.format(options=options)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=fresh, check=True)
-    assert len(done.stdout.split()) <= 6, done.stdout
+    programs = [name for name in done.stdout.split() if name != "jit(_probe)"]  # which asks for options of XLA
+    assert len(programs) <= 5, done.stdout
 
 
 def test_seconds_are_the_union_of_spans_between_two_times():

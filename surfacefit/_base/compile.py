@@ -152,10 +152,14 @@ def known_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if _are_known((name, value))}
 
 
+def _probe() -> int:
+    return 0
+
+
 @cache
 def _are_known(*options: tuple[str, Any]) -> bool:
     try:
-        jax.jit(lambda: 0, compiler_options=dict(options)).lower().compile()
+        jax.jit(_probe, compiler_options=dict(options)).lower().compile()
     except Exception:  # whatever XLA raises for an option that it does not know
         return False
     return True
