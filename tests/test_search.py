@@ -130,10 +130,10 @@ def test_search_on_a_sample_helps_on_all_points(clock):
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
 @pytest.mark.parametrize("background", [None, "constant"])
 def test_what_a_move_promises_comes_true(rough, covariance_type, background):
-    """The fall in cost that a local refit sees is the one on the whole map, before any joint step. Local refits know no
-    limits yet: what they move over the edge of the data promises more than it holds.
+    """The fall in cost that a local refit sees is the one on the whole map, before any joint step; also of components
+    at the edge of the data, over which they may not go.
     """
-    model = {"background": background, "covariance_type": covariance_type, "contained": False}
+    model = {"background": background, "covariance_type": covariance_type}
     with precision(DOUBLE):
         context = search_context(rough, 9, model=model)
         state = context.views.background_only()

@@ -21,6 +21,7 @@ from jax import Array
 from .._base.compile import concatenated, quick_jit
 from .._base.devices import on_cpu
 from .._base.threads import single_threaded_blas
+from .._constraints.box import Box
 from .._model.background import NoBackground
 from .._model.block_layout import center_columns
 from .._model.parameters import Parameterization
@@ -47,6 +48,7 @@ class LocalProblems(NamedTuple):
 
     ``points`` (C, W, d), ``residuals`` w (f - z) and ``weights`` w (C, W); ``held`` (C, m + 1, p) are the components
     whose part of f is replaced, ``start`` (C, m, p) those to start from; ``n_held`` and ``n_start`` (C,) count them.
+    ``low`` and ``high`` (C, p) are the limits of a component's numbers, infinite where there are none.
     """
 
     points: np.ndarray
@@ -56,6 +58,8 @@ class LocalProblems(NamedTuple):
     start: np.ndarray
     n_held: np.ndarray
     n_start: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 class LocalFits(NamedTuple):
@@ -95,8 +99,10 @@ def local_refits(
 
 
 def _moved(problems: LocalProblems, by: np.ndarray) -> LocalProblems:
+    """With all coordinates moved by (C, 1, d)."""
     held, start = _shifted(problems.held, by), _shifted(problems.start, by)
-    return problems._replace(points=problems.points + by, held=held, start=start)
+    low, high = (_shifted(side[:, None], by)[:, 0] for side in (problems.low, problems.high))
+    return problems._replace(points=problems.points + by, held=held, start=start, low=low, high=high)
 
 
 def _shifted(blocks: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -117,11 +123,12 @@ def refits_at_once(local: Parameterization, shared: Array, batch: LocalProblems,
 
 def refit(local: Parameterization, shared: Array, problem: LocalProblems, steps: Any) -> tuple[Array, Array]:
     """One small problem: the fall in cost, and the components."""
-    points, residuals, weights, held, start, n_held, n_start = (jnp.asarray(column) for column in problem)
+    points, residuals, weights, held, start, n_held, n_start, low, high = (jnp.asarray(column) for column in problem)
     surface = SurfaceProblem(points, jnp.zeros_like(weights), jnp.ones_like(weights), _sized(local, len(held), n_held))
     part = surface.residuals(concatenated([held.ravel(), shared]))
     heights = part - residuals / jnp.where(weights > 0, weights, 1)
-    mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start))
+    limits = Box(low[None], high[None], jnp.full_like(shared, -jnp.inf), jnp.full_like(shared, jnp.inf))
+    mine = SurfaceProblem(points, heights, weights, _sized(local, len(start), n_start), box=limits)
     solver = LevenbergMarquardt(slack=LOCAL_SLACK, patience=LOCAL_PATIENCE, distance=np.inf)
     carry, _ = advance(solver, mine, begin(solver, mine, concatenated([start.ravel(), shared])), steps, None)
     best = carry.best

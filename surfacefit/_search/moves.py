@@ -238,7 +238,7 @@ class Neighbourhood:
         residuals, weights = np.zeros((count, width)), np.zeros((count, width))
         held, start = np.zeros((count, MEMBERS + 1, size)), np.zeros((count, MEMBERS, size))
         n_held, n_start = np.zeros(count), np.zeros(count)
-        scales = np.ones(count)
+        (low, high), scales = component_limits(self.context), np.ones(count)
         for c, candidate in enumerate(candidates):
             index, scales[c] = self._window(candidate)
             n = len(index)
@@ -247,9 +247,10 @@ class Neighbourhood:
             points[c, n:] = self.points[index[-1]] if n else self.points[0]
             replaced = self._replaced(candidate)
             held[c, : len(replaced)] = self.state.blocks[replaced]
-            start[c, : len(candidate.start)] = candidate.start
+            start[c, : len(candidate.start)] = np.clip(candidate.start, low, high)
             n_held[c], n_start[c] = len(replaced), len(candidate.start)
-        return LocalProblems(points, residuals, weights, held, start, n_held, n_start), scales
+        sides = (np.tile(side, (count, 1)) for side in (low, high))
+        return LocalProblems(points, residuals, weights, held, start, n_held, n_start, *sides), scales
 
     def _window(self, candidate: Candidate) -> tuple[np.ndarray, float]:
         windows, replaced = self.context.windows, self._replaced(candidate)
@@ -270,12 +271,21 @@ class Neighbourhood:
         return candidate.members if candidate.removed < 0 else np.append(candidate.members, candidate.removed)
 
 
+def component_limits(context: SearchContext) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest numbers (p,) that any component may have, infinite where there is no limit."""
+    box, size = context.prepared.host.box, context.parameterization.layout.block_size
+    if box is None:
+        return np.full(size, -np.inf), np.full(size, np.inf)
+    return np.min(box.low, axis=0), np.max(box.high, axis=0)
+
+
 def warm_up(context: SearchContext) -> None:
     """Compiles the local refits on a problem of zeros."""
     parts, layout, width = context.parameterization, context.parameterization.layout, context.windows.size
     idle = np.zeros((1, MEMBERS + 1, layout.block_size))
     nothing, none = np.zeros((1, width)), np.zeros(1)
-    zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:], none, none)
+    sides = (side[None] for side in component_limits(context))
+    zeros = LocalProblems(np.zeros((1, width, parts.n_dim)), nothing, nothing, idle, idle[:, 1:], none, none, *sides)
     local_refits(parts, np.zeros(layout.n_shared), zeros, 1)
 
 
