@@ -7,6 +7,7 @@ from scipy.optimize import least_squares
 
 import surfacefit as sf
 from surfacefit._base.precision import precision
+from surfacefit._constraints.bounds import Constraints
 from surfacefit._search.local_refits import MEMBERS, LocalProblems, local_refits
 from surfacefit._search.moves import Candidate, Neighbourhood
 
@@ -27,10 +28,18 @@ def numbers_of(surface, k):
     return np.array([surface.amplitudes[k], *surface.centers[k], factor[0, 0], factor[1, 0], factor[1, 1]])
 
 
+LIMITS = np.array([[6.2, 5.5], [10.8, 14.4]])  # rows of centres: both components end at one
+
+
+@pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("k", [0, 1])
-def test_the_fall_is_that_of_scipy_with_the_others_held(k):
+def test_the_fall_is_that_of_scipy_with_the_others_held(k, limited):
+    low, high = np.full(6, -np.inf), np.full(6, np.inf)
+    if limited:
+        low[1:3], high[1:3] = LIMITS
+    constraints = Constraints(sf.Bounds(centers=(low[1:3], high[1:3])))
     with precision(DOUBLE):
-        context = search_context(HEIGHTS, 2)
+        context = search_context(HEIGHTS, 2, model={"constraints": constraints})
         around = Neighbourhood(context, state_of(context, START))
         (move,) = around.refit([Candidate(np.array([k]), around.state.blocks[[k]])], 60)
         index, _ = around._window(move.candidate)
@@ -38,9 +47,15 @@ def test_the_fall_is_that_of_scipy_with_the_others_held(k):
     points, heights = PLACES.reshape(-1, 2)[index], HEIGHTS.ravel()[index]
     other = gaussian(numbers_of(START, 1 - k), points)
     start = numbers_of(START, k)
-    expected = least_squares(lambda numbers: gaussian(numbers, points) + other - heights, start, xtol=1e-12)
+    expected = least_squares(
+        lambda numbers: gaussian(numbers, points) + other - heights, start, bounds=(low, high), xtol=1e-12
+    )
     before = 0.5 * np.sum((gaussian(start, points) + other - heights) ** 2)
     assert move.fall * unit == pytest.approx(before - expected.cost, rel=0.03)
+    scaling = context.prepared.scaling
+    center = scaling.point_shift + scaling.point_scale * move.blocks[0, 1:3]
+    np.testing.assert_allclose(center, expected.x[1:3], atol=0.02)
+    assert bool(np.any(np.abs(center[0] - LIMITS[:, 0]) < 1e-5)) == limited
 
 
 def test_many_at_once_are_as_one_by_one_and_one_that_fails_falls_by_minus_infinity():

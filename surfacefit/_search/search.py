@@ -70,10 +70,6 @@ NEAR_MINIMUM_EXCESS = 0.04
 SURROGATE_TIME_SHARE = 0.9
 
 
-class NothingLeft(Exception):
-    """A search ends: what its state leaves is noise."""
-
-
 class Effort(NamedTuple):
     """How long to search: ``patience`` rounds without a better state, a time of the ``perf_counter`` clock, and nominal
     seconds of work (`_solvers/work`).
@@ -138,13 +134,10 @@ def _search_rounds(
     minima.visit(here)
     failures = 0
     while failures < patience and not minima.exact:
-        before = minima.best
-        try:
-            found = _run_trials(context, here)
-        except NothingLeft:
-            if not is_better(before, here):
-                return
-            found = []
+        before, found = minima.best, _run_trials(context, here)
+        if found is None and not is_better(before, here):
+            return
+        found = found or []
         highest = (1 + NEAR_MINIMUM_EXCESS) * before.cost
         near = [other for other in found if other.cost < highest and not minima.is_visited(other)]
         minima.add(found)
@@ -162,15 +155,17 @@ def _search_rounds(
             failures = 0
 
 
-def _run_trials(context: SearchContext, here: State) -> list[State]:
-    """States that trials lead to, as far as one is better than ``here``; that one is last."""
+def _run_trials(context: SearchContext, here: State) -> list[State] | None:
+    """States that trials lead to, as far as one is better than ``here``; that one is last. None where nothing is tried,
+    since what ``here`` leaves is noise.
+    """
     found: list[State] = []
     if here.size <= MAX_FEW_COMPONENTS:
         return found
     around, at_a_time = Neighbourhood(context, here), n_parallel(context)
     gains = additions(around)
     if is_noise(around, gains):
-        raise NothingLeft
+        return None
     queue = trials(around, gains)
     for first in range(0, len(queue), at_a_time):
         context.check_limits()
