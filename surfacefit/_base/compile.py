@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from functools import cache, update_wrapper
+from functools import cache, lru_cache, update_wrapper
 from typing import Any
 from weakref import WeakSet
 
@@ -39,6 +39,9 @@ SIZES_PER_OCTAVE = 8
 FINEST_SIZES_FROM = 8192
 # Sizes between a power of two and the next up there: a sixteenth more work at most, and 3 % on average.
 FINEST_SIZES_PER_OCTAVE = 16
+# Kinds of arguments whose shapes are remembered: a fit asks for those of a few problems, four times and more of each,
+# in 1 ms where JAX looks them up.
+SHAPES_KEPT = 256
 # Numbers; the smallest size, so that all tiny problems share one program.
 SMALLEST_SIZE = 32
 
@@ -93,7 +96,8 @@ class Program:
         STATE.begin()
         if COUNT.time_to_drop():
             drop_programs()
-        jitted = self._for("plain" if not devices.on_cpu(args) else "small" if _are_few(args) else "on cpu")
+        leaves = jax.tree.leaves(args)
+        jitted = self._for("plain" if not devices.on_cpu(leaves) else "small" if _are_few(leaves) else "on cpu")
         with jax.numpy_rank_promotion("allow"):  # a thread knows nothing of what `precision` has set in another
             return jitted(*args)
 
@@ -110,8 +114,8 @@ class Program:
         return self._jitted[kind]
 
 
-def _are_few(args: Any) -> bool:
-    return sum(np.size(leaf) for leaf in jax.tree.leaves(args)) <= MAX_SMALL_NUMBERS
+def _are_few(leaves: list[Any]) -> bool:
+    return sum(getattr(leaf, "size", 1) for leaf in leaves) <= MAX_SMALL_NUMBERS
 
 
 def drop_programs() -> None:
@@ -132,12 +136,20 @@ def quick_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) 
 
 def shapes_of(function: Callable[..., Any], *args: Any) -> Any:
     """The shapes and dtypes of what a function would give, traced once for each kind of arguments, never compiled."""
-    return _traceable(function).eval_shape(*args)
+    leaves, structure = jax.tree.flatten(args)
+    kinds = tuple((np.shape(one), _dtype(one), getattr(one, "weak_type", False)) for one in leaves)
+    return _shapes(function, structure, kinds, bool(jax.config.jax_enable_x64))
 
 
-@cache
-def _traceable(function: Callable[..., Any]) -> Any:
-    return jax.jit(function)
+def _dtype(leaf: Any) -> Any:
+    return leaf.dtype if hasattr(leaf, "dtype") else jax.dtypes.result_type(leaf)
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def _shapes(function: Callable[..., Any], structure: Any, kinds: tuple[tuple[Any, Any, bool], ...], x64: bool) -> Any:
+    del x64  # part of the key
+    leaves = [jax.ShapeDtypeStruct(shape, dtype, weak_type=weak) for shape, dtype, weak in kinds]
+    return jax.eval_shape(function, *jax.tree.unflatten(structure, leaves))
 
 
 def plain_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._system.forks import STATE
-from .devices import namespace
+from .devices import namespace, on_cpu
 
 
 @contextmanager
@@ -35,9 +35,23 @@ def on_device(tree: Any, dtype: np.dtype) -> Any:
     return jax.tree.map(placed, tree)
 
 
+def near_device(tree: Any, dtype: np.dtype) -> Any:
+    """A pytree of small arrays in this precision: on an accelerator that is the default device, else NumPy's, which a
+    program on a CPU takes in 2 us an array, where to place one there takes 40.
+    """
+    return in_precision(tree, dtype) if on_cpu() else on_device(tree, dtype)
+
+
+def in_precision(tree: Any, dtype: np.dtype) -> Any:
+    """A pytree with its arrays as NumPy's, in this precision."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+
 def on_host(tree: Any) -> Any:
-    """A pytree with its arrays as NumPy's."""
-    return jax.tree.map(np.asarray, jax.device_get(tree))
+    """A pytree with its arrays as NumPy's. On a CPU they are read one by one, in a tenth of the time that JAX takes to
+    fetch them together.
+    """
+    return jax.tree.map(np.asarray, tree if on_cpu(tree) else jax.device_get(tree))
 
 
 def product(a: Any, b: Any) -> Any:

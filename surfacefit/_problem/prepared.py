@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._base.precision import on_device, on_host
+from .._base.precision import near_device, on_host
 from .._constraints.box import fixed_masks, n_fixed
 from .._data.data import SurfaceData
 from .._model.background import NoBackground
@@ -72,7 +72,7 @@ class Prepared:
         """The problem, with what is fixed held at parameters (P,)."""
         if not self.model.constraints.fixed or self.problem.box is None:
             return self.problem
-        return replace(self.problem, box=on_device(self.host_fixing(params).box, params.dtype))
+        return replace(self.problem, box=near_device(self.host_fixing(params).box, params.dtype))
 
     def host_fixing(self, params: Any) -> SurfaceProblem:
         """`host`, with what is fixed held at parameters (P,)."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from .._base.memory import check_dense, check_points, dense_need, memory_limit
-from .._base.precision import on_device
+from .._base.precision import near_device, on_device
 from .._constraints.box import Box, box, contained
 from .._constraints.containment import region_of
 from .._constraints.prior import Penalty, penalty
@@ -31,6 +30,10 @@ from .planning import TilePlanner
 from .prepared import Prepared
 from .problem import SurfaceProblem
 
+# Coordinates up to which points stay NumPy's on a CPU, and are copied for each program that runs: in 1 us, where to
+# place them takes 40 us.
+MAX_NEAR_NUMBERS = 4096
+
 
 class Objective(NamedTuple):
     """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits, and the variance of
@@ -46,7 +49,8 @@ class Objective(NamedTuple):
 
     def problem(self, internal: InternalData, dtype: np.dtype) -> SurfaceProblem:
         """The problem on the device for points in the units of the fit."""
-        points, heights, weights = (on_device(array, dtype) for array in internal)
+        placed = near_device if internal.points.size <= MAX_NEAR_NUMBERS else on_device
+        points, heights, weights = (placed(array, dtype) for array in internal)
         return SurfaceProblem(
             points=points,
             heights=heights,
@@ -100,10 +104,11 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     """
     problem, dtype = prepared.problem, np.dtype(np.float32)
     internal = internal_data(data, prepared.scaling, weight_unit(prepared.data))
-    parameterization, rows = (on_device(part, dtype) for part in (problem.parameterization, problem.penalty))
+    parameterization, rows = (near_device(part, dtype) for part in (problem.parameterization, problem.penalty))
     if rows is not None:
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
-    objective = Objective(parameterization, rows, *on_device((problem.loss, problem.box, problem.width_limits), dtype))
+    limits = near_device((problem.loss, problem.box, problem.width_limits), dtype)
+    objective = Objective(parameterization, rows, *limits)
     return replace(
         prepared, data=data, problem=objective.problem(internal.cast(dtype).padded(data), dtype), planner=None
     )
@@ -131,10 +136,12 @@ def _scaling(data: SurfaceData, model: ModelSpec, background: BackgroundModel) -
 def _parameterization(
     data: SurfaceData, model: ModelSpec, scaling: Scaling, background: BackgroundModel, dtype: np.dtype
 ) -> Parameterization:
+    floor = model.min_width * data.spacing / scaling.point_scale
+    floor, inner, n_active = near_device((floor, background.to_internal(scaling), model.n_components), dtype)
     return Parameterization(
-        floor=jnp.asarray(model.min_width * data.spacing / scaling.point_scale, dtype),
-        background=on_device(background.to_internal(scaling), dtype),
-        n_active=on_device(model.n_components, dtype),
+        floor=floor,
+        background=inner,
+        n_active=n_active,
         covariance=COVARIANCE_TYPES[model.covariance_type],
         n_components=component_capacity(max(1, model.n_components)),  # without any, one idles
         amplitude=AMPLITUDE_TYPES[model.amplitudes],
@@ -155,7 +162,7 @@ def _objective(
     limits = _box(data, model, parameterization, scaling, background)
     widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
     variance = 1 / unit if data.absolute_sigma or model.loss == "poisson" else None
-    return Objective(parameterization, *on_device((rows, loss, limits, widths, variance), dtype))
+    return Objective(parameterization, *near_device((rows, loss, limits, widths, variance), dtype))
 
 
 def _box(

@@ -101,9 +101,9 @@ def wider(count: int) -> int:
 class SearchContext:
     """A problem on which states are grown, searched and refitted.
 
-    ``steps_per_chunk`` is how many steps a refit takes between two looks at the clock. A surrogate knows the context
-    that it stands for, its ``original``, and shares the progress of that; if it averages blocks of a grid, ``block``
-    (N,) is the number of the average here that each of the original's points went into.
+    ``steps_per_chunk`` is how many steps a refit takes between two looks at the clock, 0 before the first one. A
+    surrogate knows the context that it stands for, its ``original``, and shares the progress of that; if it averages
+    blocks of a grid, ``block`` (N,) is the number of the average here that each of the original's points went into.
     """
 
     prepared: Prepared
@@ -112,7 +112,7 @@ class SearchContext:
     original: SearchContext | None = None
     block: np.ndarray | None = None
     window_points: int = WINDOW_POINTS
-    steps_per_chunk: int = 1
+    steps_per_chunk: int = 0
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
 
     @property

@@ -136,7 +136,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
         return [aside.submit(copy_context().run, unless_memory_short, task, x64) for task in tasks]
 
     try:
-        ready = compiling() if cores() > 1 else []
+        ready = compiling() if plan.searches and cores() > 1 else []
         before = progress.work
         state = _grown(context) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:

@@ -30,6 +30,9 @@ MAX_FALLS_TO_TARGET = 4.0
 # Relative fall of the cost in JUDGED_STEPS steps below which a refit has settled. With 5e-4 volcano K = 32 ended at
 # 0.8912 instead of 0.8889 m.
 SETTLED_FALL = 2e-4
+# Nominal seconds (`_solvers/work`) of the steps before the first look at the clock: a processor ten times slower than
+# the nominal one takes a fifth of a second, as for any other chunk of steps.
+FIRST_CHUNK_SECONDS = 0.02
 # Refits at a time on a CPU, on any number of cores, since what a search finds depends on it: at K = 32 a step takes
 # 2.9 ms alone, 2.2 ms with two at a time, 2.1 ms with three.
 PARALLEL_REFITS = 2
@@ -52,7 +55,7 @@ def refit(
     limits = Limits(min(progress.deadline, progress.search_deadline))
     with single_threaded_blas(len(params)):
         run = SolverRun(packing.problem(len(blocks)), params, context.solver, limits, context.prepared.planner)
-        last, run.n_next = np.inf, context.steps_per_chunk
+        last, run.n_next = np.inf, context.steps_per_chunk or _first_chunk(context)
         under_way = (Status.RUNNING, Status.UNEVALUATED)
         while run.status in under_way and run.steps < steps and not progress.cancelled:
             outcome = run.advance(min(run.steps + JUDGED_STEPS, steps))
@@ -65,6 +68,11 @@ def refit(
     context.steps_per_chunk = run.n_next
     progress.count(run.steps, run.steps * step_seconds(context.prepared))
     return packing.unpack(run.cost(), np.asarray(run.carry.best.params), len(blocks))
+
+
+def _first_chunk(context: SearchContext) -> int:
+    """Steps before the first look at the clock, when their time is not known yet."""
+    return max(1, int(FIRST_CHUNK_SECONDS / step_seconds(context.prepared)))
 
 
 def run_parallel(context: SearchContext, tasks: Sequence[Callable[[], State]]) -> list[State]:

@@ -55,8 +55,12 @@ class ResidualViews:
 
     def background_only(self) -> State:
         """The state without components: the background at its start, a tied shape as on an even lattice."""
-        params = np.asarray(self.packing.even_params())
-        return self.with_cost(self.packing.unpack(np.inf, params, 0))
+        parts = self.packing.prepared.host.parameterization
+        if parts.layout.n_shared:
+            border = np.asarray(self.packing.even_params())[parts.layout.n_own :]
+        else:
+            border = np.asarray(parts.background.vector(), parts.floor.dtype)
+        return self.with_cost(State(np.inf, np.zeros((0, parts.layout.block_size)), border.astype(float)))
 
     def state(self, params: Array) -> State:
         """The state of parameters (P,) that use all components asked for."""

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from .._base.precision import on_device, precision
+from .._base.precision import near_device, precision
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
@@ -53,17 +51,17 @@ class Packing:
     def problem(self, count: int) -> SurfaceProblem:
         """The problem with ``count`` components in use."""
         dtype = np.dtype(self.parameterization.floor.dtype)
-        active = replace(self.parameterization, n_active=on_device(count, dtype))
+        active = replace(self.parameterization, n_active=near_device(count, dtype))
         return replace(self.prepared.problem, parameterization=active)
 
-    def planned(self, state: State) -> tuple[SurfaceProblem, Array]:
+    def planned(self, state: State) -> tuple[SurfaceProblem, Any]:
         """The problem at a state, with a plan for the tiled engine, and the state's parameters (P,)."""
         problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
         if self.prepared.planner is not None:
             problem = self.prepared.planner(problem, params, params)
         return problem, params
 
-    def pack(self, blocks: np.ndarray, border: np.ndarray) -> Array:
+    def pack(self, blocks: np.ndarray, border: np.ndarray) -> Any:
         """Parameters (P,) of blocks (K, p) and a border, idle components padded with zeros."""
         parts = self.parameterization
         room = np.zeros((parts.n_components - len(blocks), parts.layout.block_size))
@@ -79,7 +77,7 @@ class Packing:
         parts = self.prepared.host.parameterization
         return parts.pack(replace(self.even_start, background=parts.background))
 
-    def params(self, surface: GaussianSurface) -> Array:
+    def params(self, surface: GaussianSurface) -> Any:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
         parts = self.prepared.host.parameterization
         return self._projected(parts.pack(replace(surface, background=parts.background)))
@@ -111,7 +109,7 @@ class Packing:
         low = replace(self.even_start, amplitudes=np.zeros(self.request.n_components))
         return state._replace(blocks=np.concatenate([state.blocks, self.blocks(low)[:missing]]))
 
-    def _projected(self, params: np.ndarray) -> Array:
-        """Parameters (P,) on the device, moved onto the limits that they exceed."""
+    def _projected(self, params: np.ndarray) -> Any:
+        """Parameters (P,) moved onto the limits that they exceed."""
         dtype = self.parameterization.floor.dtype
-        return jnp.asarray(np.asarray(self.prepared.host.projected(params.astype(dtype)), dtype))
+        return np.asarray(self.prepared.host.projected(params.astype(dtype)), dtype)

@@ -23,6 +23,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import positive_number
+from .._base.devices import namespace
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal
 from .._problem.base import Problem
@@ -77,7 +78,7 @@ class Dogleg(QuadraticSteps):
             raise ValueError(f"`{name}.radius` must be between {least:g} and {most:g}, got {self.radius!r}: 1 is usual")
 
     def _first_control(self, dtype: Any) -> TrustRadius:
-        return TrustRadius(jnp.asarray(self.radius, dtype))
+        return TrustRadius(namespace(self.radius).asarray(self.radius, dtype))
 
     def _damping(self, state: QuadraticState) -> Array:
         return jnp.asarray(NEWTON_DAMPING, state.params.dtype)

@@ -23,6 +23,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.checks import one_of, positive_number
+from .._base.devices import namespace
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.linear_solve import solve_qr
 from .._linear.normal import DenseNormal, Normal
@@ -106,7 +107,8 @@ class LevenbergMarquardt(QuadraticSteps):
         one_of(f"{name}.method", self.method, ("cholesky", "qr"))
 
     def _first_control(self, dtype: Any) -> Damping:
-        return Damping(jnp.asarray(self.damping, dtype), jnp.asarray(2.0, dtype))
+        xp = namespace(self.damping)
+        return Damping(xp.asarray(self.damping, dtype), xp.asarray(2.0, dtype))
 
     def _damping(self, state: QuadraticState) -> Array:
         return state.control.value

@@ -18,6 +18,7 @@ from jax import Array
 
 from .._base.compile import quick_jit
 from .._base.memory import MemoryShort
+from .._base.precision import on_host
 from .._base.status import Status
 from .._problem.base import Problem, half_square
 from .base import Solver, check_state
@@ -151,8 +152,9 @@ class SolverRun:
         tick, before = time.perf_counter(), self.steps
         self.carry, record = _advance(self.solver, self.problem, self.carry, n_steps)
         best = self.carry.best
-        # One transfer, after which `status`, `steps` and `cost` ask for no other: arrays keep their values.
-        record, *_ = jax.device_get((record, best.status, best.steps, best.cost))
+        # One transfer, after which `status`, `steps` and `cost` ask for no other.
+        record, status, steps, cost = on_host((record, best.status, best.steps, best.cost))
+        self.carry = self.carry._replace(best=best._replace(status=status, steps=steps, cost=cost))
         taken = self.steps - before
         self.records.append(Record(*(column[:taken] for column in record)))
         if taken:
@@ -194,7 +196,7 @@ class SolverRun:
         best = self.carry.best
         if self.status == Status.UNEVALUATED and self.steps == 0:
             best = best._replace(cost=_cost(self.problem, best.params))
-        cost, steps = jax.device_get((best.cost, best.steps))
+        cost, steps = on_host((best.cost, best.steps))
         return Solution(best.params, cost, _code(outcome), steps)
 
     def history(self) -> Record:

@@ -28,6 +28,7 @@ from jax import Array
 
 from .._base.checks import count, not_negative
 from .._base.compile import shapes_of
+from .._base.devices import namespace
 from .._base.status import Status
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal, needs_jacobian
@@ -153,10 +154,10 @@ class QuadraticSteps(SolverBase):
             position=Position(params, _host(np.inf, dtype), residuals),
             status=status,
             control=self._first_control(dtype),
-            reach=jnp.asarray(self.reach[0], dtype),
+            reach=namespace(self.reach[0]).asarray(self.reach[0], dtype),
             watch=Watch(
                 _host(np.full(WATCHES, np.inf), dtype),
-                jnp.asarray(self.patience, int),  # due at once
+                namespace(self.patience).asarray(self.patience, int),  # due at once
                 _host(int(Status.RUNNING), int),
                 _host(np.inf, dtype),
                 _host(np.inf, dtype),

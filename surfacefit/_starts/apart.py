@@ -32,8 +32,10 @@ def strongest_apart(places: np.ndarray, widths: np.ndarray, count: int, min_dist
     A place is taken if its distance from each that was taken before exceeds ``min_distance`` times the sum of their
     widths.
     """
+    if count == 1:
+        return np.arange(min(1, len(places)))
     free, taken, first = np.ones(len(places), bool), np.zeros(0, int), 0
-    groups = [_alike(places, widths, width) for width in np.unique(widths)]
+    groups: list[_Alike] = []
     while len(taken) < count:
         block = first + np.flatnonzero(free[first:])[:BLOCK_PLACES]
         if not len(block):
@@ -41,7 +43,10 @@ def strongest_apart(places: np.ndarray, widths: np.ndarray, count: int, min_dist
         chosen = _greedy(places[block], min_distance * (widths[block, None] + widths[block]))
         new = block[chosen][: count - len(taken)]
         taken, first = np.concatenate([taken, new]), int(block[-1]) + 1
-        for group in groups if len(taken) < count else ():
+        if len(taken) == count:
+            break
+        groups = groups or [_alike(places, widths, width) for width in np.unique(widths)]
+        for group in groups:
             _rule_out(free, places, group, new, min_distance * (widths[new] + group.width))
     return taken
 

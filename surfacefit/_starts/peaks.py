@@ -78,16 +78,14 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
     A place takes (sum w r g)^2 / (2 sum w g^2) off the cost, nothing where the amplitude may not have that sign.
     """
     gains, places, scales, signs = [], [], [], []
-    for level, (sums, of_level) in enumerate(zip(pyramid(residual), norms, strict=True)):
-        for scale, norm in zip(SCALES, of_level, strict=True):
-            overlap = correlated(sums, scale)
-            gain = np.square(overlap if signed else np.maximum(overlap, 0)) / norm
-            peak = (gain == _greatest_around(gain)) & (gain > 0)
-            index = np.argwhere(peak)
-            gains.append(gain[peak])
-            places.append((index + 0.5) * 2**level - 0.5)
-            scales.append(np.full(len(index), scale * 2**level))
-            signs.append(np.copysign(1.0, overlap[peak]))
+    for level, (sums, norm) in enumerate(zip(pyramid(residual), norms, strict=True)):
+        overlap = np.stack([correlated(sums, scale) for scale in SCALES])
+        gain = np.square(overlap if signed else np.maximum(overlap, 0)) / norm
+        which = np.nonzero((gain == _greatest_around(gain)) & (gain > 0))
+        gains.append(gain[which])
+        places.append((np.stack(which[1:], axis=1) + 0.5) * 2**level - 0.5)
+        scales.append(np.array(SCALES)[which[0]] * 2**level)
+        signs.append(np.copysign(1.0, overlap[which]))
     gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
     order = np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]
     chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE)]
@@ -95,8 +93,8 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
 
 
 def _greatest_around(gain: np.ndarray) -> np.ndarray:
-    """The greatest value in the 3^d cells around each."""
-    for axis in range(gain.ndim):
+    """The greatest value in the 3^d cells around each, for each scale (S, ...)."""
+    for axis in range(1, gain.ndim):
         before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
         greatest = gain.copy()
         np.maximum(greatest[after], gain[before], out=greatest[after])

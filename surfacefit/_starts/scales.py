@@ -18,7 +18,7 @@ KERNEL_RADIUS = 4.0
 MIN_NORM_SHARE = 0.05
 # Cells along an axis up to which one product by a matrix is faster than a filter, as BLAS runs it.
 MAX_MATRIX_CELLS = 128
-Norms = list[list[np.ndarray]]
+Norms = list[np.ndarray]
 
 
 def pyramid(sums: np.ndarray) -> list[np.ndarray]:
@@ -37,13 +37,14 @@ def _halved(array: np.ndarray) -> np.ndarray:
 
 
 def norms_of(weights: np.ndarray, counts: np.ndarray) -> Norms:
-    """2 sum w g^2 at every cell of each level for each scale, raised where there are next to no data.
+    """2 sum w g^2 (S, ...) for each scale at every cell of each level, raised where there are next to no data.
 
     They are raised to a share of what the window would have where points are most frequent, at the mean weight of the
     points in it: weights of very different size leave the norms of light points as they are.
     """
+    narrow = [scale / np.sqrt(2) for scale in SCALES]
     return [
-        [_norm(correlated(of_level, scale / np.sqrt(2)), correlated(how_many, scale / np.sqrt(2))) for scale in SCALES]
+        np.stack([_norm(correlated(of_level, scale), correlated(how_many, scale)) for scale in narrow])
         for of_level, how_many in zip(pyramid(weights), pyramid(counts), strict=True)
     ]
 
