@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, update_wrapper
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 import jax
@@ -138,7 +138,7 @@ def shapes_of(function: Callable[..., Any], *args: Any) -> Any:
     """The shapes and dtypes of what a function would give, traced once for each kind of arguments, never compiled."""
     leaves, structure = jax.tree.flatten(args)
     kinds = tuple((np.shape(one), _dtype(one), getattr(one, "weak_type", False)) for one in leaves)
-    return _shapes(function, structure, kinds, bool(jax.config.jax_enable_x64))
+    return _shapes(function, structure, kinds, bool(cast(Any, jax.config).jax_enable_x64))
 
 
 def _dtype(leaf: Any) -> Any:
