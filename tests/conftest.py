@@ -21,6 +21,7 @@ from mappings import do_not_run_out
 
 import surfacefit._base.compile as sizes
 from surfacefit._problem import capacity
+from surfacefit._system import program_limits
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -38,6 +39,8 @@ if "optimization_level=0" in os.environ["XLA_FLAGS"]:
     # Points: small maps of any shape then share one program, and the larger ones up to 8192 four. Components: fits of
     # one to four share one.
     sizes.SMALLEST_SIZE, sizes.FINE_SIZES_FROM, capacity.LEAST_STEP_OF_SIZES = 512, 8192, 4
+# Tests compile hundreds of small operations of their own: the library's programs stay as long as mappings suffice.
+program_limits.MOST_PROGRAMS = 2048
 
 SLOW_CASES = {
     line

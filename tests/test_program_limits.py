@@ -90,6 +90,7 @@ def test_own_programs_are_dropped_and_come_back(monkeypatch):
 def test_programs_are_dropped_where_they_are_many_or_mappings_run_out(monkeypatch, n_compiled, share, dropped):
     monkeypatch.setattr(program_limits, "most_mappings", lambda: 1000)
     monkeypatch.setattr(program_limits, "n_mappings", lambda: 1000 * share)
+    monkeypatch.setattr(program_limits, "MOST_PROGRAMS", 256)
     count = ProgramCount()
     for _ in range(n_compiled):
         count.listen("/jax/core/compile/backend_compile_duration", 0.1)

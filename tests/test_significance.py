@@ -87,9 +87,10 @@ def pulses(seed):
     return heights + np.convolve(np.random.default_rng(seed).normal(size=122) * 5, np.ones(3) / 3, "valid")
 
 
-def test_pulses_under_correlated_noise_are_counted():
-    results = [sf.fit(pulses(seed), background=None) for seed in range(6)]
-    assert [result.n_components for result in results] == [3] * 6
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 6), marks=pytest.mark.slow)])
+def test_pulses_under_correlated_noise_are_counted(seeds):
+    results = [sf.fit(pulses(seed), background=None) for seed in seeds]
+    assert [result.n_components for result in results] == [3] * len(seeds)
     for result in results:
         assert result.path.criterion == "effective_bic"
         here = result.path.n_components == 3
@@ -99,8 +100,7 @@ def test_pulses_under_correlated_noise_are_counted():
         expected = deviance / volume + p * np.log(n / volume)
         np.testing.assert_allclose(result.path.effective_bic, expected, rtol=1e-9)
     assert np.median([result.path.correlation_volume for result in results]) > 1.8
-    plain = [sf.fit(pulses(seed), sf.AutoComponents("bic"), background=None).n_components for seed in range(6)]
-    assert max(plain) > 3
+    assert sf.fit(pulses(seeds[-1]), sf.AutoComponents("bic"), background=None).n_components > 3
 
 
 def test_no_component_stays_that_is_not_significant():
@@ -160,9 +160,10 @@ def test_a_result_without_components_works(tmp_path, options):
         np.testing.assert_array_equal(loaded.predict(), result.predict())
 
 
-def test_frames_of_noise_have_no_component():
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 8), marks=pytest.mark.slow)])
+def test_frames_of_noise_have_no_component(seeds):
     """Noise that is white, and noise under a running mean of 3 x 3 samples."""
-    for seed in range(8):
+    for seed in seeds:
         white = np.random.default_rng(seed).normal(size=(26, 26))
         assert sf.fit(white[1:-1, 1:-1]).n_components == 0
         assert sf.fit(uniform_filter(white, 3)[1:-1, 1:-1]).n_components == 0
