@@ -10,7 +10,7 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
-    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, NON_FINITE, ILL_CONDITIONED and
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE, ILL_CONDITIONED and
     SINGULAR (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each
     means, and what to do next, is in ``message`` of the result.
     """
@@ -34,6 +34,7 @@ class Status(IntEnum):
     UNEVALUATED = 16
     NO_PLAN = 17
     VALLEY = 18
+    IMPRECISE = 19
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,17 @@ STATUS: dict[Status, StatusEntry] = {
     ),
     Status.VALLEY: StatusEntry(
         False,
-        "stopped in a valley without a near end: over the last `patience` steps the fall of the cost was far below the"
-        " noise, but the parameters are still further than `distance` standard errors from a minimum",
+        "stopped in a valley without a near end: the cost now falls by far less than the noise, but the"
+        " parameters are still further than `distance` standard errors from a minimum",
         "The heights are met as well as they will be, but some parameters are not determined: see the flags; use fewer"
         " components or `bounds`.",
+    ),
+    Status.IMPRECISE: StatusEntry(
+        False,
+        "stopped because no step lowers the cost at this floating-point precision, though the parameters may be further"
+        " than `distance` standard errors from a minimum",
+        "The heights are met as well as they will be in this precision: try dtype='float64'; where that is in use, see"
+        " the flags for what is not determined.",
     ),
     Status.EXACT: StatusEntry(
         True,

@@ -61,15 +61,7 @@ class Dogleg(QuadraticSteps):
     20
     """
 
-    max_steps: Any = 500
-    ftol: Any = 1e-8
-    xtol: Any = 1e-8
-    gtol: Any = 1e-8
     radius: Any = 1.0
-    reach: tuple[Any, Any] = (0.5, 3.0)
-    slack: Any = 6e-4
-    patience: Any = 16
-    distance: Any = 0.3
 
     def check_settings(self, name: str = "solver") -> None:
         super().check_settings(name)

@@ -73,16 +73,7 @@ class LevenbergMarquardt(QuadraticSteps):
     20
     """
 
-    max_steps: Any = 500
-    ftol: Any = 1e-8
-    xtol: Any = 1e-8
-    gtol: Any = 1e-8
     damping: Any = 0.1
-    reach: tuple[Any, Any] = (0.5, 3.0)
-    slack: Any = 6e-4
-    patience: Any = 16
-    distance: Any = 0.3
-
     method: str = field(default="cholesky", metadata={"static": True})
 
     @property

@@ -19,6 +19,7 @@ References: Moré, Lecture Notes in Mathematics 630 (1978) 105; Nocedal & Wright
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -60,11 +61,11 @@ CREEPING_PART = 0.3
 FIXED_DAMPING = 1e8
 
 
+@dataclass(frozen=True)
 class QuadraticSteps(SolverBase):
     """The steps and stop rules of a second-order solver, over three methods that it adds.
 
-    The settings below are those of `LevenbergMarquardt`. A dataclass that inherits from this class declares again those
-    that its users may set, as ``ftol: Any = 1e-8``.
+    The settings are those of `LevenbergMarquardt`, whose text explains them.
     """
 
     max_steps: Any = 500
@@ -238,11 +239,12 @@ class QuadraticSteps(SolverBase):
         probing = state.watch.is_probing
         watch, is_slow = self._watched(state.watch, cost, problem.noise_variance(cost))
         residuals = jnp.where(moves, trial_residuals, state.position.residuals)
-        creeps = _creeps(state.watch, watch, cost, problem.rounding_cost())
-        status = self._status(state, outcome, problem.is_exact(residuals) | creeps)
-        bad = ~trusted & ~probing & (status != int(Status.NON_FINITE))
-        status = jnp.where(bad, int(Status.ILL_CONDITIONED), status)
-        watch, status = self._confirmed(state, outcome, status, watch, is_slow)
+        negligible = cost <= _negligible_cost(problem.rounding_cost(), cost.dtype)
+        ended = self._ended(state, problem.is_exact(residuals) | (negligible & _creeps(state.watch, watch, cost)))
+        doubted = self._doubted(state, outcome, is_slow)
+        told = self._told(state, outcome, doubted, problem.noise_variance(cost), negligible)
+        status = jnp.where(ended == int(Status.RUNNING), told, ended)
+        watch = watch._replace(pending=jnp.where(probing | is_new, int(Status.RUNNING), doubted))
         held = is_new | (probing & ~accepted)
         return state._replace(
             position=Position(
@@ -274,53 +276,76 @@ class QuadraticSteps(SolverBase):
         falls = (jnp.where(due, 2 * new / variance, old) for new, old in ((fall, watch.fall), (recent, watch.recent)))
         return Watch(costs, jnp.where(due, 0, watch.steps + 1), watch.pending, *falls), is_slow
 
-    def _confirmed(
-        self, state: QuadraticState, outcome: Outcome, status: Array, watch: Watch, is_slow: Array
-    ) -> tuple[Watch, Array]:
-        """The watch and the status once a step that is short, or a cost that falls slowly, has been doubted.
+    def _ended(self, state: QuadraticState, is_exact: Array) -> Array:
+        """The status where a fit ends whatever the distance to the minimum is."""
+        finite = jnp.isfinite(state.cost + state.optimality) & ~jnp.isnan(state.damping)
+        untrusted = ~state.proposal.trusted & ~state.watch.is_probing
+        return _first(
+            [
+                (~finite, Status.NON_FINITE),
+                (untrusted, Status.ILL_CONDITIONED),
+                (is_exact, Status.EXACT),
+            ]
+        )
 
-        Neither says how far the minimum is, so the next step is undamped, and the fit ends only if its g^T N^-1 g / s^2
-        is small, and a slow fall small against the noise; or, as a valley without end, if chi2 / s^2 no longer falls
-        while g^T N^-1 g stays large.
+    def _doubted(self, state: QuadraticState, outcome: Outcome, is_slow: Array) -> Array:
+        """The end that the step speaks for. None of these rules says how far the minimum is, so that the next step is
+        to confirm it.
         """
-        probing, running = state.watch.is_probing, int(Status.RUNNING)
-        is_short = outcome.accepted & (state.proposal.length <= self.xtol)
-        doubted = jnp.where(is_short, int(Status.CONVERGED_STEP), running)
-        doubted = jnp.where(is_slow, int(Status.CONVERGED_SLOWLY), doubted)
-        creeps = state.watch.pending == int(Status.CONVERGED_SLOWLY)
-        near = state.proposal.trusted & (state.proposal.distance2 <= jnp.square(self.distance))
-        near &= ~creeps | (state.watch.recent < LEVEL_FALL)
-        is_level = creeps & (state.watch.fall < LEVEL_FALL)
-        end = jnp.where(near, state.watch.pending, jnp.where(is_level, int(Status.VALLEY), running))
-        end = jnp.where(probing, end, jnp.where(jnp.isinf(self.distance), doubted, running))
-        status = jnp.where(status == running, end, status)
-        return watch._replace(pending=jnp.where(probing, running, doubted)), status
-
-    def _status(self, state: QuadraticState, outcome: Outcome, is_exact: Array) -> Array:
         _, actual, predicted, accepted = outcome
-        length, optimality = state.proposal.length, state.optimality
-        eps = float(np.finfo(state.params.dtype).eps)
+        length, eps = state.proposal.length, float(np.finfo(state.params.dtype).eps)
         small = self.ftol * state.cost
-        rules = [
-            (~jnp.isfinite(state.cost + optimality) | jnp.isnan(state.damping), Status.NON_FINITE),
-            (is_exact, Status.EXACT),
-            (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
-            (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
-            (~accepted & (jnp.abs(predicted) <= 4 * eps * state.cost), Status.PRECISION),
-            (~accepted & (length <= eps), Status.PRECISION),
-            (~jnp.isfinite(state.damping), Status.PRECISION),
-        ]
-        status = jnp.asarray(int(Status.RUNNING))
-        for rule, code in reversed(rules):
-            status = jnp.where(rule, int(code), status)
-        return status
+        hopeless = (jnp.abs(predicted) <= 4 * eps * state.cost) | (length <= eps)
+        return _first(
+            [
+                (state.optimality <= self.gtol, Status.CONVERGED_GRADIENT),
+                (accepted & (actual <= small) & (predicted <= small), Status.CONVERGED_COST),
+                ((~accepted & hopeless) | ~jnp.isfinite(state.damping), Status.PRECISION),
+                (is_slow, Status.CONVERGED_SLOWLY),
+                (accepted & (length <= self.xtol), Status.CONVERGED_STEP),
+            ]
+        )
+
+    def _told(
+        self, state: QuadraticState, outcome: Outcome, doubted: Array, variance: Array, negligible: Array
+    ) -> Array:
+        """The status once an undamped step has told how far the minimum is.
+
+        Where g^T N^-1 g / s^2 is small the fit ends as the step before it said; after a slow fall only if that is slow
+        against the noise, too. So it does where a ``negligible`` misfit no longer falls. Far from the minimum it goes on, unless chi2 / s^2 no
+        longer falls: then it is in a valley without a near end, or its rounding hides the way.
+        """
+        watch, pending = state.watch, state.watch.pending
+        creeps, rounded, short = (
+            pending == int(code) for code in (Status.CONVERGED_SLOWLY, Status.PRECISION, Status.CONVERGED_STEP)
+        )
+        near = state.proposal.trusted & (state.proposal.distance2 <= jnp.square(self.distance))
+        near |= negligible & ~creeps & ~short
+        level = watch.recent < LEVEL_FALL
+        gain = 2 * jnp.where(outcome.accepted, outcome.actual, 0) / variance
+        vain = (gain < LEVEL_FALL) & ~short & (~creeps | (level & (watch.fall < LEVEL_FALL)))
+        failed = jnp.where(rounded, int(Status.IMPRECISE), int(Status.VALLEY))
+        told = jnp.where(near & (level | ~creeps), pending, jnp.where(vain, failed, int(Status.RUNNING)))
+        asked = jnp.where(jnp.isinf(self.distance), doubted, int(Status.RUNNING))
+        return jnp.where(watch.is_probing, told, asked)
 
 
-def _creeps(before: Watch, watch: Watch, cost: Array, rounding: Any) -> Array:
-    """Whether a cost that is nothing beside the heights falls on without end, as a width creeps to its floor."""
-    negligible = rounding * (NEGLIGIBLE_MISFIT / float(np.finfo(cost.dtype).eps)) ** 2
-    due = watch.steps == 0
-    return due & (cost <= negligible) & (cost > CREEPING_PART * before.costs[0])
+def _first(rules: list[tuple[Array, Status]]) -> Array:
+    """The status of the first rule that holds; RUNNING if none does."""
+    status = jnp.asarray(int(Status.RUNNING))
+    for rule, code in reversed(rules):
+        status = jnp.where(rule, int(code), status)
+    return status
+
+
+def _negligible_cost(rounding: Any, dtype: Any) -> Any:
+    """A cost that is nothing beside the heights, from one that is their rounding."""
+    return rounding * (NEGLIGIBLE_MISFIT / float(np.finfo(dtype).eps)) ** 2
+
+
+def _creeps(before: Watch, watch: Watch, cost: Array) -> Array:
+    """Whether the cost falls on without end, as a width creeps to its floor."""
+    return (watch.steps == 0) & (cost > CREEPING_PART * before.costs[0])
 
 
 def constrained_system(
