@@ -555,3 +555,38 @@ def test_errors_of_tiny_and_of_huge_heights_are_those_of_heights_of_one(size):
     assert np.isfinite(found.statistics.log_likelihood)
     assert found.bootstrap(2).converged.all()
     assert "±" in found.summary()
+
+
+def test_the_distance_to_the_minimum_is_told_in_units_of_the_errors():
+    """Beside finite differences of the model: a fit that was stopped is far, one that has ended is near."""
+    x = np.linspace(-4, 4, 60)
+    z = 2 * np.exp(-0.5 * x**2) + 0.3 + 0.05 * np.random.default_rng(3).normal(size=60)
+    start = sf.GaussianSurface(np.array([1.5]), np.array([[0.4]]), np.array([[[1.7]]]), 0.2)
+
+    def model(v):
+        return v[0] * np.exp(-0.5 * ((x - v[1]) / v[2]) ** 2) + v[3]
+
+    found = {}
+    for steps in (1, 2, 100):
+        result = sf.fit(z, 1, coords=x, init=start, search=0, reset=False, solver=sf.LevenbergMarquardt(steps))
+        surface = result.surface
+        v = np.array(
+            [surface.amplitudes[0], surface.centers[0, 0], surface.principal_widths[0, 0], surface.background.value]
+        )
+        jacobian = np.stack([(model(v + h) - model(v - h)) / 2e-6 for h in 1e-6 * np.eye(4)], axis=1)
+        residuals = model(v) - z
+        gain = residuals @ jacobian @ np.linalg.solve(jacobian.T @ jacobian, jacobian.T @ residuals)
+        expected = np.sqrt(gain * 56 / (residuals @ residuals))
+        found[steps] = result.uncertainty().distance
+        assert found[steps] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert result.uncertainty("sandwich").distance == found[steps]
+        assert ("from the minimum" in result.summary()) == (found[steps] > 0.3)
+    assert found[1] > found[2] > 0.3
+    assert found[100] < 0.01
+
+
+def test_the_distance_is_none_where_no_noise_is_left_to_measure_by():
+    x = np.linspace(-4, 4, 40)
+    result = sf.fit(np.exp(-0.5 * x**2), 1, coords=x, background=None, search=0)
+    assert np.isnan(result.uncertainty().distance)
+    assert "from the minimum" not in result.summary()

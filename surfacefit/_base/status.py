@@ -10,9 +10,9 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
-    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE, ILL_CONDITIONED and
-    SINGULAR (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each
-    means, and what to do next, is in ``message`` of the result.
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE,
+    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a
+    fit only. What each means, and what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0

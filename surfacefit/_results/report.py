@@ -22,6 +22,7 @@ from .flags import (
     readable,
     shown_flags,
 )
+from .record import MAX_DISTANCE
 from .summary_record import Column, StoredSummary
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _facts(result: FitResult) -> list[Fact]:
         *_starts(result),
         *_correlation(result),
         *_honest_errors(result),
+        *_distance(result),
         *_quality(result),
         ("background", _background(result)),
         *_background_bounds(result),
@@ -145,6 +147,18 @@ def _honest_errors(result: FitResult) -> list[Fact]:
     if found.reach and result.data.axes is None and not result.settings.prior:
         return [("errors", "are too small: residuals of neighbours are correlated, which errors of points do not know")]
     return []
+
+
+def _distance(result: FitResult) -> list[Fact]:
+    """How far the minimum is in units of the errors, where it is far and errors are shown."""
+    if result.n_parameters > MAX_SHOWN_PARAMETERS or not result.n_components:
+        return []
+    distance = result.uncertainty().distance
+    if not distance > MAX_DISTANCE:
+        return []
+    return [
+        ("distance", f"{distance:.2g} standard errors from the minimum: numbers may move by as many of their errors")
+    ]
 
 
 def _starts(result: FitResult) -> list[Fact]:

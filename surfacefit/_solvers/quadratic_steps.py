@@ -312,8 +312,8 @@ class QuadraticSteps(SolverBase):
         """The status once an undamped step has told how far the minimum is.
 
         Where g^T N^-1 g / s^2 is small the fit ends as the step before it said; after a slow fall only if that is slow
-        against the noise, too. So it does where a ``negligible`` misfit no longer falls. Far from the minimum it goes on, unless chi2 / s^2 no
-        longer falls: then it is in a valley without a near end, or its rounding hides the way.
+        against the noise, too. So it does where a ``negligible`` misfit no longer falls. Far from the minimum it goes
+        on, unless chi2 / s^2 no longer falls: then it is in a valley without a near end, or its rounding hides the way.
         """
         watch, pending = state.watch, state.watch.pending
         creeps, rounded, short = (

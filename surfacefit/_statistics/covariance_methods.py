@@ -16,20 +16,23 @@ inverse.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._base.precision import precision
+from .._base.threads import single_threaded_blas
 from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
+from .._model.scaling import root_mean_square
 from .._problem.prepared import fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
-from .._results.record import MAX_EXACT_PARAMETERS
+from .._results.record import EXACT_RMSE, MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals, held_changes
 from .covariance_root import CovarianceRoot, inverse_root
-from .linearization import Information, information, linearized_at, residual_deviation, residual_rows
+from .linearization import MAX_HELD_ENTRIES, Information, information, linearized_at, residual_deviation, residual_rows
 from .local_covariances import local_errors
 from .uncertainty import Uncertainty
 from .whole_covariance import WholeCovariance
@@ -51,7 +54,8 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         return result.uncertainty(method)
     if result.n_parameters > MAX_EXACT_PARAMETERS:
         return _by_dissection(result, method)
-    with precision(np.dtype(np.float64)):
+    small = _entries(result) <= MAX_HELD_ENTRIES
+    with precision(np.dtype(np.float64)), single_threaded_blas(result.n_parameters) if small else nullcontext():
         prepared, params = linearized_at(result)
         found = information(prepared, params)
         host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
@@ -60,6 +64,7 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         root, correlation_length = inverse_root(found, constraint_normals(axes), used, held_changes(axes)), 0.0
         if not np.isfinite(deviation):  # as many parameters as points: nothing is known of the noise
             root, deviation = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
+        distance = _distance(result, found, root, deviation)
         if method == "sandwich":
             spare = max(result.n_points - result.n_parameters, 1)
             root, deviation = _sandwich(found, root), float(np.sqrt(result.n_points / spare))
@@ -67,7 +72,7 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
             root, correlation_length = _correlated(result, prepared.problem, params, root)
             deviation = 1.0
         whole = WholeCovariance(prepared, params, root, deviation, fixed_parameters(prepared), found.factor_slopes)
-        return Uncertainty(method, True, correlation_length, whole)
+        return Uncertainty(method, True, correlation_length, distance, whole)
 
 
 def _applicable(result: FitResult) -> str:
@@ -100,7 +105,15 @@ def _by_dissection(result: FitResult, method: str) -> Uncertainty:
             " part of the data"
         )
     with precision(np.dtype(np.float64)):
-        return Uncertainty(method, False, 0.0, local_errors(result))
+        return Uncertainty(method, False, 0.0, float("nan"), local_errors(result))
+
+
+def _distance(result: FitResult, found: Information, root: CovarianceRoot, deviation: float) -> float:
+    """sqrt(g^T N^+ g) / s; NaN where the residuals are too small, or too few, to tell s."""
+    known = result.data.absolute_sigma or result.settings.loss == "poisson"
+    if not root.root.size or not (known or result.rmse > EXACT_RMSE * root_mean_square(result.data.used_heights)):
+        return float("nan")
+    return float(np.linalg.norm(root.root.T @ found.gradient)) / deviation
 
 
 def _sandwich(found: Information, root: CovarianceRoot) -> CovarianceRoot:

@@ -19,7 +19,7 @@ from jax import Array
 
 from .._model.background import background_model, with_last_axis
 from .._model.surface import FWHM_PER_WIDTH, GaussianSurface
-from .._results.record import MAX_EXACT_PARAMETERS
+from .._results.record import MAX_DISTANCE, MAX_EXACT_PARAMETERS
 from .component_errors import ComponentErrors
 from .whole_covariance import WholeCovariance
 
@@ -31,6 +31,7 @@ class ComponentUncertainty:
     method: str
     exact: bool
     correlation_length: float
+    distance: float
     _covariance: WholeCovariance | ComponentErrors
 
     @cached_property
@@ -100,6 +101,11 @@ class Uncertainty(ComponentUncertainty):
         ``correlation`` raise ValueError.
     correlation_length : for "correlated" the distance, in samples, within which noise was found to be correlated;
         otherwise 0.
+    distance : how far the minimum is, in standard errors of all parameters together: d = sqrt(g^T N^-1 g) / s over what
+        no limit holds, with the gradient g of the cost, N = J^T J and the variance s^2 of a residual. The quadratic
+        model still promises a fall of chi2 / s^2 by d^2, and no number of the surface would move by more than d of its
+        independent errors. Above 0.3 the fit stopped short of its minimum by more than errors allow for; the summary
+        says so. NaN where it is not known: above 5000 parameters, and where no noise is left to measure by.
 
     >>> import jax.numpy as jnp, numpy as np, surfacefit as sf
     >>> x = np.linspace(-4, 4, 81)
@@ -160,7 +166,8 @@ class Uncertainty(ComponentUncertainty):
 
     def __repr__(self) -> str:
         how = "exact" if self.exact else "by nested dissection"
-        return f"<Uncertainty: {self.method}, {how}, {len(self.amplitudes)} components>"
+        near = "" if not self.distance > MAX_DISTANCE else f", {self.distance:.2g} errors from the minimum"
+        return f"<Uncertainty: {self.method}, {how}, {len(self.amplitudes)} components{near}>"
 
 
 def _numbers(surface: GaussianSurface) -> Array:
