@@ -85,8 +85,8 @@ def check_operator(jacobian, expected, residuals, layout, rtol):
 def test_matrix_operator_is_its_matrix(rng):
     with jax.enable_x64(True):
         problem, params = make_problem(rng, 2)
-        residuals, jacobian = problem.linearize(params)
-        matrix = jacobian.as_matrix()
+        residuals, jacobian = jax.jit(type(problem).linearize)(problem, params)
+        matrix = jax.jit(type(jacobian).as_matrix)(jacobian)
         layout = problem.parameterization.layout
         plain = MatrixJacobian(matrix, layout.n_components, layout.block_size)
         check_operator(plain, np.asarray(matrix), residuals, layout, rtol=1e-13)
