@@ -17,8 +17,8 @@ from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._search.context import SharedProgress
-from surfacefit._search.initialization import warm_ups
 from surfacefit._search.surrogate import suitable_surrogate, surrogate
+from surfacefit._search.warm_ups import warm_ups
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)
@@ -127,8 +127,10 @@ def test_large_problems_of_the_dense_engine_have_smaller_ones(count, engine, the
 def test_what_compiles_during_growth_counts_no_step():
     with precision(DOUBLE):
         context = search_context(hills(4.0)(PLACES), 4)
-        for task in warm_ups(context, surrogate(context), SharedProgress()):
-            task()
+        for grows_on_small in (False, True):
+            for tasks in warm_ups(context, surrogate(context), SharedProgress(), grows_on_small):
+                for task in tasks:
+                    task()
         assert context.progress.steps == 0
 
 

@@ -46,6 +46,20 @@ def _best_single(context: SearchContext, nothing: State) -> State:
     return best
 
 
+def grow_on_averages(context: SearchContext, averages: SearchContext, n_components: int) -> State:
+    """A state of ``n_components`` grown on averages of the data, with its cost on all points; raises as `grow` does."""
+
+    reserve_plan_capacity(context)
+
+    def on_all_points(state: State) -> State:
+        return context.views.with_cost(state)
+
+    grown = grow_from(
+        averages, averages.views.background_only(), n_components, lambda s: context.record(on_all_points(s))
+    )
+    return on_all_points(grown)
+
+
 def grow_from(
     context: SearchContext, state: State, n_components: int, record: Callable[[State], Any] = lambda state: None
 ) -> State:

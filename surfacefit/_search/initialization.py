@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import Status
-from .._base.threads import without_blas_limits
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
 from .._system.container import cores
 from .context import FitHalted, SearchContext, SharedProgress
-from .growth import grow
-from .moves import warm_up
+from .growth import grow, grow_on_averages
 from .perturbations import MAX_FEW_COMPONENTS
-from .pruning import without_least_useful
-from .refits import refit, unless_memory_short
 from .search import Effort, search
 from .states import State
-from .surrogate import suitable_surrogate, surrogate
+from .surrogate import averages_suffice, suitable_surrogate, surrogate
+from .warm_ups import Aside, warm_ups
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
@@ -56,8 +49,6 @@ GROWTH_TIME_SHARE = 0.7
 EASY_COMPONENTS = 4
 # Rounds where seconds were asked for: no end but by time.
 UNLIMITED_ROUNDS = 10**9
-# Seconds to wait for programs that another thread compiles during growth; the search then compiles what it still needs.
-COMPILE_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -125,25 +116,22 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
 
     What the search needs is compiled by another thread while components grow, unless there is only one core.
     """
-    aside, progress, quiet = ThreadPoolExecutor(1), context.progress, SharedProgress()
+    progress, quiet = context.progress, SharedProgress()
     small = surrogate(context) if plan.searches else None
-    x64 = jnp.result_type(float) == np.float64
-
-    def compiling() -> list[Future[object]]:
-        if not plan.searches:
-            return []
-        tasks = [partial(without_blas_limits, task) for task in warm_ups(context, small, quiet)]
-        return [aside.submit(copy_context().run, unless_memory_short, task, x64) for task in tasks]
-
+    averages = small if plan.is_grown and small is not None and small.block is not None else None
+    aside = Aside(progress)
     try:
-        ready = compiling() if plan.searches and cores() > 1 else []
+        if plan.searches and cores() > 1:
+            aside.begin(warm_ups(context, small, quiet, averages is not None))
         before = progress.work
-        state = _grown(context) if plan.is_grown else progress.best
+        state = _grown(context, averages, aside.wait_for_all_points) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:
             effort = _effort(plan, state, progress.work - before)
-            ready = ready or compiling()
-            wait(ready[:2], timeout=max(0.0, min(progress.deadline - time.perf_counter(), COMPILE_WAIT_SECONDS)))
-            search(context, suitable_surrogate(context, small, state), state, effort, np.random.default_rng(plan.seed))
+            aside.begin(warm_ups(context, small, quiet, False))
+            aside.wait_for_trials()
+            suitable = suitable_surrogate(context, small, state)
+            rng = np.random.default_rng(plan.seed)
+            search(context, suitable, state, effort, rng, aside.wait_for_all_points)
     except FitHalted as halt:
         return halt.status
     except KeyboardInterrupt:
@@ -154,41 +142,26 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
         return Status.MAX_MEMORY
     finally:
         quiet.cancelled = True  # what is being compiled ends; nothing is begun after it
-        aside.shutdown(wait=False, cancel_futures=True)
+        aside.end()
     return None
 
 
-def _grown(context: SearchContext) -> State:
-    """The state that growth leads to in its share of the time that is left."""
-    progress, now = context.progress, time.perf_counter()
+def _grown(context: SearchContext, averages: SearchContext | None, before_all_points: Callable[[], object]) -> State:
+    """The state that growth leads to in its share of the time that is left: on averages, or where these do not suffice
+    on all points.
+    """
+    progress, now, count = context.progress, time.perf_counter(), context.request.n_components
     deadline = progress.deadline
     progress.deadline = now + GROWTH_TIME_SHARE * (deadline - now)
     try:
-        return grow(context, context.request.n_components)
+        if averages is not None:
+            state = grow_on_averages(context, averages, count)
+            if averages_suffice(context, averages, state):
+                return state
+            before_all_points()
+        return grow(context, count)
     finally:
         progress.deadline = deadline
-
-
-def warm_ups(context: SearchContext, small: SearchContext | None, quiet: SharedProgress) -> list[Callable[[], object]]:
-    """Tasks that compile what a search needs, in the order in which it needs them; they count no steps of the fit, but
-    those of ``quiet``, which can also end them.
-    """
-    if context.request.n_components <= MAX_FEW_COMPONENTS:
-        return [] if small is None else [partial(_settle_once, replace(small, progress=quiet))]
-    tasks: list[Callable[[], object]] = [partial(warm_up, small or context)]
-    if small is not None:
-        alone = replace(small, progress=quiet)
-        tasks = [partial(_prune_once, alone), *tasks, lambda: _prune_once(alone.with_more_room)]
-    return tasks
-
-
-def _settle_once(context: SearchContext) -> State:
-    blocks, border = context.packing.blocks(context.packing.even_start), context.views.background_only().border
-    return refit(context, blocks, border, 1)
-
-
-def _prune_once(context: SearchContext) -> object:
-    return without_least_useful(context, _settle_once(context), 1)
 
 
 def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:

@@ -16,9 +16,10 @@ from .._base.devices import on_cpu
 from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._base.threads import single_threaded_blas
+from .._problem.problem import SurfaceProblem
 from .._solvers import Limits, SolverRun
 from .._solvers.work import step_seconds
-from .context import SearchContext
+from .context import SearchContext, SharedProgress
 from .states import State
 
 # Steps between two looks at how fast the cost falls. Judged every 5 steps instead, volcano K = 32 ended at 0.891 to
@@ -112,8 +113,19 @@ def unless_memory_short(task: Callable[[], Made], x64: bool | None = None) -> Ma
             return None
 
 
-def reserve_plan_capacity(context: SearchContext) -> None:
-    """Lets the plans of the tiled engine start at the capacities of as many components as were asked for."""
-    if context.prepared.planner is not None:
-        params = context.packing.even_params()
-        context.prepared.planner(context.packing.problem(context.request.n_components), params, params)
+def reserve_plan_capacity(context: SearchContext) -> SurfaceProblem:
+    """The problem with an even lattice of as many components as were asked for. From then on plans of the tiled engine
+    have their capacities, so that the program of its steps is that of later ones.
+    """
+    problem = context.packing.problem(context.request.n_components)
+    if context.prepared.planner is None:
+        return problem
+    params = context.packing.even_params()
+    return context.prepared.planner(problem, params, params)
+
+
+def compile_steps(context: SearchContext, problem: SurfaceProblem, quiet: SharedProgress) -> None:
+    """Compiles the steps of a problem by one from an even lattice, unless that is no longer wanted."""
+    if not quiet.cancelled:
+        packing = context.packing
+        SolverRun(problem, packing.params(packing.even_start), context.solver, Limits(), None).advance(1)

@@ -81,12 +81,17 @@ class Effort(NamedTuple):
 
 
 def search(
-    context: SearchContext, surrogate: SearchContext | None, state: State, effort: Effort, rng: np.random.Generator
+    context: SearchContext,
+    surrogate: SearchContext | None,
+    state: State,
+    effort: Effort,
+    rng: np.random.Generator,
+    before_refit: Callable[[], object] = lambda: None,
 ) -> None:
     """Leaves the best state found in ``context.progress.best``.
 
-    Trials are made on the surrogate, where there is one; what is best there is refitted on all points. Raises
-    `FitHalted` where the fit as a whole must end.
+    Trials are made on the surrogate, where there is one; what is best there is refitted on all points, after
+    ``before_refit``. Raises `FitHalted` where the fit as a whole must end.
     """
     context.record(state)
     progress, small = context.progress, surrogate or context
@@ -108,6 +113,7 @@ def search(
         progress.search_deadline = progress.search_work = float("inf")
         with suppress(MemoryShort):
             best = minima.best
+            before_refit()
             progress.record(best if surrogate is None else refit(context, best.blocks, best.border, SETTLING_STEPS))
         context.check_limits()
     except (FitHalted, KeyboardInterrupt, MemoryShort):

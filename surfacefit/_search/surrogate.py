@@ -16,6 +16,7 @@ from .._data.data import SurfaceData
 from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
+from .._model.gaussian import profile
 from .._problem.capacity import component_capacity
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import resampled
@@ -39,6 +40,9 @@ MIN_EVENNESS = 0.9
 # Mean square of what averages miss between a block's middle and its points, per mean square of the residuals, up to
 # which components span their blocks; the cost then differs by a tenth at most.
 MAX_ALIASING = 0.1
+# Times the gain of the highest peak above averages that the highest above all points may have, where components that
+# were grown on averages are kept: a peak a block wide loses half of its gain.
+MAX_HIDDEN_RATIO = 2.0
 # Points a window of a local refit on a surrogate. With 512 instead of 1,024 volcano K = 32 ended at 0.8848 instead of
 # 0.8873 m: more trials in the same time.
 SURROGATE_WINDOW_POINTS = 512
@@ -78,6 +82,30 @@ def blocks_resolve(context: SearchContext, averages: SearchContext, state: State
     means = sums / np.sqrt(squares)
     missed = averages.views.residuals(state) - means
     return bool(missed @ missed <= MAX_ALIASING * (means @ means))
+
+
+def averages_suffice(context: SearchContext, averages: SearchContext, state: State) -> bool:
+    """Whether what has grown on averages is what would have grown on all points: they resolve the state, and hide no
+    peak above it that is worth more than what they show.
+    """
+    if not blocks_resolve(context, averages, state):
+        return False
+    layout, n_points = context.parameterization.layout, len(context.views.points)
+    negligible = layout.block_size * np.log(n_points) * state.cost / n_points  # the BIC's price of a component
+    shown = max(negligible, highest_gain(averages, state))
+    return highest_gain(context, state) <= MAX_HIDDEN_RATIO * shown
+
+
+def highest_gain(context: SearchContext, state: State) -> float:
+    """The fall in cost by a component at the highest peak above a state, as it is found there; for plain squares."""
+    views = context.views
+    peaks = views.peaks(state, 1)
+    if not peaks:
+        return 0.0
+    amplitude, center, covariance = peaks[0]
+    offsets = np.linalg.solve(np.linalg.cholesky(covariance), (views.points - center).T)
+    added = amplitude * views.weights * profile(np.einsum("in,in->n", offsets, offsets))
+    return float(-added @ views.residuals(state) - 0.5 * added @ added)
 
 
 def _averaged(context: SearchContext) -> SearchContext | None:
