@@ -17,8 +17,8 @@ from surfacefit._data.coarsening import block_averages
 from surfacefit._data.data import grid_data
 from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._search.context import SharedProgress
+from surfacefit._search.initialization import warm_ups
 from surfacefit._search.surrogate import suitable_surrogate, surrogate
-from surfacefit._search.warm_ups import warm_ups
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)

@@ -7,7 +7,6 @@ residual_views    What the residuals of a state show: costs, weights, and the pe
 refits            Joint refits of all components, given up early where the cost falls too slowly
 growth            Growth: components at the highest peaks of the residual, half as many again each round
 search            Search: relocations of components, accepted only where the joint refit is better
-warm_ups          Compiling aside what a fit will need next, while components grow and a search makes trials
 surrogate         A smaller problem in single precision, on which the search makes its trials
 moves             Moves: one component more, one less, or one relocated, each tried on its neighbourhood first
 local_refits      Refits of a few components on the points around them, all others held: hundreds of small fits at once

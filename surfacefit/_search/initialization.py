@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import Status
+from .._base.threads import without_blas_limits
 from .._model.surface import GaussianSurface
 from .._starts import STARTS, RandomStarts
 from .._system.container import cores
 from .context import FitHalted, SearchContext, SharedProgress
 from .growth import grow, grow_on_averages
+from .moves import warm_up
 from .perturbations import MAX_FEW_COMPONENTS
+from .pruning import without_least_useful
+from .refits import compile_steps, refit, reserve_plan_capacity, unless_memory_short
 from .search import Effort, search
 from .states import State
 from .surrogate import averages_suffice, suitable_surrogate, surrogate
-from .warm_ups import Aside, warm_ups
 
 GROWN = ("auto", "growth")
 INITS = (*GROWN, *STARTS)
@@ -49,6 +56,10 @@ GROWTH_TIME_SHARE = 0.7
 EASY_COMPONENTS = 4
 # Rounds where seconds were asked for: no end but by time.
 UNLIMITED_ROUNDS = 10**9
+# Seconds to wait for programs that another thread compiles; what is still missing is compiled where it is needed.
+COMPILE_WAIT_SECONDS = 30.0
+
+Task = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -173,3 +184,80 @@ def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
     patience = min(MAX_PATIENCE_ROUNDS, max(least, rounds))
     work = min(MAX_SEARCH_WORK, SEARCH_WORK_PER_COMPONENT * state.size)
     return Effort(patience, work=max(work, SEARCH_PER_GROWTH * growth_work))
+
+
+class WarmUps(NamedTuple):
+    """Tasks that compile what trials need, the steps on all points, and what is needed later if at all."""
+
+    trials: list[Task]
+    all_points: list[Task]
+    later: list[Task]
+
+
+def warm_ups(
+    context: SearchContext, small: SearchContext | None, quiet: SharedProgress, grows_on_small: bool = False
+) -> WarmUps:
+    """Tasks that compile what a search needs; they count no steps of the fit, but those of ``quiet``, which can also
+    end them. Growth on the surrogate ``small`` compiles its steps, and leaves those on all points to a task.
+    """
+    alone = None if small is None else replace(small, progress=quiet)
+    all_points: list[Task] = []
+    if grows_on_small:
+        all_points = [partial(compile_steps, context, reserve_plan_capacity(context), quiet)]
+    if context.request.n_components <= MAX_FEW_COMPONENTS:
+        settles = alone is not None and not grows_on_small
+        return WarmUps([partial(_settle_once, alone)] if alone is not None and settles else [], all_points, [])
+    local: Task = partial(warm_up, small or context)
+    if alone is None:
+        return WarmUps([local], [], [])
+    roomy: Task = lambda: _prune_once(alone.with_more_room)  # noqa: E731
+    if grows_on_small:  # what else trials need is compiled by the main thread meanwhile
+        return WarmUps([local], all_points, [roomy])
+    return WarmUps([partial(_prune_once, alone), local], all_points, [roomy])
+
+
+def _settle_once(context: SearchContext) -> State:
+    blocks, border = context.packing.blocks(context.packing.even_start), context.views.background_only().border
+    return refit(context, blocks, border, 1)
+
+
+def _prune_once(context: SearchContext) -> object:
+    return without_least_useful(context, _settle_once(context), 1)
+
+
+class Aside:
+    """A thread that compiles, and what it has been asked for."""
+
+    def __init__(self, progress: SharedProgress):
+        self._progress = progress
+        self._pool: ThreadPoolExecutor | None = None
+        self._trials: list[Future[object]] = []
+        self._all_points: list[Future[object]] = []
+
+    def begin(self, tasks: WarmUps) -> None:
+        """Lets the thread begin with tasks, unless it has some already."""
+        if self._pool is not None:
+            return
+        self._pool = ThreadPoolExecutor(1)
+        self._trials, self._all_points, _ = ([self._submitted(task) for task in some] for some in tasks)
+
+    def _submitted(self, task: Task) -> Future[object]:
+        assert self._pool is not None
+        x64 = jnp.result_type(float) == np.float64
+        return self._pool.submit(copy_context().run, unless_memory_short, partial(without_blas_limits, task), x64)
+
+    def wait_for_trials(self) -> None:
+        self._wait(self._trials)
+
+    def wait_for_all_points(self) -> None:
+        """Until the steps on all points are compiled; if the thread has not begun with them, it is not going to."""
+        self._wait([future for future in self._all_points if not future.cancel()])
+
+    def _wait(self, futures: list[Future[object]]) -> None:
+        left = self._progress.deadline - time.perf_counter()
+        wait(futures, timeout=max(0.0, min(left, COMPILE_WAIT_SECONDS)))
+
+    def end(self) -> None:
+        """Lets the thread end what it has begun, and nothing else."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
