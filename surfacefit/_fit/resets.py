@@ -53,10 +53,12 @@ def with_resets(runs: StartRuns, ended: RunOutcome) -> RunOutcome:
 
 
 def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
-    """Whether the fit has converged, its residuals are above rounding, and there is time left."""
+    """Whether the solver found nothing lower, residuals are above rounding, and there is time left."""
     status = Status(int(ended.solution.status))
-    by_itself = STATUS[status].success or (
-        runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0
+    by_itself = (
+        STATUS[status].success
+        or status in (Status.VALLEY, Status.IMPRECISE)
+        or (runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
     )
     return (
         by_itself
