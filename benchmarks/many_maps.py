@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -26,12 +27,23 @@ SIDES = (10, 130)
 MOST_COMPONENTS, GAPS_SHARE, MOST_MISSING = 6, 0.7, 0.3
 # Rows of the table.
 ROWS = 20
+# Where the picture goes.
+FIGURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "many_maps.png"
 # Columns of the table with their widths in characters.
-COLUMNS = {"maps": 5, "memory / MB": 11, "mappings": 8, "compiled": 8, "median s a fit": 14, "largest s": 9}
+COLUMNS = {"maps": 5, "most MB": 7, "most mappings": 13, "compiled": 8, "median s a fit": 14, "largest s": 9}
+
+
+class Seen(NamedTuple):
+    """The process after a fit: bytes, memory mappings, programs compiled so far; and the seconds of that fit."""
+
+    memory: int
+    mappings: int
+    compiled: int
+    seconds: float
 
 
 def run(options: Options) -> str:
-    """A row for each twentieth of the maps."""
+    """A row for each twentieth of the maps; saves the picture if all were fitted."""
     compiled: list[str] = []
 
     def note(event: str, duration_secs: float, **_: object) -> None:
@@ -40,17 +52,18 @@ def run(options: Options) -> str:
 
     jax.monitoring.register_event_duration_secs_listener(note)
     rng, table, total = np.random.default_rng(0), Table(COLUMNS), N_QUICK if options.quick else N_MAPS
-    seconds: list[float] = []
+    seen: list[Seen] = []
     for number in range(1, total + 1):
         heights, count = _map(rng)
         begun = time.perf_counter()
         result = sf.fit(heights, count, search=0, progress=False)
-        seconds.append(time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
         assert np.isfinite(result.rmse)
+        seen.append(Seen(_resident(), n_mappings(), len(compiled), seconds))
         if number % max(1, total // ROWS) == 0:
-            table.row(_cells(number, len(compiled), seconds))
-            seconds.clear()
-            compiled.clear()
+            table.row(_cells(seen, max(1, total // ROWS)))
+    if not options.quick:
+        _draw(seen)
     return "\n".join(table.lines)
 
 
@@ -66,15 +79,35 @@ def _map(rng: np.random.Generator) -> tuple[np.ndarray, int]:
     return heights, count
 
 
-def _cells(number: int, n_compiled: int, seconds: list[float]) -> list[str]:
+def _cells(seen: list[Seen], rows: int) -> list[str]:
+    """The last so many fits as a row."""
+    before, last, seconds = (seen[:-rows] or [Seen(0, 0, 0, 0.0)])[-1], seen[-1], [one.seconds for one in seen[-rows:]]
     return [
-        str(number),
-        f"{_resident() / 1e6:.0f}",
-        str(n_mappings()),
-        str(n_compiled),
+        str(len(seen)),
+        f"{max(one.memory for one in seen[-rows:]) / 1e6:.0f}",
+        str(max(one.mappings for one in seen[-rows:])),
+        str(last.compiled - before.compiled),
         f"{np.median(seconds):.3f}",
         f"{max(seconds):.1f}",
     ]
+
+
+def _draw(seen: list[Seen]) -> None:
+    """Memory, mappings and seconds over the number of fits."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    number = np.arange(1, len(seen) + 1)
+    lines = {
+        "memory / GB": [one.memory / 1e9 for one in seen],
+        "memory mappings": [one.mappings for one in seen],
+        "seconds a fit": [one.seconds for one in seen],
+    }
+    for axes, (label, values) in zip(figure.subplots(3, sharex=True), lines.items(), strict=True):
+        axes.plot(number, values, lw=0.6)
+        axes.set(ylabel=label, ylim=(0, None))
+    axes.set_xlabel("maps")
+    figure.savefig(FIGURE, dpi=100)
 
 
 def _resident() -> int:

@@ -133,7 +133,8 @@ def _excess(result: FitResult, residuals: np.ndarray) -> float:
     if not (result.data.absolute_sigma or result.settings.loss == "poisson"):
         return 0.0
     squares, spare = residuals**2, result.n_points - result.n_parameters
-    return float((squares.sum() / spare - 1) * np.sqrt(len(squares)) / max(float(squares.std()), np.finfo(float).tiny))
+    with np.errstate(over="ignore"):  # squares that are all equal, as those of counts that nothing meets: infinity
+        return float((squares.sum() / spare - 1) * np.sqrt(len(squares)) / max(squares.std(), np.finfo(float).tiny))
 
 
 def _unevenness(result: FitResult, residuals: np.ndarray) -> float:
