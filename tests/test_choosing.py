@@ -1,5 +1,7 @@
 """The number of components: found where it is known, by every criterion, and never lost at a limit."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -355,3 +357,27 @@ def test_many_equal_hills_are_all_found_by_blocks_left_out():
             heights += np.exp(-0.5 * ((y - 8 - 16 * i) ** 2 + (x - 8 - 16 * j) ** 2) / 16)
     result = sf.fit(heights, sf.AutoComponents("held_out"), covariance_type="spherical", search=0, progress=False)
     assert result.n_components == 9
+
+
+@pytest.mark.parametrize("criterion", ["effective_bic", "held_out"])
+def test_a_choice_that_a_limit_ended_says_nothing_of_what_was_not_tried(criterion, monkeypatch):
+    """Interrupted before any number was tried, and stopped by the clock after the background alone looked best."""
+    heights = np.random.default_rng(0).normal(size=(10, 10))
+
+    def interrupted(choice):
+        raise KeyboardInterrupt
+
+    stopped = sf.fit(heights, sf.AutoComponents(criterion, most=2), max_time=1e-9)
+    assert "support no component" not in stopped.message
+    monkeypatch.setattr("surfacefit._search.choosing.Choice._walk", interrupted)
+    result = sf.fit(heights, sf.AutoComponents(criterion, most=2))
+    assert result.status is sf.Status.INTERRUPTED
+    assert result.path.chosen == -1
+    assert result.message.startswith("interrupted")
+    assert "a limit was met before any number was tried" in result.summary()
+
+
+def test_the_summary_of_a_frame_without_counts():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "status" in sf.fit(np.zeros(40), loss="poisson").summary()

@@ -111,6 +111,10 @@ REFUSED = {
     "sigma shape": (lambda: sf.fit(HILL, 1, sigma=np.ones(5)), ValueError, r"`sigma` must be a number or have the shape of `heights` \(12, 15\), got \(5,\)"),
     "absolute_sigma": (lambda: sf.fit(HILL, 1, absolute_sigma=True), ValueError, r"`absolute_sigma` says what `sigma` means, but `sigma` is None"),
     "mask shape": (lambda: sf.fit(HILL, 1, mask=np.zeros((3, 3), bool)), ValueError, r"`mask` must have the shape of `heights` \(12, 15\), got \(3, 3\)"),
+    "mask ragged": (lambda: sf.fit(HILL, 1, mask=[[True], [True, False]]), ValueError, r"`mask` must be a rectangular array of booleans"),
+    "masked coordinate": (lambda: sf.fit(HILL[5], 1, coords=np.ma.masked_equal(np.arange(15), 3)), ValueError, r"`coords\[0\]` must be finite, got nan at index 3"),
+    "masked points": (lambda: sf.fit_points(np.ma.masked_equal(POINTS, 7), HILL.ravel(), 1), ValueError, r"`points` must be finite, got nan at index"),
+    "a start beyond numbers that square": (lambda: sf.fit(HILL, 2, init=dataclasses.replace(PAIR, amplitudes=np.array([1e200, 1.0]))), ValueError, r"`init.amplitudes` must not exceed 1e\+140, so that squares are numbers, got 1e\+200 at index 0: rescale"),
     "mask values": (lambda: sf.fit(HILL, 1, mask=HILL), ValueError, r"`mask` must be boolean"),
     "all masked": (lambda: sf.fit(HILL, 1, mask=np.ones(HILL.shape, bool)), ValueError, r"no point is left to fit: of 180 `heights`, 0 are NaN \(or their `sigma` is NaN or infinite\) and 180 are masked"),
     "all nan": (lambda: sf.fit(HILL * NAN, 1), ValueError, r"no point is left to fit: of 180 `heights`, 180 are NaN"),
@@ -434,3 +438,10 @@ def test_no_warning_reaches_the_user():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sf.fit(HILL.astype(np.float32), 1, progress=True)
+
+
+def test_a_masked_sigma_leaves_its_points_out():
+    hidden = X == 8
+    data = grid_data(HILL, sigma=np.ma.masked_array(np.where(hidden, -1, 2), hidden))
+    np.testing.assert_array_equal(data.used, ~hidden)
+    np.testing.assert_array_equal(data.weights, np.full((~hidden).sum(), 0.5))

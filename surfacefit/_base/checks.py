@@ -118,7 +118,7 @@ def _number(name: str, value: Any) -> float:
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """A real floating-point array in the machine's byte order, a copy: float32 for what is no more precise than that,
-    float64 for integers, booleans and all others.
+    float64 for integers, booleans and all others. What is masked is NaN.
     """
     _refuse_what_holds_an_array(name, value)
     try:
@@ -128,7 +128,12 @@ def real_array(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise TypeError(f"`{name}` must hold real numbers, got dtype {array.dtype}{_WAY_OUT.get(array.dtype.kind, '')}")
     single = array.dtype.kind not in "iub" and array.dtype.itemsize <= np.dtype(np.float32).itemsize
-    return array.astype(np.float32 if single else np.float64)  # results keep their data, whatever becomes of the user's
+    array = array.astype(
+        np.float32 if single else np.float64
+    )  # results keep their data, whatever becomes of the user's
+    if np.ma.is_masked(value):
+        array[np.ma.getmaskarray(value)] = np.nan
+    return array
 
 
 def _refuse_what_holds_an_array(name: str, value: Any) -> None:

@@ -37,6 +37,10 @@ class Status(IntEnum):
     IMPRECISE = 19
 
 
+LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
+"""Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing."""
+
+
 @dataclass(frozen=True)
 class StatusEntry:
     """Whether the fit may be called converged, what happened, and what to do next."""

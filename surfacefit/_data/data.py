@@ -146,7 +146,10 @@ def _heights_and_mask(heights: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(mask)
+    try:
+        array = np.asarray(mask)
+    except ValueError as error:
+        raise ValueError(f"`mask` must be a rectangular array of booleans: {error}") from None
     if array.shape != shape:
         raise ValueError(f"`mask` must have the shape of `heights` {shape}, got {array.shape}")
     if array.dtype != bool and not np.isin(array, (0, 1)).all():

@@ -11,14 +11,11 @@ import numpy as np
 from jax import Array
 
 from .._base.memory import MemoryShort
-from .._base.status import Status
+from .._base.status import LIMIT_STATUSES, Status
 from .._problem.prepared import Prepared
 from .._search.context import SearchContext
 from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
-
-# Ends at which no further start is tried: a limit of the whole fit was met.
-LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 
 
 class RunOutcome(NamedTuple):

@@ -245,6 +245,8 @@ class ComponentPath:
         if self.chosen == 0:
             by = LABELS[self.criterion]
             return f"The data support no component: by {by} the background alone is as good as any number"
+        if self.chosen < 0:
+            return ""
         supported = int(self.n_components[np.argmin(self.effective_bic)])
         if self.criterion != "effective_bic" or not 0 < self.chosen < supported / MANY_SUPPORTED:
             return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.status import STATUS, Status
+from .._base.status import LIMIT_STATUSES, STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
 from .._model.scaling import root_mean_square
@@ -112,7 +112,8 @@ class FitNumbers(FitRecord):
         """
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
-        for note in ("" if self.path is None else self.path.note, self._weight_note):
+        chosen = "" if self.path is None or self.status in LIMIT_STATUSES else self.path.note
+        for note in (chosen, self._weight_note):
             ended = f"{ended.rstrip('.')}. {note}" if note else ended
         return ended
 

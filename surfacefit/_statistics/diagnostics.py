@@ -133,8 +133,9 @@ def _excess(result: FitResult, residuals: np.ndarray) -> float:
     if not (result.data.absolute_sigma or result.settings.loss == "poisson"):
         return 0.0
     squares, spare = residuals**2, result.n_points - result.n_parameters
-    with np.errstate(over="ignore"):  # squares that are all equal, as those of counts that nothing meets: infinity
-        return float((squares.sum() / spare - 1) * np.sqrt(len(squares)) / max(squares.std(), np.finfo(float).tiny))
+    # Residuals all alike may scatter by nothing; by less than rounding of their squares they scatter by that.
+    scatter = max(float(squares.std()), float(np.finfo(float).eps) * max(1.0, float(squares.max())))
+    return float((squares.sum() / spare - 1) * np.sqrt(len(squares)) / scatter)
 
 
 def _unevenness(result: FitResult, residuals: np.ndarray) -> float:
