@@ -13,7 +13,7 @@ import numpy as np
 
 import surfacefit as sf
 
-from . import against_scipy, calibration
+from . import against_scipy, calibration, terrain_coverage
 from .options import Options
 from .recovery import rendered
 
@@ -45,6 +45,7 @@ def _lines(options: Options) -> Iterator[str]:
             yield lidar()
     yield from against_scipy.lines(5 if options.quick else 50)
     yield from calibration.lines(50 if options.quick else 2000, 20 if options.quick else 500)
+    yield from terrain_coverage.lines(20 if options.quick else 2000)
     yield from outliers()
     yield from bounds(10 if options.quick else N_STARTS)
     if not options.quick:
