@@ -128,9 +128,7 @@ def real_array(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise TypeError(f"`{name}` must hold real numbers, got dtype {array.dtype}{_WAY_OUT.get(array.dtype.kind, '')}")
     single = array.dtype.kind not in "iub" and array.dtype.itemsize <= np.dtype(np.float32).itemsize
-    array = array.astype(
-        np.float32 if single else np.float64
-    )  # results keep their data, whatever becomes of the user's
+    array = array.astype(np.float32 if single else np.float64)  # a copy: results keep their data
     if np.ma.is_masked(value):
         array[np.ma.getmaskarray(value)] = np.nan
     return array

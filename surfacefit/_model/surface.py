@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.checks import moderate, real_array
+from .._base.checks import finite, moderate, real_array
 from .._base.devices import namespace
 from .background import background_model, with_last_axis
 from .gaussian import profile, volumes
@@ -232,7 +232,7 @@ def checked_surface(
                 f"`{name}.{field}` must have shape {shape} for K={n_components} components in d={n_dim}, got"
                 f" {array.shape}"
             )
-        moderate(f"{name}.{field}", array)
+        (finite if field == "covariances" else moderate)(f"{name}.{field}", array)  # covariances are squares already
     amplitudes, centers, covariances = arrays
     if not signed and (amplitudes < 0).any():
         raise ValueError(
