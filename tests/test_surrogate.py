@@ -18,7 +18,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.jacobian import DenseEngine
 from surfacefit._search.context import SharedProgress
 from surfacefit._search.initialization import warm_ups
-from surfacefit._search.surrogate import suitable_surrogate, surrogate
+from surfacefit._search.surrogate import averages_suffice, suitable_surrogate, surrogate
 
 SHAPE = (61, 50)
 PLACES = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float), axis=-1)
@@ -59,6 +59,19 @@ def test_averages_are_used_where_components_span_their_blocks(width, stands):
         inside = 0.5 * np.sum(context.views.residuals(state) ** 2) - 0.5 * np.sum(small.views.residuals(state) ** 2)
         if stands:  # the cost differs by the misfit within blocks: three of four parts of white noise
             assert inside == pytest.approx(0.75 * state.cost, rel=0.1)
+
+
+@pytest.mark.parametrize(("height", "suffice"), [(0.0, True), (8.0, False)])
+def test_what_grew_on_averages_stands_unless_they_hide_a_peak(height, suffice):
+    """A spike of one sample loses three quarters of its height to a block of four."""
+    truth = hills(4.0)
+    heights = truth(PLACES) + 0.1 * np.random.default_rng(0).normal(size=SHAPE)
+    heights[30, 5] += height
+    with precision(DOUBLE):
+        context = search_context(heights, 4)
+        small, state = surrogate(context), state_of(context, truth)
+        assert suitable_surrogate(context, small, state) is small
+        assert averages_suffice(context, small, context.views.with_cost(state)) == suffice
 
 
 def test_averages_of_the_tiled_engine_are_those_of_the_dense_one():

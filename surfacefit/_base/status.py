@@ -37,8 +37,10 @@ class Status(IntEnum):
     IMPRECISE = 19
 
 
+# Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing.
 LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
-"""Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing."""
+# Ends where nothing lower is near although the minimum is not: the fit is as low as steps take it.
+UNSETTLED_STATUSES = (Status.VALLEY, Status.IMPRECISE)
 
 
 @dataclass(frozen=True)

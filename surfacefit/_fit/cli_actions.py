@@ -36,7 +36,15 @@ MOST_DIMENSIONS_DRAWN = 3
 
 
 def fit(options: argparse.Namespace) -> None:
-    """Check the outputs, read, fit, save, and print the summary."""
+    """What `surfacefit fit FILE` does: read heights, fit them as `surfacefit.fit` does, save, print and draw.
+
+    ``options`` are the arguments of the command line (`cli_parser`): ``file``, ``key`` and ``layout`` say what is read,
+    ``output`` (.json or .npz) and ``plot`` (a picture) where results go, ``rows`` and ``quiet`` what is printed; all
+    others are keywords of `surfacefit.fit`, in the units of the file. Heights are an array of any dimension, or points
+    (N, d) with heights (N,) for columns x, y, z. The fit is saved before its summary is printed, and seconds of each
+    part are told last. ValueError, TypeError or OSError names what cannot be read, fitted or written; outputs are
+    checked before anything is read.
+    """
     _check_output("-o", options.output, FIT_SUFFIXES, options.file)
     _check_plot(options.plot, options.file)
     watch = _Stopwatch()

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from .._base.memory import MemoryShort
-from .._base.status import STATUS, Status
+from .._base.status import STATUS, UNSETTLED_STATUSES, Status
 from .._data.data import SurfaceData
 from .._model.gaussian import line_integrals, profile
 from .._model.surface import GaussianSurface
@@ -57,7 +57,7 @@ def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
     status = Status(int(ended.solution.status))
     by_itself = (
         STATUS[status].success
-        or status in (Status.VALLEY, Status.IMPRECISE)
+        or status in UNSETTLED_STATUSES
         or (runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
     )
     return (

@@ -48,15 +48,9 @@ def _best_single(context: SearchContext, nothing: State) -> State:
 
 def grow_on_averages(context: SearchContext, averages: SearchContext, n_components: int) -> State:
     """A state of ``n_components`` grown on averages of the data, with its cost on all points; raises as `grow` does."""
-
     reserve_plan_capacity(context)
-
-    def on_all_points(state: State) -> State:
-        return context.views.with_cost(state)
-
-    grown = grow_from(
-        averages, averages.views.background_only(), n_components, lambda s: context.record(on_all_points(s))
-    )
+    on_all_points, nothing = context.views.with_cost, averages.views.background_only()
+    grown = grow_from(averages, nothing, n_components, lambda state: context.record(on_all_points(state)))
     return on_all_points(grown)
 
 

@@ -205,15 +205,14 @@ def warm_ups(
     if grows_on_small:
         all_points = [partial(compile_steps, context, reserve_plan_capacity(context), quiet)]
     if context.request.n_components <= MAX_FEW_COMPONENTS:
-        settles = alone is not None and not grows_on_small
-        return WarmUps([partial(_settle_once, alone)] if alone is not None and settles else [], all_points, [])
-    local: Task = partial(warm_up, small or context)
+        settles: list[Task] = [] if alone is None or grows_on_small else [partial(_settle_once, alone)]
+        return WarmUps(settles, all_points, [])
+    trials: list[Task] = [partial(warm_up, small or context)]
     if alone is None:
-        return WarmUps([local], [], [])
-    roomy: Task = lambda: _prune_once(alone.with_more_room)  # noqa: E731
-    if grows_on_small:  # what else trials need is compiled by the main thread meanwhile
-        return WarmUps([local], all_points, [roomy])
-    return WarmUps([partial(_prune_once, alone), local], all_points, [roomy])
+        return WarmUps(trials, [], [])
+    if not grows_on_small:  # else the main thread compiles it meanwhile
+        trials = [partial(_prune_once, alone), *trials]
+    return WarmUps(trials, all_points, [partial(_prune_with_more_room, alone)])
 
 
 def _settle_once(context: SearchContext) -> State:
@@ -223,6 +222,10 @@ def _settle_once(context: SearchContext) -> State:
 
 def _prune_once(context: SearchContext) -> object:
     return without_least_useful(context, _settle_once(context), 1)
+
+
+def _prune_with_more_room(context: SearchContext) -> object:
+    return _prune_once(context.with_more_room)
 
 
 class Aside:
