@@ -113,7 +113,7 @@ class SearchContext:
     block: np.ndarray | None = None
     window_points: int = WINDOW_POINTS
     steps_per_chunk: int = 0
-    solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0))
+    solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0, distance=np.inf))
 
     @property
     def parameterization(self) -> Parameterization:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 # Where Linux shows control groups, and which of them this process is in.
@@ -49,19 +50,23 @@ def _group_cores() -> float:
     return min(shares, default=math.inf)
 
 
-def _texts(kind: str, name: str) -> Iterator[str]:
+def _texts(kind: str, name: str) -> tuple[str, ...]:
     """What a file says in this process's group and those above it: of version 2, or of a ``kind`` of version 1."""
-    root = CGROUPS / kind if kind else CGROUPS
-    for folder in _own_folders(kind, root):
-        try:
-            yield (folder / name).read_text(encoding="ascii").strip()
-        except OSError:  # the root of version 2 has none, nor has a group of which a container does not see
-            continue
+    return _read_once(CGROUPS / kind if kind else CGROUPS, OWN_CGROUPS, kind, name)
 
 
-def _own_folders(kind: str, root: Path) -> list[Path]:
+@lru_cache(maxsize=64)  # limits hardly change while a process runs, and reading them takes 0.6 ms
+def _read_once(root: Path, own: Path, kind: str, name: str) -> tuple[str, ...]:
+    texts = []
+    for folder in _own_folders(root, own, kind):
+        with suppress(OSError):  # the root of version 2 has none, nor has a group of which a container does not see
+            texts.append((folder / name).read_text(encoding="ascii").strip())
+    return tuple(texts)
+
+
+def _own_folders(root: Path, own: Path, kind: str) -> list[Path]:
     try:
-        lines = [line.split(":", 2) for line in OWN_CGROUPS.read_text(encoding="utf-8").splitlines()]
+        lines = [line.split(":", 2) for line in own.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return []
     paths = [path for _, kinds, path in lines if kind in kinds.split(",")]
