@@ -45,11 +45,11 @@ class Box:
     border_high: Any
 
     def clipped(self, parts: Parameterization, params: Any) -> Any:
-        return namespace(params).clip(params, *self._sides(parts))
+        return namespace(params).clip(params, *self.sides(parts))
 
     def at_bound(self, parts: Parameterization, params: Any, gradient: Any, near: float = 0.0) -> Any:
         """Which parameters (P,) are at a bound that the negative gradient would cross, or are fixed."""
-        (low, high), xp = self._sides(parts), namespace(params, self.low)
+        (low, high), xp = self.sides(parts), namespace(params, self.low)
         eps = max(near, BOUND_ROUNDINGS * float(np.finfo(params.dtype).eps))
         at_low = params <= low + eps * xp.minimum(xp.maximum(1, xp.abs(low)), high - low)
         at_high = params >= high - eps * xp.minimum(xp.maximum(1, xp.abs(high)), high - low)
@@ -63,7 +63,8 @@ class Box:
         sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
         return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
 
-    def _sides(self, parts: Parameterization) -> list[Any]:
+    def sides(self, parts: Parameterization) -> list[Any]:
+        """Least and largest values of all parameters (P,)."""
         shape, xp = (parts.n_components, parts.layout.block_size), namespace(self.low)
         pairs = ((self.low, self.border_low), (self.high, self.border_high))
         return [concatenated([xp.broadcast_to(own, shape).ravel(), border]) for own, border in pairs]

@@ -12,5 +12,6 @@ options        The keywords of `fit` become two records of checked options
 resets         Components that have collapsed when a fit ends move to where the residual is highest
 run_spec       How a fit runs, as a record of checked options
 run_starts     The solver's run from each start, the best kept
+solved_amplitudes  No fit that ends early is worse than its background alone
 start_request  What a start works from, and a given start in the units of the fit
 """

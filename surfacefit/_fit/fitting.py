@@ -32,6 +32,7 @@ from .make_result import background_result, make_result, ordered
 from .resets import with_resets
 from .run_spec import RunSpec
 from .run_starts import StartRuns
+from .solved_amplitudes import no_worse_than_background
 from .start_request import start_plan, start_request
 
 # Points for each parameter below which no larger number of components is tried: with fewer, noise is fitted.
@@ -109,6 +110,8 @@ class Fitting:
             runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback))
             ended = runs.run_from(start)
             ended = with_resets(runs, ended) if self.run.reset else ended
+            if chosen is not None or not isinstance(self.run.init, GaussianSurface):
+                ended = no_worse_than_background(context, ended)
         ended = ended._replace(solution=ended.solution._replace(steps=int(ended.solution.steps) + before))
         path = None if chosen is None else chosen.path
         return make_result(ended, prepared, self.run, self._timings(stepping), path)

@@ -43,7 +43,7 @@ class ResidualViews:
         return prepared.by_point(prepared.problem.weights).astype(float)
 
     @cached_property
-    def _heights(self) -> np.ndarray:
+    def heights(self) -> np.ndarray:
         """The heights (N,) in the units of the fit."""
         prepared = self.packing.prepared
         return prepared.by_point(prepared.problem.heights).astype(float)
@@ -81,6 +81,14 @@ class ResidualViews:
             return self._of_background(state, "secants")
         return prepared.by_point(_secants(*self.packing.planned(state))).astype(float)
 
+    def descent_weights(self, state: State) -> np.ndarray:
+        """The weights (N,) of plain least squares that has the cost's derivative at a state without components: with f
+        the model, z the heights and r the residuals of the loss, (r dr/df / (f - z))^(1/2).
+        """
+        if isinstance(self.packing.prepared.problem.loss, Linear):
+            return self.weights
+        return np.sqrt(self._of_background(state, "secants") * self._of_background(state, "slopes"))
+
     def misfit(self, state: State) -> float:
         """The weighted sum of squares in the user's units, whatever the loss."""
         weights = self.secant_weights(state)
@@ -116,7 +124,7 @@ class ResidualViews:
         """What a ``method`` of the loss says of the background alone (N,)."""
         loss, parts = self.packing.prepared.problem.loss, self.packing.prepared.host.parameterization
         values = parts.background.with_vector(state.border[parts.layout.background])(self.points)
-        arrays = values, self._heights, self.weights
+        arrays = values, self.heights, self.weights
         said = getattr(loss, method)(*arrays) if isinstance(loss, Linear) else _said(method, loss, *arrays)
         return np.asarray(said, float)
 

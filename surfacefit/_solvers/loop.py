@@ -105,7 +105,7 @@ def run(
             outcome = solver_run.advance(int(solver.max_steps))
         except KeyboardInterrupt:
             outcome = Status.INTERRUPTED
-    if outcome == Status.RUNNING:
+    if outcome in (Status.RUNNING, Status.UNEVALUATED):  # the latter where no step is allowed
         outcome = Status.MAX_STEPS
     return solver_run.solution(outcome), solver_run.history()
 
