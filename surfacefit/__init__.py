@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._data.examples import example_map
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
+    from ._derivatives.implicit import Implicit
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _NAMES = {
     "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),
     "_problem.problem": ("SurfaceProblem",),
+    "_derivatives.implicit": ("Implicit",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -103,6 +105,7 @@ __all__ = [
     "SurfaceProblem",
     "Solution",
     "solve",
+    "Implicit",
 ]
 
 

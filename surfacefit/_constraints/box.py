@@ -55,6 +55,11 @@ class Box:
         at_high = params >= high - eps * xp.minimum(xp.maximum(1, xp.abs(high)), high - low)
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
+    def nearest_bounds(self, parts: Parameterization, params: Any) -> Any:
+        """The nearer bound of each parameter (P,)."""
+        (low, high), xp = self._sides(parts), namespace(params, self.low)
+        return xp.where(params - low <= high - params, low, high)
+
     def fixing(self, parts: Parameterization, params: Any, fixed: dict[str, Any]) -> Box:
         """The box with both limits of everything fixed set to the parameters (P,)."""
         own, border = fixed_masks(fixed, parts)

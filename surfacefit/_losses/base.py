@@ -23,6 +23,10 @@ class Loss(Protocol):
         """dr/df >= 0."""
         ...
 
+    def scores(self, model: Array, heights: Array, weights: Array) -> Array:
+        """r dr/df, the derivative of the cost of a point, in a form that JAX can differentiate by all its numbers."""
+        ...
+
     def secants(self, model: Array, heights: Array, weights: Array) -> Array:
         """r / (f - z): the weights of plain least squares of the same cost here."""
         ...

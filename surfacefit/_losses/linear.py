@@ -23,6 +23,9 @@ class Linear:
     def slopes(self, model: Array, heights: Array, weights: Array) -> Array:
         return weights
 
+    def scores(self, model: Array, heights: Array, weights: Array) -> Array:
+        return weights**2 * (model - heights)
+
     def secants(self, model: Array, heights: Array, weights: Array) -> Array:
         return weights
 

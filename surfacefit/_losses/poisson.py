@@ -44,6 +44,14 @@ class Poisson:
     def slopes(self, model: Array, heights: Array, weights: Array) -> Array:
         return jnp.where(weights > 0, self.unit * self.scale * self._deviance(model, heights)[1], 0)
 
+    def scores(self, model: Array, heights: Array, weights: Array) -> Array:
+        rate, counts = self._rate(model), jnp.maximum(self._rate(heights), 0)
+        inside = jnp.maximum(rate, self.least)
+        some = jnp.where(counts > self.least, counts, 0)
+        slope = _above(inside, some)[1]
+        score = 1 - some / inside + slope**2 * (rate - inside)
+        return jnp.where(weights > 0, self.unit**2 * self.scale * score, 0)
+
     def secants(self, model: Array, heights: Array, weights: Array) -> Array:
         rate, counts = self._rate(model), self._rate(heights)
         residual, slope = self._deviance(model, heights)

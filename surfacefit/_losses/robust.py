@@ -45,6 +45,10 @@ class Robust:
         squares = self._squares(weights * (model - heights))
         return weights * self.shape.slope(squares) / jnp.sqrt(self.shape.ratio(squares))
 
+    def scores(self, model: Array, heights: Array, weights: Array) -> Array:
+        misfits = weights * (model - heights)
+        return weights * misfits * self.shape.slope(self._squares(misfits))
+
     def secants(self, model: Array, heights: Array, weights: Array) -> Array:
         return weights * jnp.sqrt(self.shape.ratio(self._squares(weights * (model - heights))))
 

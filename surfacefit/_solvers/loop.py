@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +34,14 @@ class Solution(NamedTuple):
     """What `surfacefit.solve` gives, as JAX arrays (with a leading axis under ``vmap``).
 
     ``params`` (P,) are the best parameters met, ``cost`` is 1/2 |r|^2 there, ``status`` a `Status` code as an integer,
-    ``steps`` the number of steps taken.
+    ``steps`` the number of steps taken. With an ``adjoint``, ``minimum`` says what its derivatives are worth.
     """
 
     params: Array
     cost: Array
     status: Any
     steps: Any
+    minimum: Any = None
 
 
 class Record(NamedTuple):
@@ -70,15 +71,30 @@ Planner = Callable[[Any, Array, Array], Any]
 """Gives a problem a plan that is valid at two sets of parameters: (problem, wanted, params) -> problem."""
 
 
-def solve(problem: Problem, params: Array, solver: Solver) -> Solution:
+class Adjoint(Protocol):
+    """A way to differentiate through the end of a solver."""
+
+    def solution(self, solve: Callable[..., Solution], problem: Any, params: Array, solver: Any) -> Solution:
+        """What ``solve(problem, params, solver)`` gives, with derivatives."""
+        ...
+
+
+def solve(problem: Problem, params: Array, solver: Solver, adjoint: Adjoint | None = None) -> Solution:
     """Minimise a problem from a start (P,), as a pure function of arrays for use under ``jit`` and ``vmap``.
 
     ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a
     tiled one are renewed by `fit` alone); ``solver`` any solver object.
     Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is scaled, and
     no failure raises: a fit among those of a ``vmap`` that fails keeps its best parameters, and its status says so.
-    See `SurfaceProblem.from_start` for an example.
+    With ``adjoint=surfacefit.Implicit()`` derivatives go through the solution of a `SurfaceProblem`, forwards and
+    backwards. See `SurfaceProblem.from_start` for an example.
     """
+    if adjoint is not None:
+        return adjoint.solution(_solved, problem, params, solver)
+    return _solved(problem, params, solver)
+
+
+def _solved(problem: Problem, params: Array, solver: Solver) -> Solution:
     carry, _ = advance(solver, problem, begin(solver, problem, params), solver.max_steps, None)
     if solver.fallback is not None:
         carry, _ = advance(solver.fallback, problem, resumed(carry), solver.max_steps - carry.best.steps, None)

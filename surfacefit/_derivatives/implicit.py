@@ -1,0 +1,268 @@
+r"""`surfacefit.solve` with derivatives by the implicit function theorem.
+
+At a minimum g(p, theta) = 0, with the gradient g, parameters p and inputs theta (`stationarity`). So, over what limits
+do not hold,
+
+    dp = -H^-1 (B dtheta + H e),        H = dg/dp,  B = dg/dtheta,
+
+where e is how far held parameters move with their bounds. Forward and backward differentiation both follow from one
+symmetric system in (u, v, w), of which `jax.lax.custom_linear_solve` needs only a solution,
+
+    [0  0   I] [u]   [dtheta]
+    [0  H   B] [v] = [  0   ]    with  dp = v,    and with (0, p', 0) on the right  theta' = u = -B^T H^-1 p'.
+    [I  B^T 0] [w]   [  0   ]
+
+Nothing is unrolled, and no matrix of points times parameters is held.
+
+Griewank & Walther, Evaluating Derivatives (2008), chapter 15; Blondel et al., NeurIPS 35 (2022) 5230.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+from .._base.checks import count, one_of, positive_number
+from .._base.compile import concatenated
+from .._problem.base import half_square
+from .._problem.problem import SurfaceProblem
+from .hessian import hessian
+from .newton_system import NewtonSystem, newton_system
+from .stationarity import INPUTS, gradient, input_slopes, pulled, pushed
+
+# How far a Newton step may move a component, in its own widths: next to a minimum steps are far shorter.
+NEWTON_REACH = 0.5
+# Roundings of the cost by which it may rise in a Newton step: next to a minimum it is known no better.
+COST_ROUNDINGS = 64
+# Roundings of the parameters at which a Newton step is none: those of its own solution.
+END_ROUNDINGS = 8
+# Ways to take the second derivatives of the cost.
+HESSIANS = ("exact", "gauss-newton")
+
+
+class Minimum(NamedTuple):
+    """What is known of a minimum to which `Implicit` attached derivatives, as JAX arrays.
+
+    ``held`` (P,) says which parameters a limit or a fixed value holds, ``undetermined`` (P,) which nothing determines:
+    their derivatives are NaN. ``gradient`` is the largest cosine between the residuals and a column of the Jacobian
+    over what is free, and ``step`` the length of the Newton step that is left, relative to the parameters and in the
+    metric of D, as for ``gtol`` and ``xtol`` of `LevenbergMarquardt`: how far the solution is from a minimum.
+    """
+
+    held: Array
+    undetermined: Array
+    gradient: Array
+    step: Array
+
+
+@dataclass(frozen=True)
+class Implicit:
+    r"""Derivatives through the minimum that `surfacefit.solve` finds, for its option ``adjoint``.
+
+    `jax.grad`, `jax.jvp`, `jax.jacfwd`, `jax.vmap` and `jax.jit` then go through `solve`, with respect to every
+    floating-point number of the problem: heights, weights, points, bounds that hold, fixed values, prior and loss. By
+    the implicit function theorem :math:`dp = -H^{-1}\,dg` with the gradient g of the cost and its derivative H by the
+    parameters; nothing is unrolled. The derivative by the start is zero.
+
+    Parameters
+    ----------
+    hessian : "exact" for all second derivatives of the cost; "gauss-newton" leaves out those of the residuals, which
+        is right only where residuals are small.
+    rtol : relative residual at which the linear system counts as solved.
+    polish : Newton steps, at most, from where the solver ended to the minimum itself. Most fits end by ``slack`` before
+        their last digits, and the derivative belongs to the minimum. 0 leaves the solution where it is.
+
+    The `Solution` has a field ``minimum``, a record that says what is held, what is undetermined, and how far the
+    minimum still is. Derivatives of parameters that nothing determines, and of numbers that depend on such, are NaN;
+    those of parameters at a limit, or fixed, are zero but for the limit itself. Above about 1,000 parameters whatever
+    the linear system cannot be solved for is NaN. Limits of principal widths ("full" and "tied") are not followed: what
+    stands at one counts as undetermined.
+
+    >>> import jax, jax.numpy as jnp, surfacefit as sf
+    >>> x = jnp.linspace(-3, 3, 61)[:, None]
+    >>> start = sf.GaussianSurface(jnp.array([0.8]), jnp.array([[0.3]]), jnp.array([[[0.5]]]))
+    >>> def fitted_center(z):
+    ...     problem, params = sf.SurfaceProblem.from_start(x, z, start)
+    ...     solution = sf.solve(problem, params, sf.LevenbergMarquardt(), adjoint=sf.Implicit())
+    ...     return problem.surface(solution.params).centers[0, 0]
+    >>> slopes = jax.jit(jax.grad(fitted_center))(jnp.exp(-0.5 * x[:, 0] ** 2))
+    >>> slopes.shape, bool(slopes[40] > 0 > slopes[20])
+    ((61,), True)
+    """
+
+    hessian: str = "exact"
+    rtol: float = 1e-8
+    polish: int = 16
+
+    def __post_init__(self) -> None:
+        one_of("hessian", self.hessian, list(HESSIANS))
+        positive_number("rtol", self.rtol)
+        count("polish", self.polish, 0)
+
+    def solution(self, solve: Callable[..., Any], problem: Any, params: Array, solver: Any) -> Any:
+        """What ``solve(problem, params, solver)`` gives, moved to the minimum itself and with derivatives."""
+        if not isinstance(problem, SurfaceProblem):
+            raise TypeError(f"`adjoint` needs a SurfaceProblem, got {type(problem).__name__}")
+        found = solve(*jax.lax.stop_gradient((problem, params, solver)))
+        at, minimum = polished(self, jax.lax.stop_gradient(problem), found.params)
+        params, cost = attached(self, problem, at)
+        return found._replace(params=params, cost=cost, minimum=minimum)
+
+
+def system_at(adjoint: Implicit, problem: SurfaceProblem, params: Array, slope: Array) -> tuple[NewtonSystem, Array]:
+    """The Newton system at parameters (P,) with this gradient, and what is held there (P,)."""
+    parts, layout = problem.parameterization, problem.parameterization.layout
+    idle = jnp.repeat(~parts.active, layout.block_size)
+    border = np.zeros(layout.n_border, bool)
+    border[: layout.n_shared] = parts.shape_held
+    held = concatenated([idle, jnp.asarray(border)]) | problem.at_bound(params, slope)
+    return newton_system(hessian(problem, params, adjoint.hessian == "exact"), ~held), held
+
+
+def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Minimum]:
+    """The parameters after undamped Newton steps, and what is known of them; only steps that do not raise the cost."""
+    eps = float(np.finfo(params.dtype).eps)
+    nothing = jnp.zeros(params.shape, bool)
+    first = Minimum(nothing, nothing, jnp.asarray(jnp.inf, params.dtype), jnp.asarray(jnp.inf, params.dtype))
+
+    def more(loop: tuple[Array, Minimum, Array, Array]) -> Array:
+        _, _, number, ended = loop
+        return ~ended & (number <= adjoint.polish)
+
+    def newton(loop: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
+        at, _, number, _ = loop
+        slope = gradient(problem, at)
+        system, held = system_at(adjoint, problem, at, slope)
+        before = _cost(problem, at)
+        whole = system.solve(jnp.where(system.undetermined, 0, slope), adjoint.rtol)
+        minimum = _minimum(system, held, at, slope, whole, before)
+        step = problem.within_trust_region(at, -jnp.where(jnp.isfinite(whole), whole, 0), jnp.asarray(NEWTON_REACH))
+        trial = at + step.astype(at.dtype)
+        lower = _cost(problem, trial) <= before * (1 + COST_ROUNDINGS * eps)
+        taken = lower & (number < adjoint.polish) & problem.plan_is_valid(trial)
+        ended = ~taken | (minimum.step <= END_ROUNDINGS * eps)
+        return jnp.where(taken, trial, at), minimum, number + 1, ended
+
+    start = problem.projected(params)
+    at, minimum, _, _ = jax.lax.while_loop(more, newton, (start, first, jnp.asarray(0), jnp.asarray(False)))
+    return at, minimum
+
+
+def _cost(problem: SurfaceProblem, params: Array) -> Array:
+    return half_square(problem.residuals(params))
+
+
+def _minimum(system: NewtonSystem, held: Array, params: Array, slope: Array, step: Array, cost: Array) -> Minimum:
+    free = system.free & ~system.undetermined
+    norms = system.root * jnp.sqrt(2 * cost)
+    cosines = jnp.where(free & (norms > 0), jnp.abs(slope) / jnp.where(norms > 0, norms, 1), 0)
+    size = jnp.linalg.norm(system.root * params)
+    length = jnp.linalg.norm(system.root * step) / jnp.where(size > 0, size, 1)
+    return Minimum(held, system.undetermined, cosines.max(initial=0.0), length)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def attached(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Array]:
+    """Parameters (P,) of a minimum of the problem, and its cost, with their derivatives by the problem."""
+    return params, _cost(problem, params)
+
+
+@partial(attached.defjvp, symbolic_zeros=True)
+def _attached_jvp(adjoint: Implicit, primals: Any, tangents: Any) -> Any:
+    problem, params = primals
+    change = tangents[0]
+    slope = gradient(problem, params)
+    moved, bounds = _perturbed(change)
+    carried = _bound_change(problem, params, slope, change.box) if bounds else None
+    names = tuple(moved)
+    tangent = _tangent(adjoint, problem, params, slope, moved, carried)
+    slopes = input_slopes(problem, params, names)
+    pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(moved), strict=True)
+    fall = sum((jnp.vdot(a, b, precision="highest") for a, b in pairs), jnp.zeros((), params.dtype))
+    if carried is not None:
+        fall = fall + jnp.vdot(slope, carried, precision="highest")
+    return (params, _cost(problem, params)), (tangent, fall)
+
+
+def _perturbed(change: SurfaceProblem) -> tuple[dict[str, Any], bool]:
+    """The inputs that move, by name and with zeros where a part of one does not, and whether limits move."""
+
+    def moves(tree: Any) -> bool:
+        return any(not isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(tree, is_leaf=_is_zero))
+
+    some = {name: getattr(change, name) for name in INPUTS if moves(getattr(change, name))}
+    return jax.tree.map(_instantiated, some, is_leaf=_is_zero), moves(change.box)
+
+
+def _is_zero(leaf: Any) -> bool:
+    return isinstance(leaf, SymbolicZero)
+
+
+def _instantiated(leaf: Any) -> Any:
+    return jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf
+
+
+def _bound_change(problem: SurfaceProblem, params: Array, slope: Array, change: Any) -> Array:
+    """How held parameters (P,) move with their bounds; zero for all others."""
+    if problem.box is None:
+        return jnp.zeros_like(params)
+    parts, tangents = problem.parameterization, jax.tree.map(_instantiated, change, is_leaf=_is_zero)
+    moved = jax.jvp(lambda box: box.nearest_bounds(parts, params), (problem.box,), (tangents,))[1]
+    return jnp.where(problem.at_bound(params, slope), moved, 0)
+
+
+def _tangent(
+    adjoint: Implicit,
+    problem: SurfaceProblem,
+    params: Array,
+    slope: Array,
+    moved: dict[str, Any],
+    carried: Array | None,
+) -> Array:
+    """dp (P,) for changes of inputs and of held parameters: see the module."""
+    names = tuple(moved)
+    system, _ = system_at(adjoint, problem, params, slope)
+    curvature, free = system.hessian, system.free
+
+    def image(inputs: tuple[dict[str, Any], Array | None]) -> Array:
+        """B dtheta + H e on what is free."""
+        change, shift = inputs
+        total = pushed(problem, params, change) if change else jnp.zeros_like(params)
+        return jnp.where(free, total if shift is None else total + curvature.mv(jnp.where(free, 0, shift)), 0)
+
+    def preimage(vector: Array) -> tuple[dict[str, Any], Array | None]:
+        """B^T v, and H v on what is held."""
+        inner = jnp.where(free, vector, 0)
+        found = pulled(problem, params, inner, names) if names else {}
+        return found, None if carried is None else jnp.where(free, 0, curvature.mv(inner))
+
+    def product(x: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:
+        u, v, w = x
+        inner = jnp.where(free, curvature.mv(jnp.where(free, v, 0)), 0)
+        return w, jnp.where(free, inner + image(w), v), _sum(u, preimage(v))
+
+    def solve(_: Any, target: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:
+        forward, vector, back = target
+        v = system.solve(vector - image(forward), adjoint.rtol)
+        undetermined = system.undetermined & jnp.any(v != 0)
+        return _sum(back, jax.tree.map(jnp.negative, preimage(v))), jnp.where(undetermined, jnp.nan, v), forward
+
+    # JAX transposes a solution only if the whole right side moves, its zeros too.
+    given = (moved, carried)
+    zeros = jax.tree.map(lambda leaf: 0 * leaf, given)
+    none = sum((leaf.sum() for leaf in jax.tree.leaves(zeros)), jnp.zeros((), params.dtype))
+    target = (given, jnp.broadcast_to(none, params.shape), zeros)
+    _, tangent, _ = jax.lax.custom_linear_solve(product, target, solve, symmetric=True)
+    return jnp.where(free, tangent, 0 if carried is None else carried)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return jax.tree.map(jnp.add, one, other)

@@ -1,0 +1,171 @@
+r"""Linear systems with the second derivatives of the cost, H x = b, for what is free and determined.
+
+Parameters at a bound, fixed ones and idle ones are held: they do not move. Up to `DIRECT_PARAMETERS` the scaled matrix
+D^-1/2 H D^-1/2 is decomposed into eigenvectors. Where an eigenvalue is not clearly positive, nothing determines that
+direction: it is left out of the solution, and its parameters count as undetermined. The decomposition then
+preconditions conjugate gradients with the exact products H v, which takes an iteration or two and gives back the digits
+that an approximate or large matrix has lost. For more parameters the diagonal blocks precondition; where conjugate
+gradients then meet a direction of no positive curvature, or do not converge, the solution is NaN.
+
+Golub & Van Loan, Matrix Computations (2013), section 11.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._base.compile import concatenated
+from .._engines.jacobian import DenseEngine
+from .._problem.problem import SurfaceProblem
+from .hessian import Hessian
+
+# Parameters up to which the matrix is decomposed, in P^3 operations: about a second for a thousand.
+DIRECT_PARAMETERS = 1024
+# Parameters up to which a matrix that an engine knows only by its products is put together, one product a parameter:
+# conjugate gradients take as many iterations where it is ill-conditioned.
+DIRECT_PRODUCTS = 256
+# Roundings of the largest eigenvalue, a parameter and at least: an eigenvalue below says nothing about its direction.
+SINGULAR_ROUNDINGS, LEAST_SINGULAR_ROUNDINGS = 10, 100
+# Eigenvalue of a preconditioner's scaled block that is kept from zero, so that it stays positive definite.
+LEAST_BLOCK_EIGENVALUE = 1e-4
+# Share of a vector, of norm one, in undetermined directions, above which it depends on them: well above rounding.
+DEPENDENT_SHARE = 1e-6
+# Iterations of conjugate gradients with a decomposition, which is nearly exact, and with blocks.
+REFINING_ITERATIONS, MOST_ITERATIONS = 4, 1000
+
+
+@dataclass(frozen=True, eq=False)
+class NewtonSystem:
+    """H over what is free, in scaled parameters y = D^1/2 x.
+
+    hessian : H. free (P,) : what may move. root (P,) : D^1/2.
+    undetermined (P,) : parameters that nothing determines. unknown (P, P) : their directions in scaled parameters, in
+        columns, zero where a direction is determined; None where no matrix was decomposed.
+    precondition : an approximate inverse in scaled parameters.
+    """
+
+    hessian: Hessian
+    free: Array
+    root: Array
+    undetermined: Array
+    unknown: Array | None
+    precondition: Callable[[Array], Array]
+
+    def solve(self, vector: Array, rtol: float) -> Array:
+        """x (P,) with H x = b on what is free, zero elsewhere; NaN if b depends on what is not determined."""
+        target = jnp.where(self.free, vector, 0) / self.root
+        if self.unknown is None:
+            solution, converged = _conjugate_gradients(self._scaled, self.precondition, target, rtol, MOST_ITERATIONS)
+            known = converged & ~jnp.any(self.undetermined & (target != 0))
+        else:
+            parts = jnp.matmul(target, self.unknown, precision="highest")
+            known = jnp.sum(parts**2) <= DEPENDENT_SHARE**2 * jnp.sum(target**2)
+            target = target - jnp.matmul(self.unknown, parts, precision="highest")
+            solution, _ = _conjugate_gradients(self._scaled, self.precondition, target, rtol, REFINING_ITERATIONS)
+        return jnp.where(known, jnp.where(self.free, solution / self.root, 0), jnp.nan)
+
+    def _scaled(self, vector: Array) -> Array:
+        product = self.hessian.mv(jnp.where(self.free, vector, 0) / self.root) / self.root
+        return jnp.where(self.free, product, 0)
+
+
+def newton_system(hessian: Hessian, free: Array) -> NewtonSystem:
+    """The system for a Hessian and what is free (P,)."""
+    scales = hessian.scales()
+    dead = free & ~(scales > 0)
+    root = jnp.sqrt(jnp.where(scales > 0, scales, 1))
+    if _is_small(hessian.problem):
+        return _decomposed(hessian, free, root)
+    precondition = _block_inverses(hessian, free & ~dead, root)
+    return NewtonSystem(hessian, free & ~dead, root, dead, None, precondition)
+
+
+def _is_small(problem: SurfaceProblem) -> bool:
+    """Whether the whole matrix is decomposed."""
+    engine: Any = problem.engine
+    has_matrix = isinstance(engine, DenseEngine) or engine.curvature is not None
+    return problem.parameterization.n_parameters <= (DIRECT_PARAMETERS if has_matrix else DIRECT_PRODUCTS)
+
+
+def _decomposed(hessian: Hessian, free: Array, root: Array) -> NewtonSystem:
+    size, eps = len(root), float(np.finfo(root.dtype).eps)
+    matrix = hessian.matrix() / (root[:, None] * root[None, :])
+    matrix = jnp.where(free[:, None] & free[None, :], matrix, 0) + jnp.diag(jnp.where(free, 0, 1).astype(root.dtype))
+    values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
+    least = eps * max(SINGULAR_ROUNDINGS * size, LEAST_SINGULAR_ROUNDINGS) * jnp.abs(values).max()
+    known = values > least
+    inverse = vectors * jnp.where(known, 1 / jnp.where(known, values, 1), 0)
+    unknown = jnp.where(known, 0, vectors)
+
+    def precondition(vector: Array) -> Array:
+        return jnp.matmul(inverse, jnp.matmul(vector, vectors, precision="highest"), precision="highest")
+
+    undetermined = free & (jnp.sum(unknown**2, axis=1) > DEPENDENT_SHARE**2)
+    return NewtonSystem(hessian, free, root, undetermined, unknown, precondition)
+
+
+def _block_inverses(hessian: Hessian, free: Array, root: Array) -> Callable[[Array], Array]:
+    """The inverse of the scaled diagonal blocks, positive definite whatever they are."""
+    layout = hessian.layout
+    own, corner = hessian.diagonal_blocks()
+
+    def inverses(blocks: Array, scales: Array, may_move: Array) -> Array:
+        scaled = blocks / (scales[:, :, None] * scales[:, None, :])
+        some = may_move[:, :, None] & may_move[:, None, :]
+        scaled = jnp.where(some, scaled, 0) + jnp.where(may_move, 0, 1)[:, :, None] * np.eye(
+            scales.shape[1], dtype=scales.dtype
+        )
+        values, vectors = jnp.linalg.eigh(scaled)
+        bounded = jnp.maximum(jnp.abs(values), LEAST_BLOCK_EIGENVALUE)
+        return jnp.einsum("kpi,ki,kqi->kpq", vectors, 1 / bounded, vectors, precision="highest")
+
+    inner = inverses(own, layout.blocks(root), layout.blocks(free))
+    outer = inverses(corner[None], root[None, layout.n_own :], free[None, layout.n_own :])[0]
+
+    def precondition(vector: Array) -> Array:
+        parts = jnp.einsum("kpq,kq->kp", inner, layout.blocks(vector), precision="highest")
+        return concatenated([parts.ravel(), jnp.matmul(outer, vector[layout.n_own :], precision="highest")])
+
+    return precondition
+
+
+def _conjugate_gradients(
+    product: Callable[[Array], Array],
+    precondition: Callable[[Array], Array],
+    target: Array,
+    rtol: float,
+    iterations: int,
+) -> tuple[Array, Array]:
+    """The solution, and whether its residual in the norm of the preconditioner is ``rtol`` of that of the target.
+
+    It ends where a direction has no positive curvature.
+    """
+    first = precondition(target)
+    size = jnp.vdot(target, first, precision="highest")
+
+    def more(loop: Any) -> Any:
+        *_, measure, count, sound = loop
+        return sound & (measure > rtol**2 * size) & (count < iterations)
+
+    def iterate(loop: Any) -> Any:
+        solution, residual, direction, measure, count, _ = loop
+        image = product(direction)
+        curvature = jnp.vdot(direction, image, precision="highest")
+        sound = curvature > 0
+        length = jnp.where(sound, measure / jnp.where(sound, curvature, 1), 0)
+        residual = residual - length * image
+        turned = precondition(residual)
+        new = jnp.vdot(residual, turned, precision="highest")
+        along = turned + new / jnp.where(measure > 0, measure, 1) * direction
+        return solution + length * direction, residual, along, new, count + 1, sound
+
+    start = (jnp.zeros_like(target), target, first, size, jnp.asarray(0), jnp.asarray(True))
+    solution, *_, measure, _, sound = jax.lax.while_loop(more, iterate, start)
+    return solution, sound & (measure <= rtol**2 * size)
