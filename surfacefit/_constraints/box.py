@@ -57,7 +57,7 @@ class Box:
 
     def nearest_bounds(self, parts: Parameterization, params: Any) -> Any:
         """The nearer bound of each parameter (P,)."""
-        (low, high), xp = self._sides(parts), namespace(params, self.low)
+        (low, high), xp = self.sides(parts), namespace(params, self.low)
         return xp.where(params - low <= high - params, low, high)
 
     def fixing(self, parts: Parameterization, params: Any, fixed: dict[str, Any]) -> Box:
