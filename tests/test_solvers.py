@@ -518,6 +518,23 @@ def test_an_exact_fit_ends_although_a_width_creeps_to_its_floor():
     assert result.rmse < 1e-4
 
 
+@pytest.mark.parametrize("solver", [sf.LevenbergMarquardt(), sf.Dogleg()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("least", [1e-12, 1e-9])
+def test_a_fit_is_not_exact_for_one_heavy_point_that_it_meets(solver, least):
+    """The point's rounding costs more than all other misfits; with the same sigma as they have, it leaves them."""
+    x, sigma = np.arange(60.0), np.ones(60)
+    sigma[5] = least
+    for seed in range(3):
+        heights = np.exp(-0.5 * ((x - 20) / 5) ** 2) + np.exp(-0.5 * ((x - 32) / 6) ** 2)
+        heights += 0.05 * np.random.default_rng(seed).normal(size=60)
+        heights[5] = 0
+        options = {"coords": x, "background": None, "init": "peaks", "search": 0, "reset": False, "solver": solver}
+        result = sf.fit(heights, 2, sigma=sigma, **options)
+        assert np.abs(result.residuals).max() > 0.01
+        assert result.status != Status.EXACT
+        assert sf.fit(heights, 2, **options).status != Status.EXACT
+
+
 @pytest.mark.parametrize("background", [None, "constant"])
 def test_weights_over_many_decades_end_at_the_right_place(background):
     """Points of tiny weight count, although their misfit costs less than the rounding of the heaviest."""

@@ -70,8 +70,8 @@ class Problem(Protocol):
         """Whether residuals (N,) are mere rounding, all of them."""
         ...
 
-    def rounding_cost(self) -> Array:
-        """A cost so small that the residuals are mere rounding."""
+    def is_negligible(self, residuals: Array) -> Array:
+        """Whether residuals (N,) are so small that no more is worth winning where the cost creeps."""
         ...
 
 

@@ -23,6 +23,10 @@ ROUNDING_UNITS = 4
 EXACT_ROUNDINGS = 1e3
 
 
+# Misfit, in the spread of the heights, that is nothing where the cost creeps on.
+NEGLIGIBLE_MISFIT = 1e-5
+
+
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class SurfaceObjective:
@@ -86,9 +90,18 @@ class SurfaceObjective:
         each = jnp.all(jnp.abs(residuals[: len(roundings)]) <= EXACT_ROUNDINGS * roundings)
         return each & (half_square(residuals) <= half_square(roundings))
 
-    def rounding_cost(self) -> Array:
-        """Residuals of four units in the last place of heights of order one."""
-        return half_square(self._roundings())
+    def is_negligible(self, residuals: Array) -> Array:
+        """Whether misfits are nothing beside the heights, in their cost and in the mean over the points, however much a
+        few of these weigh.
+        """
+        roundings, share = (
+            self._roundings(),
+            NEGLIGIBLE_MISFIT / (ROUNDING_UNITS * float(np.finfo(self.heights.dtype).eps)),
+        )
+        some = roundings > 0
+        ratios = jnp.where(some, residuals[: len(roundings)] / jnp.where(some, roundings, 1), 0)
+        each = half_square(ratios) <= 0.5 * share**2 * jnp.count_nonzero(some).astype(ratios.dtype)
+        return each & (half_square(residuals) <= share**2 * half_square(roundings))
 
     def _roundings(self) -> Array:
         eps = float(np.finfo(self.heights.dtype).eps)

@@ -87,13 +87,14 @@ class Adam(SolverBase):
                 raise ValueError(f"`{name}.{decay}` must be below 1, got {getattr(self, decay)!r}")
 
     def init(self, problem: Problem, params: Array) -> AdamState:
-        cost, gradient = _cost_and_gradient(problem, params)
+        residuals, gradient = _residuals_and_gradient(problem, params)
+        cost = half_square(residuals)
         return AdamState(
             params=params,
             cost=cost,
             optimality=jnp.max(jnp.abs(gradient), initial=0.0),
             gradient=gradient,
-            status=self._status(problem, cost, jnp.asarray(jnp.inf, cost.dtype)),
+            status=self._status(problem.is_exact(residuals), cost, jnp.asarray(jnp.inf, cost.dtype)),
             damping=jnp.asarray(self.learning_rate, params.dtype),
             moments=self._transform().init(params),
             n_taken=jnp.asarray(0),
@@ -113,7 +114,8 @@ class Adam(SolverBase):
         )
 
     def _moved(self, problem: Problem, state: AdamState, trial: Array, rate: Array, moments: Any) -> AdamState:
-        cost, gradient = _cost_and_gradient(problem, trial)
+        residuals, gradient = _residuals_and_gradient(problem, trial)
+        cost = half_square(residuals)
         finite = jnp.isfinite(cost) & jnp.all(jnp.isfinite(gradient))
 
         def keep(new: Any, old: Any) -> Any:
@@ -125,7 +127,9 @@ class Adam(SolverBase):
             cost=keep(cost, state.cost),
             optimality=keep(optimality, state.optimality),
             gradient=keep(gradient, state.gradient),
-            status=self._status(problem, keep(cost, state.cost), keep(optimality, state.optimality)),
+            status=self._status(
+                problem.is_exact(residuals), keep(cost, state.cost), keep(optimality, state.optimality)
+            ),
             damping=rate,
             moments=keep(moments, self._transform().init(state.params)),
             n_taken=state.n_taken + 1,
@@ -133,10 +137,10 @@ class Adam(SolverBase):
             wanted=trial,
         )
 
-    def _status(self, problem: Problem, cost: Array, optimality: Array) -> Array:
+    def _status(self, is_exact: Array, cost: Array, optimality: Array) -> Array:
         rules = [
             (~jnp.isfinite(cost), Status.NON_FINITE),
-            (cost <= problem.rounding_cost(), Status.EXACT),
+            (is_exact, Status.EXACT),
             (optimality <= self.gtol, Status.CONVERGED_GRADIENT),
         ]
         return jnp.select(
@@ -154,9 +158,9 @@ class Adam(SolverBase):
         return optax.cosine_decay_schedule(1.0, max(self.max_steps, 1), alpha=LAST_RATE)
 
 
-def _cost_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
+def _residuals_and_gradient(problem: Problem, params: Array) -> tuple[Array, Array]:
     residuals, jacobian = problem.linearize(params)
     gradient = jacobian.rmv(residuals)
     constraints = problem.active_constraints(params, gradient)
     gradient = gradient if constraints is None else constraints.tangential(gradient)
-    return half_square(residuals), jnp.where(problem.at_bound(params, gradient), 0, gradient)
+    return residuals, jnp.where(problem.at_bound(params, gradient), 0, gradient)

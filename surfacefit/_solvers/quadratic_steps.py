@@ -52,10 +52,8 @@ LEAST_DAMPING = 1e-9
 # Fall of chi2 / s^2 in `patience` steps below which a valley is not worth following: a tenth of what noise makes of one
 # parameter, as `distance` allows at an end.
 LEVEL_FALL = 0.1
-# Misfit that is nothing where the cost creeps, as a quarter of its part of the heights' spread, since the problem's
-# roundings count four units; and the part of the cost left after `patience` steps from which it does: a width that
-# creeps to its floor lowers it by half in so many steps, falls that end in rounding do by a factor of thousands.
-NEGLIGIBLE_MISFIT = 2.5e-6
+# Part of the cost left after `patience` steps from which it creeps: a width that creeps to its floor lowers it by half
+# in so many steps, falls that end in rounding do by a factor of thousands.
 CREEPING_PART = 0.3
 # Damping, relative to D, of a parameter that stands at a bound: so large that it does not move.
 FIXED_DAMPING = 1e8
@@ -239,7 +237,7 @@ class QuadraticSteps(SolverBase):
         probing = state.watch.is_probing
         watch, is_slow = self._watched(state.watch, cost, problem.noise_variance(cost))
         residuals = jnp.where(moves, trial_residuals, state.position.residuals)
-        negligible = cost <= _negligible_cost(problem.rounding_cost(), cost.dtype)
+        negligible = problem.is_negligible(residuals)
         ended = self._ended(state, problem.is_exact(residuals) | (negligible & _creeps(state.watch, watch, cost)))
         doubted = self._doubted(state, outcome, is_slow)
         told = self._told(state, outcome, doubted, problem.noise_variance(cost), negligible)
@@ -336,11 +334,6 @@ def _first(rules: list[tuple[Array, Status]]) -> Array:
     for rule, code in reversed(rules):
         status = jnp.where(rule, int(code), status)
     return status
-
-
-def _negligible_cost(rounding: Any, dtype: Any) -> Any:
-    """A cost that is nothing beside the heights, from one that is their rounding."""
-    return rounding * (NEGLIGIBLE_MISFIT / float(np.finfo(dtype).eps)) ** 2
 
 
 def _creeps(before: Watch, watch: Watch, cost: Array) -> Array:
