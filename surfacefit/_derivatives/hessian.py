@@ -12,7 +12,8 @@ Q is a quadratic with coefficients q that vanish without change. To second order
 
 so that moments up to the fourth degree give C_k, and nothing is differentiated point by point. Since the profile of
 widths sqrt(2) L is the root of that of L, the engines' own block diagonal gives G. A prior adds blocks of the same
-form. Without C, and with the squared slopes of the loss for e'', H is the matrix of Gauss and Newton.
+form. Without C, and with the squared slopes of the loss for e'', H is the matrix of Gauss and Newton. The squared
+scales of the parameters (P,) are the diagonal of J^T |e''| J + |C|: 0 where nothing depends on one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from jax import Array
 
 from .._base.compile import concatenated
 from .._engines.jacobian import Jacobian
+from .._linear.normal import Normal
 from .._losses import Linear
 from .._model.background import FunctionBackground
 from .._model.block_layout import ALPHA, BlockLayout
@@ -34,7 +36,7 @@ from .._model.parameters import Components, Parameterization, n_monomials
 from .._model.surface import inverse_lower
 from .._problem.base import half_square
 from .._problem.problem import SurfaceProblem
-from .stationarity import monomial_jacobian, unweighted_jacobian
+from .stationarity import Point, monomial_jacobian
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,10 @@ class Blocks:
             border = border.at[: layout.n_shared].add(jnp.einsum("kps,kp->s", self.cross, blocks, precision="highest"))
         return concatenated([own.ravel(), border])
 
+    def diagonal(self) -> Array:
+        """|C_ii| (P,)."""
+        return jnp.abs(concatenated([jnp.einsum("kpp->kp", self.own).ravel(), jnp.diag(self.corner)]))
+
     def added_to(self, layout: BlockLayout, matrix: Array) -> Array:
         """A matrix (P, P) plus C."""
         count, size, n_own = layout.n_components, layout.block_size, layout.n_own
@@ -69,17 +75,15 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class Hessian:
-    """H (P, P) at one point.
+    """H (P, P) at one point: ``slopes`` (N,) are e'', of either sign, ``parts`` is C."""
 
-    slopes (N,) : e'', of either sign. parts : C.
-    """
-
-    problem: SurfaceProblem
-    components: Components
-    jacobian: Jacobian
-    params: Array
+    point: Point
     slopes: Array
     parts: Blocks
+
+    @property
+    def problem(self) -> SurfaceProblem:
+        return self.point.problem
 
     @property
     def layout(self) -> BlockLayout:
@@ -87,52 +91,53 @@ class Hessian:
 
     def mv(self, vector: Array) -> Array:
         """H v."""
-        inner = self.jacobian.rmv(self.slopes * self.jacobian.mv(vector))
-        return inner + self.parts.mv(self.layout, vector)
+        jacobian = self.point.jacobian
+        return jacobian.rmv(self.slopes * jacobian.mv(vector)) + self.parts.mv(self.layout, vector)
 
-    def matrix(self) -> Array:
-        """H itself, as exact as the engine's J^T J, for some hundred parameters."""
-        matrix = self._gram(jnp.maximum(self.slopes, 0))
+    def matrix(self) -> tuple[Array, Array]:
+        """H itself, as exact as the engine's J^T J, for some hundred parameters; and `scales`."""
+        matrix = self.normal(jnp.maximum(self.slopes, 0)).as_matrix().astype(self.slopes.dtype)
+        diagonal = jnp.diag(matrix)
         if not isinstance(self.problem.loss, Linear):
-            matrix = matrix - self._gram(jnp.maximum(-self.slopes, 0))
-        return self.parts.added_to(self.layout, matrix)
+            below = self.normal(jnp.maximum(-self.slopes, 0)).as_matrix().astype(self.slopes.dtype)
+            matrix, diagonal = matrix - below, diagonal + jnp.diag(below)
+        return self.parts.added_to(self.layout, matrix), diagonal + self.parts.diagonal()
 
-    def diagonal_blocks(self) -> tuple[Array, Array]:
-        """Blocks (K, p, p) on the diagonal of H, with |e''| for e'', and the border's block."""
-        own, corner = self._weighted(jnp.abs(self.slopes)).block_diagonal()
-        return own + self.parts.own, corner + self.parts.corner
+    def diagonal_blocks(self, normal: Any = None) -> tuple[Array, Array, Array]:
+        """Blocks (K, p, p) on the diagonal of H, with |e''| for e'', the border's block, and `scales`.
 
-    def scales(self) -> Array:
-        """Squared scales (P,) of the parameters: the diagonal of J^T |e''| J + |C|; 0 where nothing depends on one."""
-        own, corner = self._weighted(jnp.abs(self.slopes)).block_diagonal()
-        own, corner = own + jnp.abs(self.parts.own), corner + jnp.abs(self.parts.corner)
-        return concatenated([jnp.einsum("kpp->kp", own).ravel(), jnp.diag(corner)])
+        Those of J^T |e''| J are taken from a ``normal`` matrix where there is one.
+        """
+        if normal is None:
+            own, corner = self._weighted(jnp.abs(self.slopes)).block_diagonal()
+        else:
+            dtype = self.slopes.dtype
+            own, corner = normal.diagonal_blocks().astype(dtype), normal.corner.astype(dtype)
+        diagonal = concatenated([jnp.einsum("kpp->kp", own).ravel(), jnp.diag(corner)])
+        return own + self.parts.own, corner + self.parts.corner, diagonal + self.parts.diagonal()
 
-    def _gram(self, weights: Array) -> Array:
-        """J^T diag(weights) J (P, P)."""
+    def normal(self, weights: Array) -> Normal:
+        """J^T diag(weights) J as the engine holds it, for weights (N,) of at least 0."""
         jacobian = self._weighted(weights)
-        return jacobian.restored(jacobian.normal(jnp.zeros_like(weights))[0]).as_matrix().astype(weights.dtype)
+        return jacobian.restored(jacobian.normal(jnp.zeros_like(weights))[0])
 
     def _weighted(self, weights: Array) -> Jacobian:
-        parts, root = self.problem.parameterization, jnp.sqrt(weights)
-        chain = parts.chain(self.params, self.components)
-        return self.problem.engine.jacobian(self.problem.points, root, self.components, chain)
+        point, parts = self.point, self.problem.parameterization
+        chain = parts.chain(point.params, point.components)
+        return self.problem.engine.jacobian(self.problem.points, jnp.sqrt(weights), point.components, chain)
 
 
-def hessian(problem: SurfaceProblem, params: Array, exact: bool) -> Hessian:
-    """At parameters (P,): the exact one, or that of Gauss and Newton."""
-    parts, loss = problem.parameterization, problem.loss
-    components = parts.components(params)
-    model = problem.engine.model(problem.points, components)
-    jacobian = unweighted_jacobian(problem, params, components)
+def hessian(point: Point, exact: bool) -> Hessian:
+    """At a point: the exact one, or that of Gauss and Newton."""
+    problem, model = point.problem, point.model
+    loss, heights, weights = problem.loss, problem.heights, problem.weights
     if exact:
-        scores, slopes = jax.jvp(
-            lambda f: loss.scores(f, problem.heights, problem.weights), (model,), (jnp.ones_like(model),)
-        )
-        blocks = _of_model(problem, params, components, scores)
+        slopes = jax.jvp(lambda f: loss.scores(f, heights, weights), (model,), (jnp.ones_like(model),))[1]
+        blocks = _of_model(point)
     else:
-        slopes, blocks = loss.slopes(model, problem.heights, problem.weights) ** 2, _none(parts.layout, model.dtype)
-    return Hessian(problem, components, jacobian, params, slopes, _with_prior(problem, params, blocks, exact))
+        slopes = loss.slopes(model, heights, weights) ** 2
+        blocks = _none(problem.parameterization.layout, model.dtype)
+    return Hessian(point, slopes, _with_prior(problem, point.params, blocks, exact))
 
 
 def _none(layout: BlockLayout, dtype: Any) -> Blocks:
@@ -144,8 +149,9 @@ def _none(layout: BlockLayout, dtype: Any) -> Blocks:
     )
 
 
-def _of_model(problem: SurfaceProblem, params: Array, components: Components, scores: Array) -> Blocks:
-    """Second derivatives of sum_j s_j f(x_j) for fixed scores (N,)."""
+def _of_model(point: Point) -> Blocks:
+    """Second derivatives of sum_j s_j f(x_j) for fixed scores s (N,)."""
+    problem, params, components, scores = point.problem, point.params, point.components, point.scores
     parts, layout = problem.parameterization, problem.parameterization.layout
     blocks, shared, background = layout.split(params)
     sums = fourth_moments(problem, components, scores)

@@ -32,11 +32,10 @@ from jax.custom_derivatives import SymbolicZero
 
 from .._base.checks import count, one_of, positive_number
 from .._base.compile import concatenated
-from .._problem.base import half_square
 from .._problem.problem import SurfaceProblem
 from .hessian import hessian
 from .newton_system import NewtonSystem, newton_system
-from .stationarity import INPUTS, gradient, input_slopes, pulled, pushed
+from .stationarity import INPUTS, Point, input_slopes, point_at, pulled, pushed
 
 # How far a Newton step may move a component, in its own widths: next to a minimum steps are far shorter.
 NEWTON_REACH = 0.5
@@ -44,6 +43,10 @@ NEWTON_REACH = 0.5
 COST_ROUNDINGS = 64
 # Roundings of the parameters at which a Newton step is none: those of its own solution.
 END_ROUNDINGS = 8
+# Share of the asked relative accuracy of derivatives at which a Newton step, relative to the parameters, is none.
+END_SHARE = 1e-3
+# Relative residual of the linear system of a Newton step towards the minimum: each gains three digits, or doubles them.
+NEWTON_TOLERANCE = 1e-3
 # Ways to take the second derivatives of the cost.
 HESSIANS = ("exact", "gauss-newton")
 
@@ -53,8 +56,8 @@ class Minimum(NamedTuple):
 
     ``held`` (P,) says which parameters a limit or a fixed value holds, ``undetermined`` (P,) which nothing determines:
     their derivatives are NaN. ``gradient`` is the largest cosine between the residuals and a column of the Jacobian
-    over what is free, and ``step`` the length of the Newton step that is left, relative to the parameters and in the
-    metric of D, as for ``gtol`` and ``xtol`` of `LevenbergMarquardt`: how far the solution is from a minimum.
+    over what is free, and ``step`` the length of the last Newton step, relative to the parameters and in the metric of
+    D, as for ``gtol`` and ``xtol`` of `LevenbergMarquardt`: how far the solution is from a minimum, at most.
     """
 
     held: Array
@@ -99,7 +102,7 @@ class Implicit:
     """
 
     hessian: str = "exact"
-    rtol: float = 1e-8
+    rtol: float = 1e-6
     polish: int = 16
 
     def __post_init__(self) -> None:
@@ -117,14 +120,14 @@ class Implicit:
         return found._replace(params=params, cost=cost, minimum=minimum)
 
 
-def system_at(adjoint: Implicit, problem: SurfaceProblem, params: Array, slope: Array) -> tuple[NewtonSystem, Array]:
-    """The Newton system at parameters (P,) with this gradient, and what is held there (P,)."""
-    parts, layout = problem.parameterization, problem.parameterization.layout
-    idle = jnp.repeat(~parts.active, layout.block_size)
-    border = np.zeros(layout.n_border, bool)
-    border[: layout.n_shared] = parts.shape_held
-    held = concatenated([idle, jnp.asarray(border)]) | problem.at_bound(params, slope)
-    return newton_system(hessian(problem, params, adjoint.hessian == "exact"), ~held), held
+def system_at(adjoint: Implicit, point: Point, slope: Array) -> tuple[NewtonSystem, Array]:
+    """The Newton system at a point with this gradient, and what is held there (P,)."""
+    problem, parts = point.problem, point.problem.parameterization
+    idle = jnp.repeat(~parts.active, parts.layout.block_size)
+    border = np.zeros(parts.layout.n_border, bool)
+    border[: parts.layout.n_shared] = parts.shape_held
+    held = concatenated([idle, jnp.asarray(border)]) | problem.at_bound(point.params, slope)
+    return newton_system(hessian(point, adjoint.hessian == "exact"), ~held), held
 
 
 def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Minimum]:
@@ -139,25 +142,21 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
 
     def newton(loop: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
         at, _, number, _ = loop
-        slope = gradient(problem, at)
-        system, held = system_at(adjoint, problem, at, slope)
-        before = _cost(problem, at)
-        whole = system.solve(jnp.where(system.undetermined, 0, slope), adjoint.rtol)
+        point = point_at(problem, at)
+        slope, before = point.gradient(), point.cost()
+        system, held = system_at(adjoint, point, slope)
+        whole = system.solve(jnp.where(system.undetermined, 0, slope), NEWTON_TOLERANCE)
         minimum = _minimum(system, held, at, slope, whole, before)
         step = problem.within_trust_region(at, -jnp.where(jnp.isfinite(whole), whole, 0), jnp.asarray(NEWTON_REACH))
         trial = at + step.astype(at.dtype)
-        lower = _cost(problem, trial) <= before * (1 + COST_ROUNDINGS * eps)
+        lower = point_at(problem, trial).cost() <= before * (1 + COST_ROUNDINGS * eps)
         taken = lower & (number < adjoint.polish) & problem.plan_is_valid(trial)
-        ended = ~taken | (minimum.step <= END_ROUNDINGS * eps)
+        ended = ~taken | (minimum.step <= max(END_ROUNDINGS * eps, END_SHARE * adjoint.rtol))
         return jnp.where(taken, trial, at), minimum, number + 1, ended
 
     start = problem.projected(params)
     at, minimum, _, _ = jax.lax.while_loop(more, newton, (start, first, jnp.asarray(0), jnp.asarray(False)))
     return at, minimum
-
-
-def _cost(problem: SurfaceProblem, params: Array) -> Array:
-    return half_square(problem.residuals(params))
 
 
 def _minimum(system: NewtonSystem, held: Array, params: Array, slope: Array, step: Array, cost: Array) -> Minimum:
@@ -172,24 +171,25 @@ def _minimum(system: NewtonSystem, held: Array, params: Array, slope: Array, ste
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def attached(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Array]:
     """Parameters (P,) of a minimum of the problem, and its cost, with their derivatives by the problem."""
-    return params, _cost(problem, params)
+    return params, point_at(problem, params).cost()
 
 
 @partial(attached.defjvp, symbolic_zeros=True)
 def _attached_jvp(adjoint: Implicit, primals: Any, tangents: Any) -> Any:
     problem, params = primals
     change = tangents[0]
-    slope = gradient(problem, params)
+    point = point_at(problem, params)
+    slope = point.gradient()
     moved, bounds = _perturbed(change)
     carried = _bound_change(problem, params, slope, change.box) if bounds else None
     names = tuple(moved)
-    tangent = _tangent(adjoint, problem, params, slope, moved, carried)
-    slopes = input_slopes(problem, params, names)
+    tangent = _tangent(adjoint, point, slope, moved, carried)
+    slopes = input_slopes(point, names)
     pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(moved), strict=True)
     fall = sum((jnp.vdot(a, b, precision="highest") for a, b in pairs), jnp.zeros((), params.dtype))
     if carried is not None:
         fall = fall + jnp.vdot(slope, carried, precision="highest")
-    return (params, _cost(problem, params)), (tangent, fall)
+    return (params, point.cost()), (tangent, fall)
 
 
 def _perturbed(change: SurfaceProblem) -> tuple[dict[str, Any], bool]:
@@ -219,17 +219,10 @@ def _bound_change(problem: SurfaceProblem, params: Array, slope: Array, change: 
     return jnp.where(problem.at_bound(params, slope), moved, 0)
 
 
-def _tangent(
-    adjoint: Implicit,
-    problem: SurfaceProblem,
-    params: Array,
-    slope: Array,
-    moved: dict[str, Any],
-    carried: Array | None,
-) -> Array:
+def _tangent(adjoint: Implicit, point: Point, slope: Array, moved: dict[str, Any], carried: Array | None) -> Array:
     """dp (P,) for changes of inputs and of held parameters: see the module."""
-    names = tuple(moved)
-    system, _ = system_at(adjoint, problem, params, slope)
+    problem, params, names = point.problem, point.params, tuple(moved)
+    system, _ = system_at(adjoint, point, slope)
     curvature, free = system.hessian, system.free
 
     def image(inputs: tuple[dict[str, Any], Array | None]) -> Array:
@@ -241,7 +234,7 @@ def _tangent(
     def preimage(vector: Array) -> tuple[dict[str, Any], Array | None]:
         """B^T v, and H v on what is held."""
         inner = jnp.where(free, vector, 0)
-        found = pulled(problem, params, inner, names) if names else {}
+        found = pulled(point, inner, names) if names else {}
         return found, None if carried is None else jnp.where(free, 0, curvature.mv(inner))
 
     def product(x: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:

@@ -23,6 +23,8 @@ from jax import Array
 
 from .._base.compile import concatenated
 from .._engines.jacobian import DenseEngine
+from .._linear.normal import Normal
+from .._model.block_layout import BlockLayout
 from .._problem.problem import SurfaceProblem
 from .hessian import Hessian
 
@@ -38,7 +40,9 @@ LEAST_BLOCK_EIGENVALUE = 1e-4
 # Share of a vector, of norm one, in undetermined directions, above which it depends on them: well above rounding.
 DEPENDENT_SHARE = 1e-6
 # Iterations of conjugate gradients with a decomposition, which is nearly exact, and with blocks.
-REFINING_ITERATIONS, MOST_ITERATIONS = 4, 1000
+REFINING_ITERATIONS, MOST_ITERATIONS = 20, 1000
+# Relative residual to which the approximate system is solved that preconditions another: single precision keeps to it.
+INNER_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,8 @@ class NewtonSystem:
     hessian : H. free (P,) : what may move. root (P,) : D^1/2.
     undetermined (P,) : parameters that nothing determines. unknown (P, P) : their directions in scaled parameters, in
         columns, zero where a direction is determined; None where no matrix was decomposed.
-    precondition : an approximate inverse in scaled parameters.
+    precondition, measure : an approximate inverse in scaled parameters, and a cheaper one, whose norm tells when a
+        solution is near enough.
     """
 
     hessian: Hessian
@@ -57,12 +62,15 @@ class NewtonSystem:
     undetermined: Array
     unknown: Array | None
     precondition: Callable[[Array], Array]
+    measure: Callable[[Array], Array]
 
     def solve(self, vector: Array, rtol: float) -> Array:
         """x (P,) with H x = b on what is free, zero elsewhere; NaN if b depends on what is not determined."""
         target = jnp.where(self.free, vector, 0) / self.root
         if self.unknown is None:
-            solution, converged = _conjugate_gradients(self._scaled, self.precondition, target, rtol, MOST_ITERATIONS)
+            solution, converged = _conjugate_gradients(
+                self._scaled, self.precondition, target, rtol, MOST_ITERATIONS, self.measure
+            )
             known = converged & ~jnp.any(self.undetermined & (target != 0))
         else:
             parts = jnp.matmul(target, self.unknown, precision="highest")
@@ -78,13 +86,19 @@ class NewtonSystem:
 
 def newton_system(hessian: Hessian, free: Array) -> NewtonSystem:
     """The system for a Hessian and what is free (P,)."""
-    scales = hessian.scales()
-    dead = free & ~(scales > 0)
-    root = jnp.sqrt(jnp.where(scales > 0, scales, 1))
     if _is_small(hessian.problem):
-        return _decomposed(hessian, free, root)
-    precondition = _block_inverses(hessian, free & ~dead, root)
-    return NewtonSystem(hessian, free & ~dead, root, dead, None, precondition)
+        return _decomposed(hessian, free)
+    engine: Any = hessian.problem.engine
+    has_blocks = not isinstance(engine, DenseEngine) and engine.curvature is not None
+    normal = hessian.normal(hessian.slopes) if has_blocks else None
+    own, corner, scales = hessian.diagonal_blocks(normal)
+    dead, root = free & ~(scales > 0), jnp.sqrt(jnp.where(scales > 0, scales, 1))
+    inverses = _block_inverses(hessian.layout, own, corner, free & ~dead, root)
+    if normal is None and root.dtype == jnp.float32:
+        return NewtonSystem(hessian, free & ~dead, root, dead, None, inverses, inverses)
+    image = _cheap_products(hessian, normal)
+    inner = _inner_solution(hessian, image, inverses, free & ~dead, root)
+    return NewtonSystem(hessian, free & ~dead, root, dead, None, inner, inverses)
 
 
 def _is_small(problem: SurfaceProblem) -> bool:
@@ -94,9 +108,11 @@ def _is_small(problem: SurfaceProblem) -> bool:
     return problem.parameterization.n_parameters <= (DIRECT_PARAMETERS if has_matrix else DIRECT_PRODUCTS)
 
 
-def _decomposed(hessian: Hessian, free: Array, root: Array) -> NewtonSystem:
+def _decomposed(hessian: Hessian, free: Array) -> NewtonSystem:
+    matrix, scales = hessian.matrix()
+    root = jnp.sqrt(jnp.where(scales > 0, scales, 1))
     size, eps = len(root), float(np.finfo(root.dtype).eps)
-    matrix = hessian.matrix() / (root[:, None] * root[None, :])
+    matrix = matrix / (root[:, None] * root[None, :])
     matrix = jnp.where(free[:, None] & free[None, :], matrix, 0) + jnp.diag(jnp.where(free, 0, 1).astype(root.dtype))
     values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
     least = eps * max(SINGULAR_ROUNDINGS * size, LEAST_SINGULAR_ROUNDINGS) * jnp.abs(values).max()
@@ -108,13 +124,13 @@ def _decomposed(hessian: Hessian, free: Array, root: Array) -> NewtonSystem:
         return jnp.matmul(inverse, jnp.matmul(vector, vectors, precision="highest"), precision="highest")
 
     undetermined = free & (jnp.sum(unknown**2, axis=1) > DEPENDENT_SHARE**2)
-    return NewtonSystem(hessian, free, root, undetermined, unknown, precondition)
+    return NewtonSystem(hessian, free, root, undetermined, unknown, precondition, precondition)
 
 
-def _block_inverses(hessian: Hessian, free: Array, root: Array) -> Callable[[Array], Array]:
+def _block_inverses(
+    layout: BlockLayout, own: Array, corner: Array, free: Array, root: Array
+) -> Callable[[Array], Array]:
     """The inverse of the scaled diagonal blocks, positive definite whatever they are."""
-    layout = hessian.layout
-    own, corner = hessian.diagonal_blocks()
 
     def inverses(blocks: Array, scales: Array, may_move: Array) -> Array:
         scaled = blocks / (scales[:, :, None] * scales[:, None, :])
@@ -136,36 +152,75 @@ def _block_inverses(hessian: Hessian, free: Array, root: Array) -> Callable[[Arr
     return precondition
 
 
+def _inner_solution(
+    hessian: Hessian, image: Callable[[Array], Array], inverses: Callable[[Array], Array], free: Array, root: Array
+) -> Callable[[Array], Array]:
+    """A solution with products ``image`` that are nearly those of H and cheaper."""
+
+    def product(vector: Array) -> Array:
+        inner = jnp.where(free, vector, 0) / root
+        return jnp.where(free, (image(inner) + hessian.parts.mv(hessian.layout, inner)) / root, 0)
+
+    return lambda vector: _conjugate_gradients(product, inverses, vector, INNER_TOLERANCE, MOST_ITERATIONS)[0]
+
+
+def _cheap_products(hessian: Hessian, normal: Normal | None) -> Callable[[Array], Array]:
+    """Products with J^T diag(e'') J, nearly: by the blocks of overlapping components, without a pass over the points,
+    where there are such, else in single precision.
+    """
+    if normal is not None:
+        return lambda vector: normal.mv(vector).astype(vector.dtype)
+    jacobian, slopes = jax.tree.map(_single, (hessian.point.jacobian, hessian.slopes))
+
+    def image(vector: Array) -> Array:
+        return jacobian.rmv(slopes * jacobian.mv(_single(vector))).astype(vector.dtype)
+
+    return image
+
+
+def _single(leaf: Any) -> Any:
+    return leaf.astype(jnp.float32) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
+
+
 def _conjugate_gradients(
     product: Callable[[Array], Array],
     precondition: Callable[[Array], Array],
     target: Array,
     rtol: float,
     iterations: int,
+    measure: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array]:
-    """The solution, and whether its residual in the norm of the preconditioner is ``rtol`` of that of the target.
+    """The solution, and whether its residual is ``rtol`` of the target in the norm of ``measure``, by default of the
+    preconditioner.
 
-    It ends where a direction has no positive curvature.
+    It ends where a direction has no positive curvature. The preconditioner may change a little from one iteration to
+    the next (Notay, SIAM J. Sci. Comput. 22 (2000) 1444).
     """
-    first = precondition(target)
-    size = jnp.vdot(target, first, precision="highest")
+    measured = precondition if measure is None else measure
+
+    def square(vector: Array) -> Array:
+        return jnp.vdot(vector, measured(vector), precision="highest")
+
+    size = square(target)
 
     def more(loop: Any) -> Any:
-        *_, measure, count, sound = loop
-        return sound & (measure > rtol**2 * size) & (count < iterations)
+        *_, left, count, sound = loop
+        return sound & (left > rtol**2 * size) & (count < iterations)
 
     def iterate(loop: Any) -> Any:
-        solution, residual, direction, measure, count, _ = loop
+        solution, residual, direction, image, curvature, _, count, _ = loop
+        turned = precondition(residual)
+        turn = jnp.vdot(turned, image, precision="highest") / curvature
+        direction = turned - turn * direction
         image = product(direction)
         curvature = jnp.vdot(direction, image, precision="highest")
         sound = curvature > 0
-        length = jnp.where(sound, measure / jnp.where(sound, curvature, 1), 0)
+        curvature = jnp.where(sound, curvature, 1)
+        length = jnp.where(sound, jnp.vdot(direction, residual, precision="highest") / curvature, 0)
         residual = residual - length * image
-        turned = precondition(residual)
-        new = jnp.vdot(residual, turned, precision="highest")
-        along = turned + new / jnp.where(measure > 0, measure, 1) * direction
-        return solution + length * direction, residual, along, new, count + 1, sound
+        return solution + length * direction, residual, direction, image, curvature, square(residual), count + 1, sound
 
-    start = (jnp.zeros_like(target), target, first, size, jnp.asarray(0), jnp.asarray(True))
-    solution, *_, measure, _, sound = jax.lax.while_loop(more, iterate, start)
-    return solution, sound & (measure <= rtol**2 * size)
+    none, one = jnp.zeros_like(target), jnp.ones((), target.dtype)
+    start = (none, target, none, none, one, size, jnp.asarray(0), jnp.asarray(True))
+    solution, *_, left, _, sound = jax.lax.while_loop(more, iterate, start)
+    return solution, sound & (left <= rtol**2 * size)

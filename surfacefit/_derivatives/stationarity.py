@@ -13,7 +13,7 @@ V(p; s) = d/dtheta sum_j s_j f_j, whose change along (w, de') is a forward deriv
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -25,85 +25,103 @@ from .._model.parameters import ChainRule, Components, Parameterization, n_monom
 from .._problem.base import half_square
 from .._problem.problem import SurfaceProblem
 
-# The parts of a problem that a minimum depends on, but for its limits; the order is that of `inputs`.
+# The parts of a problem that a minimum depends on, but for its limits.
 INPUTS = ("points", "heights", "weights", "parameterization", "penalty", "loss")
 
 
-def inputs(problem: SurfaceProblem) -> dict[str, Any]:
-    """What the minimum of a problem depends on, but for its limits, as a pytree."""
-    return {name: getattr(problem, name) for name in INPUTS}
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A problem at parameters (P,): its components, model (N,), scores e' (N,), and the model's Jacobian, without
+    weights and prior.
+    """
+
+    problem: SurfaceProblem
+    params: Array
+    components: Components
+    model: Array
+    scores: Array
+    jacobian: Jacobian
+
+    def gradient(self) -> Array:
+        """dE/dp (P,)."""
+        slope = self.jacobian.rmv(self.scores)
+        if self.problem.penalty is None:
+            return slope
+        prior = jax.grad(penalty_cost, argnums=2)
+        return slope + prior(self.problem.parameterization, self.problem.penalty, self.params)
+
+    def cost(self) -> Array:
+        """E."""
+        problem = self.problem
+        cost = half_square(problem.loss.residuals(self.model, problem.heights, problem.weights))
+        if problem.penalty is None:
+            return cost
+        return cost + penalty_cost(problem.parameterization, problem.penalty, self.params)
 
 
-def unweighted_jacobian(problem: SurfaceProblem, params: Array, components: Components) -> Jacobian:
-    """df/dp of the model alone, without weights and prior."""
-    chain = problem.parameterization.chain(params, components)
-    return problem.engine.jacobian(problem.points, jnp.ones_like(problem.points[:, 0]), components, chain)
-
-
-def gradient(problem: SurfaceProblem, params: Array) -> Array:
-    """dE/dp (P,), which JAX can differentiate forwards by everything."""
+def point_at(problem: SurfaceProblem, params: Array) -> Point:
+    """The problem at parameters (P,); JAX can differentiate its gradient forwards by everything."""
     components = problem.parameterization.components(params)
     model = problem.engine.model(problem.points, components)
     scores = problem.loss.scores(model, problem.heights, problem.weights)
-    return unweighted_jacobian(problem, params, components).rmv(scores) + _penalty_slope(problem, params)
+    chain = problem.parameterization.chain(params, components)
+    jacobian = problem.engine.jacobian(problem.points, jnp.ones_like(scores), components, chain)
+    return Point(problem, params, components, model, scores, jacobian)
 
 
 def pushed(problem: SurfaceProblem, params: Array, change: dict[str, Any]) -> Array:
-    """B dtheta (P,) for a change of some of the `inputs`, by name."""
+    """B dtheta (P,) for a change of some of the `INPUTS`, by name."""
     some = {name: getattr(problem, name) for name in change}
-    return jax.jvp(lambda given: gradient(replace(problem, **given), params), (some,), (change,))[1]
+    return jax.jvp(lambda given: point_at(replace(problem, **given), params).gradient(), (some,), (change,))[1]
 
 
-def pulled(problem: SurfaceProblem, params: Array, vector: Array, names: tuple[str, ...]) -> dict[str, Any]:
-    """B^T w for w (P,), of the `inputs` with these names."""
-    components = problem.parameterization.components(params)
-    model = problem.engine.model(problem.points, components)
-    change = unweighted_jacobian(problem, params, components).mv(vector)
-    scores, pull = jax.vjp(
-        lambda model, heights, weights, loss: loss.scores(model, heights, weights),
-        model,
-        problem.heights,
-        problem.weights,
-        problem.loss,
-    )
-    of_model, heights, weights, loss = pull(change)
-    found = {"heights": heights, "weights": weights, "loss": loss}
+def pulled(point: Point, vector: Array, names: tuple[str, ...]) -> dict[str, Any]:
+    """B^T w for w (P,), of the `INPUTS` with these names."""
+    problem, params = point.problem, point.params
+
+    def scores(heights: Array, weights: Array, loss: Any, model: Array) -> Array:
+        return loss.scores(model, heights, weights)
+
+    pull = jax.vjp(scores, problem.heights, problem.weights, problem.loss, point.model)[1]
+    *of_data, of_model = pull(point.jacobian.mv(vector))
+    found = dict(zip(("heights", "weights", "loss"), of_data, strict=True))
     if {"points", "parameterization"} & set(names):
-        along = ((params, scores), (vector, of_model))
-        points, parts = jax.jvp(lambda p, s: _pulled_through_model(problem, p, s), *along)[1]
-        found |= {"points": points, "parameterization": parts}
-    if problem.penalty is not None and {"penalty", "parameterization"} & set(names):
-        parts, penalty = _pulled_through_penalty(problem, params, vector)
-        found["penalty"] = penalty
-        if "parameterization" in names:
-            found["parameterization"] = jax.tree.map(jnp.add, found["parameterization"], parts)
-    return {name: found[name] for name in names}
+        along = ((params, point.scores), (vector, of_model))
+        through = jax.jvp(lambda p, s: _pulled_through_model(problem, p, s), *along)[1]
+        found |= dict(zip(("points", "parameterization"), through, strict=True))
+    if problem.penalty is None:
+        return {name: found[name] for name in names}
+
+    def slope_along(parts: Parameterization, penalty: Any) -> Array:
+        return jax.jvp(lambda p: penalty_cost(parts, penalty, p), (params,), (vector,))[1]
+
+    return _with_prior(found, names, jax.grad(slope_along, argnums=(0, 1))(problem.parameterization, problem.penalty))
 
 
-def input_slopes(problem: SurfaceProblem, params: Array, names: tuple[str, ...]) -> dict[str, Any]:
-    """dE/dtheta at fixed parameters, of the `inputs` with these names."""
-    components = problem.parameterization.components(params)
-    model = problem.engine.model(problem.points, components)
+def input_slopes(point: Point, names: tuple[str, ...]) -> dict[str, Any]:
+    """dE/dtheta at fixed parameters, of the `INPUTS` with these names."""
+    problem, params = point.problem, point.params
 
     def misfit(heights: Array, weights: Array, loss: Any) -> Array:
-        return half_square(loss.residuals(model, heights, weights))
+        return half_square(loss.residuals(point.model, heights, weights))
 
-    found = dict(
-        zip(
-            ("heights", "weights", "loss"),
-            jax.grad(misfit, argnums=(0, 1, 2))(problem.heights, problem.weights, problem.loss),
-            strict=True,
-        )
-    )
+    of_data = jax.grad(misfit, argnums=(0, 1, 2))(problem.heights, problem.weights, problem.loss)
+    found = dict(zip(("heights", "weights", "loss"), of_data, strict=True))
     if {"points", "parameterization"} & set(names):
-        scores = problem.loss.scores(model, problem.heights, problem.weights)
-        found["points"], found["parameterization"] = _pulled_through_model(problem, params, scores)
-    if problem.penalty is not None and {"penalty", "parameterization"} & set(names):
-        parts, found["penalty"] = jax.grad(penalty_cost, argnums=(0, 1))(
-            problem.parameterization, problem.penalty, params
-        )
-        if "parameterization" in names:
-            found["parameterization"] = jax.tree.map(jnp.add, found["parameterization"], parts)
+        through = _pulled_through_model(problem, params, point.scores)
+        found |= dict(zip(("points", "parameterization"), through, strict=True))
+    if problem.penalty is None:
+        return {name: found[name] for name in names}
+    slopes = jax.grad(penalty_cost, argnums=(0, 1))(problem.parameterization, problem.penalty, params)
+    return _with_prior(found, names, slopes)
+
+
+def _with_prior(found: dict[str, Any], names: tuple[str, ...], slopes: tuple[Any, Any]) -> dict[str, Any]:
+    """What was found, and by parameterisation and prior what a prior adds."""
+    parts, penalty = slopes
+    found = found | {"penalty": penalty}
+    if "parameterization" in names:
+        found["parameterization"] = jax.tree.map(jnp.add, found["parameterization"], parts)
     return {name: found[name] for name in names}
 
 
@@ -111,22 +129,6 @@ def penalty_cost(parts: Parameterization, penalty: Any, params: Array) -> Array:
     """What a prior adds to the cost."""
     rows = penalty.rows(parts, params)
     return half_square(rows.own.ravel()) + half_square(rows.border)
-
-
-def _penalty_slope(problem: SurfaceProblem, params: Array) -> Array:
-    if problem.penalty is None:
-        return jnp.zeros_like(params)
-    return jax.grad(penalty_cost, argnums=2)(problem.parameterization, problem.penalty, params)
-
-
-def _pulled_through_penalty(problem: SurfaceProblem, params: Array, vector: Array) -> tuple[Any, Any]:
-    """B^T w through the rows of a prior, by the parameterisation and by the prior."""
-
-    def slope_along(parts: Parameterization, penalty: Any) -> Array:
-        return jax.jvp(lambda p: penalty_cost(parts, penalty, p), (params,), (vector,))[1]
-
-    slopes: tuple[Any, Any] = jax.grad(slope_along, argnums=(0, 1))(problem.parameterization, problem.penalty)
-    return slopes
 
 
 def monomial_jacobian(problem: SurfaceProblem, components: Components, weights: Array) -> Jacobian:
