@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
     from ._derivatives.implicit import Implicit
+    from ._derivatives.sensitivity import Sensitivity
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ _NAMES = {
     "_data.examples": ("example_map",),
     "_problem.problem": ("SurfaceProblem",),
     "_derivatives.implicit": ("Implicit",),
+    "_derivatives.sensitivity": ("Sensitivity",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -106,6 +108,7 @@ __all__ = [
     "Solution",
     "solve",
     "Implicit",
+    "Sensitivity",
 ]
 
 

@@ -39,6 +39,7 @@ VIEWS = {
     ("_mixture.result", "_mixture.report"),
     ("_mixture.result", "_results.plots.mixture"),
     ("_results.criteria", "_results.plots.path"),
+    ("_results.result", "_derivatives.sensitivity"),
     ("_results.result", "_fit.merging"),
     ("_results.result", "_results.flags"),
     ("_results.result", "_results.io"),

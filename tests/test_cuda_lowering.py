@@ -99,6 +99,9 @@ def dense(patch):
     errors.band(np.zeros((1, 2)))
     errors.of(lambda surface: surface.amplitudes.sum())
     result.bootstrap(2)
+    sensitivity = result.sensitivity()
+    sensitivity.vjp(sensitivity.jvp(MAP))
+    sensitivity.left_out(8)
 
 
 def dense_with_limits_and_a_prior(patch):

@@ -248,9 +248,9 @@ def _tangent(adjoint: Implicit, point: Point, slope: Array, moved: dict[str, Any
         undetermined = system.undetermined & jnp.any(v != 0)
         return _sum(back, jax.tree.map(jnp.negative, preimage(v))), jnp.where(undetermined, jnp.nan, v), forward
 
-    # JAX transposes a solution only if the whole right side moves, its zeros too.
+    # JAX transposes a solution only if the whole right side moves, its zeros too; no NaN comes back through these.
     given = (moved, carried)
-    zeros = jax.tree.map(lambda leaf: 0 * leaf, given)
+    zeros = jax.tree.map(lambda leaf: jnp.where(jnp.zeros((), bool), leaf, jnp.zeros_like(leaf)), given)
     none = sum((leaf.sum() for leaf in jax.tree.leaves(zeros)), jnp.zeros((), params.dtype))
     target = (given, jnp.broadcast_to(none, params.shape), zeros)
     _, tangent, _ = jax.lax.custom_linear_solve(product, target, solve, symmetric=True)

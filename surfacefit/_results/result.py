@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from .._derivatives.sensitivity import Sensitivity
     from .._statistics.bootstrap import Bootstrap
     from .._statistics.diagnostics import ResidualDiagnostics
     from .._statistics.statistics import FitStatistics
@@ -95,6 +96,19 @@ class FitResult(FitNumbers):
     @cached_property
     def _uncertainties(self) -> dict[str, Uncertainty]:
         return {}
+
+    def sensitivity(self, hessian: str = "exact") -> Sensitivity:
+        """How the fitted surface, and any number that follows from it, would change with the heights.
+
+        hessian : "exact" (default), or "gauss-newton", which leaves out second derivatives of the residuals and is
+            right only where residuals are small.
+
+        The derivatives belong to the minimum: a few Newton steps lead there from where the fit ended. They hold at
+        this number of components and for heights near these; whatever a limit holds does not move.
+        """
+        from .._derivatives.sensitivity import sensitivity
+
+        return sensitivity(self, hessian)
 
     def bootstrap(self, n_samples: int = 200, *, seed: int = 0) -> Bootstrap:
         """Refits to ``n_samples`` sets of heights simulated from this fit, as a check of the linearised errors.

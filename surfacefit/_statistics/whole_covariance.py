@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -71,18 +72,15 @@ class WholeCovariance:
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         """Standard errors of what a JAX function returns for the surface, in the structure of its answer."""
-        try:
+        with written_in_jax():
             return self._of(function)
-        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
-            raise TypeError(
-                "`function` must be written with jax.numpy instead of numpy, so that JAX can take its derivatives"
-            ) from error
 
     def _of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         with precision(np.dtype(np.float64)):
             errors = self.root.errors(self._slopes(function)) * self.deviation
             example = jax.eval_shape(
-                lambda p: function(_physical(self.prepared.problem, self.prepared.scaling, self._count, p)), self.params
+                lambda p: function(physical_surface(self.prepared.problem, self.prepared.scaling, self._count, p)),
+                self.params,
             )
             zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, float), example)
             return jax.tree.map(np.asarray, ravel_pytree(zeros)[1](jnp.asarray(errors)))
@@ -115,7 +113,7 @@ class WholeCovariance:
                 some = scaling.points(points[first : first + BAND_POINTS])
                 spare = BAND_POINTS - len(some) if len(points) > BAND_POINTS else 0
                 padded = np.pad(some, [(0, spare), (0, 0)], mode="edge")
-                rows = np.asarray(_rows_at(self.prepared.problem, self.params, jnp.asarray(padded)))
+                rows = np.asarray(rows_at(self.prepared.problem, self.params, jnp.asarray(padded)))
                 rows = np.where(self.fixed, 0.0, rows)
                 errors[first : first + BAND_POINTS] = self.root.errors(rows[: len(some)])
         return errors * self.deviation * scaling.height_scale
@@ -129,7 +127,18 @@ class WholeCovariance:
         return np.where(self.fixed, 0.0, np.asarray(slopes))
 
 
-def _physical(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
+@contextmanager
+def written_in_jax() -> Iterator[None]:
+    """A context in which a user's function is differentiated: TypeError where it leaves JAX."""
+    try:
+        yield
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        raise TypeError(
+            "`function` must be written with jax.numpy instead of numpy, so that JAX can take its derivatives"
+        ) from error
+
+
+def physical_surface(problem: SurfaceProblem, scaling: Scaling, count: int, params: Array) -> GaussianSurface:
     """The surface of the components in use, in the user's units."""
     inner = problem.surface(params)
     physical = to_physical(map_components(inner, lambda array: array[:count]), scaling)
@@ -141,13 +150,13 @@ def _slopes_of(function: Callable[..., Any], count: int) -> Program:
     """The derivatives (M, P) of a function's numbers, as a program that goes where the function is forgotten."""
 
     def slopes(problem: SurfaceProblem, scaling: Scaling, params: Array) -> Array:
-        return jax.jacfwd(lambda p: ravel_pytree(function(_physical(problem, scaling, count, p)))[0])(params)
+        return jax.jacfwd(lambda p: ravel_pytree(function(physical_surface(problem, scaling, count, p)))[0])(params)
 
     return plain_jit(slopes)
 
 
 @plain_jit
-def _rows_at(problem: SurfaceProblem, params: Array, points: Array) -> Array:
+def rows_at(problem: SurfaceProblem, params: Array, points: Array) -> Array:
     parts = problem.parameterization
     ones = jnp.ones(len(points), points.dtype)
     components = parts.components(params)
