@@ -69,15 +69,15 @@ def test_leverage_is_the_answer_of_the_fit_to_its_own_height(sensitivity):
     fitted = [refit(moved(place, change)).predict()[place] for change in (0.02, -0.02)]
     assert found[place] == pytest.approx((fitted[0] - fitted[1]) / 0.04, rel=1e-4)
     assert not found[MASK].any()
-    gauss_newton = sensitivity.result.sensitivity("gauss-newton").leverage()
-    assert gauss_newton.sum() == pytest.approx(sensitivity.result.n_parameters, rel=1e-9)
+    gauss_newton = sensitivity._at.result.sensitivity("gauss-newton").leverage()
+    assert gauss_newton.sum() == pytest.approx(sensitivity._at.result.n_parameters, rel=1e-9)
 
 
 def test_a_block_left_out_is_predicted_as_by_a_refit(sensitivity):
     labels = np.full(HEIGHTS.shape, -1)
     labels[4:7, 4:7], labels[8:10, 9:11] = 0, 1
     found = sensitivity.left_out(labels)
-    whole = sensitivity.result.predict()
+    whole = sensitivity._at.result.predict()
     for label in (0, 1):
         block = labels == label
         expected = refit(HEIGHTS, MASK | block).predict()[block]
@@ -85,7 +85,7 @@ def test_a_block_left_out_is_predicted_as_by_a_refit(sensitivity):
     assert np.isnan(found.predictions[labels < 0]).all()
     some = np.isfinite(found.residuals)
     assert found.rmse == pytest.approx(np.sqrt(np.mean((HEIGHTS - found.predictions)[some] ** 2)))
-    assert sensitivity.left_out(4).rmse > sensitivity.result.rmse
+    assert sensitivity.left_out(4).rmse > sensitivity._at.result.rmse
 
 
 def test_linear_least_squares_have_their_hat_matrix_and_exact_leaving_out():
@@ -133,7 +133,7 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
             "`slopes.amplitudes`",
         ),
         (lambda s: s.plot(lambda surface: surface.amplitudes), "one number"),
-        (lambda s: s.result.sensitivity("newton"), "`hessian` must be"),
+        (lambda s: s._at.result.sensitivity("newton"), "`hessian` must be"),
     ],
 )
 def test_refused(sensitivity, call, words):

@@ -16,7 +16,7 @@ the exact H in place of J^T J.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +29,10 @@ from .._model.scaling import root_mean_square
 from .._problem.problem import SurfaceProblem
 from .._results.record import MAX_EXACT_PARAMETERS
 from .._statistics.whole_covariance import BAND_POINTS, rows_at
+from .fitted_minimum import FittedMinimum
 from .hessian import hessian
 from .implicit import Implicit, system_at
 from .stationarity import point_at
-
-if TYPE_CHECKING:
-    from .sensitivity import Sensitivity
 
 # Share of the largest eigenvalue of the scaled matrix below which its direction is left out: rounding, times hundreds.
 LEAST_EIGENVALUE_SHARE = 1e-13
@@ -66,7 +64,7 @@ class PointSlopes(NamedTuple):
     pulls: Any
 
 
-def leverage(found: Sensitivity) -> np.ndarray:
+def leverage(found: FittedMinimum) -> np.ndarray:
     """See `Sensitivity.leverage`."""
     with precision(np.dtype(np.float64)):
         root, each = _inverse_root(found, "leverage"), _by_point(found)
@@ -76,9 +74,9 @@ def leverage(found: Sensitivity) -> np.ndarray:
     return result
 
 
-def left_out(found: Sensitivity, blocks: Any) -> LeftOut:
+def left_out(found: FittedMinimum, blocks: Any) -> LeftOut:
     """See `Sensitivity.left_out`."""
-    data, scale = found.result.data, found._prepared.scaling
+    data, scale = found.result.data, found.prepared.scaling
     labels = _labels(found, blocks)
     with precision(np.dtype(np.float64)):
         root, each = _inverse_root(found, "left_out"), _by_point(found)
@@ -102,7 +100,7 @@ def _without(rows: np.ndarray, model: np.ndarray, scores: np.ndarray, curvatures
     return np.asarray(model + rows @ np.linalg.solve(np.eye(len(own)) - own, rows.T @ scores))
 
 
-def _labels(found: Sensitivity, blocks: Any) -> np.ndarray:
+def _labels(found: FittedMinimum, blocks: Any) -> np.ndarray:
     """The block (N_used,) of each used point, negative for none."""
     data = found.result.data
     array = np.asarray(blocks)
@@ -119,29 +117,29 @@ def _labels(found: Sensitivity, blocks: Any) -> np.ndarray:
     return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(points)))
 
 
-def _by_point(found: Sensitivity) -> PointSlopes:
-    slopes = _point_slopes(found._problem, found._params)
-    return PointSlopes(*(found._prepared.by_point(array) for array in slopes))
+def _by_point(found: FittedMinimum) -> PointSlopes:
+    slopes = _point_slopes(found.problem, found.params)
+    return PointSlopes(*(found.prepared.by_point(array) for array in slopes))
 
 
-def _root_rows(found: Sensitivity, root: np.ndarray) -> Any:
+def _root_rows(found: FittedMinimum, root: np.ndarray) -> Any:
     """J root (n, r), for some of the used points at a time, in the data's order."""
-    points = found._prepared.scaling.points(found.result.data.used_points)
+    points = found.prepared.scaling.points(found.result.data.used_points)
     for first in range(0, len(points), BAND_POINTS):
         some = points[first : first + BAND_POINTS]
         spare = BAND_POINTS - len(some) if len(points) > BAND_POINTS else 0
         padded = jnp.asarray(np.pad(some, [(0, spare), (0, 0)], mode="edge"))
-        yield np.asarray(rows_at(found._problem, found._params, padded))[: len(some)] @ root
+        yield np.asarray(rows_at(found.problem, found.params, padded))[: len(some)] @ root
 
 
-def _inverse_root(found: Sensitivity, name: str) -> np.ndarray:
+def _inverse_root(found: FittedMinimum, name: str) -> np.ndarray:
     """A root (P, r) of H^-1 over what is free and determined."""
     if found.result.n_parameters > MAX_EXACT_PARAMETERS:
         raise ValueError(
             f"`{name}` needs the whole matrix of {found.result.n_parameters} parameters: the limit is"
             f" {MAX_EXACT_PARAMETERS}"
         )
-    matrix, scales, free = (np.asarray(a) for a in _curvature(found.adjoint, found._problem, found._params))
+    matrix, scales, free = (np.asarray(a) for a in _curvature(found.adjoint, found.problem, found.params))
     scale = np.where(free & (scales > 0), 1 / np.sqrt(np.where(scales > 0, scales, 1)), 0)
     values, vectors = np.linalg.eigh(scale[:, None] * (matrix + matrix.T) / 2 * scale)
     known = values > LEAST_EIGENVALUE_SHARE * np.abs(values).max(initial=0.0)

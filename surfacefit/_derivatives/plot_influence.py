@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._results.plots.panels import MAX_ELLIPSES, draw_ellipses, empty_figure
+from .fitted_minimum import FittedMinimum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .sensitivity import Sensitivity
 
-
-def plot_influence(found: Sensitivity, values: np.ndarray, is_leverage: bool) -> Figure:
+def plot_influence(found: FittedMinimum, values: np.ndarray, is_leverage: bool) -> Figure:
     """Values in the shape of the heights: a curve, an image, or points, with the components as ellipses in 2-D."""
     data = found.result.data
     if data.n_dim > 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -20,21 +20,19 @@ from jax.flatten_util import ravel_pytree
 from .._base.checks import one_of, real_array
 from .._base.compile import Program, plain_jit, quick_jit
 from .._base.precision import precision
-from .._engines.engines import EngineChoice
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
-from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
-from .._problem.problem_setup import problem_setup
-from .._statistics.linearization import model_of, params_of
 from .._statistics.whole_covariance import COMPILED_FUNCTIONS, physical_surface, written_in_jax
-from .implicit import HESSIANS, Implicit, Minimum, attached, polished
+from .fitted_minimum import FittedMinimum, fitted_minimum
+from .implicit import HESSIANS, Implicit, attached
+from .influence import LeftOut, left_out, leverage
+from .plot_influence import plot_influence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._results.result import FitResult
-    from .influence import LeftOut
 
 # Numbers whose derivatives one program computes: fewer are filled up, so that any number of them compiles once.
 NUMBERS_AT_ONCE = 8
@@ -64,27 +62,19 @@ class Sensitivity:
     3.0
     """
 
-    result: FitResult
-    adjoint: Implicit
-    _prepared: Prepared
-    _problem: SurfaceProblem
-    _params: np.ndarray
-    _minimum: Minimum
+    _at: FittedMinimum
 
-    @cached_property
+    @property
     def surface(self) -> GaussianSurface:
-        surface: GaussianSurface = self._prepared.surface(self._params)
-        return surface
+        return self._at.surface
 
     @property
     def step(self) -> float:
-        return float(self._minimum.step)
+        return float(self._at.minimum.step)
 
-    @cached_property
+    @property
     def undetermined(self) -> np.ndarray:
-        layout = self._problem.parameterization.layout
-        blocks, shared, _ = layout.split(np.asarray(self._minimum.undetermined))
-        return np.asarray(blocks[: self.result.n_components].any(axis=1) | shared.any())
+        return self._at.undetermined
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         """Derivatives of what a JAX function returns for the surface by every height, in the structure of its answer.
@@ -95,17 +85,17 @@ class Sensitivity:
         what the data do not determine.
         """
         with written_in_jax(), precision(np.dtype(np.float64)):
-            slopes = _slopes_of(function, self.result.n_components)(*self._where)
+            slopes = _slopes_of(function, self._at.result.n_components)(*self._where)
             example = jax.eval_shape(
                 lambda problem, scaling, params: function(
-                    physical_surface(problem, scaling, self.result.n_components, params)
+                    physical_surface(problem, scaling, self._at.result.n_components, params)
                 ),
                 *self._where,
             )
         rows = iter(self._pulled(np.asarray(slopes)))
         return jax.tree.map(
             lambda leaf: np.array([next(rows) for _ in range(leaf.size)]).reshape(
-                *leaf.shape, *self.result.data.heights.shape
+                *leaf.shape, *self._at.result.data.heights.shape
             ),
             example,
         )
@@ -118,15 +108,15 @@ class Sensitivity:
         Gives the changes in the structure of the surface: amplitudes (K,), centers (K, d), covariances (K, d, d) and
         background. Raises ValueError for another shape.
         """
-        data, array = self.result.data, real_array("changes", changes)
+        data, array = self._at.result.data, real_array("changes", changes)
         if array.shape != data.heights.shape:
             raise ValueError(f"`changes` must have the shape of the heights {data.heights.shape}, got {array.shape}")
-        inner = np.zeros(len(self._problem.heights))
-        inner[self._prepared.by_point(np.arange(len(inner)))] = self._prepared.scaling.height_differences(
+        inner = np.zeros(len(self._at.problem.heights))
+        inner[self._at.prepared.by_point(np.arange(len(inner)))] = self._at.prepared.scaling.height_differences(
             array[data.used]
         )
         with precision(np.dtype(np.float64)):
-            moved = _pushed(self.adjoint, self.result.n_components, *self._where, jnp.asarray(inner))
+            moved = _pushed(self._at.adjoint, self._at.result.n_components, *self._where, jnp.asarray(inner))
         moved = jax.tree.map(np.asarray, moved)
         return moved if self.surface.background is not None else replace(moved, background=None)
 
@@ -145,7 +135,7 @@ class Sensitivity:
                 if one.shape != other.shape:
                     raise ValueError(f"`slopes.{name}` must have shape {other.shape}, got {one.shape}")
             rest = np.zeros(0) if slopes.background is None else ravel_pytree(slopes.background)[0]
-            back = _slopes_from(self.result.n_components, *self._where, *given, jnp.asarray(rest, float))
+            back = _slopes_from(self._at.result.n_components, *self._where, *given, jnp.asarray(rest, float))
         return self._pulled(np.asarray(back)[None])[0]
 
     def leverage(self) -> np.ndarray:
@@ -156,9 +146,7 @@ class Sensitivity:
         used; the sum is the number of parameters that the data determine, where residuals are small. Raises ValueError
         above 5000 parameters.
         """
-        from .influence import leverage
-
-        return leverage(self)
+        return leverage(self._at)
 
     def left_out(self, blocks: Any) -> LeftOut:
         """What the fit would say at blocks of points if each block were left out of it, by one Newton step.
@@ -169,9 +157,7 @@ class Sensitivity:
         For a model that is linear in its parameters one step is exact; here it is good as long as a block does not
         decide a component alone. Raises ValueError above 5000 parameters.
         """
-        from .influence import left_out
-
-        return left_out(self, blocks)
+        return left_out(self._at, blocks)
 
     def plot(self, function: Callable[[GaussianSurface], Any] | None = None) -> Figure:
         """The map of the derivatives of one number by every height, or (None) of `leverage`, as a matplotlib Figure.
@@ -179,31 +165,30 @@ class Sensitivity:
         For one and two dimensions. Needs matplotlib: ``pip install surfacefit[plot]``. Raises ValueError for more
         dimensions, and for a function that gives more than one number.
         """
-        from .plot_influence import plot_influence
-
-        return plot_influence(self, self.leverage() if function is None else self.of(function), function is None)
+        values = self.leverage() if function is None else self.of(function)
+        return plot_influence(self._at, values, function is None)
 
     @property
     def _where(self) -> tuple[SurfaceProblem, Scaling, np.ndarray]:
-        return self._problem, self._prepared.scaling, self._params
+        return self._at.problem, self._at.prepared.scaling, self._at.params
 
     def _pulled(self, slopes: np.ndarray) -> np.ndarray:
         """Derivatives (M, *shape) by the heights of numbers with derivatives (M, P) by the parameters."""
-        data, found = self.result.data, np.zeros((len(slopes), *self.result.data.heights.shape))
+        data, found = self._at.result.data, np.zeros((len(slopes), *self._at.result.data.heights.shape))
         with precision(np.dtype(np.float64)):
             for first in range(0, len(slopes), NUMBERS_AT_ONCE):
                 some = slopes[first : first + NUMBERS_AT_ONCE]
                 filled = np.pad(some, [(0, (1 if len(slopes) == 1 else NUMBERS_AT_ONCE) - len(some)), (0, 0)])
-                rows = np.asarray(_pulled(self.adjoint, self._problem, self._params, jnp.asarray(filled)))
+                rows = np.asarray(_pulled(self._at.adjoint, self._at.problem, self._at.params, jnp.asarray(filled)))
                 for number, row in enumerate(rows[: len(some)]):
-                    values = self._prepared.by_point(row) / self._prepared.scaling.height_scale
+                    values = self._at.prepared.by_point(row) / self._at.prepared.scaling.height_scale
                     found[first + number][data.used] = values
         return found
 
     def __repr__(self) -> str:
         lost = int(self.undetermined.sum())
         return (
-            f"<Sensitivity: {self.adjoint.hessian}, {self.result.n_components} components"
+            f"<Sensitivity: {self._at.adjoint.hessian}, {self._at.result.n_components} components"
             f"{f', {lost} undetermined' if lost else ''}, last step {self.step:.1g}>"
         )
 
@@ -212,15 +197,7 @@ def sensitivity(result: FitResult, hessian: str) -> Sensitivity:
     """See `FitResult.sensitivity`."""
     adjoint = Implicit(hessian=one_of("hessian", hessian, list(HESSIANS)))
     with precision(np.dtype(np.float64)):
-        prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), EngineChoice(None, float("inf")))
-        params = params_of(result, prepared)
-        problem = prepared.fixing(params)
-        if prepared.planner is not None:
-            problem = replace(
-                problem, engine=prepared.planner(problem, jnp.asarray(params), jnp.asarray(params)).engine
-            )
-        at, minimum = _polished(adjoint, problem, params)
-        return Sensitivity(result, adjoint, prepared, problem, np.asarray(at), jax.tree.map(np.asarray, minimum))
+        return Sensitivity(fitted_minimum(result, adjoint))
 
 
 def pulled_heights(adjoint: Implicit, problem: SurfaceProblem, params: Array, slopes: Array) -> Array:
@@ -268,7 +245,6 @@ def slopes_from(
     return jax.grad(number)(jnp.asarray(params))
 
 
-_polished = quick_jit(polished, static_argnums=(0,))
 _pulled = quick_jit(pulled_heights, static_argnums=(0,))
 _pushed = quick_jit(pushed_heights, static_argnums=(0, 1))
 _slopes_from = quick_jit(slopes_from, static_argnums=(0,))
