@@ -1,0 +1,300 @@
+"""The suite `derivatives`: derivatives through a fit against refits, and what a gradient costs in steps of the fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import surfacefit as sf
+from surfacefit._base.compile import quick_jit
+from surfacefit._base.precision import precision
+from surfacefit._constraints.bounds import Bounds, Constraints
+from surfacefit._constraints.prior import checked_prior
+from surfacefit._data.data import grid_data, point_data
+from surfacefit._derivatives.implicit import Implicit, attached, polished
+from surfacefit._engines.engines import EngineChoice
+from surfacefit._losses import LOSSES
+from surfacefit._model.units import to_internal
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
+from surfacefit._solvers import Limits, SolverRun, solve
+
+from .options import Options
+
+# Random problems whose derivatives are compared with refits: the number of the acceptance.
+N_PROBLEMS = 50
+# Scattered points of such a problem.
+N_POINTS = 240
+# Largest change of a parameter, in units of order one, by which the differences of refits are taken; four of them
+# cancel errors up to the fourth power.
+DIFFERENCE = 2e-3
+# Components a side of the planted lattice whose gradient is timed: 1,024 in all, ten pixels apart.
+LATTICE_SIDE = 32
+# Start of the timed fit, in widths off the truth, as in the tests of large fits.
+START_OFFSET_WIDTHS = 0.15
+# Relative accuracy of refits: rounding.
+REFIT = Implicit(rtol=1e-12, polish=40)
+DOUBLE = np.dtype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A problem at its minimum: what it is, the problem, its parameters (P,), and which of them are held."""
+
+    text: str
+    problem: sf.SurfaceProblem
+    params: jax.Array
+    held: np.ndarray
+
+
+def run(options: Options) -> str:
+    """All figures as a list."""
+    lines = []
+    with precision(DOUBLE):
+        for line in _lines(options):
+            print(f"- {line}", flush=True)
+            lines.append(f"- {line}")
+    return "\n".join(lines)
+
+
+def _lines(options: Options) -> Iterator[str]:
+    count = 3 if options.quick else N_PROBLEMS
+    for engine in (sf.Dense(), sf.Tiled(tile_size=32)):
+        yield against_refits(engine, count)
+    yield large_residuals()
+    yield without_residuals()
+    if not options.quick:
+        yield from cost_of_a_gradient()
+
+
+def against_refits(engine: Any, count: int) -> str:
+    """The largest relative errors over random problems, by what moves."""
+    worst: dict[str, tuple[float, str]] = {}
+    tried, done, held = 0, 0, 0
+    while done < count:
+        case = random_case(tried, engine)
+        tried += 1
+        if case is None:
+            continue
+        done, held = done + 1, held + bool(case.held.any())
+        for name, change in changes(case, tried):
+            error = relative_error(case, change)
+            if error > worst.get(name, (-1.0, ""))[0]:
+                worst[name] = (error, case.text)
+    found = ", ".join(f"{name} {error:.1e} ({text})" for name, (error, text) in worst.items())
+    return (
+        f"{type(engine).__name__}: derivatives of all parameters against central differences of refits, {count} random"
+        f" problems (of {tried} drawn; the others have no strict minimum), a bound holds in {held}; largest relative"
+        f" error by what moves: {found}"
+    )
+
+
+def random_case(seed: int, engine: Any) -> Case | None:
+    """One to three dimensions, one to four components, each loss and covariance type in turn; None without a strict
+    minimum.
+    """
+    rng = np.random.default_rng(seed)
+    n_dim, count = 1 + seed % 3, 1 + seed // 3 % 4
+    loss, kind = LOSSES[seed % len(LOSSES)], ("full", "diag", "tied", "spherical")[seed // 2 % 4]
+    points, truth = rng.uniform(0, 10, (N_POINTS, n_dim)), _apart(rng, count, n_dim, kind)
+    exact = truth(points)
+    if loss == "poisson":
+        data = point_data(points, rng.poisson(np.maximum(20 * exact, 0)).astype(float))
+        truth = replace(truth, amplitudes=20 * truth.amplitudes, background=20 * truth.background)
+    else:
+        sigma = 0.1 * rng.uniform(0.5, 2, N_POINTS)
+        data = point_data(points, exact + sigma * rng.normal(size=N_POINTS), None, sigma, True)
+    bounds = Bounds(amplitudes=(np.zeros(count), 0.9 * truth.amplitudes)) if seed % 2 else Bounds()
+    prior = checked_prior(sf.SurfacePrior(scale=4.0, amplitude=3.0), n_dim, True) if loss == "linear" else None
+    spec = ModelSpec(
+        n_components=count,
+        covariance_type=kind,
+        loss=loss,
+        f_scale=2.0,
+        prior=prior,
+        constraints=Constraints(bounds, {}),
+        background=("constant", "plane")[seed % 2],
+    )
+    prepared = problem_setup(data, spec, DOUBLE, EngineChoice(engine))
+    parts = prepared.host.parameterization
+    start = prepared.host.projected(parts.pack(to_internal(_with_background(truth, prepared), prepared.scaling)))
+    problem = prepared.problem if prepared.planner is None else prepared.planner(prepared.problem, start, start)
+    problem = jax.tree.map(jnp.asarray, problem)
+    params, minimum = _minimum(problem, jnp.asarray(start))
+    if bool(minimum.undetermined.any()) or not float(minimum.gradient) < 1e-9:
+        return None
+    text = f"d={n_dim}, K={count}, {kind}, {loss}{', bounded' if seed % 2 else ''}"
+    held = np.array(minimum.held)
+    held[: parts.layout.n_own].reshape(parts.n_components, -1)[count:] = False
+    return Case(text, problem, params, held)
+
+
+def _apart(rng: np.random.Generator, count: int, n_dim: int, kind: str) -> sf.GaussianSurface:
+    """A surface of components side by side along the first axis."""
+    centers = rng.uniform(4, 6, (count, n_dim))
+    centers[:, 0] = 10 * (np.arange(count) + rng.uniform(0.4, 0.6, count)) / count
+    roots = np.eye(n_dim) + 0.15 * rng.normal(size=(1 if kind == "tied" else count, n_dim, n_dim))
+    shapes = (2.2 / np.sqrt(count)) ** 2 * roots @ roots.swapaxes(1, 2)
+    if kind in ("diag", "spherical"):
+        shapes = np.stack([np.diag(np.diag(s)) if kind == "diag" else s[0, 0] * np.eye(n_dim) for s in shapes])
+    shapes = np.broadcast_to(shapes, (count, n_dim, n_dim))
+    return sf.GaussianSurface(rng.uniform(1, 2, count), centers, shapes, 0.3)
+
+
+def _with_background(truth: sf.GaussianSurface, prepared: Any) -> sf.GaussianSurface:
+    model = prepared.background
+    return replace(truth, background=model.with_vector(np.r_[truth.background, model.vector()[1:]]))
+
+
+@quick_jit
+def _minimum(problem: sf.SurfaceProblem, params: jax.Array) -> Any:
+    solution = solve(problem, params, sf.LevenbergMarquardt(), adjoint=REFIT)
+    return solution.params, solution.minimum
+
+
+@quick_jit
+def _refit(problem: sf.SurfaceProblem, params: jax.Array) -> Any:
+    return polished(REFIT, problem, params)
+
+
+@quick_jit
+def _derivative(problem: sf.SurfaceProblem, params: jax.Array, change: dict[str, Any]) -> jax.Array:
+    some = {name: getattr(problem, name) for name in change}
+    moved: jax.Array = jax.jvp(
+        lambda given: attached(Implicit(), replace(problem, **given), params)[0], (some,), (change,)
+    )[1]
+    return moved
+
+
+def changes(case: Case, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each kind of input a random change of that alone, with zeros for the others."""
+    rng, problem = np.random.default_rng(seed), case.problem
+    names = ["points", "heights", "weights", *(["box"] if case.held.any() else [])]
+    if problem.penalty is not None:
+        names.append("penalty")
+    some = {name: getattr(problem, name) for name in names}
+    zeros = jax.tree.map(jnp.zeros_like, some)
+    for name in names:
+        yield name, zeros | {name: jax.tree.map(lambda a: _random(rng, a), some[name])}
+
+
+def _random(rng: np.random.Generator, array: jax.Array) -> jax.Array:
+    """Changes in proportion to the entries, or to one; none where an entry is infinite."""
+    finite = jnp.isfinite(array)
+    size = jnp.where(finite, jnp.where(array == 0, 1.0, jnp.abs(array)), 0.0)
+    return jnp.asarray(0.1 * rng.normal(size=array.shape)) * size
+
+
+def relative_error(case: Case, change: dict[str, Any]) -> float:
+    """Of the derivative along a change, from differences of refits that are correct to the fourth order."""
+    slope = _derivative(case.problem, case.params, change)
+    step = DIFFERENCE / max(1.0, float(jnp.abs(slope).max()))
+
+    def at(t: float) -> np.ndarray:
+        moved = {
+            name: jax.tree.map(lambda a, b: a + t * b, getattr(case.problem, name), change[name]) for name in change
+        }
+        start = case.params + t * jnp.where(case.held, slope, 0)
+        return np.asarray(_refit(replace(case.problem, **moved), start)[0])
+
+    found = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+    return float(np.abs(slope - found).max() / np.abs(found).max())
+
+
+def large_residuals() -> str:
+    """One Gaussian fitted to a flat-topped profile: the misfit is a third of the height."""
+    x = jnp.linspace(-4.0, 4.0, 81)[:, None]
+    heights = jnp.exp(-((x[:, 0] / 1.8) ** 6)) + 0.35 * jnp.sin(3 * x[:, 0])
+    start = sf.GaussianSurface(jnp.array([1.0]), jnp.array([[0.1]]), jnp.array([[[1.5]]]))
+    problem, params = sf.SurfaceProblem.from_start(x, heights, start)
+    params, _ = _minimum(problem, params)
+    change = jnp.asarray(np.random.default_rng(0).normal(size=81))
+
+    def width(adjoint: Implicit) -> float:
+        moved = jax.jvp(
+            lambda z: attached(adjoint, replace(problem, heights=z), params)[0], (problem.heights,), (change,)
+        )[1]
+        return float(moved[2])
+
+    step = 1e-4
+    refits = [float(_refit(replace(problem, heights=heights + t * change), params)[0][2]) for t in (step, -step)]
+    truth, exact, plain = (refits[0] - refits[1]) / (2 * step), width(Implicit()), width(Implicit("gauss-newton"))
+    return (
+        "large residuals, a Gaussian fitted to a flat top: derivative of the width along a random change of the heights"
+        f" {exact:.6f} exact, {plain:.6f} by Gauss-Newton, {truth:.6f} by refits: Gauss-Newton is off by"
+        f" {abs(plain / truth - 1):.0%}, exact by {abs(exact / truth - 1):.0e}"
+    )
+
+
+def without_residuals() -> str:
+    """D Sigma D^T = (J^T W J)^-1 where the heights are met exactly, with D = dp / dz and Sigma = W^-1."""
+    rng = np.random.default_rng(1)
+    points, truth = rng.uniform(0, 10, (N_POINTS, 2)), _apart(rng, 2, 2, "full")
+    sigma = rng.uniform(0.5, 2, N_POINTS)
+    problem, params = sf.SurfaceProblem.from_start(
+        jnp.asarray(points), jnp.asarray(truth(points)), truth, sigma=jnp.asarray(sigma)
+    )
+    slopes = jax.jit(
+        jax.jacfwd(lambda z: attached(Implicit(), replace(problem, heights=z), params)[0])  # type: ignore[arg-type]
+    )(problem.heights)
+    rows = np.asarray(jax.jacfwd(problem.residuals)(params))
+    covariance, expected = np.asarray(slopes) * sigma @ (np.asarray(slopes) * sigma).T, np.linalg.inv(rows.T @ rows)
+    scale = np.sqrt(np.diag(expected))
+    error = np.abs((covariance - expected) / np.outer(scale, scale)).max()
+    return f"no residuals: D Sigma D^T against (J^T W J)^-1, largest difference in units of the errors {error:.1e}"
+
+
+def cost_of_a_gradient() -> Iterator[str]:
+    """Gradient of one number by all heights at K = 1,024, in mean steps of the fit that leads there."""
+    side, pixels = LATTICE_SIDE, 10 * LATTICE_SIDE
+    rng, count = np.random.default_rng(0), LATTICE_SIDE**2
+    lattice = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1).reshape(-1, 2)
+    centers = 10 * (lattice + 0.5) + rng.uniform(-2, 2, (count, 2))
+    roots = rng.normal(size=(count, 2, 2))
+    shapes = 9 * np.eye(2) + 0.5 * roots @ roots.swapaxes(1, 2)
+    truth = sf.GaussianSurface(rng.uniform(1, 2, count), centers, shapes, 0.0)
+    places = np.stack(np.meshgrid(np.arange(pixels), np.arange(pixels), indexing="ij"), -1).astype(float)
+    heights = truth(places) + 0.05 * rng.normal(size=(pixels, pixels))
+    off = replace(truth, centers=centers + START_OFFSET_WIDTHS * 3 * rng.normal(size=centers.shape))
+    for name, sigma in (("one sigma", None), ("sigma by pixel", rng.uniform(0.5, 2, heights.shape))):
+        yield f"K = {count}, {pixels} x {pixels}, {name}: " + _cost(grid_data(heights, sigma=sigma), off)
+
+
+def _cost(data: Any, start: sf.GaussianSurface) -> str:
+    spec = ModelSpec(n_components=start.n_components)
+    prepared = problem_setup(data, spec, DOUBLE, EngineChoice(sf.Tiled()))
+    params = jnp.asarray(prepared.host.parameterization.pack(to_internal(start, prepared.scaling)))
+    solver = sf.LevenbergMarquardt(slack=0.0, distance=np.inf, ftol=1e-12)
+    for _ in range(2):  # the second run has compiled all
+        run = SolverRun(prepared.problem, params, solver, Limits(), prepared.planner)
+        run.advance(1)
+        before = time.process_time()
+        run.advance(60)
+        a_step = (time.process_time() - before) / max(run.steps - 1, 1)
+    found = run.carry.best.params
+    problem = prepared.planner(run.problem, found, found)  # type: ignore[misc]
+    at, minimum = quick_jit(lambda problem, params: polished(Implicit(), problem, params))(problem, found)
+
+    def pull(problem: sf.SurfaceProblem, params: jax.Array, vector: jax.Array) -> jax.Array:
+        def number(heights: jax.Array) -> jax.Array:
+            return jnp.vdot(vector, attached(Implicit(), replace(problem, heights=heights), params)[0])
+
+        return jax.grad(number)(problem.heights)
+
+    program, vector = quick_jit(pull), jnp.asarray(np.random.default_rng(2).normal(size=found.size))
+    seconds = []
+    for _ in range(4):
+        before = time.process_time()
+        slopes = jax.block_until_ready(program(problem, at, vector))
+        seconds.append(time.process_time() - before)
+    gradient = float(np.median(seconds[1:]))
+    return (
+        f"{run.steps} steps to {run.status.name}, {a_step:.2f} s of CPU each; gradient by {slopes.size} heights"
+        f" {gradient:.2f} s, {gradient / a_step:.1f} steps; gradient of the cost there {float(minimum.gradient):.0e}"
+    )
