@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 from contexts import DOUBLE
 from oracles import random_surface
+from problems import KNOWN, FunctionProblem
 
 import surfacefit as sf
 from surfacefit._base.precision import precision
+from surfacefit._constraints.bounds import Constraints
 from surfacefit._constraints.box import Box
+from surfacefit._data.data import grid_data
+from surfacefit._derivatives import newton_system
 from surfacefit._derivatives.implicit import attached, polished
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._losses import loss_of
+from surfacefit._model.units import to_internal
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 
 EXACT = sf.Implicit()
 INPUTS = ("points", "heights", "weights", "box")
@@ -141,3 +149,150 @@ def test_gradient_goes_through_a_whole_fit():
     assert solution.minimum.gradient.max() < 1e-9
     assert solution.minimum.step.max() < 1e-9
     assert set(map(int, solution.status)) <= {int(s) for s in sf.Status if s.name.startswith("CONVERGED")}
+
+
+GRID = np.stack(np.meshgrid(np.arange(18.0), np.arange(20.0), indexing="ij"), axis=-1)
+SHAPES = np.array([np.diag([7.0, 4]), np.diag([5.0, 9])])
+HILLS = sf.GaussianSurface(np.array([3.0, 2.0]), np.array([[6.0, 5], [10, 14]]), SHAPES, 1.0)
+MAP = HILLS(GRID) + 0.1 * np.random.default_rng(0).normal(size=GRID.shape[:2])
+
+
+def prepared_problem(engine, dtype=DOUBLE, **model):
+    """The map's problem behind `fit`, with an engine, and the parameters of the hills."""
+    spec = ModelSpec(n_components=2, **model)
+    prepared = problem_setup(grid_data(MAP.astype(dtype)), spec, dtype, EngineChoice(engine))
+    params = prepared.host.parameterization.pack(to_internal(HILLS, prepared.scaling))
+    problem = prepared.problem if prepared.planner is None else prepared.planner(prepared.problem, params, params)
+    return prepared, jax.tree.map(jnp.asarray, problem), jnp.asarray(params)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def slopes_by_heights(adjoint, problem, params, kind=None):
+    """Where the minimum is, and the derivatives of a number by the heights, backwards."""
+    at, minimum = polished(adjoint, problem, params)
+    vector = jnp.cos(jnp.arange(at.size, dtype=at.dtype)) * jnp.where(minimum.held, 0.0, 1.0).astype(at.dtype)
+    return minimum, jax.grad(lambda z: attached(adjoint, replace(problem, heights=z), at)[0] @ vector)(problem.heights)
+
+
+@pytest.fixture(scope="module")
+def dense_slopes():
+    with precision(DOUBLE):
+        prepared, problem, params = prepared_problem(sf.Dense())
+        return prepared.by_point(slopes_by_heights(EXACT, problem, params)[1])
+
+
+@pytest.mark.parametrize(
+    ("normal", "most_direct"),
+    [
+        ("products", 256),
+        ("auto", 0),
+        pytest.param("auto", 1024, marks=pytest.mark.slow),
+        pytest.param("products", 0, marks=pytest.mark.slow),
+        pytest.param("dense", 0, marks=pytest.mark.slow),
+    ],
+)
+def test_engines_and_systems_agree(dense_slopes, monkeypatch, normal, most_direct):
+    """Tiles with blocks and with products, decomposed and by conjugate gradients."""
+    monkeypatch.setattr(newton_system, "DIRECT_PARAMETERS", most_direct)
+    monkeypatch.setattr(newton_system, "DIRECT_PRODUCTS", most_direct)
+    engine = sf.Dense() if normal == "dense" else sf.Tiled(cutoff=1e-12, tile_size=32, normal=normal)
+    prepared, problem, params = prepared_problem(engine)
+    minimum, found = slopes_by_heights(sf.Implicit(rtol=1e-9), problem, params, (normal, most_direct))
+    assert minimum.gradient < 1e-9
+    np.testing.assert_allclose(prepared.by_point(found), dense_slopes, atol=1e-6 * np.abs(dense_slopes).max())
+
+
+def one_gaussian(p, x):
+    return p[0] * jnp.exp(-0.5 * ((x - p[1]) / p[2]) ** 2)
+
+
+@jax.jit
+def unrolled(z, x):
+    """Amplitude, centre and width by 40 Newton steps, which JAX differentiates one by one."""
+
+    def cost(p):
+        return 0.5 * jnp.sum((one_gaussian(p, x) - z) ** 2)
+
+    def step(_, p):
+        return p - jnp.linalg.solve(jax.hessian(cost)(p), jax.grad(cost)(p))
+
+    return jax.lax.fori_loop(0, 40, step, jnp.array([1.0, 0.1, 1.1]))
+
+
+def test_unrolled_steps_have_the_exact_derivative_and_gauss_newton_has_not():
+    """With large residuals, and in other parameters than those of the package."""
+    x = jnp.linspace(-3, 3, 25)
+    z = one_gaussian(jnp.array([1.0, 0.0, 1.0]), x) + 0.3 * jnp.sin(3 * x + 1)
+    start = sf.GaussianSurface(jnp.array([1.0]), jnp.array([[0.1]]), jnp.array([[[1.2]]]))
+
+    def numbers(adjoint, heights):
+        problem, params = sf.SurfaceProblem.from_start(x[:, None], heights, start)
+        at, _ = polished(EXACT, jax.lax.stop_gradient(problem), params)
+        surface = problem.surface(attached(adjoint, problem, at)[0])
+        return jnp.stack([surface.amplitudes[0], surface.centers[0, 0], jnp.sqrt(surface.covariances[0, 0, 0])])
+
+    expected = jax.jacfwd(unrolled)(z, x)
+    exact, plain = (
+        jax.jit(jax.jacrev(partial(numbers, adjoint)))(z) for adjoint in (EXACT, sf.Implicit("gauss-newton"))
+    )
+    np.testing.assert_allclose(exact, expected, rtol=1e-8, atol=1e-10)
+    assert np.abs(plain - expected).max() > 0.1 * np.abs(expected).max()
+
+
+def test_second_derivatives_go_through_as_well():
+    """Forwards over backwards: the curvature of a fitted centre, against differences of its gradient."""
+    x = jnp.linspace(-3, 3, 41)[:, None]
+    start = sf.GaussianSurface(jnp.array([0.9]), jnp.array([[0.1]]), jnp.array([[[0.9]]]))
+    rng = np.random.default_rng(3)
+    z, change = jnp.exp(-0.5 * x[:, 0] ** 2) + 0.1 * jnp.asarray(rng.normal(size=41)), jnp.asarray(rng.normal(size=41))
+
+    def center(heights):
+        problem, params = sf.SurfaceProblem.from_start(x, heights, start)
+        at, _ = polished(EXACT, jax.lax.stop_gradient(problem), params)
+        return attached(EXACT, problem, at)[0][1]
+
+    gradient = jax.jit(jax.grad(center))
+    found = jax.jit(lambda z: jax.jvp(jax.grad(center), (z,), (change,))[1])(z)
+    expected = (gradient(z + 1e-4 * change) - gradient(z - 1e-4 * change)) / 2e-4
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_without_residuals_the_covariance_of_the_fit_is_the_inverse_of_its_normal_matrix():
+    """D Sigma D^T = (J^T W J)^-1 with D = dp / dz."""
+    problem, params = problem_of(4, 2, 1, noise=0.1)
+    problem = replace(problem, box=None, heights=problem.surface(params)(problem.points))
+    slopes = jax.jit(jax.jacrev(lambda z: attached(EXACT, replace(problem, heights=z), params)[0]))(problem.heights)
+    rows = np.asarray(jax.jit(jax.jacfwd(problem.residuals))(params))
+    expected = np.linalg.inv(rows.T @ rows)
+    errors = np.sqrt(np.diag(expected))
+    scaled = np.asarray(slopes / problem.weights)
+    np.testing.assert_allclose(
+        scaled @ scaled.T / np.outer(errors, errors), expected / np.outer(errors, errors), atol=1e-9
+    )
+
+
+def test_a_limit_of_principal_widths_makes_everything_undetermined():
+    bounds = Constraints(sf.Bounds(widths=(0.0, 2.5)), {})
+    _, problem, params = prepared_problem(sf.Dense(), constraints=bounds)
+    solution = jax.jit(lambda p: sf.solve(problem, p, sf.LevenbergMarquardt(), adjoint=EXACT))(params)
+    assert np.isfinite(solution.params).all()
+    np.testing.assert_array_equal(solution.minimum.undetermined, ~solution.minimum.held)
+
+
+def test_single_precision_gives_a_few_digits(dense_slopes):
+    prepared, problem, params = prepared_problem(sf.Dense(), np.dtype(np.float32))
+    found = slopes_by_heights(sf.Implicit(rtol=1e-4), problem, params)[1]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(prepared.by_point(found), dense_slopes, atol=0.01 * np.abs(dense_slopes).max())
+
+
+@pytest.mark.parametrize("settings", [{"hessian": "newton"}, {"rtol": 0.0}, {"polish": -1}])
+def test_settings_are_checked(settings):
+    with pytest.raises(ValueError, match=f"`{next(iter(settings))}` must"):
+        sf.Implicit(**settings)
+
+
+def test_other_problems_are_refused():
+    function, start, _ = KNOWN["rosenbrock"]
+    with pytest.raises(TypeError, match="needs a SurfaceProblem, got FunctionProblem"):
+        sf.solve(FunctionProblem(function), jnp.array(start), sf.LevenbergMarquardt(), adjoint=EXACT)

@@ -11,7 +11,7 @@ Q is a quadratic with coefficients q that vanish without change. To second order
     sum_j e'_j f_k = a (m + q . m_1 + q^T G q / 2),        G = sum_j e'_j g_k Phi Phi^T,
 
 so that moments up to the fourth degree give C_k, and nothing is differentiated point by point. Since the profile of
-widths sqrt(2) L is the root of that of L, the engines' own block diagonal gives G. A prior adds blocks of the same
+widths sqrt(2) L is the root of that of L, the engines' blocks of columns give G. A prior adds blocks of the same
 form. Without C, and with the squared slopes of the loss for e'', H is the matrix of Gauss and Newton. The squared
 scales of the parameters (P,) are the diagonal of J^T |e''| J + |C|: 0 where nothing depends on one.
 """
@@ -178,13 +178,10 @@ def fourth_moments(problem: SurfaceProblem, components: Components, scores: Arra
     """G = sum_j s_j g_k Phi(u_k) Phi(u_k)^T (K, q, q), for scores (N,) of either sign."""
     n_dim, root = components.centers.shape[1], float(np.sqrt(2))
     wider = components._replace(factors=components.factors * root, inverse_factors=components.inverse_factors / root)
-    above, below = (
-        monomial_jacobian(problem, wider, jnp.sqrt(jnp.maximum(side, 0))).block_diagonal()[0]
-        for side in (scores, -scores)
-    )
+    blocks = monomial_jacobian(problem, wider, jnp.ones_like(scores)).column_blocks(scores)
     degree = np.array([0] + [1] * n_dim + [2] * (n_monomials(n_dim) - 1 - n_dim))
     units = (root**degree).astype(scores.dtype)
-    return (above - below) * units[:, None] * units[None, :]
+    return blocks * units[:, None] * units[None, :]
 
 
 def _expansion(parts: Parameterization, both: Array, before: Array, factor: Array, sums: Array) -> Array:

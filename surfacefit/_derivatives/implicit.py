@@ -20,7 +20,7 @@ Griewank & Walther, Evaluating Derivatives (2008), chapter 15; Blondel et al., N
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -86,8 +86,8 @@ class Implicit:
     The `Solution` has a field ``minimum``, a record that says what is held, what is undetermined, and how far the
     minimum still is. Derivatives of parameters that nothing determines, and of numbers that depend on such, are NaN;
     those of parameters at a limit, or fixed, are zero but for the limit itself. Above about 1,000 parameters whatever
-    the linear system cannot be solved for is NaN. Limits of principal widths ("full" and "tied") are not followed: what
-    stands at one counts as undetermined.
+    the linear system cannot be solved for is NaN. Limits of principal widths ("full" and "tied") are not followed:
+    where one holds, everything counts as undetermined.
 
     >>> import jax, jax.numpy as jnp, surfacefit as sf
     >>> x = jnp.linspace(-3, 3, 61)[:, None]
@@ -127,7 +127,13 @@ def system_at(adjoint: Implicit, point: Point, slope: Array) -> tuple[NewtonSyst
     border = np.zeros(parts.layout.n_border, bool)
     border[: parts.layout.n_shared] = parts.shape_held
     held = concatenated([idle, jnp.asarray(border)]) | problem.at_bound(point.params, slope)
-    return newton_system(hessian(point, adjoint.hessian == "exact"), ~held), held
+    system = newton_system(hessian(point, adjoint.hessian == "exact"), ~held)
+    constraints = problem.active_constraints(point.params, slope)
+    if constraints is None:
+        return system, held
+    blocked = jnp.any(constraints.own.normals != 0) | jnp.any(constraints.border.normals != 0)
+    undetermined = system.undetermined | (blocked & system.free)
+    return replace(system, blocked=blocked, undetermined=undetermined), held
 
 
 def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Minimum]:
@@ -145,9 +151,9 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
         point = point_at(problem, at)
         slope, before = point.gradient(), point.cost()
         system, held = system_at(adjoint, point, slope)
-        whole = system.solve(jnp.where(system.undetermined, 0, slope), NEWTON_TOLERANCE)
+        whole = system.step(slope, NEWTON_TOLERANCE)
         minimum = _minimum(system, held, at, slope, whole, before)
-        step = problem.within_trust_region(at, -jnp.where(jnp.isfinite(whole), whole, 0), jnp.asarray(NEWTON_REACH))
+        step = problem.within_trust_region(at, whole, jnp.asarray(NEWTON_REACH))
         trial = at + step.astype(at.dtype)
         lower = point_at(problem, trial).cost() <= before * (1 + COST_ROUNDINGS * eps)
         taken = lower & (number < adjoint.polish) & problem.plan_is_valid(trial)
@@ -176,8 +182,8 @@ def attached(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
 
 @partial(attached.defjvp, symbolic_zeros=True)
 def _attached_jvp(adjoint: Implicit, primals: Any, tangents: Any) -> Any:
-    problem, params = primals
-    change = tangents[0]
+    problem, change = primals[0], tangents[0]
+    params, cost = attached(adjoint, *primals)  # so that second derivatives follow the minimum as well
     point = point_at(problem, params)
     slope = point.gradient()
     moved, bounds = _perturbed(change)
@@ -189,7 +195,7 @@ def _attached_jvp(adjoint: Implicit, primals: Any, tangents: Any) -> Any:
     fall = sum((jnp.vdot(a, b, precision="highest") for a, b in pairs), jnp.zeros((), params.dtype))
     if carried is not None:
         fall = fall + jnp.vdot(slope, carried, precision="highest")
-    return (params, point.cost()), (tangent, fall)
+    return (params, cost), (tangent, fall)
 
 
 def _perturbed(change: SurfaceProblem) -> tuple[dict[str, Any], bool]:

@@ -54,6 +54,7 @@ class NewtonSystem:
         columns, zero where a direction is determined; None where no matrix was decomposed.
     precondition, measure : an approximate inverse in scaled parameters, and a cheaper one, whose norm tells when a
         solution is near enough.
+    blocked () : whether a limit that is no bound of a parameter holds, so that nothing can be said.
     """
 
     hessian: Hessian
@@ -63,21 +64,35 @@ class NewtonSystem:
     unknown: Array | None
     precondition: Callable[[Array], Array]
     measure: Callable[[Array], Array]
+    blocked: Any = np.False_
 
     def solve(self, vector: Array, rtol: float) -> Array:
         """x (P,) with H x = b on what is free, zero elsewhere; NaN if b depends on what is not determined."""
+        solution, known = self._solution(vector, rtol)
+        return jnp.where(known & ~self.blocked, solution, jnp.nan)
+
+    def step(self, slope: Array, rtol: float) -> Array:
+        """The Newton step (P,) for a gradient, in what is free and determined; zero where there is none."""
+        solution, known = self._solution(slope, rtol)
+        some = jnp.isfinite(solution) & ~self.blocked & (known | (self.unknown is not None))
+        return jnp.where(some, -solution, 0)
+
+    def _solution(self, vector: Array, rtol: float) -> tuple[Array, Array]:
+        """The solution without undetermined directions, and whether it stands for the whole vector."""
         target = jnp.where(self.free, vector, 0) / self.root
         if self.unknown is None:
+            target = jnp.where(self.undetermined, 0, target)
+            known = ~jnp.any(self.undetermined & (vector != 0))
             solution, converged = _conjugate_gradients(
                 self._scaled, self.precondition, target, rtol, MOST_ITERATIONS, self.measure
             )
-            known = converged & ~jnp.any(self.undetermined & (target != 0))
+            known &= converged
         else:
             parts = jnp.matmul(target, self.unknown, precision="highest")
             known = jnp.sum(parts**2) <= DEPENDENT_SHARE**2 * jnp.sum(target**2)
             target = target - jnp.matmul(self.unknown, parts, precision="highest")
             solution, _ = _conjugate_gradients(self._scaled, self.precondition, target, rtol, REFINING_ITERATIONS)
-        return jnp.where(known, jnp.where(self.free, solution / self.root, 0), jnp.nan)
+        return jnp.where(self.free, solution / self.root, 0), known
 
     def _scaled(self, vector: Array) -> Array:
         product = self.hessian.mv(jnp.where(self.free, vector, 0) / self.root) / self.root

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._engines.jacobian import Jacobian
+from .._engines.jacobian import ColumnJacobian, Jacobian
 from .._model.parameters import ChainRule, Components, Parameterization, n_monomials
 from .._problem.base import half_square
 from .._problem.problem import SurfaceProblem
@@ -131,7 +131,7 @@ def penalty_cost(parts: Parameterization, penalty: Any, params: Array) -> Array:
     return half_square(rows.own.ravel()) + half_square(rows.border)
 
 
-def monomial_jacobian(problem: SurfaceProblem, components: Components, weights: Array) -> Jacobian:
+def monomial_jacobian(problem: SurfaceProblem, components: Components, weights: Array) -> ColumnJacobian:
     """The operator whose columns are g_k Phi(u_k), in place of those of the parameters."""
     count, size = len(components.amplitudes), n_monomials(problem.parameterization.n_dim)
     identity = jnp.broadcast_to(jnp.eye(size, dtype=weights.dtype), (count, size, size))

@@ -6,12 +6,13 @@ what the latter returns is a `Jacobian` operator. All engines are tested against
 
 from .curvature import Curvature
 from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
-from .operator import Engine, Jacobian
+from .operator import ColumnJacobian, Engine, Jacobian
 from .penalized import PenalizedJacobian
 from .tile_plan import TilePlan
 from .tiled import TiledEngine
 
 __all__ = [
+    "ColumnJacobian",
     "Curvature",
     "DenseEngine",
     "Engine",

@@ -120,6 +120,14 @@ class DenseJacobian:
         grams, border = self._sum(term, jnp.zeros(self.n_points, self.weights.dtype))
         return jnp.einsum("kqp,kqr,krs->kps", self.chain.own, grams, self.chain.own, precision="highest"), border
 
+    def column_blocks(self, factors: Array) -> Array:
+        def term(rows: Array, border: Array, factors: Array) -> Array:
+            own = self._by_component(rows)
+            return jnp.einsum("kqn,krn->kqr", factors * own, own, precision="highest")
+
+        blocks: Array = self._sum(term, factors)
+        return blocks
+
     def restored(self, normal: Any) -> Any:
         return normal.bound(self)
 

@@ -46,6 +46,14 @@ class Jacobian(Protocol):
         ...
 
 
+class ColumnJacobian(Jacobian, Protocol):
+    """The operator of an engine, J = G T: columns G = w g_k Phi(u_k) of the components, and the chain rule T."""
+
+    def column_blocks(self, factors: Array) -> Array:
+        """sum_n factors_n G_kn G_kn^T (K, q, q) of each component's q columns, for factors (N,) of either sign."""
+        ...
+
+
 class Engine(Protocol):
     """Evaluates the sum of components and linearises it. Engines are pytrees."""
 
@@ -66,6 +74,6 @@ class Engine(Protocol):
         """Heights (N,) of components and background at points (N, d)."""
         ...
 
-    def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> Jacobian:
+    def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> ColumnJacobian:
         """The operator of d (weights * model) / d parameters."""
         ...

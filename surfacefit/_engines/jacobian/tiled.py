@@ -95,6 +95,9 @@ class TiledJacobian:
             border = concatenated([jnp.stack(columns), border])
         return own, jnp.matmul(border, border.T, precision="highest")
 
+    def column_blocks(self, factors: Array) -> Array:
+        return self._tiles().column_blocks(self.weights**2 * factors)
+
     def restored(self, normal: Any) -> Any:
         return normal.bound(self)
 
@@ -168,6 +171,19 @@ class _Tiles:
             g = tiled[chunk.tiles][:, None] * _gaussian(u)
             rows = g[:, :, None] * jnp.stack(monomials(u), axis=2)
             return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", rows, rows, precision="highest"))
+
+        zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
+        return self._walk(add, zero)[: self.n_components]
+
+    def column_blocks(self, weights: Array) -> Array:
+        """sum_n w g_k^2 Phi(u_k) Phi(u_k)^T (K, q, q), for weights of either sign."""
+        size, tiled = n_monomials(self.n_dim), weights.reshape(self.plan.n_tiles, -1)
+
+        def add(total: Array, chunk: _Chunk) -> Array:
+            u = chunk.whitened()
+            rows = _gaussian(u)[:, :, None] * jnp.stack(monomials(u), axis=2)
+            weighted = tiled[chunk.tiles][:, None, None] * rows
+            return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", weighted, rows, precision="highest"))
 
         zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
         return self._walk(add, zero)[: self.n_components]
