@@ -56,8 +56,8 @@ class Minimum(NamedTuple):
 
     ``held`` (P,) says which parameters a limit or a fixed value holds, ``undetermined`` (P,) which nothing determines:
     their derivatives are NaN. ``gradient`` is the largest cosine between the residuals and a column of the Jacobian
-    over what is free, and ``step`` the length of the last Newton step, relative to the parameters and in the metric of
-    D, as for ``gtol`` and ``xtol`` of `LevenbergMarquardt`: how far the solution is from a minimum, at most.
+    over what is free, as for ``gtol`` of `LevenbergMarquardt`. ``step`` is the length of the last Newton step in the
+    metric of D, relative to that of the parameters and the weights: how far the solution is from a minimum, at most.
     """
 
     held: Array
@@ -152,7 +152,7 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
         slope, before = point.gradient(), point.cost()
         system, held = system_at(adjoint, point, slope)
         whole = system.step(slope, NEWTON_TOLERANCE)
-        minimum = _minimum(system, held, at, slope, whole, before)
+        minimum = _minimum(point, system, held, slope, whole)
         step = problem.within_trust_region(at, whole, jnp.asarray(NEWTON_REACH))
         trial = at + step.astype(at.dtype)
         lower = point_at(problem, trial).cost() <= before * (1 + COST_ROUNDINGS * eps)
@@ -165,12 +165,12 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
     return at, minimum
 
 
-def _minimum(system: NewtonSystem, held: Array, params: Array, slope: Array, step: Array, cost: Array) -> Minimum:
+def _minimum(point: Point, system: NewtonSystem, held: Array, slope: Array, step: Array) -> Minimum:
     free = system.free & ~system.undetermined
-    norms = system.root * jnp.sqrt(2 * cost)
+    norms = system.root * jnp.sqrt(2 * point.cost())
     cosines = jnp.where(free & (norms > 0), jnp.abs(slope) / jnp.where(norms > 0, norms, 1), 0)
-    size = jnp.linalg.norm(system.root * params)
-    length = jnp.linalg.norm(system.root * step) / jnp.where(size > 0, size, 1)
+    size = jnp.sqrt(jnp.sum((system.root * point.params) ** 2) + jnp.sum(jnp.asarray(point.problem.weights) ** 2))
+    length = jnp.linalg.norm(system.root * step) / size
     return Minimum(held, system.undetermined, cosines.max(initial=0.0), length)
 
 

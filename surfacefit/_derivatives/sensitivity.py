@@ -46,8 +46,8 @@ class Sensitivity:
     by the parameters p, which is exact unless ``hessian="gauss-newton"`` was asked for.
 
     surface : the surface at the minimum, to which the derivatives belong.
-    step : length of the last Newton step towards it, relative to the parameters; above about 1e-6 the minimum was not
-        reached, and the derivatives are as far off.
+    step : relative length of the last Newton step towards it; above about 1e-6 the minimum was not reached, and the
+        derivatives are as far off.
     undetermined : (K,) components of which a number is not determined by the data. Derivatives of numbers that depend
         on such are NaN.
 
