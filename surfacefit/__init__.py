@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._starts import RandomStarts
     from ._constraints.prior import SurfacePrior
     from ._constraints.mixture_regularization import MixturePrior
-    from ._base.progress import MixtureProgress, Progress
+    from ._base.progress import BatchProgress, MixtureProgress, Progress
     from ._model.surface import GaussianSurface
     from ._results.result import FitResult
     from ._results.criteria import ComponentPath
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ._solvers import Solution, solve
     from ._derivatives.implicit import Implicit
     from ._derivatives.sensitivity import Sensitivity
+    from ._many.fit_many import fit_many
+    from ._many.batch_result import BatchResult
 
 __version__ = "0.1.0"
 
@@ -51,7 +53,7 @@ _NAMES = {
     "_starts": ("RandomStarts",),
     "_constraints.prior": ("SurfacePrior",),
     "_constraints.mixture_regularization": ("MixturePrior",),
-    "_base.progress": ("MixtureProgress", "Progress"),
+    "_base.progress": ("BatchProgress", "MixtureProgress", "Progress"),
     "_model.surface": ("GaussianSurface",),
     "_results.result": ("FitResult",),
     "_mixture.result": ("MixtureResult",),
@@ -67,6 +69,8 @@ _NAMES = {
     "_problem.problem": ("SurfaceProblem",),
     "_derivatives.implicit": ("Implicit",),
     "_derivatives.sensitivity": ("Sensitivity",),
+    "_many.fit_many": ("fit_many",),
+    "_many.batch_result": ("BatchResult",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -88,6 +92,7 @@ __all__ = [
     "RandomStarts",
     "SurfacePrior",
     "MixturePrior",
+    "BatchProgress",
     "MixtureProgress",
     "Progress",
     "GaussianSurface",
@@ -109,6 +114,8 @@ __all__ = [
     "solve",
     "Implicit",
     "Sensitivity",
+    "fit_many",
+    "BatchResult",
 ]
 
 

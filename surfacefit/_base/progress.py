@@ -59,17 +59,40 @@ class MixtureProgress:
         return f"log-likelihood {self.log_likelihood:.6g}"
 
 
+@dataclass(frozen=True)
+class BatchProgress:
+    """What the callback of `fit_many` sees after each chunk of maps; if it returns True, no further chunk is begun.
+
+    ``done`` of ``total`` maps are fitted after ``elapsed`` seconds.
+    """
+
+    done: int
+    total: int
+    elapsed: float
+
+    @property
+    def steps(self) -> int:
+        """What the bar counts: maps."""
+        return self.done
+
+    @property
+    def caption(self) -> str:
+        """What the bar shows beside their number."""
+        return f"{self.elapsed:.3g} s"
+
+
 class ProgressBar:
     """A tqdm bar in a terminal or a notebook, shown only if the fit takes longer than a second; ``total`` None is not
     known.
     """
 
-    def __init__(self, show: bool | None, total: int | None, label: str):
+    def __init__(self, show: bool | None, total: int | None, label: str, unit: str = "step"):
         self._begun = time.perf_counter()
         self._bar: Any = None
         self._show, self._total, self._label = watched() if show is None else show, total, label
+        self._unit = unit
 
-    def update(self, progress: Progress | MixtureProgress) -> None:
+    def update(self, progress: Progress | MixtureProgress | BatchProgress) -> None:
         if not self._show or (self._bar is None and time.perf_counter() - self._begun < SHOWN_AFTER_SECONDS):
             return
         if self._bar is None:
@@ -87,7 +110,7 @@ class ProgressBar:
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
 
-            return tqdm(total=self._total, desc=self._label, unit="step", leave=False)
+            return tqdm(total=self._total, desc=self._label, unit=self._unit, leave=False)
 
 
 def watched() -> bool:

@@ -11,8 +11,9 @@ class Status(IntEnum):
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
     MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE,
-    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; RUNNING, UNEVALUATED and REPLAN are met inside a
-    fit only. What each means, and what to do next, is in ``message`` of the result.
+    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; EMPTY and TOO_FEW_POINTS are maps of `fit_many`
+    that cannot be fitted; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and what to do
+    next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -35,6 +36,8 @@ class Status(IntEnum):
     NO_PLAN = 17
     VALLEY = 18
     IMPRECISE = 19
+    EMPTY = 20
+    TOO_FEW_POINTS = 21
 
 
 # Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing.
@@ -120,6 +123,12 @@ STATUS: dict[Status, StatusEntry] = {
         False,
         "the linear system of a step is too ill-conditioned for this solver",
         "Use the default solver, which then goes on by QR, or fewer components.",
+    ),
+    Status.EMPTY: StatusEntry(False, "not fitted: no height of this map can be used"),
+    Status.TOO_FEW_POINTS: StatusEntry(
+        False,
+        "not fitted: there are more parameters than points of this map",
+        "Use fewer components for it, or covariance_type='spherical'.",
     ),
     Status.SINGULAR: StatusEntry(
         False,

@@ -35,6 +35,10 @@ from .problem import SurfaceProblem
 MAX_NEAR_NUMBERS = 4096
 
 
+class TooFewPoints(ValueError):
+    """There are more parameters than points."""
+
+
 class Objective(NamedTuple):
     """What is minimised, whatever the points: the parameters, a prior's rows, the loss, the limits, and the variance of
     a residual where it is known.
@@ -69,7 +73,7 @@ def problem_setup(
 ) -> Prepared:
     """The problem of fitting a model to data, beside both. A background may go on from that of a start ``init``.
 
-    Raises ValueError where there are more parameters than points, or where memory does not suffice.
+    Raises `TooFewPoints` where there are more parameters than points, and `MemoryShort` where memory does not suffice.
     """
     limit = memory_limit(engine.max_memory)
     check_points(data.n_used, data.n_dim, dtype, limit)
@@ -202,7 +206,7 @@ def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: 
     way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
     if model.covariance_type == "full" and data.n_dim > 1:
         way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"
-    raise ValueError(
+    raise TooFewPoints(
         f"`n_components`={model.n_components} means {layout.n_parameters} parameters, more than the {data.n_used}"
         f" points to fit: {way_out}"
     )

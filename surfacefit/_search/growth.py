@@ -65,10 +65,15 @@ def grow_from(
 ) -> State:
     """A state with components added until there are ``n_components`` or no peak is left; ``record`` sees each round."""
     while state.size < n_components:
-        wanted = max(1 if state.size else FIRST_COMPONENTS, round(GROWTH_RATIO * state.size))
-        blocks = context.views.blocks_at_peaks(state, min(n_components - state.size, wanted))
+        blocks = context.views.blocks_at_peaks(state, wanted_components(state.size, n_components))
         if not len(blocks):
             break
         state = refit(context, np.concatenate([state.blocks, blocks]), state.border, GROWTH_STEPS)
         record(state)
     return state
+
+
+def wanted_components(there: int, n_components: int) -> int:
+    """How many components the next round of growth adds to those that are there, at most."""
+    wanted = max(1 if there else FIRST_COMPONENTS, round(GROWTH_RATIO * there))
+    return min(n_components - there, wanted)

@@ -1,0 +1,288 @@
+"""`fit_many`: from a batch of maps to a `BatchResult`, chunk by chunk."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._base.checks import count, names_its_options, positive_number
+from .._base.precision import precision
+from .._base.progress import BatchProgress, ProgressBar
+from .._base.status import LIMIT_STATUSES, Status
+from .._base.threads import blas_limits_kept, single_threaded_blas
+from .._constraints.bounds import Bounds
+from .._constraints.prior import SurfacePrior
+from .._data.data import fit_dtype
+from .._fit.fit import fit
+from .._fit.make_result import make_result
+from .._fit.run_starts import RunOutcome
+from .._model.surface import GaussianSurface
+from .._results.record import Timings
+from .._results.result import FitResult
+from .._search.initialization import INITS
+from .._solvers import Record, Solution
+from .._starts import RandomStarts
+from .._system.container import cores
+from .batch_result import BatchResult
+from .lane_runs import solve_all
+from .lane_starts import start_all
+from .lanes import Batch, Lane
+from .stack import MapStack, map_stack
+
+# Maps a chunk, for each thread: a chunk takes some tenths of a second on maps of 32 x 32 points, so that the bar moves
+# and a limit is met in time, and larger ones run no faster.
+CHUNK_MAPS = 64
+
+
+@names_its_options
+def fit_many(
+    maps: Any,
+    n_components: Any,
+    *,
+    ndim: int | None = None,
+    coords: Any = None,
+    points: Any = None,
+    mask: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    background: Any = "constant",
+    covariance_type: str = "full",
+    tied: str | None = None,
+    amplitudes: str = "positive",
+    loss: str = "linear",
+    f_scale: float | None = None,
+    bounds: Bounds | None = None,
+    contained: bool | None = None,
+    fixed: Any = None,
+    init: Any = "growth",
+    min_width: float = 0.25,
+    prior: SurfacePrior | None = None,
+    solver: Any = "lm",
+    max_memory: float | None = None,
+    dtype: Any = None,
+    max_time: float | None = None,
+    callback: Callable[[BatchProgress], Any] | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> BatchResult:
+    """Fit many maps, each by a sum of Gaussians of its own, in one call.
+
+    Each map is fitted as `fit` does it without search and resets, with its own steps, its own end and its own status.
+    Maps are worked on in chunks, as many at a time as there are cores, and all of one form share one compiled program.
+    No map changes another's result.
+
+    Parameters
+    ----------
+    maps : array of shape (..., n_1, ..., n_d), or list of arrays
+        The maps: the leading axes are the batch, the last ``ndim`` those of each map. Maps in a list may differ in
+        shape. NaN is ignored. A map without a height that can be used ends as EMPTY, one with fewer points than
+        parameters as TOO_FEW_POINTS; neither ends the batch.
+    n_components : int, or array of the batch's shape
+        The number K of components of each map.
+    ndim : int, optional
+        How many of the last axes belong to each map. Default: as many as ``coords`` has arrays, else all but the first.
+    coords : sequence of d arrays, optional
+        The coordinates of the grid that all maps share. Default: 0, 1, 2, ...
+    points : array of shape (N, d), or list of arrays, optional
+        Places of scattered heights, for maps of shape (..., N): the same for all, or one array for each map of a list.
+    mask, sigma : optional
+        As for `fit`: for one map, for all (the shape of ``maps``), a list, or of ``sigma`` one number for each map.
+    init : {"growth", "peaks", "grid", "random", "em"}, `GaussianSurface`, list of them, or `BatchResult`
+        Where each map starts: made from the map ("growth" is the default), one surface for all, a list with a surface
+        for each map, or what another batch of the same shape has led to.
+    max_time : float, optional
+        Seconds after which no further chunk is begun; maps that were not reached end as MAX_TIME without a result. So
+        do Ctrl-C (INTERRUPTED) and ``callback`` (STOPPED): what is finished is kept.
+    callback : function, optional
+        Called with a `BatchProgress` after each chunk; if it returns True, no further chunk is begun.
+    absolute_sigma, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, contained, fixed, min_width,
+    prior, solver, max_memory, dtype, progress, seed : as for `fit`.
+
+    Returns
+    -------
+    BatchResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        What cannot be meant, by the name of its argument; for heights of one map with that map's index.
+
+    Examples
+    --------
+    >>> import numpy as np, surfacefit as sf
+    >>> x = np.arange(40.0)
+    >>> curves = [2 * np.exp(-0.5 * ((x - c) / 3) ** 2) for c in (10, 20, 30)]
+    >>> batch = sf.fit_many(np.array(curves), 1)
+    >>> batch.centers[:, 0, 0].round(3).tolist(), batch.shape
+    ([10.0, 20.0, 30.0], (3,))
+    """
+    begun, options = time.perf_counter(), dict(locals())
+    stack = map_stack(maps, ndim, coords, points, mask, sigma, absolute_sigma)
+    counts, starts = _counts(n_components, stack), _starts(init, stack)
+    limit = None if max_time is None else positive_number("max_time", max_time)
+    batch = Batch(stack, counts, starts, {**_defaults(), **options, "engine": "dense", "max_time": None})
+    first = batch.first_lane()  # what is wrong with the options is wrong before any work
+    dtype = fit_dtype(dtype, np.asarray(stack.maps[0])) if first is None else first.run.dtype
+    watch = Watch(len(stack), begun, limit, callback, ProgressBar(progress, len(stack), "fit_many", "map"))
+    with blas_limits_kept():
+        try:
+            results, statuses = _fitted(batch, np.dtype(dtype), watch)
+        finally:
+            watch.bar.close()
+    return BatchResult(stack.shape, tuple(results), np.array(statuses, np.uint8).reshape(stack.shape))
+
+
+@dataclass(eq=False)
+class Watch:
+    """Who looks on while chunks are fitted, and why no more are begun."""
+
+    total: int
+    begun: float
+    max_time: float | None
+    callback: Callable[[BatchProgress], Any] | None
+    bar: ProgressBar
+    done: int = 0
+    told: Status = field(default=Status.RUNNING)
+
+    def add(self, n_maps: int) -> None:
+        """Counts maps as done, and looks at the limits."""
+        self.done += n_maps
+        seen = BatchProgress(self.done, self.total, time.perf_counter() - self.begun)
+        self.bar.update(seen)
+        if self.callback is not None and self.callback(seen):
+            self.told = Status.STOPPED
+        if self.max_time is not None and seen.elapsed >= self.max_time:
+            self.told = Status.MAX_TIME
+
+
+def _fitted(batch: Batch, dtype: np.dtype, watch: Watch) -> tuple[list[FitResult | None], list[int]]:
+    """The result of each map, None for one that was not fitted, and all statuses."""
+    total = len(batch.stack)
+    results: list[FitResult | None] = [None] * total
+    statuses = [int(Status.INTERRUPTED)] * total
+    chunks = iter([range(first, min(total, first + CHUNK_MAPS)) for first in range(0, total, CHUNK_MAPS)])
+    under_way: dict[Future[list[FitResult | Status]], range] = {}
+    with ThreadPoolExecutor(cores()) as pool:
+        try:
+            while True:
+                _begin(pool, under_way, chunks, batch, dtype, watch.told == Status.RUNNING)
+                if not under_way:
+                    break
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    chunk = under_way.pop(future)
+                    _keep(future.result(), chunk, results, statuses)
+                    watch.add(len(chunk))
+        except KeyboardInterrupt:
+            watch.told = Status.INTERRUPTED
+            for future, chunk in under_way.items():
+                _keep(future.result(), chunk, results, statuses)
+    if watch.told in LIMIT_STATUSES:
+        reached = [
+            result is not None or Status(code) in (Status.EMPTY, Status.TOO_FEW_POINTS)
+            for result, code in zip(results, statuses, strict=True)
+        ]
+        statuses = [code if done else int(watch.told) for code, done in zip(statuses, reached, strict=True)]
+    return results, statuses
+
+
+def _begin(
+    pool: ThreadPoolExecutor,
+    under_way: dict[Future[list[FitResult | Status]], range],
+    chunks: Iterator[range],
+    batch: Batch,
+    dtype: np.dtype,
+    goes_on: bool,
+) -> None:
+    """As many chunks under way as there are threads, while there are more to begin."""
+    while goes_on and len(under_way) < cores():
+        chunk = next(chunks, None)
+        if chunk is None:
+            return
+        under_way[pool.submit(fitted_chunk, batch, chunk, dtype)] = chunk
+
+
+def _keep(found: list[FitResult | Status], chunk: range, results: list[FitResult | None], statuses: list[int]) -> None:
+    for flat, one in zip(chunk, found, strict=True):
+        results[flat] = None if isinstance(one, Status) else one
+        statuses[flat] = int(one if isinstance(one, Status) else one.status)
+
+
+def fitted_chunk(batch: Batch, chunk: Sequence[int], dtype: np.dtype) -> list[FitResult | Status]:
+    """The results of some maps, or why one has none."""
+    with precision(dtype), single_threaded_blas(1):
+        begun = time.perf_counter()
+        made = [batch.lane(flat) for flat in chunk]
+        lanes = [lane for lane in made if isinstance(lane, Lane)]
+        start_all(lanes)
+        started = time.perf_counter()
+        problems = [lane.prepared.fixing(lane.params) for lane in lanes]
+        solutions = solve_all(lanes[0].run.solver, problems, [lane.params for lane in lanes]) if lanes else []
+        ended, n_lanes = time.perf_counter(), max(1, len(lanes))
+        timings = Timings(
+            start=(started - begun) / n_lanes,
+            compile=0.0,
+            run=(ended - started) / n_lanes,
+            total=(ended - begun) / n_lanes,
+        )
+        results = iter([_result(lane, one, timings) for lane, one in zip(lanes, solutions, strict=True)])
+        return [next(results) if isinstance(lane, Lane) else lane for lane in made]
+
+
+def _result(lane: Lane, solution: Solution, timings: Timings) -> FitResult:
+    solution = solution._replace(steps=int(solution.steps) + lane.steps)
+    no_history = Record(*(np.zeros(0) for _ in Record._fields))
+    none_reset = np.zeros(lane.prepared.model.n_components, int)
+    outcome = RunOutcome(solution, no_history, none_reset, [float(solution.cost)])
+    return make_result(outcome, lane.prepared, lane.run, timings, None)
+
+
+def _defaults() -> dict[str, Any]:
+    """The defaults of `fit`, for options that `fit_many` does not have."""
+    return {one.name: one.default for one in inspect.signature(fit).parameters.values()}
+
+
+def _counts(n_components: Any, stack: MapStack) -> np.ndarray:
+    """The number of components of each map (n,)."""
+    if isinstance(n_components, str):
+        raise ValueError(
+            f"`n_components` must be a number, or one for each map, got {n_components!r}: `fit` chooses it, map by map"
+        )
+    numbers = np.asarray(n_components)
+    if numbers.ndim and numbers.shape != stack.shape:
+        raise ValueError(
+            f"`n_components` must be one number or have the batch's shape {stack.shape}, got {numbers.shape}"
+        )
+    flat = np.broadcast_to(numbers, stack.shape).ravel()
+    return np.array([count("n_components", one.item()) for one in flat])
+
+
+def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:
+    """The start of each map, or the name of how it is made."""
+    if isinstance(init, BatchResult):
+        if init.shape != stack.shape:
+            raise ValueError(f"`init` must be a batch of the shape {stack.shape}, got one of {init.shape}")
+        return [init.surface_or(flat, "growth") for flat in range(len(stack))]
+    if isinstance(init, FitResult):
+        init = init.surface
+    if isinstance(init, RandomStarts):
+        raise ValueError(f"`init` must be one start for each map, got {init!r}: use `fit`, map by map")
+    if isinstance(init, GaussianSurface | str):
+        if init not in INITS if isinstance(init, str) else False:
+            raise ValueError(f"`init` must be one of {', '.join(map(repr, INITS))}, a surface or a list, got {init!r}")
+        return [init] * len(stack)
+    if not isinstance(init, list | tuple | np.ndarray) or len(init) != len(stack):
+        size = f" of {len(init)}" if hasattr(init, "__len__") else ""
+        raise ValueError(
+            f"`init` must be a name, one surface or a list of {len(stack)} surfaces, got {type(init).__name__}{size}"
+        )
+    surfaces = [one.surface if isinstance(one, FitResult) else one for one in init]
+    for n, one in enumerate(surfaces):
+        if not isinstance(one, GaussianSurface):
+            raise TypeError(f"`init[{n}]` must be a GaussianSurface, got {type(one).__name__}")
+    return surfaces

@@ -1,0 +1,27 @@
+"""Where the components of each map start: a surface of the user's, one of the starts of `fit`, or growth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .._fit.start_request import start_plan
+from .._model.surface import GaussianSurface
+from .._starts import STARTS
+from .lane_growth import grow_all
+from .lanes import Lane
+
+
+def start_all(lanes: Sequence[Lane]) -> None:
+    """Gives each lane of a chunk the parameters at which its steps begin."""
+    grown = []
+    for lane in lanes:
+        plan = start_plan(lane.prepared, lane.run)
+        if plan.is_grown:
+            grown.append(lane)
+            continue
+        init = plan.init
+        surface = init if isinstance(init, GaussianSurface) else STARTS[str(init)](lane.context.request)
+        lane.params = np.asarray(lane.context.packing.params(surface))
+    grow_all(grown)

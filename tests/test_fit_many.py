@@ -1,0 +1,177 @@
+"""Many maps in one call: each as `fit` alone has it, and none changes another."""
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+
+X = np.arange(40.0)
+KEPT = ("amplitudes", "centers", "covariances", "background", "status", "cost", "steps")
+
+
+def curves(n, seed=0, n_peaks=2):
+    rng = np.random.default_rng(seed)
+    return np.array(
+        [
+            sum(rng.uniform(1, 3) * np.exp(-0.5 * ((X - c) / 3) ** 2) for c in (10, 27)[:n_peaks])
+            + rng.normal(0, 0.05, 40)
+            for _ in range(n)
+        ]
+    )
+
+
+def images(n, seed=0):
+    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:9, :8]
+    return np.array(
+        [
+            3 * np.exp(-0.5 * ((y - 4) ** 2 / 4 + (x - rng.uniform(3, 5)) ** 2 / 2)) + rng.normal(0, 0.05, (9, 8))
+            for _ in range(n)
+        ]
+    )
+
+
+OPTIONS = {
+    "curves": (curves(3), 2, {}),
+    "one component": (curves(3, n_peaks=1), 1, {}),
+    "images": (images(3), 1, {}),
+    "float32": (images(3).astype(np.float32), 1, {}),
+    "spherical": (images(3), 1, {"covariance_type": "spherical", "background": "plane"}),
+    "peaks": (curves(3), 2, {"init": "peaks"}),
+    "robust": (curves(3), 2, {"loss": "huber", "f_scale": 0.1}),
+    "bounds": (curves(3), 2, {"bounds": sf.Bounds(amplitudes=(0, 1.5))}),
+    "prior": (images(3), 1, {"prior": sf.SurfacePrior(scale=4.0), "sigma": 0.05, "absolute_sigma": True}),
+    "no background": (curves(3), 2, {"background": None, "amplitudes": "signed"}),
+    "dogleg": (curves(3), 2, {"solver": "dogleg"}),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_each_map_is_fitted_as_alone(case):
+    maps, count, options = OPTIONS[case]
+    batch = sf.fit_many(maps, count, **options)
+    single = maps.dtype == np.float32
+    for n, one in enumerate(maps):
+        alone = sf.fit(one, count, search=0, reset=False, **{"init": "growth", **options})
+        assert batch[n].rmse == pytest.approx(alone.rmse, rel=1e-5 if single else 1e-9)
+        np.testing.assert_allclose(batch.centers[n], alone.surface.centers, atol=1e-3 if single else 1e-5)
+        np.testing.assert_allclose(batch.amplitudes[n], alone.surface.amplitudes, rtol=1e-3 if single else 1e-5)
+
+
+def test_counts_are_those_of_poisson():
+    maps = np.random.default_rng(0).poisson(1 + 20 * curves(2) ** 2)
+    batch = sf.fit_many(maps, 2, loss="poisson")
+    for n, one in enumerate(maps):
+        alone = sf.fit(one, 2, loss="poisson", init="growth", search=0, reset=False)
+        assert batch.cost[n] == pytest.approx(alone.cost, rel=1e-9)
+
+
+def test_bad_maps_change_no_other():
+    good = curves(4)
+    nan, constant, huge, exact = np.full(40, np.nan), np.full(40, 7.0), 1e12 * good[0], 2 * np.exp(-0.5 * (X - 20) ** 2)
+    few = np.where(X < 5, good[0], np.nan)
+    alone = sf.fit_many(good, 2)
+    batch = sf.fit_many([good[0], nan, good[1], constant, huge, few, good[2], exact, good[3]], 2)
+    for name in KEPT:
+        np.testing.assert_array_equal(getattr(batch, name)[[0, 2, 6, 8]], getattr(alone, name))
+    assert batch.status[1] == sf.Status.EMPTY
+    assert batch.status[5] == sf.Status.TOO_FEW_POINTS
+    assert batch.success[4]
+    np.testing.assert_allclose(batch.amplitudes[4], 1e12 * batch.amplitudes[0], rtol=1e-6)
+    assert batch.rmse[[3, 7]].max() < 1e-6
+    assert np.isfinite(batch.amplitudes[[0, 2, 3, 4, 6, 7, 8]]).all()
+    assert np.isnan(batch.amplitudes[[1, 5]]).all()
+    with pytest.raises(ValueError, match=r"map 1 has no result: EMPTY"):
+        batch[1]
+
+
+def test_maps_of_different_shapes_and_numbers_of_components():
+    maps = [images(1)[0], images(1)[0][:7], curves(1)[0][None, :] + np.zeros((3, 1))]
+    batch = sf.fit_many(maps, [1, 1, 2])
+    assert (batch.shape, batch.n_components.tolist()) == ((3,), [1, 1, 2])
+    assert np.isnan(batch.centers[:2, 1]).all()
+    assert batch.active.sum() == 4
+    for n, (one, count) in enumerate(zip(maps, (1, 1, 2), strict=True)):
+        assert batch[n].rmse == pytest.approx(sf.fit(one, count, init="growth", search=0, reset=False).rmse, rel=1e-6)
+
+
+def test_leading_axes_masks_and_sigmas():
+    cube = curves(6).reshape(2, 3, 40)
+    mask, sigma = np.zeros(cube.shape, bool), np.full((2, 3), 0.05)
+    mask[1, 2, 8:12] = True
+    batch = sf.fit_many(cube, 2, ndim=1, mask=mask, sigma=sigma, absolute_sigma=True)
+    assert (batch.shape, batch.centers.shape, batch.background.shape) == ((2, 3), (2, 3, 2, 1), (2, 3, 1))
+    alone = sf.fit(cube[1, 2], 2, mask=mask[1, 2], sigma=0.05, absolute_sigma=True, init="growth", search=0)
+    assert (batch.n_used[1, 2], batch[1, 2].n_masked) == (36, 4)
+    np.testing.assert_allclose(batch.standard_errors.centers[1, 2], alone.standard_errors.centers, rtol=1e-4)
+    row = batch[1]
+    assert row.shape == (3,)
+    np.testing.assert_array_equal(row.amplitudes, batch.amplitudes[1])
+    table = batch.table()
+    assert {len(column) for column in table.values()} == {12}
+    np.testing.assert_array_equal(table["map_1"], np.tile(np.repeat(np.arange(3), 2), 2))
+
+
+def test_scattered_points_and_given_starts():
+    rng, maps = np.random.default_rng(1), curves(3)
+    order = rng.permutation(40)
+    scattered = sf.fit_many(maps[:, order], 2, points=X[order, None], min_width=0.3)
+    grid = sf.fit_many(maps, 2)
+    np.testing.assert_allclose(scattered.rmse, grid.rmse, rtol=1e-6)
+    again = sf.fit_many(maps, 2, init=grid)
+    np.testing.assert_allclose(again.cost, grid.cost, rtol=1e-9)
+    assert (again.steps < grid.steps).all()
+    one_start = sf.fit_many(maps, 2, init=grid[0].surface)
+    np.testing.assert_allclose(one_start.rmse, grid.rmse, rtol=1e-6)
+
+
+def test_what_is_finished_is_kept(monkeypatch):
+    from surfacefit._many import fit_many as module
+
+    monkeypatch.setattr(module, "CHUNK_MAPS", 2)
+    monkeypatch.setattr(module, "cores", lambda: 1)
+    maps, seen = curves(6), []
+
+    def stop(progress):
+        seen.append((progress.done, progress.total))
+        return progress.done >= 4
+
+    batch = sf.fit_many(maps, 2, callback=stop)
+    whole = sf.fit_many(maps, 2)
+    assert seen == [(2, 6), (4, 6)]
+    assert (batch.status[4:] == sf.Status.STOPPED).all()
+    np.testing.assert_array_equal(batch.amplitudes[:4], whole.amplitudes[:4])
+    assert (sf.fit_many(maps, 2, max_time=1e-9).status[2:] == sf.Status.MAX_TIME).all()
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    broken = sf.fit_many(maps, 2, callback=interrupt)
+    assert broken.success[:2].all()
+    assert (broken.status[2:] == sf.Status.INTERRUPTED).all()
+
+
+WRONG = {
+    "no maps": (lambda: sf.fit_many([], 1), "`maps` must hold at least one"),
+    "one map": (lambda: sf.fit_many(X, 1), "leading axes"),
+    "no array": (lambda: sf.fit_many(None, 1), "`maps` must be an array"),
+    "ragged": (lambda: sf.fit_many(np.array([X, X[1:]], dtype=object), 1), "must be a list"),
+    "too many axes": (lambda: sf.fit_many(curves(2), 1, ndim=2), "leading axes before the 2"),
+    "counts": (lambda: sf.fit_many(curves(2), [1, 2, 3]), "batch's shape"),
+    "no count": (lambda: sf.fit_many(curves(2), 0.5), "`n_components` must be an integer"),
+    "auto": (lambda: sf.fit_many(curves(2), "auto"), "`fit` chooses it"),
+    "starts": (lambda: sf.fit_many(curves(2), 1, init=[sf.GaussianSurface([1.0], [[1.0]], [[[1.0]]])]), "list of 2"),
+    "no start": (lambda: sf.fit_many(curves(2), 1, init="nearest"), "`init` must be one of"),
+    "batch": (lambda: sf.fit_many(curves(3), 1, init=sf.fit_many(curves(2), 1)), "batch of the shape"),
+    "mask": (lambda: sf.fit_many(curves(2), 1, mask=np.zeros(7)), "`mask` must have the shape"),
+    "infinite": (lambda: sf.fit_many(np.where(X == 3, np.inf, curves(2)), 1), r"map \(0,\) of `maps`"),
+    "option": (lambda: sf.fit_many(curves(2), 1, loss="linaer"), "`loss` must be"),
+    "unknown": (lambda: sf.fit_many(curves(2), 1, search=3), "no option `search`"),
+    "both": (lambda: sf.fit_many(curves(2), 1, coords=X, points=X[:, None]), "give one"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_named(case):
+    call, message = WRONG[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
