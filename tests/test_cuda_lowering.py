@@ -21,8 +21,12 @@ from surfacefit._base import compile as compiling
 from surfacefit._base import devices
 from surfacefit._base.compile import Program, quick_jit
 from surfacefit._base.precision import precision
+from surfacefit._losses import loss_of
 from surfacefit._search.moves import Neighbourhood
 from surfacefit._search.refits import refit
+from surfacefit._small_fits.chunks import SmallBatch, fit_small
+from surfacefit._small_fits.gaussians import SmallModel
+from surfacefit._small_fits.levenberg_marquardt import LaneSettings
 
 PACKAGE = Path(sf.__file__).parent
 # Programs that are only called where arrays are on a CPU; beside a GPU their twins `..._at_once` are.
@@ -162,7 +166,23 @@ def mixtures(patch):
     sf.fit(MAP, 2, init="em", search=0, solver=short(1))
 
 
-CASES = [dense, dense_with_limits_and_a_prior, losses_of_misfits, tiled, other_solvers, search, mixtures]
+def very_many_small_fits(patch):
+    model, points = SmallModel(1, 1, "full", "positive"), np.linspace(-1, 1, 8)[:, None]
+    for loss in ("linear", "poisson"):
+        batch = SmallBatch(points, np.ones((2, 8)), np.ones((2, 8)), np.full(1, 0.01), loss_of(loss, 1.0, 1.0))
+        fit_small(model, batch, np.ones((2, 4)), LaneSettings(max_steps=2), with_errors=True)
+
+
+CASES = [
+    dense,
+    dense_with_limits_and_a_prior,
+    losses_of_misfits,
+    tiled,
+    other_solvers,
+    search,
+    mixtures,
+    very_many_small_fits,
+]
 
 
 @pytest.fixture(scope="module")

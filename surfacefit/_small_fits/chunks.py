@@ -1,0 +1,142 @@
+"""Lanes by chunks of one size, on as many threads as there are cores.
+
+One program serves any number of lanes, and its arrays stay in a core's cache. The size is always the same, the last
+chunk being filled up with lanes without points: the bits of a lane then depend on its own data alone, since a compiler
+may work off the rest of another size by other instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from .._base.compile import plain_jit
+from .._base.devices import on_cpu
+from .._base.precision import in_precision, on_host, precision
+from .._losses import Loss
+from .._system.container import cores
+from .gaussians import SmallModel
+from .levenberg_marquardt import LaneSettings, fit_small_lanes
+from .normal import Lanes
+from .surfaces import SurfaceLanes, standard_errors, surface_lanes
+
+# Lanes of a chunk on a CPU: at 25 points and five parameters 1 MB of arrays, and a call's fixed cost below a tenth.
+CPU_CHUNK_LANES = 2048
+# Lanes of a chunk on an accelerator: enough threads to fill it.
+ACCELERATOR_CHUNK_LANES = 65536
+# Chunks that wait beside those that run: enough that no core idles, and few to lose at a Ctrl-C.
+WAITING_CHUNKS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class SmallBatch:
+    """The data of B fits, lanes first, on the host: points (N, d) of all, heights and weights (B, N), floor (d,).
+
+    Points and heights are of order one; weights are 1 / sigma, 0 where there is no point. Numbers of ``loss`` and
+    ``variance``, the known variance of a residual, are scalars or (B,).
+    """
+
+    points: np.ndarray
+    heights: np.ndarray
+    weights: np.ndarray
+    floor: np.ndarray
+    loss: Loss
+    variance: Any = None
+
+
+class SmallFits(NamedTuple):
+    """Fits of B lanes, NumPy: parameters (B, P), cost, status and steps (B,), surfaces, and errors if asked for.
+
+    ``errors`` are for residuals of variance one: times s where the misfit is to tell it.
+    """
+
+    params: Any
+    cost: Any
+    status: Any
+    steps: Any
+    surfaces: SurfaceLanes
+    errors: SurfaceLanes | None
+
+
+def _fitted(
+    model: SmallModel, with_errors: bool, batch: tuple[Any, ...], start: Array, settings: LaneSettings
+) -> SmallFits:
+    points, heights, weights, floor, loss, variance = batch
+    lanes = Lanes(points, heights.T, weights.T, floor, loss, variance)
+    fits = fit_small_lanes(model, lanes, start.T, settings)
+    params = [fits.params[i] for i in range(model.n_parameters)]
+    errors = standard_errors(model, lanes, params) if with_errors else None
+    return SmallFits(
+        fits.params.T, fits.cost, fits.status, fits.steps, surface_lanes(model, params, lanes.floor), errors
+    )
+
+
+fit_chunk = plain_jit(_fitted, static_argnums=(0, 1))
+
+
+def fitted_chunks(
+    model: SmallModel, batch: SmallBatch, start: np.ndarray, settings: LaneSettings, *, with_errors: bool = False
+) -> Iterator[tuple[slice, SmallFits]]:
+    """Fits each lane from its start (B, P), in the precision of the start: lanes and their fits, chunk by chunk.
+
+    Chunks come as they end, in any order; to stop early, ask for no more. The result of a lane is bit for bit the same
+    whatever other lanes there are.
+    """
+    dtype, count = start.dtype, len(start)
+    size = CPU_CHUNK_LANES if on_cpu() else ACCELERATOR_CHUNK_LANES
+
+    def task(first: int) -> tuple[slice, SmallFits]:
+        lanes = slice(first, min(first + size, count))
+        data, begin = _padded(batch, start, lanes, size, dtype)
+        with precision(dtype):
+            fits = on_host(fit_chunk(model, with_errors, data, begin, settings))
+        return lanes, jax.tree.map(lambda array: array[: lanes.stop - lanes.start], fits)
+
+    waiting: set[Future[tuple[slice, SmallFits]]] = set()
+    with ThreadPoolExecutor(cores()) as pool:
+        try:
+            for first in range(0, count, size):
+                waiting.add(pool.submit(task, first))
+                while len(waiting) >= cores() + WAITING_CHUNKS:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (one.result() for one in done)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def fit_small(
+    model: SmallModel, batch: SmallBatch, start: np.ndarray, settings: LaneSettings, *, with_errors: bool = False
+) -> SmallFits:
+    """All of `fitted_chunks`, in the order of the lanes."""
+    chunks = fitted_chunks(model, batch, start, settings, with_errors=with_errors)
+    parts = [fits for _, fits in sorted(chunks, key=lambda part: part[0].start)]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _padded(
+    batch: SmallBatch, start: np.ndarray, lanes: slice, size: int, dtype: Any
+) -> tuple[tuple[Any, ...], np.ndarray]:
+    """The data and starts of some lanes, filled up by lanes of weight zero that repeat the last."""
+    spare = size - (lanes.stop - lanes.start)
+
+    def chunk(array: Any) -> np.ndarray:
+        part = np.asarray(array[lanes], dtype)
+        return np.pad(part, [(0, spare)] + [(0, 0)] * (part.ndim - 1), mode="edge") if spare else part
+
+    def number(value: Any) -> np.ndarray:
+        return chunk(np.broadcast_to(value, (len(start),)))
+
+    weights = chunk(batch.weights)
+    weights[size - spare :] = 0
+    points, floor = in_precision((batch.points, batch.floor), dtype)
+    numbers = jax.tree.map(number, (batch.loss, batch.variance))
+    return (points, chunk(batch.heights), weights, floor, *numbers), chunk(start)
