@@ -152,7 +152,7 @@ def test_gradient_goes_through_a_whole_fit():
 
 
 GRID = np.stack(np.meshgrid(np.arange(18.0), np.arange(20.0), indexing="ij"), axis=-1)
-SHAPES = np.array([np.diag([7.0, 4]), np.diag([5.0, 9])])
+SHAPES = np.array([[[7.0, 1], [1, 4]], [[5.0, -2], [-2, 9]]])
 HILLS = sf.GaussianSurface(np.array([3.0, 2.0]), np.array([[6.0, 5], [10, 14]]), SHAPES, 1.0)
 MAP = HILLS(GRID) + 0.1 * np.random.default_rng(0).normal(size=GRID.shape[:2])
 
@@ -271,12 +271,28 @@ def test_without_residuals_the_covariance_of_the_fit_is_the_inverse_of_its_norma
     )
 
 
-def test_a_limit_of_principal_widths_makes_everything_undetermined():
-    bounds = Constraints(sf.Bounds(widths=(0.0, 2.5)), {})
-    _, problem, params = prepared_problem(sf.Dense(), constraints=bounds)
-    solution = jax.jit(lambda p: sf.solve(problem, p, sf.LevenbergMarquardt(), adjoint=EXACT))(params)
-    assert np.isfinite(solution.params).all()
-    np.testing.assert_array_equal(solution.minimum.undetermined, ~solution.minimum.held)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "widest"), [("full", 2.6), ("tied", 2.2)])
+def test_limits_of_principal_widths_are_followed(kind, widest):
+    """Where a largest width holds slanted components: by heights and by the limit itself, as in refits."""
+    bounds = Constraints(sf.Bounds(widths=(0.0, widest)), {})
+    _, problem, start = prepared_problem(sf.Dense(), constraints=bounds, covariance_type=kind, contained=False)
+    params, minimum = fitted(problem, problem.projected(start))
+    assert not minimum.undetermined.any()
+    assert minimum.gradient < 1e-8
+    heights = jnp.asarray(0.1 * np.random.default_rng(1).normal(size=problem.heights.shape))
+    limits = jax.tree.map(jnp.zeros_like, problem.width_limits)
+    rest = {"heights": jnp.zeros_like(heights), "width_limits": limits}
+    for change in (rest | {"heights": heights}, rest | {"width_limits": replace(limits, high=jnp.asarray(0.1))}):
+        slope = forward(EXACT, problem, params, change)
+        found = []
+        for t in (1e-3, -1e-3):
+            moved = {n: jax.tree.map(lambda a, b, t=t: a + t * b, getattr(problem, n), change[n]) for n in change}
+            found.append(refitted(replace(problem, **moved), params + t * slope)[0] / 2e-3)
+        idle = np.repeat(~np.asarray(problem.parameterization.active), problem.parameterization.layout.block_size)
+        error = np.abs(slope - (found[0] - found[1]))[~np.pad(idle, (0, slope.size - idle.size))]
+        assert error.max() < 1e-4 * np.abs(slope).max()
+        assert np.abs(slope).max() > 1e-3
 
 
 def test_single_precision_gives_a_few_digits(dense_slopes):

@@ -20,7 +20,7 @@ Griewank & Walther, Evaluating Derivatives (2008), chapter 15; Blondel et al., N
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,8 +34,9 @@ from .._base.checks import count, one_of, positive_number
 from .._base.compile import concatenated
 from .._problem.problem import SurfaceProblem
 from .hessian import hessian
-from .newton_system import NewtonSystem, newton_system
+from .newton_system import NewtonSystem, newton_system, on_manifold
 from .stationarity import INPUTS, Point, input_slopes, point_at, pulled, pushed
+from .width_manifold import ManifoldHessian
 
 # How far a Newton step may move a component, in its own widths: next to a minimum steps are far shorter.
 NEWTON_REACH = 0.5
@@ -86,8 +87,8 @@ class Implicit:
     The `Solution` has a field ``minimum``, a record that says what is held, what is undetermined, and how far the
     minimum still is. Derivatives of parameters that nothing determines, and of numbers that depend on such, are NaN;
     those of parameters at a limit, or fixed, are zero but for the limit itself. Above about 1,000 parameters whatever
-    the linear system cannot be solved for is NaN. Limits of principal widths ("full" and "tied") are not followed:
-    where one holds, everything counts as undetermined.
+    the linear system cannot be solved for is NaN. Where limits hold a principal width of a component with
+    another one that is equal, or one of more than about 1,000 parameters, everything counts as undetermined.
 
     >>> import jax, jax.numpy as jnp, surfacefit as sf
     >>> x = jnp.linspace(-3, 3, 61)[:, None]
@@ -127,13 +128,10 @@ def system_at(adjoint: Implicit, point: Point, slope: Array) -> tuple[NewtonSyst
     border = np.zeros(parts.layout.n_border, bool)
     border[: parts.layout.n_shared] = parts.shape_held
     held = concatenated([idle, jnp.asarray(border)]) | problem.at_bound(point.params, slope)
-    system = newton_system(hessian(point, adjoint.hessian == "exact"), ~held)
-    constraints = problem.active_constraints(point.params, slope)
+    curvature, constraints = hessian(point, adjoint.hessian == "exact"), problem.active_constraints(point.params, slope)
     if constraints is None:
-        return system, held
-    blocked = jnp.any(constraints.own.normals != 0) | jnp.any(constraints.border.normals != 0)
-    undetermined = system.undetermined | (blocked & system.free)
-    return replace(system, blocked=blocked, undetermined=undetermined), held
+        return newton_system(curvature, ~held), held
+    return on_manifold(curvature, ~held, point, slope, constraints), held
 
 
 def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple[Array, Minimum]:
@@ -151,8 +149,9 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
         point = point_at(problem, at)
         slope, before = point.gradient(), point.cost()
         system, held = system_at(adjoint, point, slope)
-        whole = system.step(slope, NEWTON_TOLERANCE)
-        minimum = _minimum(point, system, held, slope, whole)
+        along = slope if system.manifold is None else system.manifold.lower(slope)
+        whole = system.step(along, NEWTON_TOLERANCE)
+        minimum = _minimum(point, system, held, along, whole)
         step = problem.within_trust_region(at, whole, jnp.asarray(NEWTON_REACH))
         trial = at + step.astype(at.dtype)
         lower = point_at(problem, trial).cost() <= before * (1 + COST_ROUNDINGS * eps)
@@ -187,14 +186,15 @@ def _attached_jvp(adjoint: Implicit, primals: Any, tangents: Any) -> Any:
     point = point_at(problem, params)
     slope = point.gradient()
     moved, bounds = _perturbed(change)
-    carried = _bound_change(problem, params, slope, change.box) if bounds else None
+    system, _ = system_at(adjoint, point, slope)
+    carried = _limit_change(system, point, slope, change) if bounds else None
     names = tuple(moved)
-    tangent = _tangent(adjoint, point, slope, moved, carried)
+    tangent = _tangent(adjoint, system, point, moved, carried)
     slopes = input_slopes(point, names)
     pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(moved), strict=True)
     fall = sum((jnp.vdot(a, b, precision="highest") for a, b in pairs), jnp.zeros((), params.dtype))
     if carried is not None:
-        fall = fall + jnp.vdot(slope, carried, precision="highest")
+        fall = fall + jnp.vdot(slope, carried[0], precision="highest")
     return (params, cost), (tangent, fall)
 
 
@@ -205,7 +205,7 @@ def _perturbed(change: SurfaceProblem) -> tuple[dict[str, Any], bool]:
         return any(not isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(tree, is_leaf=_is_zero))
 
     some = {name: getattr(change, name) for name in INPUTS if moves(getattr(change, name))}
-    return jax.tree.map(_instantiated, some, is_leaf=_is_zero), moves(change.box)
+    return jax.tree.map(_instantiated, some, is_leaf=_is_zero), moves((change.box, change.width_limits))
 
 
 def _is_zero(leaf: Any) -> bool:
@@ -216,32 +216,53 @@ def _instantiated(leaf: Any) -> Any:
     return jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf
 
 
-def _bound_change(problem: SurfaceProblem, params: Array, slope: Array, change: Any) -> Array:
-    """How held parameters (P,) move with their bounds; zero for all others."""
-    if problem.box is None:
-        return jnp.zeros_like(params)
-    parts, tangents = problem.parameterization, jax.tree.map(_instantiated, change, is_leaf=_is_zero)
-    moved = jax.jvp(lambda box: box.nearest_bounds(parts, params), (problem.box,), (tangents,))[1]
-    return jnp.where(problem.at_bound(params, slope), moved, 0)
+def _limit_change(system: NewtonSystem, point: Point, slope: Array, change: SurfaceProblem) -> tuple[Array, Array]:
+    """How parameters (P,) move with the limits that hold them, zero for all others, and what that alone does to the
+    gradient along a curved limit.
+    """
+    problem, params = point.problem, point.params
+    box, limits = jax.tree.map(_instantiated, (change.box, change.width_limits), is_leaf=_is_zero)
+    shift, turn = jnp.zeros_like(params), jnp.zeros_like(params)
+    if problem.box is not None:
+        parts = problem.parameterization
+        moved = jax.jvp(lambda sides: sides.nearest_bounds(parts, params), (problem.box,), (box,))[1]
+        shift = jnp.where(problem.at_bound(params, slope), moved, 0)
+    if system.manifold is not None:
+        along, turn = system.manifold.moved(limits)
+        shift = shift + along
+    return shift, turn
 
 
-def _tangent(adjoint: Implicit, point: Point, slope: Array, moved: dict[str, Any], carried: Array | None) -> Array:
+def _tangent(
+    adjoint: Implicit,
+    system: NewtonSystem,
+    point: Point,
+    moved: dict[str, Any],
+    carried: tuple[Array, Array] | None,
+) -> Array:
     """dp (P,) for changes of inputs and of held parameters: see the module."""
     problem, params, names = point.problem, point.params, tuple(moved)
-    system, _ = system_at(adjoint, point, slope)
-    curvature, free = system.hessian, system.free
+    curvature, free, manifold = system.hessian, system.free, system.manifold
+    plain = curvature.plain if isinstance(curvature, ManifoldHessian) else curvature
 
-    def image(inputs: tuple[dict[str, Any], Array | None]) -> Array:
-        """B dtheta + H e on what is free."""
-        change, shift = inputs
-        total = pushed(problem, params, change) if change else jnp.zeros_like(params)
-        return jnp.where(free, total if shift is None else total + curvature.mv(jnp.where(free, 0, shift)), 0)
+    def lower(vector: Array) -> Array:
+        return jnp.where(free, vector if manifold is None else manifold.lower(vector), 0)
 
-    def preimage(vector: Array) -> tuple[dict[str, Any], Array | None]:
-        """B^T v, and H v on what is held."""
+    def lift(vector: Array) -> Array:
         inner = jnp.where(free, vector, 0)
+        return inner if manifold is None else manifold.lift(inner)
+
+    def image(inputs: tuple[dict[str, Any], tuple[Array, Array] | None]) -> Array:
+        """B dtheta + H e on what is free."""
+        change, held = inputs
+        total = pushed(problem, params, change) if change else jnp.zeros_like(params)
+        return lower(total) if held is None else lower(total + plain.mv(held[0])) + jnp.where(free, held[1], 0)
+
+    def preimage(vector: Array) -> tuple[dict[str, Any], tuple[Array, Array] | None]:
+        """B^T v and H v."""
+        inner = lift(vector)
         found = pulled(point, inner, names) if names else {}
-        return found, None if carried is None else jnp.where(free, 0, curvature.mv(inner))
+        return found, None if carried is None else (plain.mv(inner), jnp.where(free, vector, 0))
 
     def product(x: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:
         u, v, w = x
@@ -260,7 +281,7 @@ def _tangent(adjoint: Implicit, point: Point, slope: Array, moved: dict[str, Any
     none = sum((leaf.sum() for leaf in jax.tree.leaves(zeros)), jnp.zeros((), params.dtype))
     target = (given, jnp.broadcast_to(none, params.shape), zeros)
     _, tangent, _ = jax.lax.custom_linear_solve(product, target, solve, symmetric=True)
-    return jnp.where(free, tangent, 0 if carried is None else carried)
+    return lift(tangent) if carried is None else lift(tangent) + carried[0]
 
 
 def _sum(one: Any, other: Any) -> Any:

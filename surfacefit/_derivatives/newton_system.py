@@ -13,7 +13,7 @@ Golub & Van Loan, Matrix Computations (2013), section 11.5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -27,6 +27,8 @@ from .._linear.normal import Normal
 from .._model.block_layout import BlockLayout
 from .._problem.problem import SurfaceProblem
 from .hessian import Hessian
+from .stationarity import Point
+from .width_manifold import ManifoldHessian, WidthManifold, shape_index, width_manifold
 
 # Parameters up to which the matrix is decomposed, in P^3 operations: about a second for a thousand.
 DIRECT_PARAMETERS = 1024
@@ -54,10 +56,11 @@ class NewtonSystem:
         columns, zero where a direction is determined; None where no matrix was decomposed.
     precondition, measure : an approximate inverse in scaled parameters, and a cheaper one, whose norm tells when a
         solution is near enough.
-    blocked () : whether a limit that is no bound of a parameter holds, so that nothing can be said.
+    blocked () : whether limits hold of which nothing can be said.
+    manifold : the surface on which limits of widths hold the fit, if there are such.
     """
 
-    hessian: Hessian
+    hessian: Hessian | ManifoldHessian
     free: Array
     root: Array
     undetermined: Array
@@ -65,6 +68,7 @@ class NewtonSystem:
     precondition: Callable[[Array], Array]
     measure: Callable[[Array], Array]
     blocked: Any = np.False_
+    manifold: WidthManifold | None = None
 
     def solve(self, vector: Array, rtol: float) -> Array:
         """x (P,) with H x = b on what is free, zero elsewhere; NaN if b depends on what is not determined."""
@@ -75,7 +79,8 @@ class NewtonSystem:
         """The Newton step (P,) for a gradient, in what is free and determined; zero where there is none."""
         solution, known = self._solution(slope, rtol)
         some = jnp.isfinite(solution) & ~self.blocked & (known | (self.unknown is not None))
-        return jnp.where(some, -solution, 0)
+        step = -solution if self.manifold is None else -self.manifold.lift(solution)
+        return jnp.where(some, step, 0)
 
     def _solution(self, vector: Array, rtol: float) -> tuple[Array, Array]:
         """The solution without undetermined directions, and whether it stands for the whole vector."""
@@ -123,7 +128,22 @@ def _is_small(problem: SurfaceProblem) -> bool:
     return problem.parameterization.n_parameters <= (DIRECT_PARAMETERS if has_matrix else DIRECT_PRODUCTS)
 
 
-def _decomposed(hessian: Hessian, free: Array) -> NewtonSystem:
+def on_manifold(hessian: Hessian, free: Array, point: Point, slope: Array, constraints: Any) -> NewtonSystem:
+    """The system where limits of principal widths may hold: along them, if the matrix is small enough."""
+    active = jnp.any(constraints.own.normals != 0) | jnp.any(constraints.border.normals != 0)
+    if not _is_small(hessian.problem):
+        plain = newton_system(hessian, free)
+        return replace(plain, blocked=active, undetermined=plain.undetermined | (active & free))
+    manifold = width_manifold(point, slope, constraints, hessian.matrix()[1])
+    index = shape_index(hessian.layout)
+    mixed = jnp.any(manifold.active.any(axis=1) & ~free[index].all(axis=1))
+    blocked = ~manifold.regular | mixed
+    system = _decomposed(ManifoldHessian(hessian, manifold), free)
+    undetermined = system.undetermined | (blocked & free)
+    return replace(system, blocked=blocked, undetermined=undetermined, manifold=manifold)
+
+
+def _decomposed(hessian: Hessian | ManifoldHessian, free: Array) -> NewtonSystem:
     matrix, scales = hessian.matrix()
     root = jnp.sqrt(jnp.where(scales > 0, scales, 1))
     size, eps = len(root), float(np.finfo(root.dtype).eps)
