@@ -275,10 +275,12 @@ def _tangent(
         undetermined = system.undetermined & jnp.any(v != 0)
         return _sum(back, jax.tree.map(jnp.negative, preimage(v))), jnp.where(undetermined, jnp.nan, v), forward
 
-    # JAX transposes a solution only if the whole right side moves, its zeros too; no NaN comes back through these.
-    given = (moved, carried)
-    zeros = jax.tree.map(lambda leaf: jnp.where(jnp.zeros((), bool), leaf, jnp.zeros_like(leaf)), given)
-    none = sum((leaf.sum() for leaf in jax.tree.leaves(zeros)), jnp.zeros((), params.dtype))
+    # JAX transposes a solution only if all of the right side moves, its zeros too; no NaN comes back through these.
+    never = jnp.zeros((), bool)
+    parts = [jnp.where(never, leaf, 0).sum().astype(params.dtype) for leaf in jax.tree.leaves((moved, carried))]
+    none = sum(parts, jnp.zeros((), params.dtype))
+    given = jax.tree.map(lambda leaf: leaf + none.astype(leaf.dtype), (moved, carried))
+    zeros = jax.tree.map(lambda leaf: jnp.where(never, leaf, 0), given)
     target = (given, jnp.broadcast_to(none, params.shape), zeros)
     _, tangent, _ = jax.lax.custom_linear_solve(product, target, solve, symmetric=True)
     return lift(tangent) if carried is None else lift(tangent) + carried[0]
