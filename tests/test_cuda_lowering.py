@@ -30,7 +30,11 @@ from surfacefit._small_fits.levenberg_marquardt import LaneSettings
 
 PACKAGE = Path(sf.__file__).parent
 # Programs that are only called where arrays are on a CPU; beside a GPU their twins `..._at_once` are.
-CPU_ALONE = {"_search.local_refits.refits_one_by_one", "_statistics.bootstrap.refits_one_by_one"}
+CPU_ALONE = {
+    "_search.local_refits.refits_one_by_one",
+    "_statistics.bootstrap.refits_one_by_one",
+    "_many.lane_runs.solved_one_by_one",
+}
 # The libraries of CUDA: cusolver_..., cublas_..., cu_...
 OF_CUDA = ("cu",)
 
@@ -173,6 +177,10 @@ def very_many_small_fits(patch):
         fit_small(model, batch, np.ones((2, 4)), LaneSettings(max_steps=2), with_errors=True)
 
 
+def many(patch):
+    sf.fit_many(np.stack([MAP, MAP]), 2, init="grid", solver=short(1))
+
+
 CASES = [
     dense,
     dense_with_limits_and_a_prior,
@@ -182,6 +190,7 @@ CASES = [
     search,
     mixtures,
     very_many_small_fits,
+    many,
 ]
 
 
