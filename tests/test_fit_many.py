@@ -48,7 +48,7 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_each_map_is_fitted_as_alone(case):
     maps, count, options = OPTIONS[case]
-    batch = sf.fit_many(maps, count, **options)
+    batch = sf.fit_many(maps, count, **{"init": "growth", **options})
     single = maps.dtype == np.float32
     for n, one in enumerate(maps):
         alone = sf.fit(one, count, search=0, reset=False, **{"init": "growth", **options})
@@ -125,10 +125,8 @@ def test_scattered_points_and_given_starts():
 
 
 def test_what_is_finished_is_kept(monkeypatch):
-    from surfacefit._many import fit_many as module
-
-    monkeypatch.setattr(module, "CHUNK_MAPS", 2)
-    monkeypatch.setattr(module, "cores", lambda: 1)
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
     maps, seen = curves(6), []
 
     def stop(progress):

@@ -5,6 +5,7 @@ stack           A user's maps, one by one as checked data
 lanes           What each map of a chunk needs for its fit
 lane_starts     Where the components of each map start
 lane_growth     Growth in rounds that all maps of a chunk share
+lane_search     A short search, in rounds that all maps of a chunk share
 lane_runs       The solver's steps for the maps of a chunk, by one program
 batch_record    The fits as a record, and one number of each map
 batch_result    What comes back: arrays over all maps, and the result of each

@@ -16,18 +16,15 @@ from .lane_runs import solve_all
 from .lanes import Lane
 
 
-def grow_all(lanes: Sequence[Lane]) -> None:
-    """Gives each lane the parameters that growth leads to."""
+def grow_all(lanes: Sequence[Lane]) -> dict[int, State]:
+    """The state that growth leads to, by the number of each lane's map."""
     states = {lane.flat: lane.context.views.background_only() for lane in lanes}
     single = [lane for lane in lanes if lane.prepared.model.n_components == 1]
     _grow_single(single, states)
     under_way = [lane for lane in lanes if lane.prepared.model.n_components > 1]
     while under_way:
         under_way = _grown_once(under_way, states)
-    for lane in lanes:
-        packing = lane.context.packing
-        state = packing.padded(states[lane.flat])
-        lane.params = np.asarray(packing.pack(state.blocks, state.border))
+    return states
 
 
 def _grown_once(lanes: Sequence[Lane], states: dict[int, State]) -> list[Lane]:
@@ -38,7 +35,7 @@ def _grown_once(lanes: Sequence[Lane], states: dict[int, State]) -> list[Lane]:
         blocks = lane.context.views.blocks_at_peaks(state, wanted_components(state.size, count))
         if len(blocks):
             found.append((lane, np.concatenate([state.blocks, blocks])))
-    for (lane, _), state in zip(found, _refitted(found, states), strict=True):
+    for (lane, _), state in zip(found, refitted(found, states), strict=True):
         states[lane.flat] = state
     return [lane for lane, blocks in found if len(blocks) < lane.prepared.model.n_components]
 
@@ -55,13 +52,15 @@ def _grow_single(lanes: Sequence[Lane], states: dict[int, State]) -> None:
                 for lane, blocks in tried
                 if states[lane.flat].cost >= MAX_LEFT_BY_SINGLE * nothing[lane.flat].cost
             ]
-        for (lane, _), state in zip(tried, _refitted(tried, nothing), strict=True):
+        for (lane, _), state in zip(tried, refitted(tried, nothing), strict=True):
             if not states[lane.flat].size or state.cost < states[lane.flat].cost:
                 states[lane.flat] = state
 
 
-def _refitted(lanes: Sequence[tuple[Lane, np.ndarray]], states: dict[int, State]) -> list[State]:
-    """The states of lanes after the steps of one round from blocks (K, p)."""
+def refitted(
+    lanes: Sequence[tuple[Lane, np.ndarray]], states: dict[int, State], steps: int = GROWTH_STEPS
+) -> list[State]:
+    """The states of lanes after some joint steps from blocks (K, p) and the borders of their states."""
     if not lanes:
         return []
     problems, starts = [], []
@@ -69,9 +68,9 @@ def _refitted(lanes: Sequence[tuple[Lane, np.ndarray]], states: dict[int, State]
         packing = lane.context.packing
         problems.append(packing.problem(len(blocks)))
         starts.append(np.asarray(packing.pack(blocks, states[lane.flat].border)))
-    solver: Any = replace(lanes[0][0].context.solver, max_steps=GROWTH_STEPS)
+    solver: Any = replace(lanes[0][0].context.solver, max_steps=steps)
     refitted = []
-    for (lane, blocks), solution in zip(lanes, solve_all(solver, problems, starts), strict=True):
+    for (lane, blocks), solution in zip(lanes, solve_all(solver, problems, starts, lanes[0][0].room), strict=True):
         lane.steps += int(solution.steps)
         refitted.append(lane.context.packing.unpack(float(solution.cost), np.asarray(solution.params), len(blocks)))
     return refitted

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -20,8 +21,8 @@ from .._problem.problem import SurfaceProblem
 from .._solvers import Solution, Solver, solve
 
 
-def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any]) -> list[Solution]:
-    """The solution of each problem from its start, as NumPy arrays."""
+def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any], room: int) -> list[Solution]:
+    """The solution of each problem from its start, as NumPy arrays, by programs with ``room`` for so many problems."""
     forms: dict[Any, list[int]] = {}
     for n, pair in enumerate(zip(problems, starts, strict=True)):
         leaves, structure = jax.tree.flatten(pair)
@@ -29,22 +30,37 @@ def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequen
         forms.setdefault((structure, kinds), []).append(n)
     solutions: dict[int, Solution] = {}
     for members in forms.values():
-        padded = members + members[:1] * (_rounded(len(members)) - len(members))
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[(problems[n], starts[n]) for n in padded])
-        program = _one_by_one if on_cpu() else _at_once
-        found = on_host(program(solver, *stacked))
-        for place, n in enumerate(members):
-            solutions[n] = jax.tree.map(lambda column, place=place: column[place], found)
+        for first in range(0, len(members), room):
+            some = members[first : first + room]
+            found = _solved([problems[n] for n in some], [starts[n] for n in some], solver, room)
+            for place, n in enumerate(some):
+                solutions[n] = jax.tree.map(lambda column, place=place: column[place], found)
     return [solutions[n] for n in range(len(problems))]
 
 
-def _rounded(count: int) -> int:
-    """The next power of two, so that few programs serve."""
-    return 1 << (count - 1).bit_length()
+def _solved(problems: list[SurfaceProblem], starts: list[Any], solver: Solver, room: int) -> Solution:
+    """The solutions of problems of one form, each with a leading axis."""
+    spare = room - len(problems)
+    pairs = [*zip(problems, starts, strict=True)] + [(problems[0], starts[0])] * spare
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *pairs)
+    found = _one_by_one(solver, len(problems), *stacked) if on_cpu() else _at_once(solver, *stacked)
+    solution: Solution = on_host(found)
+    return solution
 
 
-def solved_one_by_one(solver: Solver, problems: SurfaceProblem, starts: Array) -> Solution:
-    found: Solution = jax.lax.map(lambda lane: solve(lane[0], lane[1], solver), (problems, starts))
+def solved_one_by_one(solver: Solver, count: Array, problems: SurfaceProblem, starts: Array) -> Solution:
+    """The solutions of the first ``count`` problems; each has room for more, so that few programs serve."""
+
+    def solved(n: Array) -> Solution:
+        problem, start = jax.tree.map(lambda leaf: leaf[n], (problems, starts))
+        return jax.tree.map(jnp.asarray, solve(problem, start, solver))
+
+    def kept(n: Array, found: Solution) -> Solution:
+        return jax.tree.map(lambda column, value: column.at[n].set(value), found, solved(n))
+
+    room = starts.shape[0]
+    nothing = jax.tree.map(lambda one: jnp.zeros((room, *one.shape), one.dtype), jax.eval_shape(solved, 0))
+    found: Solution = jax.lax.fori_loop(0, count, kept, nothing)
     return found
 
 

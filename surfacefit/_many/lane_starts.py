@@ -10,6 +10,7 @@ from .._fit.start_request import start_plan
 from .._model.surface import GaussianSurface
 from .._starts import STARTS
 from .lane_growth import grow_all
+from .lane_search import search_all
 from .lanes import Lane
 
 
@@ -24,4 +25,9 @@ def start_all(lanes: Sequence[Lane]) -> None:
         init = plan.init
         surface = init if isinstance(init, GaussianSurface) else STARTS[str(init)](lane.context.request)
         lane.params = np.asarray(lane.context.packing.params(surface))
-    grow_all(grown)
+    states = grow_all(grown)
+    search_all([lane for lane in grown if lane.run.init == "auto"], states)
+    for lane in grown:
+        packing = lane.context.packing
+        state = packing.padded(states[lane.flat])
+        lane.params = np.asarray(packing.pack(state.blocks, state.border))

@@ -19,14 +19,23 @@ from .._problem.problem_setup import TooFewPoints, problem_setup
 from .._search.context import SearchContext
 from .stack import MapStack
 
+# Maps a chunk: one of 32 x 32 points then takes some tenths of a second, so that the bar moves and limits are met in
+# time, and larger chunks run no faster.
+MOST_MAPS_A_CHUNK = 64
+# Points a chunk: copies of the maps in it are 8 MB each.
+MOST_POINTS_A_CHUNK = 2**20
+
 
 @dataclass(eq=False)
 class Lane:
-    """One map on its way: ``flat`` is its number in the batch, ``params`` (P,) where its steps begin."""
+    """One map on its way: ``flat`` is its number in the batch, ``params`` (P,) where its steps begin, ``room`` how many
+    share a program.
+    """
 
     flat: int
     prepared: Prepared
     run: RunSpec
+    room: int
     steps: int = 0
     params: Any = field(default=None)
 
@@ -43,6 +52,13 @@ class Batch:
     counts: np.ndarray
     starts: Sequence[GaussianSurface | str]
     options: Mapping[str, Any]
+
+    @cached_property
+    def chunk_size(self) -> int:
+        """Maps a chunk: a power of two, fewer where they are large."""
+        largest = max(np.size(heights) for heights in self.stack.maps)
+        most = min(MOST_MAPS_A_CHUNK, max(1, MOST_POINTS_A_CHUNK // max(1, largest)), len(self.stack))
+        return 1 << (most - 1).bit_length()
 
     def first_lane(self) -> Lane | None:
         """The lane of the first map that can be fitted."""
@@ -62,4 +78,4 @@ class Batch:
             return Status.TOO_FEW_POINTS
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.stack.index(flat)} of `maps`: {error}") from None
-        return Lane(flat, prepared, specs.run)
+        return Lane(flat, prepared, specs.run, self.chunk_size)
