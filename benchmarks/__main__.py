@@ -19,6 +19,7 @@ SUITES = {
     " beside cosines; about half an hour",
     "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers,"
     " 10,000 components; about half an hour",
+    "many": "200,000 cut-outs of single spots beside scipy's minima: fits a second; two minutes",
     "many_maps": "a thousand maps of random shapes in one process: memory, mappings, seconds; half an hour",
     "choosing": "the number of components: lidar pulses, a radio map, terrain, frames of noise; about half an hour",
     "derivatives": "derivatives through a fit beside refits, and the cost of a gradient at K = 1,024; half an hour",
