@@ -25,6 +25,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from .._base.status import Status
+from .._problem.objective import EXACT_ROUNDINGS, NEGLIGIBLE_MISFIT, ROUNDING_UNITS
 from . import algebra
 from .algebra import Entries
 from .gaussians import Component, SmallModel
@@ -39,12 +40,6 @@ SCALE_FLOOR = 1e-3
 # Units in the last place of the cost below which a promised fall cannot be seen in it: the squares of some 50 residuals
 # round to a few, and deviances of counts to some 30. In single precision the minimum is then 0.01 errors away or less.
 UNSEEN_UNITS = 32
-# Units in the last place of heights of order one that a residual may have where a fit is exact, and times these that
-# each point may miss by, as for the general problem.
-ROUNDING_UNITS = 4
-EXACT_ROUNDINGS = 1e3
-# Misfit that is nothing beside heights of order one, as a quarter of its part of them; the general solver's value.
-NEGLIGIBLE_MISFIT = 2.5e-6
 
 
 @register_dataclass
@@ -205,7 +200,7 @@ def _checked(lanes: Lanes, state: LaneState, settings: LaneSettings, exact: Arra
     """Says VALLEY where an undamped step tells that the minimum is far though the lane has ended, unless there is
     nothing left to lower.
     """
-    negligible = exact * (NEGLIGIBLE_MISFIT / float(np.finfo(exact.dtype).eps)) ** 2
+    negligible = exact * (NEGLIGIBLE_MISFIT / (ROUNDING_UNITS * float(np.finfo(exact.dtype).eps))) ** 2
     size = len(state.params)
     factor = algebra.cholesky(state.here.normal, size)
     decrement = algebra.dot(algebra.solve(factor, state.here.gradient), state.here.gradient)
