@@ -149,7 +149,7 @@ def test_what_is_finished_is_kept(monkeypatch):
 
 
 WRONG = {
-    "no maps": (lambda: sf.fit_many([], 1), "`maps` must hold at least one"),
+    "no maps": (lambda: sf.fit_many([], 1), "`maps` must hold at least one map"),
     "one map": (lambda: sf.fit_many(X, 1), "leading axes"),
     "no array": (lambda: sf.fit_many(None, 1), "`maps` must be an array"),
     "ragged": (lambda: sf.fit_many(np.array([X, X[1:]], dtype=object), 1), "must be a list"),
@@ -163,6 +163,10 @@ WRONG = {
     "mask": (lambda: sf.fit_many(curves(2), 1, mask=np.zeros(7)), "`mask` must have the shape"),
     "infinite": (lambda: sf.fit_many(np.where(X == 3, np.inf, curves(2)), 1), r"map \(0,\) of `maps`"),
     "option": (lambda: sf.fit_many(curves(2), 1, loss="linaer"), "`loss` must be"),
+    "words": (lambda: sf.fit_many(["a", "b"], 1), r"`maps\[0\]` must"),
+    "none": (lambda: sf.fit_many([X, None], 1), r"`maps\[1\]` must"),
+    "no heights": (lambda: sf.fit_many(np.zeros((3, 0)), 1), "at least one map with heights"),
+    "callback": (lambda: sf.fit_many(curves(2), 1, callback=3), "`BatchProgress`"),
     "unknown": (lambda: sf.fit_many(curves(2), 1, search=3), "no option `search`"),
     "both": (lambda: sf.fit_many(curves(2), 1, coords=X, points=X[:, None]), "give one"),
 }

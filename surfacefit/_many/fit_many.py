@@ -123,8 +123,12 @@ def fit_many(
     begun, options = time.perf_counter(), dict(locals())
     stack = map_stack(maps, ndim, coords, points, mask, sigma, absolute_sigma)
     counts, starts = _counts(n_components, stack), _starts(init, stack)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function of one `BatchProgress`, got {callback!r}")
     limit = None if max_time is None else positive_number("max_time", max_time)
-    batch = Batch(stack, counts, starts, {**_defaults(), **options, "engine": "dense", "max_time": None})
+    batch = Batch(
+        stack, counts, starts, {**_defaults(), **options, "engine": "dense", "max_time": None, "callback": None}
+    )
     first = batch.first_lane()  # what is wrong with the options is wrong before any work
     dtype = fit_dtype(dtype, np.asarray(stack.maps[0])) if first is None else first.run.dtype
     watch = Watch(len(stack), begun, limit, callback, ProgressBar(progress, len(stack), "fit_many", "map"))

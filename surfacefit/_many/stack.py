@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import count
+from .._base.checks import count, real_array
 from .._data.data import SurfaceData, grid_data, point_data
 
 
@@ -36,7 +36,7 @@ class MapStack:
     def is_empty(self, flat: int) -> bool:
         """Whether a map has no height that can be used."""
         heights, mask = self.maps[flat], self.masks[flat]
-        nan = np.isnan(np.asarray(np.ma.getdata(heights), float)) | np.ma.getmaskarray(heights)
+        nan = np.isnan(real_array(f"maps[{flat}]", np.ma.getdata(heights))) | np.ma.getmaskarray(heights)
         if mask is not None and np.shape(mask) == nan.shape:
             nan = nan | np.asarray(mask, bool)
         sigma = self.sigmas[flat]
@@ -69,9 +69,9 @@ def map_stack(
     else:
         maps = maps if isinstance(maps, np.ma.MaskedArray) else _array(maps)
         shape = maps.shape[: maps.ndim - _map_axes(maps, ndim, coords, points)]
-        each = list(maps.reshape(-1, *maps.shape[len(shape) :]))
+        each = list(maps.reshape(-1, *maps.shape[len(shape) :])) if maps.size else []
     if not each:
-        raise ValueError(f"`maps` must hold at least one map, got a batch of shape {shape}")
+        raise ValueError(f"`maps` must hold at least one map with heights, got shape {np.shape(maps)}")
     if isinstance(points, list | tuple) and len(points) != len(each):
         raise ValueError(f"`points` must be one array for all maps or a list of {len(each)}, got {len(points)}")
     masks, sigmas = (_per_map(name, given, each, shape) for name, given in (("mask", mask), ("sigma", sigma)))
