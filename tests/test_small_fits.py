@@ -18,7 +18,9 @@ from surfacefit._small_fits import chunks
 from surfacefit._small_fits.chunks import SmallBatch, fit_small
 from surfacefit._small_fits.gaussians import SmallModel
 from surfacefit._small_fits.levenberg_marquardt import LaneSettings
+from surfacefit._small_fits.stacks import SmallStack, fit_stack
 from surfacefit._small_fits.surfaces import SurfaceLanes, packed
+from surfacefit._small_fits.units import MisfitRule
 
 DOUBLE = np.dtype(np.float64)
 FLOOR = 0.01
@@ -221,3 +223,80 @@ def test_ends():
     none = fit_small(model, lanes, start, LaneSettings(max_steps=0))
     assert Status(int(none.status[0])) == Status.MAX_STEPS
     np.testing.assert_array_equal(none.params, start)
+
+
+# (covariance type, amplitudes, loss, whether sigmas are absolute)
+STACKS = [
+    ("spherical", "signed", "linear", False),
+    ("full", "positive", "linear", True),
+    ("full", "positive", "poisson", False),
+    ("diag", "positive", "huber", False),
+]
+
+
+def stack_of(covariance_type, amplitudes, loss, absolute, count=3):
+    """Spots of 7 x 7 pixels over 1000, with two missing points, in the user's units."""
+    model, points, rng = SmallModel(1, 2, covariance_type, amplitudes), 3 * grid(2) + 3, np.random.default_rng(1)
+    truth = surfaces(count, 1, 2, covariance_type, rng)
+    truth = SurfaceLanes(
+        400 * truth.amplitudes, 3 * truth.centers + 3, 9 * truth.covariances, 100 + 1000 * truth.background
+    )
+    if amplitudes == "signed":
+        truth.amplitudes[1] *= -1
+    heights = heights_of(truth, points)
+    heights = rng.poisson(heights).astype(float) if loss == "poisson" else heights + 12 * rng.normal(size=heights.shape)
+    sigma = np.ones_like(heights) if loss == "poisson" else rng.uniform(8, 16, heights.shape)
+    heights[0, [0, 9]] = np.nan
+    weights = np.where(np.isnan(heights), 0, 1 / sigma)
+    rule = MisfitRule(loss, 2.0, absolute)
+    return model, SmallStack(points, heights, weights, np.full(2, 0.25), rule), sigma
+
+
+@pytest.mark.parametrize("case", STACKS, ids=str)
+def test_a_stack_ends_where_single_fits_end(case):
+    model, stack, sigma = stack_of(*case)
+    fits = fit_stack(model, stack, TIGHT, dtype=DOUBLE, with_errors=True)
+    for b, heights in enumerate(stack.heights):
+        counts = case[2] == "poisson"
+        near = sf.GaussianSurface(*(part[b] for part in fits.surfaces[:3]), float(fits.surfaces.background[b]) + 1)
+        result = sf.fit(
+            heights.reshape(7, 7),
+            1,
+            init=near,
+            covariance_type=case[0],
+            amplitudes=case[1],
+            loss=case[2],
+            **({} if counts else {"sigma": sigma[b].reshape(7, 7), "absolute_sigma": case[3]}),
+            **({"f_scale": 2.0} if case[2] == "huber" else {}),
+            search=0,
+            reset=False,
+            solver=GENERAL,
+            progress=False,
+        )
+        assert STATUS[Status(int(fits.status[b]))].success
+        np.testing.assert_allclose(fits.cost[b], result.cost, rtol=1e-8)
+        for mine, its in ((fits.surfaces, result.surface), (fits.errors, result.standard_errors)):
+            np.testing.assert_allclose(mine.amplitudes[b], its.amplitudes, rtol=1e-4)
+            np.testing.assert_allclose(mine.centers[b], its.centers, rtol=1e-4)
+            np.testing.assert_allclose(mine.covariances[b], its.covariances, rtol=1e-4, atol=1e-5)
+
+
+def test_a_start_is_needed_for_two():
+    _, stack, _ = stack_of(*STACKS[0])
+    with pytest.raises(ValueError, match="`start` is needed"):
+        fit_stack(SmallModel(2, 2), stack, TIGHT, dtype=DOUBLE)
+
+
+@pytest.mark.parametrize("height", [0.0, 7.0, 1e100, 1e-100, np.nan])
+def test_hostile_lanes_stay_finite_and_leave_the_others_alone(height):
+    model, stack, _ = stack_of(*STACKS[1])
+    settings = LaneSettings(max_steps=10)
+    before = fit_stack(model, stack, settings, dtype=np.dtype(np.float32), with_errors=True)
+    heights, weights = stack.heights.copy(), stack.weights.copy()
+    heights[1] = height
+    if np.isnan(height):
+        weights[1] = 0
+    other = SmallStack(stack.points, heights, weights, stack.min_widths, stack.rule)
+    after = fit_stack(model, other, settings, dtype=np.dtype(np.float32), with_errors=True)
+    assert same(*(jax.tree.map(lambda array: array[[0, 2]], fits) for fits in (before, after)))
+    assert not any(np.isnan(leaf[1]).any() for leaf in jax.tree.leaves(after))

@@ -7,10 +7,10 @@ may work off the rest of another size by other instructions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -32,6 +32,8 @@ CPU_CHUNK_LANES = 2048
 ACCELERATOR_CHUNK_LANES = 65536
 # Chunks that wait beside those that run: enough that no core idles, and few to lose at a Ctrl-C.
 WAITING_CHUNKS = 2
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,32 +79,52 @@ def _fitted(
     )
 
 
-fit_chunk = plain_jit(_fitted, static_argnums=(0, 1))
+fit_lanes = plain_jit(_fitted, static_argnums=(0, 1))
 
 
-def fitted_chunks(
+def lanes_a_chunk() -> int:
+    return CPU_CHUNK_LANES if on_cpu() else ACCELERATOR_CHUNK_LANES
+
+
+def fit_chunk(
     model: SmallModel, batch: SmallBatch, start: np.ndarray, settings: LaneSettings, *, with_errors: bool = False
-) -> Iterator[tuple[slice, SmallFits]]:
-    """Fits each lane from its start (B, P), in the precision of the start: lanes and their fits, chunk by chunk.
-
-    Chunks come as they end, in any order; to stop early, ask for no more. The result of a lane is bit for bit the same
-    whatever other lanes there are.
-    """
+) -> SmallFits:
+    """Fits of at most `lanes_a_chunk` lanes from their starts (B, P), in the precision of the start."""
     dtype, count = start.dtype, len(start)
-    size = CPU_CHUNK_LANES if on_cpu() else ACCELERATOR_CHUNK_LANES
+    data, begin = _padded(batch, start, lanes_a_chunk(), dtype)
+    with precision(dtype):
+        fits = on_host(fit_lanes(model, with_errors, data, begin, settings))
+    trimmed: SmallFits = jax.tree.map(lambda array: array[:count], fits)
+    return trimmed
 
-    def task(first: int) -> tuple[slice, SmallFits]:
-        lanes = slice(first, min(first + size, count))
-        data, begin = _padded(batch, start, lanes, size, dtype)
-        with precision(dtype):
-            fits = on_host(fit_chunk(model, with_errors, data, begin, settings))
-        return lanes, jax.tree.map(lambda array: array[: lanes.stop - lanes.start], fits)
 
-    waiting: set[Future[tuple[slice, SmallFits]]] = set()
+def fit_small(
+    model: SmallModel, batch: SmallBatch, start: np.ndarray, settings: LaneSettings, *, with_errors: bool = False
+) -> SmallFits:
+    """Fits of any number of lanes from their starts (B, P), in the precision of the start.
+
+    The result of a lane is bit for bit the same whatever other lanes there are.
+    """
+
+    def task(lanes: slice) -> SmallFits:
+        return fit_chunk(model, some_lanes(batch, lanes), start[lanes], settings, with_errors=with_errors)
+
+    parts = [fits for _, fits in sorted(chunk_by_chunk(len(start), task), key=lambda part: part[0].start)]
+    joined: SmallFits = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return joined
+
+
+def chunk_by_chunk(count: int, task: Callable[[slice], Answer]) -> Iterator[tuple[slice, Answer]]:
+    """What a task makes of each chunk of lanes, as they end, in any order; to stop early, ask for no more.
+
+    At a Ctrl-C those that run end first, and none of the others begins.
+    """
+    size, waiting = lanes_a_chunk(), set[Future[tuple[slice, Answer]]]()
     with ThreadPoolExecutor(cores()) as pool:
         try:
             for first in range(0, count, size):
-                waiting.add(pool.submit(task, first))
+                lanes = slice(first, min(first + size, count))
+                waiting.add(pool.submit(lambda lanes: (lanes, task(lanes)), lanes))
                 while len(waiting) >= cores() + WAITING_CHUNKS:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (one.result() for one in done)
@@ -113,30 +135,23 @@ def fitted_chunks(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def fit_small(
-    model: SmallModel, batch: SmallBatch, start: np.ndarray, settings: LaneSettings, *, with_errors: bool = False
-) -> SmallFits:
-    """All of `fitted_chunks`, in the order of the lanes."""
-    chunks = fitted_chunks(model, batch, start, settings, with_errors=with_errors)
-    parts = [fits for _, fits in sorted(chunks, key=lambda part: part[0].start)]
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+def some_lanes(batch: SmallBatch, lanes: slice) -> SmallBatch:
+    """Some of the lanes."""
+    numbers = jax.tree.map(lambda value: value[lanes] if np.ndim(value) else value, (batch.loss, batch.variance))
+    return SmallBatch(batch.points, batch.heights[lanes], batch.weights[lanes], batch.floor, *numbers)
 
 
-def _padded(
-    batch: SmallBatch, start: np.ndarray, lanes: slice, size: int, dtype: Any
-) -> tuple[tuple[Any, ...], np.ndarray]:
-    """The data and starts of some lanes, filled up by lanes of weight zero that repeat the last."""
-    spare = size - (lanes.stop - lanes.start)
+def _padded(batch: SmallBatch, start: np.ndarray, size: int, dtype: Any) -> tuple[tuple[Any, ...], np.ndarray]:
+    """The data and starts, filled up by lanes of weight zero that repeat the last."""
+    spare = size - len(start)
 
     def chunk(array: Any) -> np.ndarray:
-        part = np.asarray(array[lanes], dtype)
+        with np.errstate(over="ignore"):
+            part = np.asarray(array, dtype)
         return np.pad(part, [(0, spare)] + [(0, 0)] * (part.ndim - 1), mode="edge") if spare else part
-
-    def number(value: Any) -> np.ndarray:
-        return chunk(np.broadcast_to(value, (len(start),)))
 
     weights = chunk(batch.weights)
     weights[size - spare :] = 0
     points, floor = in_precision((batch.points, batch.floor), dtype)
-    numbers = jax.tree.map(number, (batch.loss, batch.variance))
+    numbers = jax.tree.map(lambda value: chunk(np.broadcast_to(value, len(start))), (batch.loss, batch.variance))
     return (points, chunk(batch.heights), weights, floor, *numbers), chunk(start)
