@@ -552,3 +552,22 @@ def test_wrong_arguments_are_refused(case, monkeypatch):
     monkeypatch.setattr("surfacefit._fit.fitting.initialize", lambda *a: pytest.fail("work was done"))
     with pytest.raises((ValueError, TypeError), match=message):
         fitted(**options)
+
+HELD_AT = sf.GaussianSurface([1.0], [[9.0, 9.0]], [[[9.0, 1.0], [1.0, 4.0]]])
+NOT_HELD = {
+    "amplitude above its bound": ("amplitudes", {"bounds": Bounds(amplitudes=(0, 0.5))}),
+    "centre outside its bounds": ("centers", {"bounds": Bounds(centers=([12, 0], [15, 15]))}),
+    "widths below their bound": ("covariances", {"bounds": Bounds(widths=(4, 9))}),
+    "widths below min_width": ("covariances", {"min_width": 3.5}),
+    "slanted among axes": ("covariances", {"covariance_type": "diag"}),
+    "ellipsoid among spheres": ("covariances", {"covariance_type": "spherical"}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", NOT_HELD)
+def test_what_cannot_be_held_at_its_start_is_refused(case, dtype):
+    name, options = NOT_HELD[case]
+    heights = HELD_AT(np.stack(np.indices((18, 18)), axis=-1).astype(float))
+    with pytest.raises(ValueError, match=rf"`fixed` holds `{name}` at the start, but that of component 0"):
+        sf.fit(heights, 1, init=HELD_AT, fixed=name, dtype=dtype, **options)

@@ -509,6 +509,27 @@ def test_a_valley_without_an_end_is_named():
     assert int(solution.steps) < 250
 
 
+def test_an_end_by_rounding_far_from_the_minimum_is_imprecise():
+    """Beside a misfit of 1e4 the last place of the cost in single precision hides a fall of chi2 by some errors."""
+
+    class KnownErrors(FunctionProblem):
+        def noise_variance(self, cost):
+            return jnp.ones_like(cost)
+
+    def beside(misfit):
+        problem = KnownErrors(lambda p: jnp.concatenate([p - 1, jnp.full(1, misfit, p.dtype)]))
+        solution = ended(problem, jnp.full(1, 0.2, jnp.float32), sf.LevenbergMarquardt())
+        return Status(int(solution.status)), float(solution.params[0])
+
+    jax.tree_util.register_static(KnownErrors)
+    status, place = beside(1e4)
+    assert (status, STATUS[status].success) == (Status.IMPRECISE, False)
+    assert abs(place - 1) > 0.3
+    status, place = beside(1.0)
+    assert STATUS[status].success
+    assert abs(place - 1) < 1e-3
+
+
 def test_an_exact_fit_ends_although_a_width_creeps_to_its_floor():
     heights = np.zeros(40)
     heights[20:22] = 10, 7

@@ -40,6 +40,9 @@ class Status(IntEnum):
     TOO_FEW_POINTS = 21
 
 
+# Standard errors of the parameters together: the distance from the minimum up to which a fit counts as at it. It moves
+# no error bar visibly.
+MAX_DISTANCE = 0.3
 # Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing.
 LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
 # Ends where nothing lower is near although the minimum is not: the fit is as low as steps take it.

@@ -17,6 +17,8 @@ from .run_spec import RunSpec
 # Amplitude, in units of the heights' standard deviation, at which an amplitude of zero in a given start begins: far
 # below what a component is worth, and far above where the slope of softplus vanishes.
 LEAST_START_AMPLITUDE = 1e-2
+# Of a component's own amplitude or widths: what single precision may round a fixed number by, and more.
+FIXED_TOLERANCE = 1e-3
 
 
 def start_request(prepared: Prepared, seed: int) -> StartRequest:
@@ -45,6 +47,7 @@ def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:
     init = run.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
+        _check_fixed(prepared, start)
         init = _above_zero(to_internal(replace(start, background=None), prepared.scaling), prepared.model)
     return StartPlan(init, run.search, run.seed)
 
@@ -55,3 +58,36 @@ def _above_zero(start: GaussianSurface, model: ModelSpec) -> GaussianSurface:
     """
     zero = (start.amplitudes == 0) & ~np.asarray(model.constraints.fixed.get("amplitudes", False)) & (not model.signed)
     return replace(start, amplitudes=np.where(zero, LEAST_START_AMPLITUDE, start.amplitudes))
+
+
+def _check_fixed(prepared: Prepared, start: GaussianSurface) -> None:
+    """Refuses what is fixed at a value that the model or its limits do not have: it would be moved there."""
+    fixed = prepared.model.constraints.fixed
+    names = [name for name in ("amplitudes", "centers", "covariances") if np.any(fixed.get(name, False))]
+    if not names:
+        return
+    host = prepared.host
+    inner = replace(to_internal(replace(start, background=None), prepared.scaling), background=None)
+    packed = host.parameterization.pack(replace(inner, background=host.parameterization.background))
+    held = prepared.surface(host.projected(packed))
+    widths = np.sqrt(np.einsum("kii->ki", np.asarray(start.covariances, float)))
+    units = {
+        "amplitudes": np.abs(start.amplitudes) + prepared.scaling.height_scale * LEAST_START_AMPLITUDE,
+        "centers": widths,
+        "covariances": widths[:, :, None] * widths[:, None, :],
+    }
+    for name in names:
+        given, kept = np.asarray(getattr(start, name), float), np.asarray(getattr(held, name), float)
+        moved = (np.abs(kept - given) > FIXED_TOLERANCE * units[name]).reshape(len(given), -1).any(axis=1)
+        moved &= np.broadcast_to(fixed[name], moved.shape)
+        if moved.any():
+            k = int(np.argmax(moved))
+            raise ValueError(
+                f"`fixed` holds `{name}` at the start, but that of component {k}, {_told(given[k])}, is none that"
+                f" `bounds`, `min_width` and covariance_type={prepared.model.covariance_type!r} allow (nearest:"
+                f" {_told(kept[k])}): change the start or the limits"
+            )
+
+
+def _told(value: np.ndarray) -> str:
+    return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")

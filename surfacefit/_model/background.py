@@ -176,6 +176,13 @@ def _function_start(function: Callable[..., Any], start: Any, points: np.ndarray
             f"`background` must map parameters and points (N, d) to heights (N,), got shape {heights.shape} for"
             f" {some.shape}"
         )
+    try:
+        jax.eval_shape(function, jnp.asarray(parameters), jnp.asarray(some))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise TypeError(
+            "`background` must be a function that JAX can trace, but it asks for the values of its arguments, by NumPy,"
+            f" `float` or `if`: write it with `jax.numpy` (JAX says: {str(error).splitlines()[0]})"
+        ) from None
     return model
 
 

@@ -203,7 +203,12 @@ def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: 
     if layout.n_parameters <= data.n_used:
         return
     most = max(0, (data.n_used - layout.n_border) // layout.block_size)
-    way_out = f"at most n_components={most} fit this map" if most else "no component fits so few points"
+    if not most:
+        raise TooFewPoints(
+            f"`heights` must hold at least {layout.n_border + layout.block_size} points for one component, got"
+            f" {data.n_used}: give more, or background=None"
+        )
+    way_out = f"at most n_components={most} fit this map"
     if model.covariance_type == "full" and data.n_dim > 1:
         way_out += "; covariance_type='spherical' or 'diag' needs fewer parameters"
     raise TooFewPoints(

@@ -20,10 +20,6 @@ from .criteria import ComponentPath
 # Above, only diagonal blocks of the inverse are computed.
 MAX_EXACT_PARAMETERS = 5000
 
-# Standard errors of the parameters together: the distance from the minimum up to which a fit counts as at it. It is the
-# default of solvers, and moves no error bar visibly.
-MAX_DISTANCE = 0.3
-
 # Of `min_width`: a width this little above the floor counts as at it. Fits end within rounding or a last step of it.
 FLOOR_TOLERANCE = 0.01
 

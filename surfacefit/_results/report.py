@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._base.layout import counted, number
+from .._base.status import MAX_DISTANCE
 from .._constraints.bounds import FIXABLE
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from .criteria import LABELS, NOISE_CRITERIA
@@ -22,7 +23,6 @@ from .flags import (
     readable,
     shown_flags,
 )
-from .record import MAX_DISTANCE
 from .summary_record import Column, StoredSummary
 
 if TYPE_CHECKING:

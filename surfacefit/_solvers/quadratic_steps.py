@@ -30,7 +30,7 @@ from jax import Array
 from .._base.checks import count, not_negative
 from .._base.compile import shapes_of
 from .._base.devices import namespace
-from .._base.status import Status
+from .._base.status import MAX_DISTANCE, Status
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal, needs_jacobian
 from .._problem.base import Problem, half_square
@@ -73,7 +73,7 @@ class QuadraticSteps(SolverBase):
     reach: tuple[Any, Any] = (0.5, 3.0)
     slack: Any = 6e-4
     patience: Any = 16
-    distance: Any = 0.3
+    distance: Any = MAX_DISTANCE
 
     @property
     def bears_wrong_curvature(self) -> bool:

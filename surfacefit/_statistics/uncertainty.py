@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base.status import MAX_DISTANCE
 from .._model.background import background_model, with_last_axis
 from .._model.surface import FWHM_PER_WIDTH, GaussianSurface
-from .._results.record import MAX_DISTANCE, MAX_EXACT_PARAMETERS
+from .._results.record import MAX_EXACT_PARAMETERS
 from .component_errors import ComponentErrors
 from .whole_covariance import WholeCovariance
 
