@@ -553,6 +553,7 @@ def test_wrong_arguments_are_refused(case, monkeypatch):
     with pytest.raises((ValueError, TypeError), match=message):
         fitted(**options)
 
+
 HELD_AT = sf.GaussianSurface([1.0], [[9.0, 9.0]], [[[9.0, 1.0], [1.0, 4.0]]])
 NOT_HELD = {
     "amplitude above its bound": ("amplitudes", {"bounds": Bounds(amplitudes=(0, 0.5))}),
