@@ -44,7 +44,7 @@ DEPENDENT_SHARE = 1e-6
 # Iterations of conjugate gradients with a decomposition, which is nearly exact, and with blocks.
 REFINING_ITERATIONS, MOST_ITERATIONS = 20, 1000
 # Relative residual to which the approximate system is solved that preconditions another: single precision keeps to it.
-INNER_TOLERANCE = 1e-4
+INNER_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
