@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -212,7 +213,7 @@ def relative_error(case: Case, change: dict[str, Any]) -> float:
     found = [
         (8 * (at(t) - at(-t)) - (at(2 * t) - at(-2 * t))) / (12 * t) for t in (longest, longest / 10, longest / 100)
     ]
-    best = int(np.argmin([np.abs(one - other).max() for one, other in zip(found, found[1:], strict=False)]))
+    best = int(np.argmin([np.abs(one - other).max() for one, other in pairwise(found)]))
     largest = max(float(np.abs(found[best]).max()), NOTHING)
     return float(np.abs(slope - found[best]).max()) / largest
 
