@@ -33,7 +33,8 @@ def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
     top = np.where(np.isfinite(top), top, background)
     above = used & (upright >= (0.5 * (top + background))[:, None])
     count = np.maximum(above.sum(axis=1), 1)
-    centers = (above @ batch.points) / count[:, None]
+    # Row by row: a product of matrices would add in an order that depends on how many lanes there are.
+    centers = np.stack([np.where(above, axis, 0).sum(axis=1) for axis in batch.points.T], axis=1) / count[:, None]
     volume = float(np.prod(np.maximum(np.ptp(batch.points, axis=0), 1e-3))) / max(len(batch.points), 1)
     ball = pi ** (d / 2) / gamma(d / 2 + 1)
     width = (count * volume / ball) ** (1 / d) / sqrt(2 * log(2))
@@ -44,7 +45,8 @@ def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
 
 def _low(heights: np.ndarray, used: np.ndarray) -> np.ndarray:
     """The low quantile of the used heights (B,), the nearest below; 0 where no point is used."""
-    ordered = np.sort(np.where(used, heights, np.inf), axis=1)
     place = np.floor(BACKGROUND_QUANTILE * np.maximum(used.sum(axis=1) - 1, 0)).astype(int)
-    low = ordered[np.arange(len(ordered)), place]
+    if used.all():
+        return np.partition(heights, place[0], axis=1)[:, place[0]]
+    low = np.sort(np.where(used, heights, np.inf), axis=1)[np.arange(len(heights)), place]
     return np.where(np.isfinite(low), low, 0.0)
