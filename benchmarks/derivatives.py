@@ -185,13 +185,14 @@ def changes(case: Case, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     some = {name: getattr(problem, name) for name in names}
     zeros = jax.tree.map(jnp.zeros_like, some)
     for name in names:
-        yield name, zeros | {name: jax.tree.map(lambda a: _random(rng, a), some[name])}
+        at_zero = 0.0 if name == "weights" else 1.0  # points of weight zero are none
+        yield name, zeros | {name: jax.tree.map(lambda a, one=at_zero: _random(rng, a, one), some[name])}
 
 
-def _random(rng: np.random.Generator, array: jax.Array) -> jax.Array:
-    """Changes in proportion to the entries, or to one; none where an entry is infinite."""
+def _random(rng: np.random.Generator, array: jax.Array, at_zero: float) -> jax.Array:
+    """Changes in proportion to the entries, or to ``at_zero`` where one is zero; none where one is infinite."""
     finite = jnp.isfinite(array)
-    size = jnp.where(finite, jnp.where(array == 0, 1.0, jnp.abs(array)), 0.0)
+    size = jnp.where(finite, jnp.where(array == 0, at_zero, jnp.abs(array)), 0.0)
     return jnp.asarray(0.1 * rng.normal(size=array.shape)) * size
 
 
