@@ -125,7 +125,7 @@ def fit(
         Seconds to search for a better minimum after the start. The search moves components of little use to where the
         residual is large, splits components, combines parts of different minima, grows parts of the surface anew, and
         keeps what is better after a joint refit. 0: no search. Default with ``init="auto"``: until several rounds in a
-        row find nothing better, or an amount of work is done, which takes about 9 seconds on two cores or twice the
+        row find nothing better, or an amount of work is done, which takes about 7 seconds on two cores or twice the
         time of growth; the same data and seed then give the same result on any machine, however busy. Default with any
         other ``init``: 0.
     reset : bool, optional
