@@ -162,7 +162,7 @@ def test_maps_too_small_say_so_or_fit(shape):
     heights = np.arange(np.prod(shape), dtype=float).reshape(shape)
     options = {"background": None, "covariance_type": "spherical", "init": "grid"}
     if heights.size < 2 + len(shape):
-        with pytest.raises(ValueError, match="`n_components`"):
+        with pytest.raises(ValueError, match="`heights` must hold at least"):
             sf.fit(heights, 1, **options)
     else:
         sound(sf.fit(heights, 1, **options))

@@ -206,7 +206,7 @@ def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: 
     if not most:
         raise TooFewPoints(
             f"`heights` must hold at least {layout.n_border + layout.block_size} points for one component, got"
-            f" {data.n_used}: give more, or background=None"
+            f" {data.n_used}: give more{', or background=None' if layout.n_background else ''}"
         )
     way_out = f"at most n_components={most} fit this map"
     if model.covariance_type == "full" and data.n_dim > 1:
