@@ -47,8 +47,9 @@ def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:
     init = run.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
-        _check_fixed(prepared, start)
-        init = _above_zero(to_internal(replace(start, background=None), prepared.scaling), prepared.model)
+        inner = to_internal(replace(start, background=None), prepared.scaling)
+        _check_fixed(prepared, start, inner)
+        init = _above_zero(inner, prepared.model)
     return StartPlan(init, run.search, run.seed)
 
 
@@ -60,14 +61,15 @@ def _above_zero(start: GaussianSurface, model: ModelSpec) -> GaussianSurface:
     return replace(start, amplitudes=np.where(zero, LEAST_START_AMPLITUDE, start.amplitudes))
 
 
-def _check_fixed(prepared: Prepared, start: GaussianSurface) -> None:
-    """Refuses what is fixed at a value that the model or its limits do not have: it would be moved there."""
+def _check_fixed(prepared: Prepared, start: GaussianSurface, inner: GaussianSurface) -> None:
+    """Refuses what is fixed at a value that the model or its limits do not have, since it would be moved; ``inner`` is
+    the start in the units of the fit.
+    """
     fixed = prepared.model.constraints.fixed
     names = [name for name in ("amplitudes", "centers", "covariances") if np.any(fixed.get(name, False))]
     if not names:
         return
     host = prepared.host
-    inner = replace(to_internal(replace(start, background=None), prepared.scaling), background=None)
     packed = host.parameterization.pack(replace(inner, background=host.parameterization.background))
     held = prepared.surface(host.projected(packed))
     widths = np.sqrt(np.einsum("kii->ki", np.asarray(start.covariances, float)))

@@ -14,7 +14,7 @@ import numpy as np
 from .._base.checks import count, names_its_options, positive_number
 from .._base.precision import precision
 from .._base.progress import BatchProgress, ProgressBar
-from .._base.status import LIMIT_STATUSES, Status
+from .._base.status import Status
 from .._base.threads import blas_limits_kept, single_threaded_blas
 from .._constraints.bounds import Bounds
 from .._constraints.prior import SurfacePrior
@@ -167,7 +167,7 @@ def _fitted(batch: Batch, dtype: np.dtype, watch: Watch) -> tuple[list[FitResult
     """The result of each map, None for one that was not fitted, and all statuses."""
     total = len(batch.stack)
     results: list[FitResult | None] = [None] * total
-    statuses = [int(Status.INTERRUPTED)] * total
+    statuses: list[int | None] = [None] * total
     size = batch.chunk_size
     chunks = iter([range(first, min(total, first + size)) for first in range(0, total, size)])
     under_way: dict[Future[list[FitResult | Status]], range] = {}
@@ -185,13 +185,7 @@ def _fitted(batch: Batch, dtype: np.dtype, watch: Watch) -> tuple[list[FitResult
             watch.told = Status.INTERRUPTED
             for future, chunk in under_way.items():
                 _keep(future.result(), chunk, results, statuses)
-    if watch.told in LIMIT_STATUSES:
-        reached = [
-            result is not None or Status(code) in (Status.EMPTY, Status.TOO_FEW_POINTS)
-            for result, code in zip(results, statuses, strict=True)
-        ]
-        statuses = [code if done else int(watch.told) for code, done in zip(statuses, reached, strict=True)]
-    return results, statuses
+    return results, [int(watch.told) if code is None else code for code in statuses]
 
 
 def _begin(
@@ -210,7 +204,9 @@ def _begin(
         under_way[pool.submit(fitted_chunk, batch, chunk, dtype)] = chunk
 
 
-def _keep(found: list[FitResult | Status], chunk: range, results: list[FitResult | None], statuses: list[int]) -> None:
+def _keep(
+    found: list[FitResult | Status], chunk: range, results: list[FitResult | None], statuses: list[int | None]
+) -> None:
     for flat, one in zip(chunk, found, strict=True):
         results[flat] = None if isinstance(one, Status) else one
         statuses[flat] = int(one if isinstance(one, Status) else one.status)
@@ -278,7 +274,7 @@ def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:
     if isinstance(init, RandomStarts):
         raise ValueError(f"`init` must be one start for each map, got {init!r}: use `fit`, map by map")
     if isinstance(init, GaussianSurface | str):
-        if init not in INITS if isinstance(init, str) else False:
+        if isinstance(init, str) and init not in INITS:
             raise ValueError(f"`init` must be one of {', '.join(map(repr, INITS))}, a surface or a list, got {init!r}")
         return [init] * len(stack)
     if not isinstance(init, list | tuple | np.ndarray) or len(init) != len(stack):

@@ -43,15 +43,13 @@ def _grown_once(lanes: Sequence[Lane], states: dict[int, State]) -> list[Lane]:
 def _grow_single(lanes: Sequence[Lane], states: dict[int, State]) -> None:
     """The best of single components from the highest peaks, as far as the first leaves room for another."""
     nothing = dict(states)
-    peaks = [(lane, lane.context.views.blocks_at_peaks(nothing[lane.flat], FIRST_PEAKS)) for lane in lanes]
-    for n in range(FIRST_PEAKS):
-        tried = [(lane, blocks[n : n + 1]) for lane, blocks in peaks if len(blocks) > n]
-        if n:
-            tried = [
-                (lane, blocks)
-                for lane, blocks in tried
-                if states[lane.flat].cost >= MAX_LEFT_BY_SINGLE * nothing[lane.flat].cost
-            ]
+    for first, last in ((0, 1), (1, FIRST_PEAKS)):
+        tried = [
+            (lane, block[None])
+            for lane in lanes
+            if states[lane.flat].cost >= MAX_LEFT_BY_SINGLE * nothing[lane.flat].cost
+            for block in lane.context.views.blocks_at_peaks(nothing[lane.flat], last)[first:]
+        ]
         for (lane, _), state in zip(tried, refitted(tried, nothing), strict=True):
             if not states[lane.flat].size or state.cost < states[lane.flat].cost:
                 states[lane.flat] = state

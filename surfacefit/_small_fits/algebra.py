@@ -58,7 +58,7 @@ def lost_pivots(matrix: Entries, factor: Entries, size: int) -> Array:
 
 
 def solve(factor: Entries, vector: Entries) -> Entries:
-    """x with L L^T x = vector."""
+    """x, P arrays (B,), with L L^T x = vector; ``factor`` holds L as `cholesky` gives it."""
     size = len(vector)
     forward: Entries = []
     for i in range(size):
