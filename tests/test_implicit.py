@@ -118,7 +118,7 @@ def test_derivatives_are_those_of_refits(case):
 
 
 def test_backward_is_the_transpose_of_forward():
-    problem, start = problem_of(*CASES[0])
+    problem, start = problem_of(*CASES[1])
     params, _ = fitted(problem, start)
     vector = jnp.asarray(np.random.default_rng(2).normal(size=params.size))
     pulled = backward(EXACT, problem, params, vector)

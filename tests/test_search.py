@@ -271,15 +271,15 @@ def test_ctrl_c_while_the_solver_compiles_keeps_what_has_grown(rough, monkeypatc
 
 
 def test_a_search_ends_where_only_noise_is_left(monkeypatch):
-    """Growth finds eight separate bumps in noise, and no move is tried after it; of six it is."""
-    z, centers = bumps((40, 40), 8, noise=0.05)
+    """Growth finds five separate bumps in noise, and no move is tried after it; of four it is."""
+    z, centers = bumps((28, 28), 5, noise=0.05)
     rounds = []
     monkeypatch.setattr(surfacefit._search.search, "trials", lambda *args: rounds.append(args) or [])
-    result = sf.fit(z, 8, background=None)
+    result = sf.fit(z, 5, background=None)
     found = result.surface.centers
     assert np.linalg.norm(found[:, None] - centers, axis=2).min(axis=0).max() < 1
     assert not rounds
-    sf.fit(z, 6, background=None)
+    sf.fit(z, 4, background=None)
     assert rounds
 
 
