@@ -65,6 +65,36 @@ def test_counts_are_those_of_poisson():
         assert batch.cost[n] == pytest.approx(alone.cost, rel=1e-9)
 
 
+IN_BULK = {
+    "one sigma": (curves(2), {"sigma": 0.05, "absolute_sigma": True}),
+    "gaps and ratios of sigma": (
+        np.where(np.arange(80).reshape(2, 40) % 7 == 3, np.nan, curves(2)),
+        {"sigma": 1 + X, "loss": "huber"},
+    ),
+    "counts": (np.random.default_rng(0).poisson(1 + 20 * curves(2) ** 2), {"loss": "poisson"}),
+    "plane": (curves(2), {"background": "plane"}),
+    "constant maps": (np.stack([0 * X + 7, 0 * X]), {}),
+}
+
+
+@pytest.mark.parametrize("case", IN_BULK)
+def test_numbers_in_bulk_are_those_of_each_result(case):
+    maps, options = IN_BULK[case]
+    kept = np.array(maps)
+    batch = sf.fit_many(kept, 2, init="growth", **options)
+    kept[:] = -1  # results keep the heights as they were
+    for n, result in enumerate(batch.results):
+        assert batch[n] is result
+        np.testing.assert_array_equal(result.data.heights, maps[n])
+        numbers = result.rmse, result.r2, result.statistics.bic
+        np.testing.assert_allclose([batch.rmse[n], batch.r2[n], batch.bic[n]], numbers, rtol=1e-6, atol=1e-12)
+        for name in ("amplitudes", "centers", "covariances"):
+            np.testing.assert_array_equal(getattr(batch, name)[n], getattr(result.surface, name))
+        assert (batch.cost[n], batch.steps[n], batch.status[n]) == (result.cost, result.steps, result.status)
+        volumes = np.abs(result.surface.volumes)
+        assert (np.diff(volumes) <= 0).all()
+
+
 def test_bad_maps_change_no_other():
     good = curves(4)
     nan, constant, huge, exact = np.full(40, np.nan), np.full(40, 7.0), 1e12 * good[0], 2 * np.exp(-0.5 * (X - 20) ** 2)
@@ -168,6 +198,7 @@ WRONG = {
     "no heights": (lambda: sf.fit_many(np.zeros((3, 0)), 1), "at least one map with heights"),
     "callback": (lambda: sf.fit_many(curves(2), 1, callback=3), "`BatchProgress`"),
     "unknown": (lambda: sf.fit_many(curves(2), 1, search=3), "no option `search`"),
+    "axes": (lambda: sf.fit_many([X, np.ones((3, 3))], 1), "one number of axes"),
     "both": (lambda: sf.fit_many(curves(2), 1, coords=X, points=X[:, None]), "give one"),
 }
 

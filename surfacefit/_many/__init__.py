@@ -7,6 +7,8 @@ lane_starts     Where the components of each map start
 lane_growth     Growth in rounds that all maps of a chunk share
 lane_search     A short search, in rounds that all maps of a chunk share
 lane_runs       The solver's steps for the maps of a chunk, by one program
+lane_ends       Where the steps ended, in the user's units
+map_numbers     The ends of all maps as arrays, and what follows from them in bulk
 batch_record    The fits as a record, and one number of each map
 batch_result    What comes back: arrays over all maps, and the result of each
 """

@@ -1,16 +1,68 @@
-"""The fits of a batch as a record, and one number of each map."""
+"""The fits of a batch as a record of arrays, and one number of each map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .._base.status import STATUS
 from .._results.result import FitResult
+from .map_numbers import MapEnds, MapNumbers
+from .stack import MapStack
+
+
+class Source(Protocol):
+    """What a batch was fitted from."""
+
+    @property
+    def stack(self) -> MapStack:
+        """The maps."""
+        ...
+
+    def result(self, flat: int, ends: MapEnds) -> FitResult:
+        """The result of a map, made from where its fit ended."""
+        ...
+
+
+class BatchArrays(NamedTuple):
+    """Numbers of all maps, or their standard errors: amplitudes (..., K), centers (..., K, d), covariances
+    (..., K, d, d) and the free numbers of the background (..., m).
+    """
+
+    amplitudes: np.ndarray
+    centers: np.ndarray
+    covariances: np.ndarray
+    background: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Sequence[FitResult | None]):
+    """The result of each map, made when it is first asked for, or None; the n-th is that of map ``numbers[n]``."""
+
+    source: Source
+    ends: MapEnds
+    numbers: np.ndarray
+    made: dict[int, FitResult]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice | np.ndarray):
+            return Results(self.source, self.ends, self.numbers[index], self.made)
+        flat = int(self.numbers[index])
+        if not self.ends.fitted[flat]:
+            return None
+        if flat not in self.made:
+            self.made[flat] = self.source.result(flat, self.ends)
+        return self.made[flat]
+
+    def __iter__(self) -> Iterator[FitResult | None]:
+        return (self[n] for n in range(len(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +70,14 @@ class BatchRecord:
     """The fields of a `BatchResult`, whose docstring says what they hold, and arrays of the batch's shape (...)."""
 
     shape: tuple[int, ...]
-    results: tuple[FitResult | None, ...]
-    status: np.ndarray
+    results: Results
+
+    @cached_property
+    def status(self) -> np.ndarray:
+        """(...) `Status` codes; EMPTY and TOO_FEW_POINTS for maps that cannot be fitted, MAX_TIME, INTERRUPTED or
+        STOPPED for those that were not reached.
+        """
+        return self._of("status")
 
     @cached_property
     def success(self) -> np.ndarray:
@@ -29,7 +87,7 @@ class BatchRecord:
     @cached_property
     def n_components(self) -> np.ndarray:
         """(...) components of each map; 0 for a map without a result."""
-        return self._of_each(lambda result: result.n_components, 0)
+        return self._of("n_components")
 
     @cached_property
     def active(self) -> np.ndarray:
@@ -39,17 +97,17 @@ class BatchRecord:
     @cached_property
     def steps(self) -> np.ndarray:
         """(...) steps taken, those of growth included."""
-        return self._of_each(lambda result: result.steps, 0)
+        return self._of("steps")
 
     @cached_property
     def n_used(self) -> np.ndarray:
         """(...) points used."""
-        return self._of_each(lambda result: result.n_points, 0)
+        return self._of("n_used")
 
     @cached_property
     def cost(self) -> np.ndarray:
         """(...) cost, as `FitResult.cost`."""
-        return self._of_each(lambda result: result.cost, np.nan)
+        return self._of("cost")
 
     @cached_property
     def chi2(self) -> np.ndarray:
@@ -59,21 +117,36 @@ class BatchRecord:
     @cached_property
     def rmse(self) -> np.ndarray:
         """(...) root mean square of the residuals, not weighted."""
-        return self._of_each(lambda result: result.rmse, np.nan)
+        return self._number("rmse", lambda result: result.rmse)
 
     @cached_property
     def r2(self) -> np.ndarray:
         """(...) the coefficient of determination."""
-        return self._of_each(lambda result: result.r2, np.nan)
+        return self._number("r2", lambda result: result.r2)
 
     @cached_property
     def bic(self) -> np.ndarray:
         """(...) Bayesian information criterion, as `FitResult.statistics` gives it."""
-        return self._of_each(lambda result: result.statistics.bic, np.nan)
+        return self._number("bic", lambda result: result.statistics.bic)
+
+    def _number(self, name: str, of_result: Callable[[FitResult], float]) -> np.ndarray:
+        """One of the `MapNumbers`, or where these do not know it the number of each result."""
+        known = getattr(self._numbers, name) if self._numbers.in_bulk else None
+        if known is None:
+            known = np.array([np.nan if one is None else of_result(one) for one in self.results])
+        return np.asarray(known).reshape(self.shape)
+
+    @cached_property
+    def _numbers(self) -> MapNumbers:
+        results = self.results
+        return MapNumbers(results.source.stack, results.ends, results.numbers)
 
     @cached_property
     def _most(self) -> int:
-        return int(self.n_components.max(initial=0))
+        """Components that the arrays have room for."""
+        return int(self.results.ends.amplitudes.shape[1])
 
-    def _of_each(self, number: Callable[[FitResult], Any], missing: Any) -> np.ndarray:
-        return np.array([missing if one is None else number(one) for one in self.results]).reshape(self.shape)
+    def _of(self, name: str) -> np.ndarray:
+        """One of the arrays of all ends, for the maps of this batch."""
+        array: np.ndarray = getattr(self.results.ends, name)[self.results.numbers]
+        return array.reshape(*self.shape, *array.shape[1:])

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .._base.status import STATUS, Status
 from .._model.background import background_model
-from .._model.surface import GaussianSurface
 from .._results.result import FitResult
-from .batch_record import BatchRecord
-
-
-class BatchArrays(NamedTuple):
-    """Numbers of all maps, or their standard errors: amplitudes (..., K), centers (..., K, d), covariances
-    (..., K, d, d) and the free numbers of the background (..., m).
-    """
-
-    amplitudes: np.ndarray
-    centers: np.ndarray
-    covariances: np.ndarray
-    background: np.ndarray
+from .batch_record import BatchArrays, BatchRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +21,8 @@ class BatchResult(BatchRecord):
     Attributes
     ----------
     shape : the batch's axes (...).
-    results : the `FitResult` of each map, in C order; None for a map that was not fitted.
-    status : (...) `Status` codes; EMPTY and TOO_FEW_POINTS for maps that cannot be fitted, MAX_TIME, INTERRUPTED or
-        STOPPED for those that were not reached.
+    results : a sequence of the `FitResult` of each map, in C order; None for a map that was not fitted. Each is made
+        when it is first asked for, in a few milliseconds.
 
     All arrays have the batch's axes first. Components that a map does not have are NaN (flags: 0). ``batch[i]`` is the
     `FitResult` of a map, with errors, statistics, pictures and files; ``batch[2:5]`` is a smaller batch.
@@ -48,9 +34,8 @@ class BatchResult(BatchRecord):
     def __getitem__(self, index: Any) -> FitResult | BatchResult:
         chosen = np.arange(len(self.results)).reshape(self.shape)[index]
         if np.ndim(chosen):
-            results = tuple(self.results[n] for n in chosen.ravel())
-            return BatchResult(chosen.shape, results, self.status.reshape(-1)[chosen])
-        result = self.results[int(chosen)]
+            return BatchResult(chosen.shape, self.results[chosen.ravel()])
+        result: FitResult | None = self.results[int(chosen)]
         if result is None:
             code = Status(int(self.status.ravel()[int(chosen)]))
             raise ValueError(f"map {index} has no result: {code.name}, {STATUS[code].message}")
@@ -68,29 +53,37 @@ class BatchResult(BatchRecord):
     @cached_property
     def amplitudes(self) -> np.ndarray:
         """(..., K)."""
-        return self._arrays.amplitudes
+        return self._of("amplitudes")
 
     @cached_property
     def centers(self) -> np.ndarray:
         """(..., K, d)."""
-        return self._arrays.centers
+        return self._of("centers")
 
     @cached_property
     def covariances(self) -> np.ndarray:
         """(..., K, d, d)."""
-        return self._arrays.covariances
+        return self._of("covariances")
 
     @cached_property
     def background(self) -> np.ndarray:
         """(..., m): the free numbers of each background, m = 0 without one."""
-        return self._arrays.background
+        return self._of("background")
 
     @cached_property
     def standard_errors(self) -> BatchArrays:
         """The standard errors of the same numbers, as `FitResult.standard_errors` gives them; a few milliseconds a map,
         when first asked for.
         """
-        return self._stacked(lambda result: result.standard_errors)
+        arrays = BatchArrays(*(np.full_like(one, np.nan) for one in self._surfaces))
+        flat = BatchArrays(*(one.reshape(len(self.results), *one.shape[len(self.shape) :]) for one in arrays))
+        for n, result in enumerate(self.results):
+            if result is not None:
+                errors, count = result.standard_errors, result.n_components
+                flat.amplitudes[n, :count], flat.centers[n, :count] = errors.amplitudes, errors.centers
+                flat.covariances[n, :count] = errors.covariances
+                flat.background[n] = np.atleast_1d(background_model(errors.background).vector())
+        return arrays
 
     @cached_property
     def flags(self) -> np.ndarray:
@@ -117,29 +110,6 @@ class BatchResult(BatchRecord):
         columns |= {f"width_{n}": column for n, column in enumerate(widths.T)}
         return columns | {"status": self.status[tuple(index)], "flags": self.flags[where]}
 
-    def surface_or(self, flat: int, other: Any) -> Any:
-        """The surface of a map by its number, or something else where it has none."""
-        result = self.results[flat]
-        return other if result is None else result.surface
-
-    @cached_property
-    def _arrays(self) -> BatchArrays:
-        return self._stacked(lambda result: result.surface)
-
-    def _stacked(self, surface_of: Callable[[FitResult], GaussianSurface]) -> BatchArrays:
-        known = [None if one is None else surface_of(one) for one in self.results]
-        some = [one for one in known if one is not None]
-        n_dim = some[0].n_dim if some else 1
-        backgrounds = [
-            None if one is None else np.atleast_1d(background_model(one.background).vector()) for one in known
-        ]
-        m = max((len(vector) for vector in backgrounds if vector is not None), default=0)
-        shapes = [(self._most,), (self._most, n_dim), (self._most, n_dim, n_dim), (m,)]
-        columns = [np.full((len(known), *shape), np.nan) for shape in shapes]
-        for n, (one, vector) in enumerate(zip(known, backgrounds, strict=True)):
-            if one is None or vector is None:
-                continue
-            for column, values in zip(columns[:3], (one.amplitudes, one.centers, one.covariances), strict=True):
-                column[n, : len(values)] = values
-            columns[3][n, : len(vector)] = vector
-        return BatchArrays(*(column.reshape(*self.shape, *column.shape[1:]) for column in columns))
+    @property
+    def _surfaces(self) -> BatchArrays:
+        return BatchArrays(self.amplitudes, self.centers, self.covariances, self.background)

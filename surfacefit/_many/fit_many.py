@@ -20,19 +20,18 @@ from .._constraints.bounds import Bounds
 from .._constraints.prior import SurfacePrior
 from .._data.data import fit_dtype
 from .._fit.fit import fit
-from .._fit.make_result import make_result
-from .._fit.run_starts import RunOutcome
 from .._model.surface import GaussianSurface
-from .._results.record import Timings
 from .._results.result import FitResult
 from .._search.initialization import INITS
-from .._solvers import Record, Solution
 from .._starts import RandomStarts
 from .._system.container import cores
+from .batch_record import Results
 from .batch_result import BatchResult
+from .lane_ends import put_ends
 from .lane_runs import solve_all
 from .lane_starts import start_all
 from .lanes import Batch, Lane
+from .map_numbers import MapEnds
 from .stack import MapStack, map_stack
 
 
@@ -130,14 +129,14 @@ def fit_many(
         stack, counts, starts, {**_defaults(), **options, "engine": "dense", "max_time": None, "callback": None}
     )
     first = batch.first_lane()  # what is wrong with the options is wrong before any work
-    dtype = fit_dtype(dtype, np.asarray(stack.maps[0])) if first is None else first.run.dtype
+    dtype = fit_dtype(dtype, stack.maps[0]) if first is None else first.run.dtype
     watch = Watch(len(stack), begun, limit, callback, ProgressBar(progress, len(stack), "fit_many", "map"))
     with blas_limits_kept():
         try:
-            results, statuses = _fitted(batch, np.dtype(dtype), watch)
+            ends = _fitted(batch, np.dtype(dtype), watch, first)
         finally:
             watch.bar.close()
-    return BatchResult(stack.shape, tuple(results), np.array(statuses, np.uint8).reshape(stack.shape))
+    return BatchResult(stack.shape, Results(batch, ends, np.arange(len(stack)), {}))
 
 
 @dataclass(eq=False)
@@ -163,84 +162,65 @@ class Watch:
             self.told = Status.MAX_TIME
 
 
-def _fitted(batch: Batch, dtype: np.dtype, watch: Watch) -> tuple[list[FitResult | None], list[int]]:
-    """The result of each map, None for one that was not fitted, and all statuses."""
-    total = len(batch.stack)
-    results: list[FitResult | None] = [None] * total
-    statuses: list[int | None] = [None] * total
-    size = batch.chunk_size
-    chunks = iter([range(first, min(total, first + size)) for first in range(0, total, size)])
-    under_way: dict[Future[list[FitResult | Status]], range] = {}
+def _fitted(batch: Batch, dtype: np.dtype, watch: Watch, first: Lane | None) -> MapEnds:
+    """Where the fits of all maps ended."""
+    total, size = len(batch.stack), batch.chunk_size
+    ends = batch.no_ends(total, first)
+    chunks = iter([range(begin, min(total, begin + size)) for begin in range(0, total, size)])
+    under_way: dict[Future[MapEnds], range] = {}
     with ThreadPoolExecutor(cores()) as pool:
         try:
             while True:
-                _begin(pool, under_way, chunks, batch, dtype, watch.told == Status.RUNNING)
+                _begin(pool, under_way, chunks, lambda chunk: fitted_chunk(batch, chunk, dtype, first), watch)
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     chunk = under_way.pop(future)
-                    _keep(future.result(), chunk, results, statuses)
+                    ends.put(chunk.start, future.result())
                     watch.add(len(chunk))
         except KeyboardInterrupt:
             watch.told = Status.INTERRUPTED
             for future, chunk in under_way.items():
-                _keep(future.result(), chunk, results, statuses)
-    return results, [int(watch.told) if code is None else code for code in statuses]
+                ends.put(chunk.start, future.result())
+    ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
+    return ends
 
 
 def _begin(
     pool: ThreadPoolExecutor,
-    under_way: dict[Future[list[FitResult | Status]], range],
+    under_way: dict[Future[MapEnds], range],
     chunks: Iterator[range],
-    batch: Batch,
-    dtype: np.dtype,
-    goes_on: bool,
+    task: Callable[[range], MapEnds],
+    watch: Watch,
 ) -> None:
     """As many chunks under way as there are threads, while there are more to begin."""
-    while goes_on and len(under_way) < cores():
+    while watch.told == Status.RUNNING and len(under_way) < cores():
         chunk = next(chunks, None)
         if chunk is None:
             return
-        under_way[pool.submit(fitted_chunk, batch, chunk, dtype)] = chunk
+        under_way[pool.submit(task, chunk)] = chunk
 
 
-def _keep(
-    found: list[FitResult | Status], chunk: range, results: list[FitResult | None], statuses: list[int | None]
-) -> None:
-    for flat, one in zip(chunk, found, strict=True):
-        results[flat] = None if isinstance(one, Status) else one
-        statuses[flat] = int(one if isinstance(one, Status) else one.status)
-
-
-def fitted_chunk(batch: Batch, chunk: Sequence[int], dtype: np.dtype) -> list[FitResult | Status]:
-    """The results of some maps, or why one has none."""
+def fitted_chunk(batch: Batch, chunk: Sequence[int], dtype: np.dtype, first: Lane | None) -> MapEnds:
+    """Where the fits of some maps ended, or why one has no end."""
+    ends = batch.no_ends(len(chunk), first)
     with precision(dtype), single_threaded_blas(1):
         begun = time.perf_counter()
         made = [batch.lane(flat) for flat in chunk]
+        for place, one in enumerate(made):
+            ends.status[place] = int(Status.RUNNING if isinstance(one, Lane) else one)
         lanes = [lane for lane in made if isinstance(lane, Lane)]
+        places = [n for n, lane in enumerate(made) if isinstance(lane, Lane)]
+        if not lanes:
+            return ends
         start_all(lanes)
         started = time.perf_counter()
         problems = [lane.prepared.fixing(lane.params) for lane in lanes]
-        solutions = (
-            solve_all(lanes[0].run.solver, problems, [lane.params for lane in lanes], batch.chunk_size) if lanes else []
-        )
-        ended, n_lanes = time.perf_counter(), max(1, len(lanes))
-        timings = Timings(
-            start=(started - begun) / n_lanes,
-            compile=0.0,
-            run=(ended - started) / n_lanes,
-            total=(ended - begun) / n_lanes,
-        )
-        results = iter([_result(lane, one, timings) for lane, one in zip(lanes, solutions, strict=True)])
-        return [next(results) if isinstance(lane, Lane) else lane for lane in made]
-
-
-def _result(lane: Lane, solution: Solution, timings: Timings) -> FitResult:
-    solution = solution._replace(steps=int(solution.steps) + lane.steps)
-    no_history = Record(*(np.zeros(0) for _ in Record._fields))
-    none_reset = np.zeros(lane.prepared.model.n_components, int)
-    outcome = RunOutcome(solution, no_history, none_reset, [float(solution.cost)])
-    return make_result(outcome, lane.prepared, lane.run, timings, None)
+        solutions = solve_all(lanes[0].run.solver, problems, [lane.params for lane in lanes], batch.chunk_size)
+        ended = time.perf_counter()
+        put_ends(ends, places, lanes, solutions)
+        ends.seconds[places] = np.array([started - begun, ended - started]) / len(lanes)
+    return ends
 
 
 def _defaults() -> dict[str, Any]:
@@ -268,7 +248,7 @@ def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:
     if isinstance(init, BatchResult):
         if init.shape != stack.shape:
             raise ValueError(f"`init` must be a batch of the shape {stack.shape}, got one of {init.shape}")
-        return [init.surface_or(flat, "auto") for flat in range(len(stack))]
+        return ["auto" if one is None else one.surface for one in init.results]
     if isinstance(init, FitResult):
         init = init.surface
     if isinstance(init, RandomStarts):

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 
 from .._base.status import Status
+from .._fit.make_result import settings_of
 from .._fit.options import checked_options
 from .._fit.run_spec import RunSpec
 from .._fit.start_request import start_request
+from .._model.background import NoBackground
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import TooFewPoints, problem_setup
+from .._results.record import Timings
+from .._results.result import FitResult
 from .._search.context import SearchContext
+from .._solvers import Record
+from .map_numbers import MapEnds
 from .stack import MapStack
 
 # Maps a chunk: one of 32 x 32 points then takes some tenths of a second, so that the bar moves and limits are met in
@@ -56,7 +62,8 @@ class Batch:
     @cached_property
     def chunk_size(self) -> int:
         """Maps a chunk: a power of two, fewer where they are large."""
-        largest = max(np.size(heights) for heights in self.stack.maps)
+        maps = self.stack.maps
+        largest = maps[0].size if isinstance(maps, np.ndarray) else max(one.size for one in maps)
         most = min(MOST_MAPS_A_CHUNK, max(1, MOST_POINTS_A_CHUNK // max(1, largest)), len(self.stack))
         return 1 << (most - 1).bit_length()
 
@@ -79,3 +86,27 @@ class Batch:
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.stack.index(flat)} of `maps`: {error}") from None
         return Lane(flat, prepared, specs.run, self.chunk_size)
+
+    def no_ends(self, count: int, first: Lane | None) -> MapEnds:
+        """Room for the ends of so many maps; ``first`` is a lane of the batch, if there is one."""
+        most, n_dim = int(self.counts.max()), self.stack.n_dim
+        if first is None:
+            return MapEnds.nothing(count, most, n_dim, NoBackground(), None)
+        return MapEnds.nothing(count, most, n_dim, first.prepared.background, first.prepared.model)
+
+    def result(self, flat: int, ends: MapEnds) -> FitResult:
+        """The result of a map, made from where its fit ended."""
+        lane = self.lane(flat)
+        assert isinstance(lane, Lane)
+        prepared, (start, run) = lane.prepared, (float(seconds) for seconds in ends.seconds[flat])
+        return FitResult(
+            surface=ends.surface(flat, prepared.background),
+            data=prepared.data,
+            cost=float(ends.cost[flat]),
+            status=Status(int(ends.status[flat])),
+            steps=int(ends.steps[flat]),
+            history={name: np.zeros(0) for name in Record._fields},
+            timings=Timings(start=start, compile=0.0, run=run, total=start + run),
+            settings=settings_of(prepared, lane.run),
+            penalty=float(ends.penalty[flat]),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,27 @@ from .._data.data import SurfaceData, grid_data, point_data
 
 
 @dataclass(frozen=True, eq=False)
+class PerMap:
+    """What belongs to each map: ``one`` value for all, or an entry of ``each``, an array over the batch or a list."""
+
+    one: Any = None
+    each: Any = None
+
+    def __getitem__(self, flat: int) -> Any:
+        return self.one if self.each is None else self.each[flat]
+
+
+@dataclass(frozen=True, eq=False)
 class MapStack:
-    """Maps in a batch of ``shape``: ``maps``, ``masks`` and ``sigmas`` by flat index; ``points`` of scattered heights,
-    shared by all or a list of one for each, ``coords`` of grids, shared by all.
+    """Maps in a batch of ``shape``: ``maps`` by flat index, an array over the batch or a list, copies in floating
+    point; ``masks`` and ``sigmas`` of each; ``points`` of scattered heights, shared by all or a list of one for each;
+    ``coords`` of grids, shared by all.
     """
 
     shape: tuple[int, ...]
-    maps: Sequence[Any]
-    masks: Sequence[Any]
-    sigmas: Sequence[Any]
+    maps: Any
+    masks: PerMap
+    sigmas: PerMap
     points: Any
     coords: Any
     absolute_sigma: bool
@@ -29,17 +41,44 @@ class MapStack:
     def __len__(self) -> int:
         return len(self.maps)
 
+    @property
+    def n_dim(self) -> int:
+        """Coordinates d of each point."""
+        if self.points is None:
+            return int(np.ndim(self.maps[0]))
+        points = self.points[0] if isinstance(self.points, list) else self.points
+        return int(np.shape(points)[-1]) if np.ndim(points) > 1 else 1
+
     def index(self, flat: int) -> tuple[int, ...]:
         """The index of a map in the batch, from its number."""
         return tuple(int(i) for i in np.unravel_index(flat, self.shape))
 
+    def all_points(self, flat: int) -> np.ndarray:
+        """Coordinates (N, d) of every point of a map."""
+        heights = np.zeros(self.maps[flat].shape)
+        if self.points is None:
+            return grid_data(heights, self.coords).all_points
+        return point_data(self._points(flat), heights).all_points
+
+    def block(self, flats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Heights (B, N) of maps of one shape in float64, where they are used, and weights 1 / sigma."""
+        heights = np.stack([self.maps[n] for n in flats]).reshape(len(flats), -1)
+        used = ~np.isnan(heights)
+        if self.masks[0] is not None or self.masks.each is not None:
+            used &= ~np.stack([_spread(self.masks[n], self.maps[n], False) for n in flats])
+        weights: np.ndarray = np.ones((1, 1))
+        if self.sigmas.one is not None or self.sigmas.each is not None:
+            sigmas = np.stack([_spread(self.sigmas[n], self.maps[n], 1.0) for n in flats])
+            used &= np.isfinite(sigmas)
+            weights = 1 / np.where(used, sigmas, 1)
+        return heights.astype(np.float64), used, np.broadcast_to(weights, heights.shape)
+
     def is_empty(self, flat: int) -> bool:
         """Whether a map has no height that can be used."""
-        heights, mask = self.maps[flat], self.masks[flat]
-        nan = np.isnan(real_array(f"maps[{flat}]", np.ma.getdata(heights))) | np.ma.getmaskarray(heights)
+        mask, sigma = self.masks[flat], self.sigmas[flat]
+        nan = np.isnan(self.maps[flat])
         if mask is not None and np.shape(mask) == nan.shape:
             nan = nan | np.asarray(mask, bool)
-        sigma = self.sigmas[flat]
         if sigma is not None and np.shape(sigma) == nan.shape:
             nan = nan | ~np.isfinite(np.asarray(sigma, float))
         return bool(nan.all())
@@ -50,10 +89,12 @@ class MapStack:
         try:
             if self.points is None:
                 return grid_data(heights, self.coords, *more)
-            points = self.points[flat] if isinstance(self.points, list) else self.points
-            return point_data(points, heights, *more)
+            return point_data(self._points(flat), heights, *more)
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.index(flat)} of `maps`: {error}") from None
+
+    def _points(self, flat: int) -> Any:
+        return self.points[flat] if isinstance(self.points, list) else self.points
 
 
 def map_stack(
@@ -64,19 +105,45 @@ def map_stack(
         raise ValueError(
             "`points` are the places of scattered heights and `coords` those of a grid, got both: give one"
         )
+    shape: tuple[int, ...]
+    each: Any
+    masked: Any = None
     if isinstance(maps, list | tuple):
-        shape, each = (len(maps),), list(maps)
+        shape, each = (len(maps),), [_heights(f"maps[{n}]", one) for n, one in enumerate(maps)]
+        if any(isinstance(one, np.ma.MaskedArray) for one in maps):
+            masked = [np.ma.getmaskarray(one) for one in maps]
     else:
-        maps = maps if isinstance(maps, np.ma.MaskedArray) else _array(maps)
-        shape = maps.shape[: maps.ndim - _map_axes(maps, ndim, coords, points)]
-        each = list(maps.reshape(-1, *maps.shape[len(shape) :])) if maps.size else []
-    if not each:
+        array = _array(maps)
+        shape = array.shape[: array.ndim - _map_axes(array, ndim, coords, points)]
+        own = array.shape[len(shape) :]
+        each = _heights("maps", maps).reshape(-1, *own) if array.size else []
+        masked = np.ma.getmaskarray(maps).reshape(each.shape) if isinstance(maps, np.ma.MaskedArray) else None
+    if not len(each):
         raise ValueError(f"`maps` must hold at least one map with heights, got shape {np.shape(maps)}")
     if isinstance(points, list | tuple) and len(points) != len(each):
         raise ValueError(f"`points` must be one array for all maps or a list of {len(each)}, got {len(points)}")
+    axes = {one.ndim for one in each} if isinstance(each, list) else {each.ndim - 1}
+    if len(axes) > 1:
+        raise ValueError(f"`maps` must have one number of axes, got {' and '.join(map(str, sorted(axes)))}")
     masks, sigmas = (_per_map(name, given, each, shape) for name, given in (("mask", mask), ("sigma", sigma)))
-    points = list(points) if isinstance(points, list | tuple) else points
-    return MapStack(shape, each, masks, sigmas, points, coords, absolute_sigma)
+    if masked is not None:
+        masks = PerMap(each=[_either(one, masks[n]) for n, one in enumerate(masked)])
+    points = [*points] if isinstance(points, list | tuple) else points
+    return MapStack(shape, each, masks, sigmas, deepcopy(points), deepcopy(coords), absolute_sigma)
+
+
+def _heights(name: str, given: Any) -> np.ndarray:
+    return real_array(name, np.ma.getdata(given) if isinstance(given, np.ma.MaskedArray) else given)
+
+
+def _spread(value: Any, like: np.ndarray, otherwise: Any) -> np.ndarray:
+    """A number or an array (N,) for each point of a map."""
+    return np.broadcast_to(otherwise if value is None else value, like.shape).ravel()
+
+
+def _either(masked: np.ndarray, mask: Any) -> Any:
+    """What is masked in a masked array or by ``mask``; one of another shape is left to be refused."""
+    return masked if mask is None else masked | np.asarray(mask, bool) if np.shape(mask) == masked.shape else mask
 
 
 def _array(maps: Any) -> np.ndarray:
@@ -102,20 +169,21 @@ def _map_axes(maps: np.ndarray, ndim: int | None, coords: Any, points: Any) -> i
     return axes
 
 
-def _per_map(name: str, given: Any, maps: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """What belongs to each map: one array or number for all, an array over the whole batch, or a list."""
+def _per_map(name: str, given: Any, maps: Any, shape: tuple[int, ...]) -> PerMap:
+    """What belongs to each map: one array or number for all, an array over the whole batch, or a list; copied."""
     if given is None or np.isscalar(given):
-        return [given] * len(maps)
+        return PerMap(given)
     if isinstance(given, list | tuple) and len(given) == len(maps):
-        return list(given)
-    array = np.asarray(given)
-    if array.shape == np.shape(maps[0]) and all(np.shape(one) == array.shape for one in maps):
-        return [array] * len(maps)
-    if array.shape == (*shape, *np.shape(maps[0])):
-        return list(array.reshape(-1, *array.shape[len(shape) :]))
+        return PerMap(each=deepcopy(list(given)))
+    array = np.array(given)
+    own = maps[0].shape
+    if array.shape == own and (isinstance(maps, np.ndarray) or all(one.shape == own for one in maps)):
+        return PerMap(array)
+    if array.shape == (*shape, *own):
+        return PerMap(each=array.reshape(-1, *own))
     if array.shape == shape:
-        return list(array.ravel())
+        return PerMap(each=array.ravel())
     raise ValueError(
-        f"`{name}` must have the shape of one map {np.shape(maps[0])} or of all {(*shape, *np.shape(maps[0]))}, or be a"
-        f" list of {len(maps)}, got shape {array.shape}"
+        f"`{name}` must have the shape of one map {own} or of all {(*shape, *own)}, or be a list of {len(maps)}, got"
+        f" shape {array.shape}"
     )

@@ -99,7 +99,7 @@ class Prepared:
         parts = self.host.parameterization.components(np.asarray(params))
         *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
-        internal = GaussianSurface(amplitudes, centers, _definite(factors @ factors.swapaxes(1, 2)), model)
+        internal = GaussianSurface(amplitudes, centers, definite(factors @ factors.swapaxes(1, 2)), model)
         physical = to_physical(internal, self.scaling)
         background = physical.background
         return replace(physical, background=None if isinstance(background, NoBackground) else background)
@@ -121,7 +121,7 @@ def fixed_parameters(prepared: Prepared) -> np.ndarray:
     return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.layout.block_size)).ravel(), border])
 
 
-def _definite(covariances: np.ndarray) -> np.ndarray:
+def definite(covariances: np.ndarray) -> np.ndarray:
     """Covariances (K, d, d) with eigenvalues above rounding: a component that runs away may be 1e8 times as long as it
     is wide.
     """
