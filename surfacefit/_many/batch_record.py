@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._base.status import STATUS
 from .._results.result import FitResult
-from .map_numbers import MapEnds, MapNumbers
+from .map_numbers import BatchArrays, MapEnds, MapNumbers
 from .stack import MapStack
 
 
@@ -26,17 +26,6 @@ class Source(Protocol):
     def result(self, flat: int, ends: MapEnds) -> FitResult:
         """The result of a map, made from where its fit ended."""
         ...
-
-
-class BatchArrays(NamedTuple):
-    """Numbers of all maps, or their standard errors: amplitudes (..., K), centers (..., K, d), covariances
-    (..., K, d, d) and the free numbers of the background (..., m).
-    """
-
-    amplitudes: np.ndarray
-    centers: np.ndarray
-    covariances: np.ndarray
-    background: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +133,15 @@ class BatchRecord:
     @cached_property
     def _most(self) -> int:
         """Components that the arrays have room for."""
-        return int(self.results.ends.amplitudes.shape[1])
+        return int(self.results.ends.most)
 
     def _of(self, name: str) -> np.ndarray:
         """One of the arrays of all ends, for the maps of this batch."""
-        array: np.ndarray = getattr(self.results.ends, name)[self.results.numbers]
-        return array.reshape(*self.shape, *array.shape[1:])
+        return self._chosen(getattr(self.results.ends, name))
+
+    @cached_property
+    def _surfaces(self) -> BatchArrays:
+        return BatchArrays(*(self._chosen(one) for one in self.results.ends.surfaces))
+
+    def _chosen(self, array: np.ndarray) -> np.ndarray:
+        return array[self.results.numbers].reshape(*self.shape, *array.shape[1:])

@@ -11,7 +11,8 @@ import numpy as np
 from .._base.status import STATUS, Status
 from .._model.background import background_model
 from .._results.result import FitResult
-from .batch_record import BatchArrays, BatchRecord
+from .batch_record import BatchRecord
+from .map_numbers import BatchArrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +54,22 @@ class BatchResult(BatchRecord):
     @cached_property
     def amplitudes(self) -> np.ndarray:
         """(..., K)."""
-        return self._of("amplitudes")
+        return self._surfaces.amplitudes
 
     @cached_property
     def centers(self) -> np.ndarray:
         """(..., K, d)."""
-        return self._of("centers")
+        return self._surfaces.centers
 
     @cached_property
     def covariances(self) -> np.ndarray:
         """(..., K, d, d)."""
-        return self._of("covariances")
+        return self._surfaces.covariances
 
     @cached_property
     def background(self) -> np.ndarray:
         """(..., m): the free numbers of each background, m = 0 without one."""
-        return self._of("background")
+        return self._surfaces.background
 
     @cached_property
     def standard_errors(self) -> BatchArrays:
@@ -109,7 +110,3 @@ class BatchResult(BatchRecord):
         widths = np.sqrt(np.linalg.eigvalsh(self.covariances[where]))[:, ::-1]
         columns |= {f"width_{n}": column for n, column in enumerate(widths.T)}
         return columns | {"status": self.status[tuple(index)], "flags": self.flags[where]}
-
-    @property
-    def _surfaces(self) -> BatchArrays:
-        return BatchArrays(self.amplitudes, self.centers, self.covariances, self.background)

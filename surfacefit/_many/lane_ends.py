@@ -69,12 +69,12 @@ def _put_surfaces(ends: MapEnds, places: Sequence[int], lanes: Sequence[Lane], p
         centers = np.take_along_axis(centers, order[..., None], 1)
         covariances = np.take_along_axis(covariances, order[..., None, None], 1)
     count = model.n_components
-    ends.amplitudes[places, :count], ends.centers[places, :count] = amplitudes, centers
-    ends.covariances[places, :count] = covariances
+    ends.surfaces.amplitudes[places, :count], ends.surfaces.centers[places, :count] = amplitudes, centers
+    ends.surfaces.covariances[places, :count] = covariances
     for place, lane, numbers in zip(places, lanes, params, strict=True):
         _, _, inner = parts.layout.split(numbers.astype(float))
         held = lane.prepared.host.parameterization.background.with_vector(inner)
-        ends.background[place] = np.atleast_1d(held.to_physical(lane.prepared.scaling).vector())
+        ends.surfaces.background[place] = np.atleast_1d(held.to_physical(lane.prepared.scaling).vector())
 
 
 def components(parts: Parameterization, params: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,19 +22,26 @@ from .stack import MapStack
 ELEMENTS_AT_ONCE = 2**19
 
 
-@dataclass(eq=False)
-class MapEnds:
-    """Where the fits of n maps ended, in the user's units; NaN or 0 where there is none.
-
-    amplitudes (n, K), centers (n, K, d), covariances (n, K, d, d), background (n, m), the free numbers of ``model``,
-    the background of one of the maps; n_components, status, cost, penalty, steps, n_parameters and n_used (n,);
-    seconds (n, 2) on start and steps; ``options``, what was fitted, None where no map was.
+class BatchArrays(NamedTuple):
+    """Numbers of all maps, or their standard errors: amplitudes (..., K), centers (..., K, d), covariances
+    (..., K, d, d) and the free numbers of the background (..., m).
     """
 
     amplitudes: np.ndarray
     centers: np.ndarray
     covariances: np.ndarray
     background: np.ndarray
+
+
+@dataclass(eq=False)
+class MapEnds:
+    """Where the fits of n maps ended, in the user's units; NaN or 0 where there is none.
+
+    ``surfaces`` of n maps, with ``model``, the background of one of them; n_components, status, cost, penalty, steps,
+    n_parameters and n_used (n,); seconds (n, 2) on start and steps; ``options``, what was fitted, None where no map was.
+    """
+
+    surfaces: BatchArrays
     n_components: np.ndarray
     status: np.ndarray
     cost: np.ndarray
@@ -49,11 +56,9 @@ class MapEnds:
     @classmethod
     def nothing(cls, n: int, most: int, n_dim: int, model: BackgroundModel, options: ModelOptions | None) -> MapEnds:
         """No end for any of n maps with up to ``most`` components."""
+        shapes = [(most,), (most, n_dim), (most, n_dim, n_dim), (np.size(model.vector()),)]
         return cls(
-            amplitudes=np.full((n, most), np.nan),
-            centers=np.full((n, most, n_dim), np.nan),
-            covariances=np.full((n, most, n_dim, n_dim), np.nan),
-            background=np.full((n, np.size(model.vector())), np.nan),
+            surfaces=BatchArrays(*(np.full((n, *shape), np.nan) for shape in shapes)),
             n_components=np.zeros(n, int),
             status=np.full(n, int(Status.RUNNING), np.uint8),
             cost=np.full(n, np.nan),
@@ -67,22 +72,27 @@ class MapEnds:
         )
 
     @property
+    def most(self) -> int:
+        """Components that the surfaces have room for."""
+        return int(self.surfaces.amplitudes.shape[1])
+
+    @property
     def fitted(self) -> np.ndarray:
         """Which maps have an end."""
         return self.n_components > 0
 
     def put(self, first: int, some: MapEnds) -> None:
         """Writes the ends of some maps, from number ``first`` on."""
-        for one in fields(self):
-            whole, part = getattr(self, one.name), getattr(some, one.name)
+        arrays = [(getattr(self, one.name), getattr(some, one.name)) for one in fields(self)]
+        for whole, part in [*arrays, *zip(self.surfaces, some.surfaces, strict=True)]:
             if isinstance(whole, np.ndarray):
                 whole[first : first + len(part)] = part
 
     def surface(self, flat: int, model: BackgroundModel) -> GaussianSurface:
         """The surface of a map, over its own background ``model``."""
         count = self.n_components[flat]
-        some = [np.array(array[flat, :count]) for array in (self.amplitudes, self.centers, self.covariances)]
-        held = model.with_vector(np.array(self.background[flat]))
+        some = [np.array(array[flat, :count]) for array in self.surfaces[:3]]
+        held = model.with_vector(np.array(self.surfaces.background[flat]))
         return GaussianSurface(some[0], some[1], some[2], None if isinstance(held, NoBackground) else held)
 
 
@@ -151,7 +161,7 @@ class MapNumbers:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
         if isinstance(self.stack.maps, np.ndarray) and not isinstance(self.stack.points, list):
-            size = self.stack.maps[0].size * self.ends.amplitudes.shape[1]
+            size = self.stack.maps[0].size * self.ends.most
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
         else:
@@ -160,11 +170,13 @@ class MapNumbers:
     def _fitted(self, flats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Heights (B, N) of the surfaces of maps of one shape at all of their points."""
         ends, points = self.ends, self.stack.all_points(int(flats[0]))
-        there = np.arange(ends.amplitudes.shape[1]) < ends.n_components[flats][:, None]
+        there = np.arange(ends.most) < ends.n_components[flats][:, None]
         eye = np.eye(points.shape[1])
-        factors = np.linalg.cholesky(np.where(there[..., None, None], ends.covariances[flats], eye))
+        factors = np.linalg.cholesky(np.where(there[..., None, None], ends.surfaces.covariances[flats], eye))
         inverse = inverse_lower(factors)
-        centers, amplitudes = (np.where(_like(there, a[flats]), a[flats], 0) for a in (ends.centers, ends.amplitudes))
+        centers, amplitudes = (
+            np.where(_like(there, a[flats]), a[flats], 0) for a in (ends.surfaces.centers, ends.surfaces.amplitudes)
+        )
         total = self._background(flats, shape)
         with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
             for k in range(there.shape[1]):
@@ -173,7 +185,7 @@ class MapNumbers:
         return total
 
     def _background(self, flats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        vectors = self.ends.background[flats]
+        vectors = self.ends.surfaces.background[flats]
         level = vectors[:, 0] if vectors.shape[1] else np.zeros(len(flats))
         return np.broadcast_to(level[:, None], shape).copy()
 
