@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class BatchArrays(NamedTuple):
 class MapEnds:
     """Where the fits of n maps ended, in the user's units; NaN or 0 where there is none.
 
-    ``surfaces`` of n maps, with ``model``, the background of one of them; n_components, status, cost, penalty, steps,
-    n_parameters and n_used (n,); seconds (n, 2) on start and steps; ``options``, what was fitted, None where no map was.
+    ``surfaces``, with ``model``, the background of one of them; n_components, status, cost, penalty, steps,
+    n_parameters and n_used (n,); seconds (n, 2) on start and steps; ``options``, what was fitted, None if nothing.
     """
 
     surfaces: BatchArrays
