@@ -133,7 +133,7 @@ class BatchRecord:
     @cached_property
     def _most(self) -> int:
         """Components that the arrays have room for."""
-        return int(self.results.ends.most)
+        return int(self.results.ends.surfaces.most)
 
     def _of(self, name: str) -> np.ndarray:
         """One of the arrays of all ends, for the maps of this batch."""

@@ -32,6 +32,11 @@ class BatchArrays(NamedTuple):
     covariances: np.ndarray
     background: np.ndarray
 
+    @property
+    def most(self) -> int:
+        """Components that there is room for."""
+        return int(self.amplitudes.shape[-1])
+
 
 @dataclass(eq=False)
 class MapEnds:
@@ -70,11 +75,6 @@ class MapEnds:
             model=model,
             options=options,
         )
-
-    @property
-    def most(self) -> int:
-        """Components that the surfaces have room for."""
-        return int(self.surfaces.amplitudes.shape[1])
 
     @property
     def fitted(self) -> np.ndarray:
@@ -161,7 +161,7 @@ class MapNumbers:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
         if isinstance(self.stack.maps, np.ndarray) and not isinstance(self.stack.points, list):
-            size = self.stack.maps[0].size * self.ends.most
+            size = self.stack.maps[0].size * self.ends.surfaces.most
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
         else:
@@ -170,7 +170,7 @@ class MapNumbers:
     def _fitted(self, flats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Heights (B, N) of the surfaces of maps of one shape at all of their points."""
         ends, points = self.ends, self.stack.all_points(int(flats[0]))
-        there = np.arange(ends.most) < ends.n_components[flats][:, None]
+        there = np.arange(ends.surfaces.most) < ends.n_components[flats][:, None]
         eye = np.eye(points.shape[1])
         factors = np.linalg.cholesky(np.where(there[..., None, None], ends.surfaces.covariances[flats], eye))
         inverse = inverse_lower(factors)
