@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -39,22 +38,33 @@ def quadratic_rise(change: Any, precision: Any) -> Any:
     return 0.5 * change**2 * precision
 
 
-def removal_costs_of(problem: SurfaceProblem, params: Array) -> Array:
-    """The rise in cost (K,) for the loss of each component; inf for idle ones. For the dense engine."""
-    parts = problem.parameterization
+def normal_matrix(problem: SurfaceProblem, params: Array) -> Array:
+    """J^T J (P, P). For the dense engine."""
     residuals, jacobian = problem.linearize(params)
-    normal = jacobian.normal(residuals)[0].as_matrix()
-    diagonal = jnp.diag(normal)
-    root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
-    scaled = normal / (root[:, None] * root[None, :])
+    normal: Array = jacobian.normal(residuals)[0].as_matrix()
+    return normal
+
+
+def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.ndarray, count: int) -> np.ndarray:
+    """The rise in cost (count,) for the loss of each of the first components, with ``parts`` as NumPy arrays.
+
+    Inverted on the host, since programs that hold inverses take half a second longer to compile.
+    """
+    normal = np.asarray(_normal_matrix(problem, params))
+    diagonal = np.diag(normal)
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1)).astype(float)
     single = SINGLE_RIDGE_UNITS * float(np.finfo(np.float32).eps)
-    ridge = single if root.dtype == np.float32 else INVERSE_RIDGE
-    inverse = jnp.linalg.inv(scaled + ridge * jnp.eye(len(root), dtype=root.dtype))
-    index = block_indices(np.arange(parts.n_components), parts.layout.block_size)
-    own = jnp.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
-    free, scale = params[index[:, ALPHA]], root[index[:, ALPHA]]
-    loss = quadratic_rise(change_to_zero(parts, free) * scale, jnp.maximum(own, 0))
-    return jnp.where(parts.active & jnp.isfinite(loss), loss, jnp.where(parts.active, 0, jnp.inf))
+    ridge = single if normal.dtype == np.float32 else INVERSE_RIDGE
+    index = block_indices(np.arange(count), parts.layout.block_size)
+    try:
+        inverse = np.linalg.inv(normal / np.outer(root, root) + ridge * np.eye(len(root)))
+        own = np.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
+    except np.linalg.LinAlgError:
+        return np.zeros(count)
+    free, scale = np.asarray(params, float)[index[:, ALPHA]], root[index[:, ALPHA]]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        loss = quadratic_rise(change_to_zero(parts, free) * scale, np.maximum(own, 0))
+    return np.where(np.isfinite(loss), loss, 0)
 
 
-removal_costs = quick_jit(removal_costs_of)
+_normal_matrix = quick_jit(normal_matrix)

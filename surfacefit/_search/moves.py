@@ -56,8 +56,8 @@ def has_inverse(context: SearchContext) -> bool:
 def removal_losses(context: SearchContext, state: State) -> np.ndarray:
     """The rise in cost (K,) for the loss of each component of a state, where `has_inverse`."""
     packing = context.packing
-    losses = removal_costs(packing.problem(state.size), packing.pack(state.blocks, state.border))
-    return np.asarray(losses)[: state.size]
+    params = packing.pack(state.blocks, state.border)
+    return removal_costs(context.prepared.host.parameterization, packing.problem(state.size), params, state.size)
 
 
 class Candidate(NamedTuple):
