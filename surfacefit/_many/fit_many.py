@@ -119,24 +119,52 @@ def fit_many(
     >>> batch.centers[:, 0, 0].round(3).tolist(), batch.shape
     ([10.0, 20.0, 30.0], (3,))
     """
-    begun, options = time.perf_counter(), dict(locals())
-    stack = map_stack(maps, ndim, coords, points, mask, sigma, absolute_sigma)
-    counts, starts = _counts(n_components, stack), _starts(init, stack)
+    return _whole(work_of(dict(locals())))
+
+
+@dataclass(frozen=True, eq=False)
+class BatchWork:
+    """A batch that is ready to be fitted, and who looks on; ``first`` is the lane of a map that can be fitted."""
+
+    batch: Batch
+    dtype: np.dtype
+    first: Lane | None
+    watch: Watch
+
+    def ends(self, flats: Sequence[int], batch: Batch | None = None) -> MapEnds:
+        """Where the fits of the maps of these numbers ended; ``batch``: with other starts or numbers of components."""
+        with blas_limits_kept():
+            return _fitted(batch or self.batch, flats, self.dtype, self.watch, self.first)
+
+    def result(self, ends: MapEnds, batch: Batch | None = None) -> BatchResult:
+        """The ends of all maps as a result."""
+        stack = self.batch.stack
+        return BatchResult(stack.shape, Results(batch or self.batch, ends, np.arange(len(stack)), {}))
+
+
+def work_of(options: dict[str, Any]) -> BatchWork:
+    """The work that the arguments of `fit_many` ask for; what is wrong with them is wrong before any work."""
+    begun = time.perf_counter()
+    given = [options[name] for name in ("maps", "ndim", "coords", "points", "mask", "sigma", "absolute_sigma")]
+    stack, callback, max_time = map_stack(*given), options["callback"], options["max_time"]
+    counts, starts = _counts(options["n_components"], stack), _starts(options["init"], stack)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of one `BatchProgress`, got {callback!r}")
     limit = None if max_time is None else positive_number("max_time", max_time)
     batch = Batch(
         stack, counts, starts, {**_defaults(), **options, "engine": "dense", "max_time": None, "callback": None}
     )
-    first = batch.first_lane()  # what is wrong with the options is wrong before any work
-    dtype = fit_dtype(dtype, stack.maps[0]) if first is None else first.run.dtype
-    watch = Watch(len(stack), begun, limit, callback, ProgressBar(progress, len(stack), "fit_many", "map"))
-    with blas_limits_kept():
-        try:
-            ends = _fitted(batch, np.dtype(dtype), watch, first)
-        finally:
-            watch.bar.close()
-    return BatchResult(stack.shape, Results(batch, ends, np.arange(len(stack)), {}))
+    first = batch.first_lane()
+    dtype = fit_dtype(options["dtype"], stack.maps[0]) if first is None else first.run.dtype
+    bar = ProgressBar(options["progress"], len(stack), "fit_many", "map")
+    return BatchWork(batch, np.dtype(dtype), first, Watch(len(stack), begun, limit, callback, bar))
+
+
+def _whole(work: BatchWork) -> BatchResult:
+    try:
+        return work.result(work.ends(range(len(work.batch.stack))))
+    finally:
+        work.watch.bar.close()
 
 
 @dataclass(eq=False)
@@ -162,16 +190,20 @@ class Watch:
             self.told = Status.MAX_TIME
 
 
-def _fitted(batch: Batch, dtype: np.dtype, watch: Watch, first: Lane | None) -> MapEnds:
-    """Where the fits of all maps ended."""
-    total, size = len(batch.stack), batch.chunk_size
+def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, first: Lane | None) -> MapEnds:
+    """Where the fits of these maps ended."""
+    total, size = len(flats), batch.chunk_size
     ends = batch.no_ends(total, first)
     chunks = iter([range(begin, min(total, begin + size)) for begin in range(0, total, size)])
     under_way: dict[Future[MapEnds], range] = {}
+
+    def task(chunk: range) -> MapEnds:
+        return fitted_chunk(batch, [flats[n] for n in chunk], dtype, first)
+
     with ThreadPoolExecutor(cores()) as pool:
         try:
             while True:
-                _begin(pool, under_way, chunks, lambda chunk: fitted_chunk(batch, chunk, dtype, first), watch)
+                _begin(pool, under_way, chunks, task, watch)
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
