@@ -527,6 +527,23 @@ WRONG = {
         {"fixed": {"background": True}, "init": dataclasses.replace(START, background=None)},
         "`fixed` holds a background at the value",
     ),
+    "a level outside its bounds": (
+        {"fixed": "background", "background": 0.9, "init": "peaks", "bounds": Bounds(background=(0, 0.5))},
+        "`fixed` holds the background .* its number 0, 0.9, is none that `bounds.background` allow, 0 to 0.5",
+    ),
+    "a start's level outside its bounds": (
+        {"fixed": "background", "bounds": Bounds(background=(7, None))},
+        "`fixed` holds the background .* `bounds.background` allow, 7 to inf",
+    ),
+    "a slope outside its bounds": (
+        {
+            "fixed": "background",
+            "background": sf.PlaneBackground(1.0, np.array([0.5, 2.0]), np.zeros(2)),
+            "init": dataclasses.replace(START, background=None),
+            "bounds": Bounds(background=(None, [3, 1, 1])),
+        },
+        "`fixed` holds the background .* its number 2, 2, is none that `bounds.background` allow, -inf to 1",
+    ),
     "all": ({"fixed": True}, "`fixed`"),
     "no mask": (
         {"fixed": {"centers": [0, 1]}},

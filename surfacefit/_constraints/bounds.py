@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import one_of, positive_number, real_array
+from .._model.background import BackgroundModel
 
 # Names that `fixed` may hold.
 FIXABLE = ("amplitudes", "centers", "covariances", "background")
@@ -159,6 +160,21 @@ def _pair(name: str, pair: Any, shapes: Sequence[tuple[int, ...]] | None) -> Any
     if np.any(low >= high):
         raise ValueError(f"`bounds.{name}` must rise, got {pair[0]!r} to {pair[1]!r}: to hold a value use `fixed`")
     return low, high
+
+
+def check_held_background(bounds: Bounds, background: BackgroundModel) -> None:
+    """Refuses a fixed background with a number outside its limits, both in the user's units."""
+    if bounds.background is None:
+        return
+    held = np.asarray(background.vector(), float)
+    low, high = (np.broadcast_to(side, held.shape) for side in bounds.background)
+    outside = np.flatnonzero((held < low) | (held > high))
+    if len(outside):
+        k = outside[0]
+        raise ValueError(
+            f"`fixed` holds the background at the value given for it, but its number {k}, {held[k]:g}, is none that"
+            f" `bounds.background` allow, {low[k]:g} to {high[k]:g}: change the value or the limits"
+        )
 
 
 def checked_fixed(fixed: Any, n_components: int | None) -> dict[str, Any]:

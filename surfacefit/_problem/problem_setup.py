@@ -9,6 +9,7 @@ import numpy as np
 
 from .._base.memory import check_dense, check_points, dense_need, memory_limit
 from .._base.precision import near_device, on_device
+from .._constraints.bounds import check_held_background
 from .._constraints.box import Box, box, contained
 from .._constraints.containment import region_of
 from .._constraints.prior import Penalty, penalty
@@ -185,6 +186,7 @@ def _box(
         limits = contained(limits, region_of(data), bounds, parameterization, scaling)
     if not np.any(model.constraints.fixed.get("background", False)):
         return limits
+    check_held_background(bounds, background)
     open_shape = np.full(parameterization.layout.n_shared, np.nan)
     held = np.concatenate([open_shape, np.asarray(parameterization.background.vector(), float)])
     low, high = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
