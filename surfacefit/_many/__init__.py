@@ -6,6 +6,7 @@ lanes           What each map of a chunk needs for its fit
 lane_starts     Where the components of each map start
 lane_growth     Growth in rounds that all maps of a chunk share
 lane_search     A short search, in rounds that all maps of a chunk share
+lane_engines    Which engine serves a lane
 lane_runs       The solver's steps for the maps of a chunk, by one program
 lane_ends       Where the steps ended, in the user's units
 map_numbers     The ends of all maps as arrays, and what follows from them in bulk

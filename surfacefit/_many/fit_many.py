@@ -28,6 +28,7 @@ from .._system.container import cores
 from .batch_record import Results
 from .batch_result import BatchResult
 from .lane_ends import put_ends
+from .lane_engines import problems_of
 from .lane_runs import solve_all
 from .lane_starts import start_all
 from .lanes import Batch, Lane
@@ -247,8 +248,9 @@ def fitted_chunk(batch: Batch, chunk: Sequence[int], dtype: np.dtype, first: Lan
             return ends
         start_all(lanes)
         started = time.perf_counter()
-        problems = [lane.prepared.fixing(lane.params) for lane in lanes]
-        solutions = solve_all(lanes[0].run.solver, problems, [lane.params for lane in lanes], batch.chunk_size)
+        solutions = solve_all(
+            lanes[0].run.solver, problems_of(lanes), [lane.params for lane in lanes], batch.chunk_size
+        )
         ended = time.perf_counter()
         put_ends(ends, places, lanes, solutions)
         ends.seconds[places] = np.array([started - begun, ended - started]) / len(lanes)

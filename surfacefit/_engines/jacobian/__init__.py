@@ -6,6 +6,7 @@ what the latter returns is a `Jacobian` operator. All engines are tested against
 
 from .curvature import Curvature
 from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
+from .local import LocalEngine
 from .operator import ColumnJacobian, Engine, Jacobian
 from .penalized import PenalizedJacobian
 from .tile_plan import TilePlan
@@ -17,6 +18,7 @@ __all__ = [
     "DenseEngine",
     "Engine",
     "Jacobian",
+    "LocalEngine",
     "MatrixJacobian",
     "PenalizedJacobian",
     "TilePlan",
