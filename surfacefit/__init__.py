@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._derivatives.implicit import Implicit
     from ._derivatives.sensitivity import Sensitivity
     from ._many.fit_many import fit_many
+    from ._batches.cutouts import fit_cutouts
     from ._many.batch_result import BatchResult
 
 __version__ = "0.1.0"
@@ -70,6 +71,7 @@ _NAMES = {
     "_derivatives.implicit": ("Implicit",),
     "_derivatives.sensitivity": ("Sensitivity",),
     "_many.fit_many": ("fit_many",),
+    "_batches.cutouts": ("fit_cutouts",),
     "_many.batch_result": ("BatchResult",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
@@ -115,6 +117,7 @@ __all__ = [
     "Implicit",
     "Sensitivity",
     "fit_many",
+    "fit_cutouts",
     "BatchResult",
 ]
 

@@ -30,8 +30,16 @@ def module(path):
 FILES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 ENTRY_POINTS = ("", "__main__")
 
-# A record may know its own views, where its methods are called: (record, view). Nothing else imports upwards.
+# A record may know its own views, where its methods are called, and `fit_many` the ways that are made of several fits:
+# (record, view). Nothing else imports upwards.
 VIEWS = {
+    ("_many.fit_many", "_batches.ways"),
+    ("_many.batch_result", "_batches.io"),
+    ("_many.batch_result", "_batches.labels"),
+    ("_many.batch_result", "_batches.matching"),
+    ("_many.batch_result", "_batches.plot"),
+    ("_results.io", "_batches.io"),
+    ("_results.io", "_many.batch_result"),  # for the type of what it returns
     ("_base.progress", "_model.surface"),  # for the type of what a callback sees
     ("_model.surface", "_problem.evaluation"),
     ("_mixture.result", "_mixture.io"),

@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,21 +61,30 @@ def read(path: str | PathLike[str], form: str, version: int, make: Callable[[dic
 
     Arrays in the document are `StoredArray`, whose shapes ``make`` checks before it reads them by `loaded`.
     """
-    path = _path(path)
+    return read_one_of(path, {form: (version, make)})
+
+
+def read_one_of(path: str | PathLike[str], makers: Mapping[str, tuple[int, Callable[[dict[str, Any]], Any]]]) -> Any:
+    """What is made of the document in a file by the maker of its format: ``makers`` has a version and a maker for each.
+
+    A file that names none of them is told as no document of the first.
+    """
+    path, form = _path(path), next(iter(makers))
     if path.exists() and not path.is_file():
         raise NotAFit(f"{str(path)!r} is no {form}: it is no file")
     path.open("rb").close()  # what is not there, or may not be read, is no broken fit
-    document = _told(f"{str(path)!r} is no {form}", _read, path, form)
+    document = _told(f"{str(path)!r} is no {form}", _read, path, tuple(makers))
     found = document.get("format") if isinstance(document, dict) else None
-    if found != form:
+    if not isinstance(found, str) or found not in makers:
         said = f"it is a {found[:40]}" if isinstance(found, str) else f"it does not say format={form!r}"
         raise NotAFit(f"{str(path)!r} is no {form}: {said}")
+    version, make = makers[found]
     if document.get("version") != version:
         raise NotAFit(
             f"{str(path)!r} has version {str(document.get('version'))[:40]} of the format, this surfacefit reads"
             f" version {version}"
         )
-    return _told(f"{str(path)!r} is no complete {form}", make, document)
+    return _told(f"{str(path)!r} is no complete {found}", make, document)
 
 
 def _path(path: Any) -> Path:
@@ -93,13 +102,17 @@ def _told(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise NotAFit(f"{what}: {reason(error)}") from None
 
 
-def _read(path: Path, form: str) -> Any:
+def _read(path: Path, forms: Sequence[str]) -> Any:
     if zipfile.is_zipfile(path):
         return _read_npz(path)
     with path.open("rb") as file:
-        if path.stat().st_size > LARGE_BYTES and form.encode() not in file.read(HEAD_BYTES):
+        if path.stat().st_size > LARGE_BYTES and not _names_one(file.read(HEAD_BYTES), forms):
             raise ValueError("it does not begin like one")
     return json.loads(path.read_text(encoding="utf-8"), object_hook=_json_to_array, parse_constant=_no_number)
+
+
+def _names_one(head: bytes, forms: Sequence[str]) -> bool:
+    return any(form.encode() in head for form in forms)
 
 
 def _read_npz(path: Path) -> Any:

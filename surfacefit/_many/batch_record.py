@@ -60,6 +60,7 @@ class BatchRecord:
 
     shape: tuple[int, ...]
     results: Results
+    labels: Any = None
 
     @cached_property
     def status(self) -> np.ndarray:
@@ -81,7 +82,7 @@ class BatchRecord:
     @cached_property
     def active(self) -> np.ndarray:
         """(..., K) which components a map has."""
-        return np.asarray(np.arange(self._most) < self.n_components[..., None])
+        return ~np.isnan(self._surfaces.amplitudes)
 
     @cached_property
     def steps(self) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from .._model.background import background_model
 from .._results.result import FitResult
 from .batch_record import BatchRecord
 from .map_numbers import BatchArrays
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,8 @@ class BatchResult(BatchRecord):
     results : a sequence of the `FitResult` of each map, in C order; None for a map that was not fitted. Each is made
         when it is first asked for, in a few milliseconds.
 
+    labels : of maps in an `xarray.DataArray`, an array of the batch's shape with their dimensions and coordinates.
+
     All arrays have the batch's axes first. Components that a map does not have are NaN (flags: 0). ``batch[i]`` is the
     `FitResult` of a map, with errors, statistics, pictures and files; ``batch[2:5]`` is a smaller batch.
     """
@@ -35,12 +41,19 @@ class BatchResult(BatchRecord):
     def __getitem__(self, index: Any) -> FitResult | BatchResult:
         chosen = np.arange(len(self.results)).reshape(self.shape)[index]
         if np.ndim(chosen):
-            return BatchResult(chosen.shape, self.results[chosen.ravel()])
+            return BatchResult(chosen.shape, self.results[chosen.ravel()], self._labels_at(index, chosen.shape))
         result: FitResult | None = self.results[int(chosen)]
         if result is None:
             code = Status(int(self.status.ravel()[int(chosen)]))
             raise ValueError(f"map {index} has no result: {code.name}, {STATUS[code].message}")
         return result
+
+    def _labels_at(self, index: Any, shape: tuple[int, ...]) -> Any:
+        """The labels at an index of whole numbers and slices; None for others, which xarray reads otherwise."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if self.labels is None or not all(isinstance(part, int | np.integer | slice) for part in parts):
+            return None
+        return self.labels[index] if self.labels[index].shape == shape else None
 
     def __repr__(self) -> str:
         good = int(np.count_nonzero(self.success))
@@ -78,11 +91,12 @@ class BatchResult(BatchRecord):
         """
         arrays = BatchArrays(*(np.full_like(one, np.nan) for one in self._surfaces))
         flat = BatchArrays(*(one.reshape(len(self.results), *one.shape[len(self.shape) :]) for one in arrays))
-        for n, result in enumerate(self.results):
+        active = self.active.reshape(len(self.results), self._most)
+        for n, (result, there) in enumerate(zip(self.results, active, strict=True)):
             if result is not None:
-                errors, count = result.standard_errors, result.n_components
-                flat.amplitudes[n, :count], flat.centers[n, :count] = errors.amplitudes, errors.centers
-                flat.covariances[n, :count] = errors.covariances
+                errors = result.standard_errors
+                flat.amplitudes[n, there], flat.centers[n, there] = errors.amplitudes, errors.centers
+                flat.covariances[n, there] = errors.covariances
                 flat.background[n] = np.atleast_1d(background_model(errors.background).vector())
         return arrays
 
@@ -90,9 +104,10 @@ class BatchResult(BatchRecord):
     def flags(self) -> np.ndarray:
         """(..., K) `ComponentFlag` bits; ``sf.ComponentFlag(batch.flags[i, k])`` names them."""
         found = np.zeros((len(self.results), self._most), int)
-        for row, result in zip(found, self.results, strict=True):
+        active = self.active.reshape(found.shape)
+        for row, there, result in zip(found, active, self.results, strict=True):
             if result is not None:
-                row[: result.n_components] = result.flags
+                row[there] = result.flags
         return found.reshape(*self.shape, self._most)
 
     def table(self) -> dict[str, np.ndarray]:
@@ -110,3 +125,48 @@ class BatchResult(BatchRecord):
         widths = np.sqrt(np.linalg.eigvalsh(self.covariances[where]))[:, ::-1]
         columns |= {f"width_{n}": column for n, column in enumerate(widths.T)}
         return columns | {"status": self.status[tuple(index)], "flags": self.flags[where]}
+
+    def matched(self) -> BatchResult:
+        """The same fits with their components ordered alike, so that the map of a parameter over the batch is smooth:
+        from the best fitted map outwards each gets the order of its neighbours along the axes of the batch. A map with
+        fewer components than others may then have its NaN in between. Limits and masks of single components already
+        say which is which: then the order stays.
+        """
+        from .._batches.matching import matched
+
+        return matched(self)
+
+    def to_xarray(self, errors: bool = True) -> Any:
+        """The batch as an `xarray.Dataset` with the names of xarray-lmfit: ``modelfit_coefficients`` and
+        ``modelfit_stderr`` over "param" ("g0_amplitude", "g0_center_0", "g0_covariance_00", ..., "background_0"),
+        ``modelfit_stats`` over "fit_stat" ("nfev", "ndata", "chisqr", "bic", "rsquared", "rmse", "success"); besides
+        the arrays of the batch by their names, "status" and "flags". The dimensions and coordinates of maps that were a
+        `DataArray` come back.
+
+        errors : False leaves standard errors and flags out, which take a few milliseconds a map.
+        """
+        from .._batches.labels import to_xarray
+
+        return to_xarray(self, errors)
+
+    def plot(self, quantity: str = "rmse", component: int | None = None) -> Figure:
+        """A matplotlib figure of one quantity over the batch: a curve over one axis, a map over two.
+
+        quantity : "amplitude", "center", "width" (principal ones, larger first), "volume" or "flags" of each component,
+            or "status", "rmse", "r2", "bic", "chi2", "cost", "steps", "n_used", "n_components" or "background".
+        component : one of them; None (default) draws all.
+
+        Components come in the order of the batch: ``batch.matched().plot("center")`` shows them as smooth maps. Colours
+        end at the quantiles 0.5 and 99.5 %.
+        """
+        from .._batches.plot import plot_batch
+
+        return plot_batch(self, quantity, component)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write maps and fits to a ``.npz`` or ``.json`` file that `load` reads, every number exact. Labels of xarray
+        are not in it, nor the code of a background function.
+        """
+        from .._batches.io import save
+
+        save(self, path)

@@ -57,6 +57,7 @@ def fit_many(
     contained: bool | None = None,
     fixed: Any = None,
     init: Any = "auto",
+    match: str | None = None,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -83,8 +84,8 @@ def fit_many(
         The number K of components of each map.
     ndim : int, optional
         How many of the last axes belong to each map. Default: as many as ``coords`` has arrays, else all but the first.
-    coords : sequence of d arrays, optional
-        The coordinates of the grid that all maps share. Default: 0, 1, 2, ...
+    coords : sequence of d arrays, or list of them, optional
+        The coordinates of the grid that all maps share (default: 0, 1, 2, ...), or a list of them for each map.
     points : array of shape (N, d), or list of arrays, optional
         Places of scattered heights, for maps of shape (..., N): the same for all, or one array for each map of a list.
     mask, sigma : optional
@@ -94,6 +95,9 @@ def fit_many(
         another batch of the same shape has led to. "auto" (default) is growth and a short search, much shorter than
         that of `fit`: some components are taken away and grown anew, eight times. "growth" alone takes a quarter of
         the time.
+    match : "neighbours", optional
+        Orders the components of each map like those of its neighbours, as `BatchResult.matched` does. Default: by
+        falling volume.
     max_time : float, optional
         Seconds after which no further chunk is begun; maps that were not reached end as MAX_TIME without a result. So
         do Ctrl-C (INTERRUPTED) and ``callback`` (STOPPED): what is finished is kept.
@@ -120,7 +124,11 @@ def fit_many(
     >>> batch.centers[:, 0, 0].round(3).tolist(), batch.shape
     ([10.0, 20.0, 30.0], (3,))
     """
-    return _whole(work_of(dict(locals())))
+    from .._batches.ways import way_of
+
+    options = {name: value for name, value in locals().items() if name != "way_of"}
+    way = way_of(options)
+    return _whole(work_of(options)) if way is None else way(options)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,8 +90,8 @@ class MapEnds:
 
     def surface(self, flat: int, model: BackgroundModel) -> GaussianSurface:
         """The surface of a map, over its own background ``model``."""
-        count = self.n_components[flat]
-        some = [np.array(array[flat, :count]) for array in self.surfaces[:3]]
+        there = ~np.isnan(self.surfaces.amplitudes[flat])
+        some = [np.array(array[flat, there]) for array in self.surfaces[:3]]
         held = model.with_vector(np.array(self.surfaces.background[flat]))
         return GaussianSurface(some[0], some[1], some[2], None if isinstance(held, NoBackground) else held)
 
@@ -160,7 +160,7 @@ class MapNumbers:
     def _groups(self) -> Iterator[np.ndarray]:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
-        if isinstance(self.stack.maps, np.ndarray) and not isinstance(self.stack.points, list):
+        if self.stack.shares_points:
             size = self.stack.maps[0].size * self.ends.surfaces.most
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
@@ -170,7 +170,7 @@ class MapNumbers:
     def _fitted(self, flats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Heights (B, N) of the surfaces of maps of one shape at all of their points."""
         ends, points = self.ends, self.stack.all_points(int(flats[0]))
-        there = np.arange(ends.surfaces.most) < ends.n_components[flats][:, None]
+        there = ~np.isnan(ends.surfaces.amplitudes[flats])
         eye = np.eye(points.shape[1])
         factors = np.linalg.cholesky(np.where(there[..., None, None], ends.surfaces.covariances[flats], eye))
         inverse = inverse_lower(factors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class PerMap:
 class MapStack:
     """Maps in a batch of ``shape``: ``maps`` by flat index, an array over the batch or a list, copies in floating
     point; ``masks`` and ``sigmas`` of each; ``points`` of scattered heights, shared by all or a list of one for each;
-    ``coords`` of grids, shared by all.
+    ``coords`` of grids, shared by all or of each.
     """
 
     shape: tuple[int, ...]
@@ -35,7 +36,7 @@ class MapStack:
     masks: PerMap
     sigmas: PerMap
     points: Any
-    coords: Any
+    coords: PerMap
     absolute_sigma: bool
 
     def __len__(self) -> int:
@@ -49,6 +50,12 @@ class MapStack:
         points = self.points[0] if isinstance(self.points, list) else self.points
         return int(np.shape(points)[-1]) if np.ndim(points) > 1 else 1
 
+    @property
+    def shares_points(self) -> bool:
+        """Whether all maps are of one shape and at the same points."""
+        shared = self.coords.each is None and not isinstance(self.points, list)
+        return shared and isinstance(self.maps, np.ndarray)
+
     def index(self, flat: int) -> tuple[int, ...]:
         """The index of a map in the batch, from its number."""
         return tuple(int(i) for i in np.unravel_index(flat, self.shape))
@@ -57,7 +64,7 @@ class MapStack:
         """Coordinates (N, d) of every point of a map."""
         heights = np.zeros(self.maps[flat].shape)
         if self.points is None:
-            return grid_data(heights, self.coords).all_points
+            return grid_data(heights, self.coords[flat]).all_points
         return point_data(self._points(flat), heights).all_points
 
     def block(self, flats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,7 +95,7 @@ class MapStack:
         heights, more = self.maps[flat], (self.masks[flat], self.sigmas[flat], self.absolute_sigma)
         try:
             if self.points is None:
-                return grid_data(heights, self.coords, *more)
+                return grid_data(heights, self.coords[flat], *more)
             return point_data(self._points(flat), heights, *more)
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.index(flat)} of `maps`: {error}") from None
@@ -129,7 +136,23 @@ def map_stack(
     if masked is not None:
         masks = PerMap(each=[_either(one, masks[n]) for n, one in enumerate(masked)])
     points = [*points] if isinstance(points, list | tuple) else points
-    return MapStack(shape, each, masks, sigmas, deepcopy(points), deepcopy(coords), absolute_sigma)
+    return MapStack(shape, each, masks, sigmas, deepcopy(points), _coords(coords, len(each)), absolute_sigma)
+
+
+def _coords(coords: Any, n_maps: int) -> PerMap:
+    """The coordinates of all maps, or of each: a list of what is given for one map."""
+    if not _has_coords_of_each(coords):
+        return PerMap(deepcopy(coords))
+    if len(coords) != n_maps:
+        raise ValueError(
+            f"`coords` must be one array an axis, or a list of {n_maps} such sequences, one a map, got {len(coords)}"
+        )
+    return PerMap(each=deepcopy(coords))
+
+
+def _has_coords_of_each(coords: Any) -> bool:
+    listed = isinstance(coords, Sequence) and not isinstance(coords, str) and len(coords) > 0
+    return listed and isinstance(coords[0], list | tuple) and len(coords[0]) > 0 and np.ndim(coords[0][0]) > 0
 
 
 def _heights(name: str, given: Any) -> np.ndarray:
@@ -159,7 +182,8 @@ def _map_axes(maps: np.ndarray, ndim: int | None, coords: Any, points: Any) -> i
     """How many of the last axes are a map's own."""
     axes = 1 if points is not None else maps.ndim - 1 if ndim is None and coords is None else ndim
     if axes is None:
-        axes = 1 if np.ndim(coords) == 1 and not isinstance(coords, tuple) and np.isscalar(coords[0]) else len(coords)
+        coords = coords[0] if _has_coords_of_each(coords) else coords
+        axes = 1 if not isinstance(coords, tuple) and np.ndim(coords[0]) == 0 else len(coords)
     axes = count("ndim", axes, 0)
     if not 0 < axes < maps.ndim:
         raise ValueError(

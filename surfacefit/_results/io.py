@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._base.array_files import BadArray, Shapes, loaded
 from .._base.checks import count, finite, moderate, not_negative, one_of, positive_number, yes_or_no
-from .._base.documents import read, write
+from .._base.documents import read_one_of, write
 from .._base.status import Status
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.prior import SurfacePrior, checked_prior
@@ -36,7 +36,10 @@ from .flags import not_checked, shown_flags
 from .record import Settings, Timings
 from .report import summary
 from .result import FitResult
-from .summary_record import RESULT_FORMAT, RESULT_VERSION
+from .summary_record import BATCH_FORMAT, BATCH_VERSION, RESULT_FORMAT, RESULT_VERSION
+
+if TYPE_CHECKING:
+    from .._many.batch_result import BatchResult
 
 # Parts of the document that make a result.
 READ = ("surface", "data", "fit", "settings", "timings", "history", "path")
@@ -50,8 +53,8 @@ def save(result: FitResult, path: str | PathLike[str]) -> None:
     write(_document(result), path)
 
 
-def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = None) -> FitResult:
-    """A `FitResult` from a file that `FitResult.save` wrote, every number exact.
+def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = None) -> Any:
+    """The `FitResult` or `BatchResult` of a file that its `save` wrote, every number exact.
 
     path : the ``.json`` or ``.npz`` file.
     background : the function ``f(parameters, points)`` of a result that was fitted with one. The file holds its
@@ -60,8 +63,14 @@ def load(path: str | PathLike[str], *, background: Callable[..., Any] | None = N
     Raises `ValueError` for a file that is no fit, naming the file and what is wrong with it, and `FileNotFoundError`
     where there is none.
     """
-    result: FitResult = read(path, RESULT_FORMAT, RESULT_VERSION, lambda document: _result(document, background))
-    return result
+
+    def batch(document: dict[str, Any]) -> BatchResult:
+        from .._batches.io import batch_of
+
+        return batch_of(document, background)
+
+    makers = {RESULT_FORMAT: (RESULT_VERSION, lambda document: _result(document, background))}
+    return read_one_of(path, {**makers, BATCH_FORMAT: (BATCH_VERSION, batch)})
 
 
 def _document(result: FitResult) -> dict[str, Any]:
@@ -73,7 +82,7 @@ def _document(result: FitResult) -> dict[str, Any]:
             "amplitudes": np.asarray(surface.amplitudes),
             "centers": np.asarray(surface.centers),
             "covariances": np.asarray(surface.covariances),
-            "background": _background_to_document(surface.background),
+            "background": background_to_document(surface.background),
         },
         "fit": {
             "cost": np.asarray(result.cost, np.float64),
@@ -98,9 +107,9 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
     _check_shapes(document)
     document = loaded({name: document[name] for name in READ}, MAY_REPEAT)
     surface, data, fit = dict(document["surface"]), dict(document["data"]), document["fit"]
-    surface["background"] = _background_from_document(surface["background"], function)
+    surface["background"] = background_from_document(surface["background"], function)
     data["axes"] = None if data["axes"] is None else tuple(data["axes"])
-    return _checked(
+    return checked_result(
         FitResult(
             surface=GaussianSurface(**surface),
             data=SurfaceData(**data),
@@ -110,7 +119,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
             steps=fit["steps"],
             history=document["history"],
             timings=Timings(**document["timings"]),
-            settings=_settings(document["settings"]),
+            settings=settings_from_document(document["settings"]),
             resets=fit["resets"],
             starts=fit["starts"],
             path=None if document["path"] is None else ComponentPath(**document["path"]),
@@ -118,7 +127,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
     )
 
 
-def _settings(document: dict[str, Any]) -> Settings:
+def settings_from_document(document: dict[str, Any]) -> Settings:
     """The settings; an option that the file does not name, because it came later, has its default."""
     prior, constraints = document["prior"], document["constraints"]
     bounds: dict[str, Any] = {
@@ -133,7 +142,7 @@ def _settings(document: dict[str, Any]) -> Settings:
     )
 
 
-def _background_to_document(background: Any) -> dict[str, Any] | None:
+def background_to_document(background: Any) -> dict[str, Any] | None:
     if background is None:
         return None
     model = background_model(background)
@@ -154,7 +163,7 @@ def _background_to_document(background: Any) -> dict[str, Any] | None:
     }
 
 
-def _background_from_document(document: dict[str, Any] | None, function: Callable[..., Any] | None) -> Any:
+def background_from_document(document: dict[str, Any] | None, function: Callable[..., Any] | None) -> Any:
     if document is None:
         return None
     one_of("background.kind", document["kind"], ("constant", "plane", "function"))
@@ -213,7 +222,7 @@ def _check_data_shapes(data: dict[str, Any], shapes: Shapes) -> None:
         shapes.check(f"data.axes[{i}]", axis, letters[i])
 
 
-def _checked(result: FitResult) -> FitResult:
+def checked_result(result: FitResult) -> FitResult:
     """The result, or ValueError or TypeError with what is wrong in it."""
     surface, data = result.surface, result.data
     checked_surface("surface", surface, surface.n_components, surface.n_dim, signed=True)

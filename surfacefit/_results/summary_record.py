@@ -27,6 +27,12 @@ RESULT_FORMAT = "surfacefit result"
 # Of the format: counted up by a change after which older files cannot be read.
 RESULT_VERSION = 5
 
+# What the file of a batch says it is.
+BATCH_FORMAT = "surfacefit batch"
+
+# Of the format of batches: counted up by a change after which older files cannot be read.
+BATCH_VERSION = 1
+
 # Most lines of facts of a summary that is believed: a few for each flag and each part of the fit come to some 30.
 MOST_FACTS = 200
 

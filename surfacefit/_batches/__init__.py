@@ -1,0 +1,9 @@
+"""What is done with many fits: cut-outs, an order of components, labels, pictures, files.
+
+cutouts     Boxes of one image, fitted as a batch
+ways        Which of the ways below some arguments of `fit_many` ask for
+matching    Components in the same order in all maps
+labels      To and from xarray
+plot        A quantity over the axes of a batch, as a picture
+io          A batch as a file, and back
+"""

@@ -1,0 +1,148 @@
+"""Components in the same order in all maps of a batch, so that the map of a parameter is smooth.
+
+A fit orders its components by falling volume, and where two volumes cross, the map of a centre jumps. Here the order
+spreads from the best fitted map outwards: the map that is most like one of its ordered neighbours is next, and its
+components get the places of those of all ordered neighbours by the assignment of least total distance
+(`scipy.optimize.linear_sum_assignment`). The distance of two Gaussians is
+
+    (c - c')^T ((Sigma + Sigma') / 2)^-1 (c - c') + sum_i log^2(w_i / w'_i) + (a - a')^2 / (a^2 + a'^2),
+
+w the principal widths: centres in units of the widths, then widths and amplitudes as ratios.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .._many.batch_record import Results
+from .._many.batch_result import BatchResult
+from .._many.map_numbers import BatchArrays
+
+
+def matched(batch: BatchResult) -> BatchResult:
+    """The batch with components ordered alike; see `BatchResult.matched`."""
+    options = batch.results.ends.options
+    if options is not None and options.constraints.keep_order:
+        return batch  # the user knows them one by one
+    order = _Order(batch)
+    places = order.found()
+    ends, numbers = batch.results.ends, batch.results.numbers
+    surfaces = BatchArrays(*(array.copy() for array in ends.surfaces))
+    for flat, row in zip(numbers, places, strict=True):
+        for new, old in zip(surfaces[:3], ends.surfaces[:3], strict=True):
+            new[flat] = old[flat][row]
+    results = Results(batch.results.source, replace(ends, surfaces=surfaces), numbers, {})
+    return replace(batch, results=results)
+
+
+@dataclass(eq=False)
+class _Order:
+    """Which component of each map stands at each place, as far as it is known.
+
+    ``seen`` holds for each map the components at all places: its own, and where it has none those of the neighbour that
+    it was ordered by, so that a component which is missing in between finds its place again.
+    """
+
+    batch: BatchResult
+    places: dict[int, np.ndarray] = field(default_factory=dict)
+    seen: dict[int, BatchArrays] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        batch = self.batch
+        n = len(batch.results)
+        self.arrays = BatchArrays(
+            *(array.reshape(n, *array.shape[len(batch.shape) :]) for array in _arrays_of(batch)),
+        )
+        self.there: np.ndarray = batch.active.reshape(n, -1)
+
+    def found(self) -> np.ndarray:
+        """For each map (n, K) the component at each place."""
+        room = self.there.shape[1]
+        for start in self._by_misfit():
+            if start not in self.places:
+                self._spread(start)
+        return np.array([self.places.get(n, np.arange(room)) for n in range(len(self.there))]).reshape(-1, room)
+
+    def _by_misfit(self) -> np.ndarray:
+        """Maps with a fit: most components first, then the lowest cost a point."""
+        batch = self.batch
+        misfit = (batch.cost / np.maximum(batch.n_used, 1)).ravel()
+        order = np.lexsort((misfit, -batch.n_components.ravel()))
+        fitted = np.asarray(self.there.any(axis=1))
+        return np.asarray(order[fitted[order]])
+
+    def _spread(self, start: int) -> None:
+        self._put(start, np.arange(self.there.shape[1]), None)
+        waiting: list[tuple[float, int, int]] = []
+        self._look_around(start, waiting)
+        while waiting:
+            _, flat, by = heapq.heappop(waiting)
+            if flat not in self.places:
+                around = [n for n in self._neighbours(flat) if n in self.places]
+                total = sum(self._distances(n, flat) for n in around)
+                self._put(flat, _assigned(np.asarray(total))[0], by)
+                self._look_around(flat, waiting)
+
+    def _look_around(self, flat: int, waiting: list[tuple[float, int, int]]) -> None:
+        for n in self._neighbours(flat):
+            if n not in self.places and self.there[n].any():
+                heapq.heappush(waiting, (_assigned(self._distances(flat, n))[1], n, flat))
+
+    def _put(self, flat: int, places: np.ndarray, by: int | None) -> None:
+        own = self.arrays._replace(
+            amplitudes=self.arrays.amplitudes[flat][places],
+            centers=self.arrays.centers[flat][places],
+            covariances=self.arrays.covariances[flat][places],
+        )
+        if by is not None:
+            missing = ~self.there[flat][places]
+            for array, other in zip(own[:3], self.seen[by][:3], strict=True):
+                array[missing] = other[missing]
+        self.places[flat], self.seen[flat] = places, own
+
+    def _neighbours(self, flat: int) -> Iterator[int]:
+        shape = self.batch.shape
+        index = np.unravel_index(flat, shape) if shape else ()
+        for axis, at in enumerate(index):
+            for other in (at - 1, at + 1):
+                if 0 <= other < shape[axis]:
+                    yield int(np.ravel_multi_index((*index[:axis], other, *index[axis + 1 :]), shape))
+
+    def _distances(self, ordered: int, flat: int) -> np.ndarray:
+        """Of the components at each place of one map to those of another (K, K); 0 where either is missing."""
+        one, other = self.seen[ordered], BatchArrays(*(array[flat] for array in self.arrays))
+        known, there = ~np.isnan(one.amplitudes), self.there[flat]
+        found = np.zeros((len(known), len(there)))
+        found[np.ix_(known, there)] = distances(
+            *(array[known] for array in one[:3]), *(array[there] for array in other[:3])
+        )
+        return found
+
+
+def _arrays_of(batch: BatchResult) -> BatchArrays:
+    return BatchArrays(batch.amplitudes, batch.centers, batch.covariances, batch.background)
+
+
+def _assigned(costs: np.ndarray) -> tuple[np.ndarray, float]:
+    """The column of each row that makes the total least, and that total."""
+    rows, columns = linear_sum_assignment(costs)
+    return columns, float(costs[rows, columns].sum())
+
+
+def distances(
+    a: np.ndarray, centers: np.ndarray, shapes: np.ndarray, b: np.ndarray, others: np.ndarray, other_shapes: np.ndarray
+) -> np.ndarray:
+    """Distances (K, L) of K components to L others, as the module's docstring has them."""
+    apart = centers[:, None] - others
+    mean = (shapes[:, None] + other_shapes) / 2
+    offset = np.einsum("kli,kli->kl", apart, np.linalg.solve(mean, apart[..., None])[..., 0])
+    widths, other_widths = (np.log(np.linalg.eigvalsh(one)) / 2 for one in (shapes, other_shapes))
+    ratios = ((widths[:, None] - other_widths) ** 2).sum(axis=-1)
+    size = a[:, None] ** 2 + b**2
+    heights = (a[:, None] - b) ** 2 / np.where(size > 0, size, 1)
+    return np.asarray(offset + ratios + heights)

@@ -1,0 +1,26 @@
+"""The ways of `fit_many` that are made of several fits: which of them some arguments ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._base.checks import one_of
+from .labels import fit_labelled, is_labelled
+
+
+def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
+    """What makes the result from the arguments of `fit_many`, or None for one plain batch."""
+    if options["match"] is not None:
+        one_of("match", options["match"], ["neighbours"])
+    if is_labelled(options["maps"]):
+        return fit_labelled
+    if options["match"] is not None:
+        return _fit_matched
+    return None
+
+
+def _fit_matched(options: dict[str, Any]) -> Any:
+    from .._many.fit_many import fit_many
+
+    return fit_many(**{**options, "match": None}).matched()
