@@ -313,7 +313,10 @@ HOSTILE = {
         put("ends", "n_components", value={"dtype": "int64", "shape": [2], "values": [1, 2]}),
         "must be NaN where",
     ),
-    "steps": (put("ends", "steps", value={"dtype": "int64", "shape": [2], "values": [-1, 2]}), "must be zero or positive"),
+    "steps": (
+        put("ends", "steps", value={"dtype": "int64", "shape": [2], "values": [-1, 2]}),
+        "must be zero or positive",
+    ),
     "used": (put("ends", "n_used", value={"dtype": "int64", "shape": [2], "values": [99, 2]}), "`ends.n_used`"),
     "cost": (put("ends", "cost", value=NAN), "`ends.cost` must be finite"),
     "sigmas": (put("maps", "sigmas", value="many"), "`sigmas` must be an array"),
