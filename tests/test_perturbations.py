@@ -138,7 +138,7 @@ def test_an_exact_fit_is_not_perturbed():
         best = state_of(context, surface(CENTERS))
         met = Minima(best, 1e-12 * context.views.background_only().cost)
         assert met.exact
-        assert perturbed(context, met, np.random.default_rng(0), 0) is best
+        assert perturbed(context, met, np.random.default_rng(0), 0, lambda state: False) is best
         assert context.progress.steps == 0
 
 

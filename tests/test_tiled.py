@@ -12,13 +12,17 @@ from test_engines import background
 import surfacefit as sf
 from surfacefit._base.compile import quick_jit
 from surfacefit._base.memory import point_bytes
-from surfacefit._data.data import SurfaceData
+from surfacefit._data.data import SurfaceData, grid_data
+from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.overlap_sums import overlap_sums
 from surfacefit._engines.overlaps import EvenGrid, Rule, rules
 from surfacefit._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
 from surfacefit._engines.tiles import block_sides, grid_tiles, scattered_tiles
+from surfacefit._model.units import to_internal
 from surfacefit._problem import planning as planning
+from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._problem.planning import TilePlanner
+from surfacefit._problem.problem_setup import problem_setup
 
 SHAPES = {1: (90,), 2: (24, 31), 3: (9, 10, 11)}
 CUTOFF = 1e-9
@@ -256,6 +260,23 @@ def test_sizes_of_one_capacity_compile_once(compiled):
         before.append(len(compiled))
         sf.fit(heights, n, init="grid", engine="tiled", solver=sf.LevenbergMarquardt(max_steps=3), reset=False)
     assert not {"jit(begin)", "jit(_recorded)"} & set(compiled[before[1] :])
+
+
+def test_pairs_that_change_their_rule_leave_the_program_as_it_is(blocks_pay):
+    """Narrow components, wide ones and those at the border are summed by different rules, in rows of one capacity."""
+    heights, truth = noisy_hills(count=120)
+    spec = ModelSpec(n_components=120, background=None)
+    rows, shapes = [], set()
+    with jax.enable_x64(True):
+        prepared = problem_setup(grid_data(heights), spec, np.dtype(np.float64), EngineChoice(sf.Tiled()))
+        for width, shift in ((0.4, 0.0), (2.0, 0.0), (2.0, 30.0)):
+            moved = replace(truth, centers=truth.centers - shift, covariances=np.tile(np.eye(2) * width**2, (120, 1, 1)))
+            params = prepared.host.parameterization.pack(to_internal(moved, prepared.scaling))
+            curvature = prepared.planner(prepared.problem, params, params).engine.curvature
+            rows.append(np.asarray(curvature.n_rows))
+            shapes.add((curvature.owner.shape, curvature.neighbours.shape))
+    assert len({tuple(row) for row in rows}) == 3
+    assert len(shapes) == 1
 
 
 CENTER = np.array([30.0, 35.0])

@@ -16,6 +16,8 @@ from .pairs import ragged
 
 # Neighbours; a product with a row of blocks then reads memory in long runs, and at most seven places are empty.
 NEIGHBOURS_A_ROW = 8
+# Neighbour rows; the rows of a rule begin at a multiple of so many, and are taken in chunks that divide it.
+ROWS_UNIT = 64
 # Widths of the joint covariance; the product of a pair farther apart is below exp(-5.5^2 / 2) = 3e-7 of a component's
 # own, near the single precision in which blocks are held.
 JOINT_WIDTHS = 5.5

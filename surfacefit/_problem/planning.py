@@ -17,7 +17,7 @@ from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, gigabytes, tiled_need
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
-from .._engines.overlaps import EvenGrid, NeighbourRows, neighbour_rows, work
+from .._engines.overlaps import ROWS_UNIT, EvenGrid, NeighbourRows, neighbour_rows, work
 from .._engines.pairs import MARGIN_WIDTHS, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
 from .._engines.tiles import Tiling
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
@@ -28,16 +28,12 @@ from .problem import SurfaceProblem
 CPU_TILES_A_CHUNK = 32
 # Tiles; an accelerator wants thousands of independent tiles at once, and 2048 still fit its memory.
 GPU_TILES_A_CHUNK = 2048
-# Neighbour rows; capacities are multiples of so many, which a chunk of pairs takes at once.
-ROWS_UNIT = 64
 # Factors on what a plan needs now, the first one and later ones: components spread most in their first steps, and each
 # capacity that is exceeded compiles a new program.
 FIRST_HEADROOM = 1.5
 HEADROOM = 1.2
 # Units; below, capacities are powers of two, above powers of its root, where memory counts.
 FINE_CAPACITIES_FROM = 512
-# A rule has room for one in so many of all rows, so that the first pair that comes to need it compiles nothing.
-LEAST_ROWS_SHARE = 32
 # Nodes of overlaps for each place of a component in a tile, from which products with J are cheaper than blocks: a solve
 # by products passes over the places some twenty times.
 MOST_NODES_A_PLACE = 20.0
@@ -158,14 +154,17 @@ class TilePlanner:
             self.grid = None  # once and for all: another kind of normal matrix is another program
             return None
         grid, n_components = self.grid, len(components.amplitudes)
-        total = sum(len(r.owner) for r in rows)
-        capacities = tuple(
-            self._capacity(f"rows {n}", max(len(r.owner), total // LEAST_ROWS_SHARE), ROWS_UNIT)
-            for n, r in enumerate(rows)
+        lengths = [-(-len(r.owner) // ROWS_UNIT) * ROWS_UNIT for r in rows]
+        capacity = self._capacity("rows", sum(len(r.owner) for r in rows) + len(rows) * ROWS_UNIT, ROWS_UNIT)
+        owner = _padded(
+            np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, lengths, strict=True)]),
+            capacity,
+            n_components,
         )
-        owner = np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, capacities, strict=True)])
-        neighbours = np.concatenate(
-            [_padded(r.neighbours, size, n_components) for r, size in zip(rows, capacities, strict=True)]
+        neighbours = _padded(
+            np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, lengths, strict=True)]),
+            capacity,
+            n_components,
         )
         own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
         return Curvature(
@@ -176,7 +175,6 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            capacities=capacities,
             dtype=np.dtype(dtype).name if direct else "float32",
         )
 

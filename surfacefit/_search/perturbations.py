@@ -116,10 +116,16 @@ class Minima:
         return self.others[levels[rng.integers(len(levels))]] if levels else None
 
 
-def perturbed(context: SearchContext, minima: Minima, rng: np.random.Generator, failures: int) -> State:
+def perturbed(
+    context: SearchContext,
+    minima: Minima,
+    rng: np.random.Generator,
+    failures: int,
+    is_end: Callable[[State], bool],
+) -> State:
     """The best state that perturbations of the best one lead to, after ``failures`` rounds without a better state.
 
-    Where a perturbation finds a better state, the next ones begin from there.
+    Where a perturbation finds a better state, the next ones begin from there, unless it ``is_end``.
     """
     first, states = minima.best, list[State]()
     wanted = _wanted(first.size)
@@ -131,7 +137,12 @@ def perturbed(context: SearchContext, minima: Minima, rng: np.random.Generator, 
             context, [partial(_perturb, context, before, minima.partner(rng), failures, own) for own in generators]
         )
         minima.add(made)
-        states = [] if is_better(minima.best, before) else [*states, *(made or [before])]
+        if not is_better(minima.best, before):
+            states += made or [before]
+        elif is_end(minima.best):
+            break
+        else:
+            states = []
     fresh = [state for state in states if not minima.is_visited(state)]
     if minima.exact or is_better(minima.best, first):
         return minima.best

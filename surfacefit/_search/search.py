@@ -155,7 +155,8 @@ def _search_rounds(
             here = found[-1]
         elif failures < patience:
             go_near = bool(near) and rng.random() < NEAR_MINIMUM_CHANCE
-            here = near[rng.integers(len(near))] if go_near else perturbed(context, minima, rng, failures)
+            is_end = partial(leaves_noise, context)
+            here = near[rng.integers(len(near))] if go_near else perturbed(context, minima, rng, failures, is_end)
         minima.visit(here)
         if is_better(minima.best, before):
             failures = 0
@@ -170,7 +171,7 @@ def _run_trials(context: SearchContext, here: State) -> list[State] | None:
         return found
     around, at_a_time = Neighbourhood(context, here), n_parallel(context)
     gains = additions(around)
-    if is_noise(around, gains):
+    if may_be_noise(around) and is_noise(around, gains):
         return None
     queue = trials(around, gains)
     for first in range(0, len(queue), at_a_time):
@@ -196,20 +197,41 @@ def _few(around: Neighbourhood) -> np.ndarray:
     return np.arange(count) if count <= MAX_REMOVALS else around.by_weight()[:MAX_REMOVALS]
 
 
-def is_noise(around: Neighbourhood, gains: list[Move]) -> bool:
-    """Whether what a state leaves is noise: no added component would lower the BIC.
-
-    A relocation is an addition and a removal, so that it has nothing to win either. Residuals that neighbours share are
-    no noise, whatever single additions gain; for scattered points that is not known.
+def leaves_noise(context: SearchContext, state: State) -> bool:
+    """Whether what a state leaves is noise; the additions that say so are tried only where it may be, and not for few
+    components, for which nothing else needs their program.
     """
-    context, state, residuals = around.context, around.state, around.residuals
-    layout = context.parameterization.layout
-    spare = len(residuals) - layout.block_size * state.size - layout.n_border
-    shared = float(residuals[1:] @ residuals[:-1])
-    if spare <= 0 or context.prepared.data.axes is None or shared > MAX_NOISE_CORRELATION * 2 * state.cost:
+    if state.size <= MAX_FEW_COMPONENTS:
         return False
-    worth = layout.block_size * np.log(len(residuals)) * state.cost / spare
+    around = Neighbourhood(context, state)
+    return may_be_noise(around) and is_noise(around, additions(around))
+
+
+def may_be_noise(around: Neighbourhood) -> bool:
+    """Whether there are points to spare and neighbours share little of their residuals.
+
+    Residuals that neighbours share are no noise, whatever single additions gain; for scattered points that is not
+    known.
+    """
+    residuals = around.residuals
+    shared = float(residuals[1:] @ residuals[:-1])
+    on_grid = around.context.prepared.data.axes is not None
+    return on_grid and _spare_points(around) > 0 and shared <= MAX_NOISE_CORRELATION * 2 * around.state.cost
+
+
+def is_noise(around: Neighbourhood, gains: list[Move]) -> bool:
+    """Whether no added component would lower the BIC of a state that `may_be_noise`.
+
+    A relocation is an addition and a removal, so that it has nothing to win either.
+    """
+    size, count = around.context.parameterization.layout.block_size, len(around.residuals)
+    worth = size * np.log(count) * around.state.cost / _spare_points(around)
     return RANKED_SHARE * max((move.fall for move in gains), default=0.0) < worth
+
+
+def _spare_points(around: Neighbourhood) -> int:
+    layout = around.context.parameterization.layout
+    return len(around.residuals) - layout.block_size * around.state.size - layout.n_border
 
 
 def trials(around: Neighbourhood, gains: list[Move]) -> list[list[Move]]:

@@ -14,19 +14,20 @@ from ..._base.compile import concatenated
 from ..._linear.normal import BlockNormal
 from ..._model.parameters import ChainRule, Components
 from ..overlap_sums import overlap_sums
-from ..overlaps import NEIGHBOURS_A_ROW, Rule, rules
+from ..overlaps import NEIGHBOURS_A_ROW, ROWS_UNIT, Rule, rules
 
-# Pairs whose overlaps are summed at once, fewer where a rule has many nodes: keeps the work within a core's cache.
+# Pairs whose overlaps are summed at once, fewer where a rule has many nodes: keeps the work within a core's cache. So
+# many rows, or a fraction of them, are ROWS_UNIT.
 PAIRS_A_CHUNK = 512
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """Neighbour rows of each rule, padded to a capacity, on the grid low + step * index.
+    """Neighbour rows of all rules, padded to one capacity, on the grid low + step * index.
 
-    owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule fills
-    ``n_rows`` of its capacity. low, step, shape (d,) : the grid.
+    owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
+    ``n_rows``, and begins at a multiple of ROWS_UNIT. low, step, shape (d,) : the grid.
     """
 
     owner: Array
@@ -36,7 +37,6 @@ class Curvature:
     low: Array
     step: Array
     shape: Array
-    capacities: tuple[int, ...] = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
@@ -45,10 +45,10 @@ class Curvature:
         size, n_shared = chain.own.shape[2], chain.shared.shape[2]
         blocks = jnp.zeros((len(self.owner), size, NEIGHBOURS_A_ROW * size), self.dtype)
         shared = jnp.zeros((len(self.owner), chain.own.shape[1], n_shared), self.dtype)
-        start = 0
-        for number, (rule, capacity) in enumerate(zip(rules(len(self.shape)), self.capacities, strict=True)):
-            blocks, shared = self._filled(blocks, shared, table, rule, start, self.n_rows[number])
-            start += capacity
+        lengths = (self.n_rows + ROWS_UNIT - 1) // ROWS_UNIT * ROWS_UNIT
+        starts = jnp.cumsum(lengths) - lengths
+        for number, rule in enumerate(rules(len(self.shape))):
+            blocks, shared = self._filled(blocks, shared, table, rule, starts[number], self.n_rows[number])
         return self._bordered(blocks, shared, chain, cross, corner)
 
     def _bordered(self, blocks: Array, shared: Array, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
@@ -63,7 +63,7 @@ class Curvature:
         return BlockNormal(blocks, self.owner, self.neighbours, self.own, border, corner)
 
     def _filled(
-        self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: int, n_rows: Array
+        self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: Array, n_rows: Array
     ) -> tuple[Array, Array]:
         """The rows of one rule computed, some at once."""
         some = max(1, PAIRS_A_CHUNK // NEIGHBOURS_A_ROW // max(1, rule.nodes ** len(rule.axes) // 64))
