@@ -270,7 +270,9 @@ def test_pairs_that_change_their_rule_leave_the_program_as_it_is(blocks_pay):
     with jax.enable_x64(True):
         prepared = problem_setup(grid_data(heights), spec, np.dtype(np.float64), EngineChoice(sf.Tiled()))
         for width, shift in ((0.4, 0.0), (2.0, 0.0), (2.0, 30.0)):
-            moved = replace(truth, centers=truth.centers - shift, covariances=np.tile(np.eye(2) * width**2, (120, 1, 1)))
+            moved = replace(
+                truth, centers=truth.centers - shift, covariances=np.tile(np.eye(2) * width**2, (120, 1, 1))
+            )
             params = prepared.host.parameterization.pack(to_internal(moved, prepared.scaling))
             curvature = prepared.planner(prepared.problem, params, params).engine.curvature
             rows.append(np.asarray(curvature.n_rows))
