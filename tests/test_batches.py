@@ -333,3 +333,49 @@ def test_hostile_files_of_batches_are_refused(tmp_path, case):
     make(tmp_path / "batch.json")
     with pytest.raises(NotAFit, match=message):
         sf.load(tmp_path / "batch.json")
+
+
+def overlapping(n=9, noise=0.02):
+    """n x n curves of three lines that overlap and vary smoothly, and their centres (n, n, 3)."""
+    v, u = np.mgrid[:n, :n] / (n - 1.0)
+    amplitudes = np.stack([1 + 0.5 * np.sin(2 * np.pi * u), 1.1 + 0.5 * np.cos(np.pi * (u + v)), 0.9 + 0.3 * v], -1)
+    centers = np.stack([11 + 2 * v, 19 + u * v, 27 - 2 * u], -1)
+    curves = (amplitudes[..., None] * np.exp(-0.5 * ((X - centers[..., None]) / 2.8) ** 2)).sum(-2)
+    return curves + np.random.default_rng(2).normal(0, noise, curves.shape), centers
+
+
+def test_starts_from_neighbours_end_lower_and_without_jumps():
+    maps, centers = overlapping()
+    maps[4, 4], maps[8, 0, 5:] = np.nan, np.nan
+    own = sf.fit_many(maps, 3, ndim=1, init="growth")
+    seen = []
+    batch = sf.fit_many(maps, 3, ndim=1, init="neighbours", match="neighbours", callback=lambda p: seen.append(p.done))
+    fitted = own.n_components > 0
+    assert (batch.cost[fitted] <= own.cost[fitted] * (1 + 1e-9)).all()
+    assert batch.chi2[fitted].sum() < 0.999 * own.chi2[fitted].sum()
+    assert batch.status[4, 4] == sf.Status.EMPTY
+    assert batch.status[8, 0] == sf.Status.TOO_FEW_POINTS
+    order = np.argsort(batch.centers[0, 0, :, 0])
+    assert np.abs(batch.centers[fitted][:, order, 0] - centers[fitted]).max() < 2
+    assert np.abs(np.sort(own.centers[fitted][:, :, 0]) - centers[fitted]).max() > 4
+    assert max(seen) == seen[-1] == maps[..., 0].size
+    np.testing.assert_allclose(batch[3, 5].rmse, batch.rmse[3, 5], rtol=1e-6)
+
+
+def test_neighbours_have_as_many_components():
+    maps, _ = overlapping(4)
+    counts = np.full((4, 4), 3)
+    counts[:, 2:] = 2
+    own = sf.fit_many(maps, counts, ndim=1, init="growth")
+    batch = sf.fit_many(maps, counts, ndim=1, init="neighbours")
+    np.testing.assert_array_equal(batch.n_components, counts)
+    assert (batch.cost <= own.cost * (1 + 1e-9)).all()
+
+
+def test_what_neighbours_have_reached_in_time_is_kept(monkeypatch):
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
+    batch = sf.fit_many(overlapping(4)[0], 2, ndim=1, init="neighbours", callback=lambda progress: progress.done >= 3)
+    reached = np.isfinite(batch.cost)
+    assert (batch.status[~reached] == sf.Status.STOPPED).all()
+    assert 0 < reached.sum() < 16

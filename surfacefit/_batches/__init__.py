@@ -2,6 +2,7 @@
 
 cutouts     Boxes of one image, fitted as a batch
 ways        Which of the ways below some arguments of `fit_many` ask for
+neighbours  Starts from neighbouring maps: coarse lattices first, then fine ones
 matching    Components in the same order in all maps
 labels      To and from xarray
 plot        A quantity over the axes of a batch, as a picture

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._base.checks import one_of
 from .labels import fit_labelled, is_labelled
+from .neighbours import fit_from_neighbours
 
 
 def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
@@ -17,6 +18,8 @@ def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
         return fit_labelled
     if options["match"] is not None:
         return _fit_matched
+    if isinstance(options["init"], str) and options["init"] == "neighbours":
+        return fit_from_neighbours
     return None
 
 

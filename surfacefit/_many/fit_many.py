@@ -90,11 +90,12 @@ def fit_many(
         Places of scattered heights, for maps of shape (..., N): the same for all, or one array for each map of a list.
     mask, sigma : optional
         As for `fit`: for one map, for all (the shape of ``maps``), a list, or of ``sigma`` one number for each map.
-    init : {"auto", "growth", "peaks", "grid", "random", "em"}, `GaussianSurface`, list of them, or `BatchResult`
+    init : {"auto", "neighbours", "growth", "peaks", ...}, `GaussianSurface`, list of them, or `BatchResult`
         Where each map starts: made from the map, one surface for all, a list with a surface for each map, or what
         another batch of the same shape has led to. "auto" (default) is growth and a short search, much shorter than
         that of `fit`: some components are taken away and grown anew, eight times. "growth" alone takes a quarter of
-        the time.
+        the time. "neighbours" is growth, and for maps that vary smoothly over the batch besides a start from a
+        neighbour, from coarse lattices of maps to fine ones; the lower cost is kept.
     match : "neighbours", optional
         Orders the components of each map like those of its neighbours, as `BatchResult.matched` does. Default: by
         falling volume.
@@ -186,11 +187,12 @@ class Watch:
     callback: Callable[[BatchProgress], Any] | None
     bar: ProgressBar
     done: int = 0
+    counting: bool = True
     told: Status = field(default=Status.RUNNING)
 
     def add(self, n_maps: int) -> None:
-        """Counts maps as done, and looks at the limits."""
-        self.done += n_maps
+        """Counts maps as done, unless they are done again, and looks at the limits."""
+        self.done += n_maps if self.counting else 0
         seen = BatchProgress(self.done, self.total, time.perf_counter() - self.begun)
         self.bar.update(seen)
         if self.callback is not None and self.callback(seen):
@@ -297,7 +299,8 @@ def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:
         raise ValueError(f"`init` must be one start for each map, got {init!r}: use `fit`, map by map")
     if isinstance(init, GaussianSurface | str):
         if isinstance(init, str) and init not in INITS:
-            raise ValueError(f"`init` must be one of {', '.join(map(repr, INITS))}, a surface or a list, got {init!r}")
+            names = ", ".join(map(repr, (*INITS, "neighbours")))
+            raise ValueError(f"`init` must be one of {names}, a surface or a list, got {init!r}")
         return [init] * len(stack)
     if not isinstance(init, list | tuple | np.ndarray) or len(init) != len(stack):
         size = f" of {len(init)}" if hasattr(init, "__len__") else ""

@@ -1,0 +1,152 @@
+"""Starts from neighbouring maps, without a sequence: a coarse lattice of maps first, then ever finer ones.
+
+1. Every eighth map along each axis of the batch is fitted from growth and a short search.
+2. The maps of the lattice of half the distance are fitted twice, from growth and from the nearest map that has been
+   fitted, and the lower cost is kept. So on until all maps are reached.
+3. Sweeps: a map whose components are unlike those of a neighbour is fitted from that neighbour's, too, and the lower
+   cost is kept. Maps beside one that has changed are looked at again.
+
+No map waits for its neighbour within a lattice, and a wrong neighbour can only be a start more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+from .._base.status import Status
+from .._many.batch_result import BatchResult
+from .._many.fit_many import BatchWork, work_of
+from .._many.map_numbers import MapEnds
+from .._model.surface import GaussianSurface
+from .matching import distances
+
+# Maps from one of the first lattice to the next along an axis: one in 64 of an image then gets the longest search.
+FIRST_STRIDE = 8
+
+# Distance of matched components, squared centre distance in widths and squared ratios together, above which two maps
+# count as unlike: half a width, or a width or amplitude by half.
+UNLIKE_DISTANCE = 0.25
+
+# Sweeps against neighbours: what spreads farther than so many maps has been met on the lattices.
+MOST_SWEEPS = 8
+
+
+def fit_from_neighbours(options: dict[str, Any]) -> BatchResult:
+    """The result of `fit_many` with ``init="neighbours"``."""
+    work = work_of({**options, "init": "growth"})
+    grid = _Lattices(work)
+    try:
+        grid.solve()
+    finally:
+        work.watch.bar.close()
+    return work.result(grid.ends)
+
+
+@dataclass(eq=False)
+class _Lattices:
+    """The maps of a batch as far as they are fitted, ``ends``."""
+
+    work: BatchWork
+    ends: MapEnds = field(init=False)
+
+    def __post_init__(self) -> None:
+        stack = self.work.batch.stack
+        self.ends = self.work.batch.no_ends(len(stack), self.work.first)
+        self.indices = np.indices(stack.shape).reshape(len(stack.shape), -1).T
+
+    def solve(self) -> None:
+        reached = np.zeros(len(self.indices), bool)
+        searched = replace(self.work.batch, starts=["auto"] * len(self.indices))
+        for stride in self._strides():
+            on_lattice = (self.indices % stride == 0).all(axis=1)
+            flats = np.flatnonzero(on_lattice & ~reached)
+            if not reached.any():
+                self._put(flats, self.work.ends(flats.tolist(), searched))
+            else:
+                self._put(flats, self.work.ends(flats.tolist()))
+                self._from_others(self._nearest(flats, reached))
+            reached |= on_lattice
+        changed = np.flatnonzero(self.ends.fitted)
+        for _ in range(MOST_SWEEPS):
+            changed = self._sweep(changed)
+        self.ends.status[self.ends.status == int(Status.RUNNING)] = int(self.work.watch.told)
+
+    def _strides(self) -> Iterator[int]:
+        stride = FIRST_STRIDE
+        while stride >= 1:
+            yield stride
+            stride //= 2
+
+    def _put(self, flats: np.ndarray, some: MapEnds) -> None:
+        """Keeps the ends of maps of these numbers, where they are lower than what there is."""
+        cost = np.nan_to_num(some.cost, nan=np.inf)
+        better = ~self.ends.fitted[flats] | (cost < np.nan_to_num(self.ends.cost[flats], nan=np.inf))
+        for one in fields(MapEnds):
+            whole, part = getattr(self.ends, one.name), getattr(some, one.name)
+            if isinstance(whole, np.ndarray):
+                whole[flats[better]] = part[better]
+        for whole, part in zip(self.ends.surfaces, some.surfaces, strict=True):
+            whole[flats[better]] = part[better]
+
+    def _nearest(self, flats: np.ndarray, reached: np.ndarray) -> list[tuple[int, int]]:
+        """(map, the nearest one of as many components that has been fitted)."""
+        pairs = []
+        counts, known = self.work.batch.counts, reached & self.ends.fitted
+        for count in np.unique(counts[flats]):
+            some, others = flats[counts[flats] == count], np.flatnonzero(known & (counts == count))
+            if len(others):
+                _, places = cKDTree(self.indices[others]).query(self.indices[some])
+                pairs += list(zip(some.tolist(), others[places].tolist(), strict=True))
+        return pairs
+
+    def _from_others(self, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Fits maps from where others ended; gives the maps that are lower now."""
+        starts: list[GaussianSurface | str] = list(self.work.batch.starts)
+        pairs = [(flat, other) for flat, other in pairs if self.ends.fitted[flat]]
+        for flat, other in pairs:
+            starts[flat] = self._surface(other)
+        flats = np.array([flat for flat, _ in pairs], int)
+        before = self.ends.cost.copy()
+        watch, self.work.watch.counting = self.work.watch, False
+        self._put(flats, self.work.ends(flats.tolist(), replace(self.work.batch, starts=starts)))
+        watch.counting = True
+        return flats[self.ends.cost[flats] < before[flats]]
+
+    def _surface(self, flat: int) -> GaussianSurface:
+        return self.ends.surface(flat, self.ends.model)
+
+    def _sweep(self, changed: np.ndarray) -> np.ndarray:
+        """Tries maps beside those that have changed from neighbours that they are unlike; gives the maps that are lower
+        now.
+        """
+        waiting = [(flat, other) for other in changed.tolist() for flat in self._beside(other)]
+        waiting = [pair for pair in waiting if self._are_unlike(*pair)]
+        lower: set[int] = set()
+        while waiting and self.work.watch.told == Status.RUNNING:
+            now = dict(waiting)  # one start a map at a time
+            waiting = [pair for pair in waiting if now[pair[0]] != pair[1]]
+            lower |= set(self._from_others(list(now.items())).tolist())
+        return np.array(sorted(lower), int)
+
+    def _beside(self, flat: int) -> Iterator[int]:
+        """Neighbours of a map with as many components that have been fitted."""
+        shape, index = self.work.batch.stack.shape, self.indices[flat]
+        for axis in range(len(shape)):
+            for step in (-1, 1):
+                if 0 <= index[axis] + step < shape[axis]:
+                    other = flat + step * int(np.prod(shape[axis + 1 :], dtype=int))
+                    if self.ends.fitted[other] and self.ends.n_components[other] == self.ends.n_components[flat]:
+                        yield other
+
+    def _are_unlike(self, flat: int, other: int) -> bool:
+        count, arrays = self.ends.n_components[flat], self.ends.surfaces[:3]
+        apart = distances(*(array[flat][:count] for array in arrays), *(array[other][:count] for array in arrays))
+        if np.trace(apart) > UNLIKE_DISTANCE:
+            return bool(apart[linear_sum_assignment(apart)].max() > UNLIKE_DISTANCE)
+        return False
