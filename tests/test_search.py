@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from contexts import DOUBLE, search_context
+from scipy.ndimage import gaussian_filter
+from contexts import DOUBLE, search_context, state_of
 
 import surfacefit as sf
 import surfacefit._search.search
@@ -15,6 +16,8 @@ from surfacefit._fit import run_starts
 from surfacefit._search import growth
 from surfacefit._search.moves import Neighbourhood, apply_moves
 from surfacefit._search.refits import refit
+from surfacefit._search.search import _share_much, may_be_noise
+from surfacefit._search.surrogate import surrogate
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -281,6 +284,18 @@ def test_a_search_ends_where_only_noise_is_left(monkeypatch):
     assert not rounds
     sf.fit(z, 4, background=None)
     assert rounds
+
+
+def test_what_averages_hide_is_no_noise():
+    """Roughness of less than a block is shared by neighbours, but hardly by averages of blocks."""
+    noise = np.random.default_rng(0).normal(size=(64, 64))
+    shape = sf.GaussianSurface([1e-9], [[30.0, 30]], [np.eye(2)])
+    for heights, expected in ((noise, True), (gaussian_filter(noise, 0.43), False)):
+        with precision(DOUBLE):
+            context = search_context(heights, 1)
+            small, state = surrogate(context), state_of(context, shape)
+            assert not _share_much(Neighbourhood(small, state).residuals)
+            assert may_be_noise(Neighbourhood(small, state)) == expected
 
 
 @pytest.mark.slow

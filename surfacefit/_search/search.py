@@ -208,15 +208,24 @@ def leaves_noise(context: SearchContext, state: State) -> bool:
 
 
 def may_be_noise(around: Neighbourhood) -> bool:
-    """Whether there are points to spare and neighbours share little of their residuals.
+    """Whether there are points to spare and neighbours share little of their residuals, on a surrogate and on all
+    points: averages of few points are met by chance where all are not.
 
     Residuals that neighbours share are no noise, whatever single additions gain; for scattered points that is not
     known.
     """
-    residuals = around.residuals
-    shared = float(residuals[1:] @ residuals[:-1])
     on_grid = around.context.prepared.data.axes is not None
-    return on_grid and _spare_points(around) > 0 and shared <= MAX_NOISE_CORRELATION * 2 * around.state.cost
+    if not on_grid or _spare_points(around) <= 0 or _share_much(around.residuals):
+        return False
+    original = around.context.original
+    with suppress(MemoryShort):
+        return original is None or not _share_much(original.views.residuals(around.state))
+    return False
+
+
+def _share_much(residuals: np.ndarray) -> bool:
+    """Whether neighbours along the last axis of a grid share more of their residuals than chance makes."""
+    return float(residuals[1:] @ residuals[:-1]) > MAX_NOISE_CORRELATION * float(residuals @ residuals)
 
 
 def is_noise(around: Neighbourhood, gains: list[Move]) -> bool:
