@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 from contexts import DOUBLE, search_context, state_of
+from scipy.ndimage import gaussian_filter
 
 import surfacefit as sf
 import surfacefit._search.search
