@@ -3,6 +3,8 @@
 cutouts     Boxes of one image, fitted as a batch
 ways        Which of the ways below some arguments of `fit_many` ask for
 neighbours  Starts from neighbouring maps: coarse lattices first, then fine ones
+resumable   Parts of a batch in a zarr group, continued after a kill
+fingerprint What tells one fit from another
 matching    Components in the same order in all maps
 labels      To and from xarray
 plot        A quantity over the axes of a batch, as a picture

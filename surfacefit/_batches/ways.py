@@ -8,6 +8,7 @@ from typing import Any
 from .._base.checks import one_of
 from .labels import fit_labelled, is_labelled
 from .neighbours import fit_from_neighbours
+from .resumable import fit_into_group
 
 
 def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
@@ -18,6 +19,8 @@ def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
         return fit_labelled
     if options["match"] is not None:
         return _fit_matched
+    if options["out"] is not None:
+        return fit_into_group
     if isinstance(options["init"], str) and options["init"] == "neighbours":
         return fit_from_neighbours
     return None

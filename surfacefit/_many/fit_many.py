@@ -58,6 +58,7 @@ def fit_many(
     fixed: Any = None,
     init: Any = "auto",
     match: str | None = None,
+    out: Any = None,
     min_width: float = 0.25,
     prior: SurfacePrior | None = None,
     solver: Any = "lm",
@@ -99,6 +100,9 @@ def fit_many(
     match : "neighbours", optional
         Orders the components of each map like those of its neighbours, as `BatchResult.matched` does. Default: by
         falling volume.
+    out : path or `zarr.Group`, optional
+        Where the ends of all maps are written, part by part. After a process has been killed, the same call continues
+        what is there, and ends like an unbroken one; a group of other maps or options is refused.
     max_time : float, optional
         Seconds after which no further chunk is begun; maps that were not reached end as MAX_TIME without a result. So
         do Ctrl-C (INTERRUPTED) and ``callback`` (STOPPED): what is finished is kept.

@@ -1,0 +1,148 @@
+"""A batch that is written part by part and continued after a kill: it ends like an unbroken one."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import zarr
+
+import surfacefit as sf
+from surfacefit._batches import resumable
+
+X = np.arange(20.0)
+KEPT = ("amplitudes", "centers", "covariances", "background", "status", "cost", "steps", "n_used", "rmse")
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr(resumable, "CHUNKS_A_PART", 2)
+    monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
+
+
+def curves(n):
+    rng = np.random.default_rng(0)
+    maps = np.exp(-0.5 * ((X - rng.uniform(5, 15, (n, 1))) / 2) ** 2) + rng.normal(0, 0.02, (n, 20))
+    maps[n // 2] = np.nan
+    return maps
+
+
+def same(one, other):
+    for name in KEPT:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_stopped_batch_is_continued(tmp_path):
+    maps, seen = curves(12).reshape(4, 3, 20), []
+    whole = sf.fit_many(maps, 1, ndim=1, init="peaks")
+    options = {"ndim": 1, "init": "peaks", "out": tmp_path / "fits"}
+    part = sf.fit_many(maps, 1, **options, callback=lambda progress: progress.done >= 6)
+    assert part.status.ravel()[8:].tolist() == [sf.Status.STOPPED] * 4
+    assert np.isfinite(part.cost).sum() == 4
+    again = sf.fit_many(maps, 1, **options, callback=lambda progress: seen.append(progress.done))
+    assert (seen[0], seen[-1]) == (6, 12)
+    same(again, whole)
+    assert again[3, 1].rmse == whole[3, 1].rmse
+    same(sf.fit_many(maps, 1, **options, callback=lambda progress: pytest.fail("nothing is left")), whole)
+    group = zarr.open_group(tmp_path / "fits", mode="r")
+    np.testing.assert_array_equal(group["status"][:], whole.status.ravel())
+    same(sf.fit_many(maps, 1, ndim=1, init="peaks", out=zarr.open_group(tmp_path / "fits")), whole)
+
+
+def poly(parameters, points):
+    return parameters[0] + 0 * points[..., 0]
+
+
+def other_poly(parameters, points):
+    return parameters[0] + 1 * points[..., 0]
+
+
+OTHERS = {
+    "maps": {"maps": curves(4) + 1e-12},
+    "number": {"n_components": 2},
+    "loss": {"loss": "huber"},
+    "mask": {"mask": X < 2},
+    "sigma": {"sigma": 0.1},
+    "coords": {"coords": X + 1},
+    "start": {"init": "growth"},
+    "surface": {"init": sf.GaussianSurface([1.0], [[9.0]], [[[4.0]]])},
+    "bounds": {"bounds": sf.Bounds(amplitudes=(0, 2))},
+    "solver": {"solver": sf.LevenbergMarquardt(max_steps=7)},
+    "precision": {"dtype": "float32"},
+    "background": {"background": "plane"},
+}
+
+
+def test_a_group_of_another_fit_is_refused(tmp_path):
+    given = {"maps": curves(4), "n_components": 1, "init": "peaks", "out": tmp_path / "fits"}
+    sf.fit_many(**given)
+    for other in OTHERS.values():
+        with pytest.raises(ValueError, match="`out` holds another fit"):
+            sf.fit_many(**{**given, **other})
+    sf.fit_many(**given, max_time=1e6, progress=False)
+
+
+def test_a_background_is_told_by_its_code(tmp_path):
+    given = {"maps": curves(2), "n_components": 1, "init": "peaks", "out": tmp_path / "fits"}
+    sf.fit_many(**given, background=sf.FunctionBackground(poly, [0.0]))
+    with pytest.raises(ValueError, match="`out` holds another fit"):
+        sf.fit_many(**given, background=sf.FunctionBackground(other_poly, [0.0]))
+
+
+def test_what_is_no_group_of_a_batch_is_refused(tmp_path):
+    maps = curves(2)
+    zarr.open_group(tmp_path / "other").attrs["kind"] = "salad"
+    (tmp_path / "file").write_text("no group")
+    for out, message in {
+        tmp_path / "other": "must be a new group or one of `fit_many`",
+        tmp_path / "file": "cannot be opened as a zarr group",
+        3: "must be a zarr group or the path of one",
+    }.items():
+        with pytest.raises((ValueError, TypeError), match=f"`out` {message}"):
+            sf.fit_many(maps, 1, out=out)
+    with pytest.raises(ValueError, match="`out` is for maps that do not wait"):
+        sf.fit_many(maps, 1, init="neighbours", out=tmp_path / "new")
+    sf.fit_many(maps, 1, init="peaks", out=tmp_path / "fits")
+    group = zarr.open_group(tmp_path / "fits")
+    del group["cost"]
+    group.create_array("cost", shape=(7,), dtype=float)
+    with pytest.raises(ValueError, match="`out` is damaged: its 'cost'"):
+        sf.fit_many(maps, 1, init="peaks", out=tmp_path / "fits")
+
+
+RUN = """
+import os, signal, sys
+import numpy as np
+import surfacefit as sf
+from surfacefit._many import lanes
+
+lanes.MOST_MAPS_A_CHUNK = 4
+maps, kill_at, out, end = np.load(sys.argv[1]), float(sys.argv[2]), sys.argv[3] or None, sys.argv[4]
+
+def look(progress):
+    if progress.done >= kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sf.fit_many(maps, 2, init="growth", out=out, callback=look).save(end)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_continued(tmp_path):
+    """Killed twice on the way, at places that are no ends of parts; in processes of their own, which share padding."""
+
+    def run(kill_at, out, end):
+        arguments = [tmp_path / "maps.npy", kill_at, out, tmp_path / end]
+        return subprocess.run([sys.executable, "-c", RUN, *map(str, arguments)], env=os.environ).returncode
+
+    np.save(tmp_path / "maps.npy", curves(300))
+    for kill_at in (90, 220):
+        assert run(kill_at, tmp_path / "fits", "never.npz") == -signal.SIGKILL
+    done = zarr.open_group(tmp_path / "fits", mode="r")["done"][:]
+    assert 0 < done.sum() < len(done)
+    assert run(np.inf, tmp_path / "fits", "again.npz") == run(np.inf, "", "whole.npz") == 0
+    assert not (tmp_path / "never.npz").exists()
+    same(sf.load(tmp_path / "again.npz"), sf.load(tmp_path / "whole.npz"))
