@@ -114,6 +114,59 @@ def test_bad_maps_change_no_other():
         batch[1]
 
 
+def cutouts(n, seed=0, side=5):
+    rng, points = np.random.default_rng(seed), np.stack(np.indices((side, side)), axis=-1)
+    middle, width = rng.uniform(1.6, 2.4, (n, 1, 1, 2)), rng.uniform(0.9, 1.3, (n, 1, 1))
+    heights = 500 * np.exp(-0.5 * ((points - middle) ** 2).sum(axis=-1) / width**2) + 100
+    return heights + rng.normal(0, 20, heights.shape)
+
+
+SMALL = {
+    "plain": {},
+    "single precision": {"dtype": "float32"},
+    "signed": {"amplitudes": "signed", "covariance_type": "spherical"},
+    "counts": {"loss": "poisson"},
+    "sigma": {"sigma": 20.0, "absolute_sigma": True},
+    "free": {"contained": False, "covariance_type": "diag"},
+    "a start": {"init": sf.GaussianSurface([400.0], [[2.2, 1.8]], [np.eye(2)], 90.0)},
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_small_maps_are_fitted_as_alone(case, monkeypatch):
+    options, maps = SMALL[case], np.round(cutouts(6))
+    maps[2, 0, 1] = np.nan
+    general = []
+    monkeypatch.setattr("surfacefit._many.fit_many.fitted_chunk", lambda *args: general.append(args))
+    batch = sf.fit_many(maps, 1, **options)
+    assert not general
+    single = options.get("dtype") == "float32"
+    for n, one in enumerate(maps):
+        alone = sf.fit(one, 1, solver=sf.LevenbergMarquardt(slack=0), search=0, reset=False, **options)
+        assert batch.cost[n] == pytest.approx(alone.cost, rel=1e-4 if single else 1e-6)
+        errors = alone.standard_errors
+        assert np.abs(batch.centers[n] - alone.surface.centers).max() < 0.01 * errors.centers.max()
+        np.testing.assert_allclose(batch.standard_errors.amplitudes[n], errors.amplitudes, rtol=1e-2)
+        assert (batch.n_used[n], batch[n].n_parameters) == (alone.n_points, alone.n_parameters)
+
+
+def test_bad_small_maps_change_no_other():
+    good = cutouts(5)
+    exact = 3 * np.exp(-0.5 * ((np.stack(np.indices((5, 5)), axis=-1) - 2.1) ** 2).sum(axis=-1)) + 1
+    few = np.where(np.arange(25).reshape(5, 5) < 5, good[0], np.nan)
+    bad = [np.full((5, 5), np.nan), np.full((5, 5), 7.0), 1e12 * good[1], exact, few, good[1] * 0, -good[2]]
+    alone = sf.fit_many(good, 1)
+    batch = sf.fit_many(np.array([*good[:2], *bad, *good[2:]]), 1)
+    for name in KEPT:
+        np.testing.assert_array_equal(getattr(batch, name)[[0, 1, 9, 10, 11]], getattr(alone, name))
+    assert batch.status[2] == sf.Status.EMPTY
+    assert batch.status[6] == sf.Status.TOO_FEW_POINTS
+    assert batch.success[[3, 4, 5, 7]].all()
+    np.testing.assert_allclose(batch.amplitudes[4], 1e12 * batch.amplitudes[1], rtol=1e-6)
+    assert batch.rmse[[3, 5, 7]].max() < 1e-6
+    assert batch.rmse[8] == pytest.approx(sf.fit(-good[2], 1, search=0, reset=False).rmse, rel=1e-6)
+
+
 def test_maps_of_different_shapes_and_numbers_of_components():
     maps = [images(1)[0], images(1)[0][:7], curves(1)[0][None, :] + np.zeros((3, 1))]
     batch = sf.fit_many(maps, [1, 1, 2])

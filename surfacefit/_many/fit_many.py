@@ -23,6 +23,7 @@ from .._fit.fit import fit
 from .._model.surface import GaussianSurface
 from .._results.result import FitResult
 from .._search.initialization import INITS
+from .._small_fits.chunks import lanes_a_chunk
 from .._starts import RandomStarts
 from .._system.container import cores
 from .batch_record import Results
@@ -33,6 +34,7 @@ from .lane_runs import solve_all
 from .lane_starts import start_all
 from .lanes import Batch, Lane
 from .map_numbers import MapEnds
+from .small_maps import small_maps
 from .stack import MapStack, map_stack
 
 
@@ -206,15 +208,23 @@ class Watch:
 
 
 def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, first: Lane | None) -> MapEnds:
-    """Where the fits of these maps ended."""
-    total, size = len(flats), batch.chunk_size
-    ends = batch.no_ends(total, first)
-    chunks = iter([range(begin, min(total, begin + size)) for begin in range(0, total, size)])
-    under_way: dict[Future[MapEnds], range] = {}
+    """Where the fits of these maps ended: of small maps all at once, of all that is left one by one."""
+    every, small = np.asarray(flats), small_maps(batch, first)
+    ends = batch.no_ends(len(every), first)
+    if small is not None:
+        _fit_chunks(ends, np.arange(len(every)), lanes_a_chunk(), lambda places: small.ends(every[places]), watch)
+    left = np.flatnonzero(ends.status == int(Status.RUNNING))
+    _fit_chunks(ends, left, batch.chunk_size, lambda places: fitted_chunk(batch, every[places], dtype, first), watch)
+    ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
+    return ends
 
-    def task(chunk: range) -> MapEnds:
-        return fitted_chunk(batch, [flats[n] for n in chunk], dtype, first)
 
+def _fit_chunks(
+    ends: MapEnds, places: np.ndarray, size: int, task: Callable[[np.ndarray], MapEnds], watch: Watch
+) -> None:
+    """Writes where the fits of the maps at some places ended, chunk by chunk on all cores."""
+    chunks = iter([places[begin : begin + size] for begin in range(0, len(places), size)])
+    under_way: dict[Future[MapEnds], np.ndarray] = {}
     with ThreadPoolExecutor(cores()) as pool:
         try:
             while True:
@@ -222,22 +232,20 @@ def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, f
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    chunk = under_way.pop(future)
-                    ends.put(chunk.start, future.result())
-                    watch.add(len(chunk))
+                    chunk, found = under_way.pop(future), future.result()
+                    ends.put(chunk, found)
+                    watch.add(int(np.count_nonzero(found.status != int(Status.RUNNING))))
         except KeyboardInterrupt:
             watch.told = Status.INTERRUPTED
             for future, chunk in under_way.items():
-                ends.put(chunk.start, future.result())
-    ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
-    return ends
+                ends.put(chunk, future.result())
 
 
 def _begin(
     pool: ThreadPoolExecutor,
-    under_way: dict[Future[MapEnds], range],
-    chunks: Iterator[range],
-    task: Callable[[range], MapEnds],
+    under_way: dict[Future[MapEnds], np.ndarray],
+    chunks: Iterator[np.ndarray],
+    task: Callable[[np.ndarray], MapEnds],
     watch: Watch,
 ) -> None:
     """As many chunks under way as there are threads, while there are more to begin."""
@@ -248,12 +256,12 @@ def _begin(
         under_way[pool.submit(task, chunk)] = chunk
 
 
-def fitted_chunk(batch: Batch, chunk: Sequence[int], dtype: np.dtype, first: Lane | None) -> MapEnds:
+def fitted_chunk(batch: Batch, chunk: np.ndarray, dtype: np.dtype, first: Lane | None) -> MapEnds:
     """Where the fits of some maps ended, or why one has no end."""
     ends = batch.no_ends(len(chunk), first)
     with precision(dtype), single_threaded_blas(1):
         begun = time.perf_counter()
-        made = [batch.lane(flat) for flat in chunk]
+        made = [batch.lane(int(flat)) for flat in chunk]
         for place, one in enumerate(made):
             ends.status[place] = int(Status.RUNNING if isinstance(one, Lane) else one)
         lanes = [lane for lane in made if isinstance(lane, Lane)]
@@ -287,8 +295,9 @@ def _counts(n_components: Any, stack: MapStack) -> np.ndarray:
         raise ValueError(
             f"`n_components` must be one number or have the batch's shape {stack.shape}, got {numbers.shape}"
         )
-    flat = np.broadcast_to(numbers, stack.shape).ravel()
-    return np.array([count("n_components", one.item()) for one in flat])
+    for one in np.unique(numbers):
+        count("n_components", one.item())
+    return np.broadcast_to(numbers, stack.shape).ravel().astype(int)
 
 
 def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:

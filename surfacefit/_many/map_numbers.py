@@ -81,12 +81,12 @@ class MapEnds:
         """Which maps have an end."""
         return self.n_components > 0
 
-    def put(self, first: int, some: MapEnds) -> None:
-        """Writes the ends of some maps, from number ``first`` on."""
+    def put(self, places: Any, some: MapEnds) -> None:
+        """Writes the ends of some maps to places, which index arrays (n, ...)."""
         arrays = [(getattr(self, one.name), getattr(some, one.name)) for one in fields(self)]
         for whole, part in [*arrays, *zip(self.surfaces, some.surfaces, strict=True)]:
             if isinstance(whole, np.ndarray):
-                whole[first : first + len(part)] = part
+                whole[places] = part
 
     def surface(self, flat: int, model: BackgroundModel) -> GaussianSurface:
         """The surface of a map, over its own background ``model``."""

@@ -20,6 +20,11 @@ class PerMap:
     one: Any = None
     each: Any = None
 
+    @property
+    def is_none(self) -> bool:
+        """Whether there is nothing for any map."""
+        return self.one is None and self.each is None
+
     def __getitem__(self, flat: int) -> Any:
         return self.one if self.each is None else self.each[flat]
 
@@ -62,23 +67,34 @@ class MapStack:
 
     def all_points(self, flat: int) -> np.ndarray:
         """Coordinates (N, d) of every point of a map."""
+        return self.without_gaps(flat).all_points
+
+    def without_gaps(self, flat: int) -> SurfaceData:
+        """The data of a map whose heights are all zero: its points and their distances."""
         heights = np.zeros(self.maps[flat].shape)
         if self.points is None:
-            return grid_data(heights, self.coords[flat]).all_points
-        return point_data(self._points(flat), heights).all_points
+            return grid_data(heights, self.coords[flat])
+        return point_data(self._points(flat), heights)
 
     def block(self, flats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Heights (B, N) of maps of one shape in float64, where they are used, and weights 1 / sigma."""
-        heights = np.stack([self.maps[n] for n in flats]).reshape(len(flats), -1)
+        heights = _rows(self.maps, flats)
         used = ~np.isnan(heights)
-        if self.masks[0] is not None or self.masks.each is not None:
-            used &= ~np.stack([_spread(self.masks[n], self.maps[n], False) for n in flats])
+        if not self.masks.is_none:
+            used &= ~self._of_points(self.masks, flats, False)
         weights: np.ndarray = np.ones((1, 1))
-        if self.sigmas.one is not None or self.sigmas.each is not None:
-            sigmas = np.stack([_spread(self.sigmas[n], self.maps[n], 1.0) for n in flats])
+        if not self.sigmas.is_none:
+            sigmas = self._of_points(self.sigmas, flats, 1.0)
             used &= np.isfinite(sigmas)
-            weights = 1 / np.where(used, sigmas, 1)
+            with np.errstate(divide="ignore"):
+                weights = 1 / np.where(used, sigmas, 1)
         return heights.astype(np.float64), used, np.broadcast_to(weights, heights.shape)
+
+    def _of_points(self, given: PerMap, flats: np.ndarray, otherwise: Any) -> np.ndarray:
+        """What is given for each point (B, N) of some maps."""
+        if isinstance(given.each, np.ndarray) and given.each.ndim > 1:
+            return _rows(given.each, flats)
+        return np.stack([_spread(given[n], self.maps[n], otherwise) for n in flats])
 
     def is_empty(self, flat: int) -> bool:
         """Whether a map has no height that can be used."""
@@ -157,6 +173,12 @@ def _has_coords_of_each(coords: Any) -> bool:
 
 def _heights(name: str, given: Any) -> np.ndarray:
     return real_array(name, np.ma.getdata(given) if isinstance(given, np.ma.MaskedArray) else given)
+
+
+def _rows(arrays: Any, flats: np.ndarray) -> np.ndarray:
+    """Some of many arrays of one shape, each as a row."""
+    some = arrays[flats] if isinstance(arrays, np.ndarray) else np.stack([arrays[n] for n in flats])
+    return np.asarray(some).reshape(len(flats), -1)
 
 
 def _spread(value: Any, like: np.ndarray, otherwise: Any) -> np.ndarray:

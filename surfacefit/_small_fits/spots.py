@@ -28,7 +28,7 @@ def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
         high, low = (batch.heights.max(axis=1), batch.heights.min(axis=1))
         sign = np.where(high + low < 0, -1.0, 1.0)  # heights have mean zero: the longer tail is the spot's
     upright = sign[:, None] * batch.heights
-    background = _low(upright, used)
+    background = low_heights(upright, used)
     top = np.where(used, upright, -np.inf).max(axis=1)
     top = np.where(np.isfinite(top), top, background)
     above = used & (upright >= (0.5 * (top + background))[:, None])
@@ -43,7 +43,7 @@ def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
     return SurfaceLanes((sign * (top - background))[:, None], centers[:, None], shapes, sign * background)
 
 
-def _low(heights: np.ndarray, used: np.ndarray) -> np.ndarray:
+def low_heights(heights: np.ndarray, used: np.ndarray) -> np.ndarray:
     """The low quantile of the used heights (B,), the nearest below; 0 where no point is used."""
     place = np.floor(BACKGROUND_QUANTILE * np.maximum(used.sum(axis=1) - 1, 0)).astype(int)
     if used.all():

@@ -36,6 +36,18 @@ class SmallStack:
         return SmallStack(self.points, self.heights[lanes], self.weights[lanes], self.min_widths, self.rule, start)
 
 
+def fitted_lanes(
+    model: SmallModel, stack: SmallStack, settings: LaneSettings, *, dtype: np.dtype, with_errors: bool = False
+) -> SmallFits:
+    """The fits of at most `lanes_a_chunk` lanes; ``params`` stay in the units of the lanes."""
+    batch, units = in_units(model, stack.points, stack.heights, stack.weights, stack.min_widths, stack.rule)
+    given = spot_start(model, batch) if stack.start is None else surfaces_in_units(stack.start, units)
+    with np.errstate(over="ignore"):  # what single precision does not hold ends its lane as NON_FINITE
+        start = packed(model, given, batch.floor).astype(dtype)
+    fits = fit_chunk(model, batch, start, settings, with_errors=with_errors)
+    return in_users_units(model, batch, units, fits)
+
+
 def fitted_stack(
     model: SmallModel, stack: SmallStack, settings: LaneSettings, *, dtype: np.dtype, with_errors: bool = False
 ) -> Iterator[tuple[slice, SmallFits]]:
@@ -47,13 +59,7 @@ def fitted_stack(
         raise ValueError(f"`start` is needed for more than one component, got None for {model.n_components}")
 
     def task(lanes: slice) -> SmallFits:
-        some = stack.some(lanes)
-        batch, units = in_units(model, some.points, some.heights, some.weights, some.min_widths, some.rule)
-        given = spot_start(model, batch) if some.start is None else surfaces_in_units(some.start, units)
-        with np.errstate(over="ignore"):  # what single precision does not hold ends its lane as NON_FINITE
-            start = packed(model, given, batch.floor).astype(dtype)
-        fits = fit_chunk(model, batch, start, settings, with_errors=with_errors)
-        return in_users_units(model, batch, units, fits)
+        return fitted_lanes(model, stack.some(lanes), settings, dtype=dtype, with_errors=with_errors)
 
     return chunk_by_chunk(len(stack.heights), task)
 

@@ -1,0 +1,190 @@
+"""Single components on small maps: all lanes of an array at once (`_small_fits`), where that is the fit of each alone.
+
+A lane counts only where it has converged, inside what contains the components of `fit`, and, where the start is made,
+so low that `fit` would look at no other peak. All others are fitted one by one. Which way a map goes follows from its
+own heights and from the options, never from other maps.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._base.checks import MOST_MAGNITUDE
+from .._base.status import STATUS
+from .._constraints.containment import CENTER_MARGIN, WIDEST_EXTENTS
+from .._data.data import SurfaceData
+from .._model.background import ConstantBackground
+from .._model.surface import GaussianSurface, are_covariances
+from .._search.growth import MAX_LEFT_BY_SINGLE
+from .._small_fits.gaussians import SmallModel
+from .._small_fits.levenberg_marquardt import UNSEEN_UNITS, LaneSettings
+from .._small_fits.spots import low_heights
+from .._small_fits.stacks import SmallStack, fitted_lanes
+from .._small_fits.surfaces import SurfaceLanes
+from .._small_fits.units import MisfitRule
+from .._solvers import LevenbergMarquardt
+from .lanes import Batch, Lane
+from .map_numbers import MapEnds
+
+# Points of a map up to which its fit is small: with 121 the passes over the points still stay in a core's cache.
+MOST_POINTS = 128
+# Dimensions up to which its systems are written out entry by entry: in three there are eleven numbers, in four sixteen.
+MOST_DIMENSIONS = 3
+# Losses of which the small fits have been compared with the others.
+LOSSES = ("linear", "poisson")
+
+
+@dataclass(frozen=True, eq=False)
+class SmallMaps:
+    """The maps of a batch as lanes: all at the points of ``data``, each with the start of its own, if they have any."""
+
+    batch: Batch
+    first: Lane
+    data: SurfaceData
+    model: SmallModel
+    rule: MisfitRule
+    settings: LaneSettings
+    min_width: float
+    dtype: np.dtype
+    contained: bool
+    starts: SurfaceLanes | None
+
+    def ends(self, chunk: np.ndarray) -> MapEnds:
+        """Where the fits of some maps ended; those to be fitted one by one stay RUNNING."""
+        begun, ends = time.perf_counter(), self.batch.no_ends(len(chunk), self.first)
+        heights, used, weights = self.batch.stack.block(chunk)
+        weights = weights if used.all() else np.where(used, weights, 0)
+        start = None if self.starts is None else SurfaceLanes(*(one[chunk] for one in self.starts))
+        min_widths = self.min_width * self.data.spacing
+        stack = SmallStack(self.data.all_points, heights, weights, min_widths, self.rule, start)
+        fits = fitted_lanes(self.model, stack, self.settings, dtype=self.dtype)
+        good = self._are_known(heights, used, weights) & self._have_ended(stack, fits)
+        for whole, part in zip(ends.surfaces, [*fits.surfaces[:3], fits.surfaces.background[:, None]], strict=True):
+            whole[good] = part[good]
+        ends.n_components[good], ends.n_parameters[good] = self.model.n_components, self.model.n_parameters
+        ends.status[good], ends.steps[good] = fits.status[good], fits.steps[good]
+        ends.cost[good], ends.n_used[good] = fits.cost[good], used.sum(axis=1)[good]
+        ends.seconds[good, 1] = (time.perf_counter() - begun) / len(chunk)
+        return ends
+
+    def _are_known(self, heights: np.ndarray, used: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """In which lanes (B,) there are enough points, with heights and weights that nothing is to be said of."""
+        sizes = np.abs(heights if used.all() else np.where(used, heights, 0))
+        size = sizes.max(axis=1)
+        known = (used.sum(axis=1) >= self.model.n_parameters) & (size >= 1 / MOST_MAGNITUDE) & (size <= MOST_MAGNITUDE)
+        if self.rule.loss == "poisson":
+            known &= (heights >= 0).all(axis=1, where=used)
+        if self.data.axes is None:  # the sampling distance is that of the points that are used
+            known &= used.all(axis=1)
+        if not self.batch.stack.sigmas.is_none:
+            moderate = (weights >= 1 / MOST_MAGNITUDE) & (weights <= MOST_MAGNITUDE) | ~used
+            known &= moderate.all(axis=1) & ((sizes * weights).max(axis=1) <= MOST_MAGNITUDE)
+        return np.asarray(known)
+
+    def _have_ended(self, stack: SmallStack, fits: Any) -> np.ndarray:
+        """Which lanes (B,) have converged to what `fit` would have led to."""
+        good = np.isin(fits.status, [int(code) for code, entry in STATUS.items() if entry.success])
+        good &= np.isfinite(fits.cost)
+        if self.contained:
+            good &= self._holds(fits.surfaces, stack.weights > 0)
+        if stack.start is None:
+            used = stack.weights > 0
+            above = np.where(used, stack.heights, 0) - low_heights(np.where(used, stack.heights, 0), used)[:, None]
+            nothing = 0.5 * ((stack.weights * above) ** 2).sum(axis=1)
+            good &= fits.cost < MAX_LEFT_BY_SINGLE * nothing
+        else:
+            good &= self._are_starts(stack.start, stack.weights > 0)
+        return np.asarray(good)
+
+    def _holds(self, surfaces: SurfaceLanes, used: np.ndarray) -> np.ndarray:
+        """Which surfaces (B,) lie within the region that the used points of their lanes contain (`containment`)."""
+        points, spacing = self.data.all_points, self.data.spacing
+        if used.all():
+            low, high = points.min(axis=0), points.max(axis=0)
+        else:
+            low = np.where(used[..., None], points, np.inf).min(axis=1)
+            high = np.where(used[..., None], points, -np.inf).max(axis=1)
+        centers, margin = surfaces.centers[:, 0], CENTER_MARGIN * spacing
+        inside = (centers > low - margin) & (centers < high + margin)
+        widest = WIDEST_EXTENTS * ((high - low + 2 * margin) / spacing).max(axis=-1, keepdims=True) * spacing
+        deviations = np.sqrt(np.einsum("bii->bi", surfaces.covariances[:, 0]))
+        return np.asarray(inside.all(axis=1) & (deviations < widest).all(axis=1))
+
+    def _are_starts(self, start: SurfaceLanes, used: np.ndarray) -> np.ndarray:
+        """Which given starts (B,) are taken as they are."""
+        numbers = [one.reshape(len(one), -1) for one in start]
+        good = np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1) & are_covariances(start.covariances[:, 0])
+        if self.model.amplitudes == "positive":
+            good &= (start.amplitudes > 0).all(axis=1)
+        return np.asarray(good & self._holds(start, used))
+
+
+def small_maps(batch: Batch, first: Lane | None) -> SmallMaps | None:
+    """The maps of a batch as lanes of small fits; None where their form or their options are not of that kind."""
+    stack = batch.stack
+    if first is None or not isinstance(stack.maps, np.ndarray) or isinstance(stack.points, list) or stack.coords.each:
+        return None
+    model, run, solver = first.prepared.model, first.run, first.run.solver
+    plain = model.prior is None and not model.constraints and isinstance(model.background, str)
+    plain = plain and model.background == "constant" and model.loss in LOSSES and model.covariance_type != "tied"
+    small = stack.maps[0].size <= MOST_POINTS and stack.n_dim <= MOST_DIMENSIONS and (batch.counts == 1).all()
+    if not isinstance(solver, LevenbergMarquardt) or solver.method != "cholesky" or not np.isfinite(solver.distance):
+        return None
+    starts = _starts(batch) if plain and small else "other"
+    if starts == "other":
+        return None
+    data = stack.without_gaps(0)
+    eps = float(np.finfo(run.dtype).eps)
+    return SmallMaps(
+        batch=batch,
+        first=first,
+        data=data,
+        model=SmallModel(1, stack.n_dim, model.covariance_type, model.amplitudes),
+        rule=MisfitRule(model.loss, model.f_scale, stack.absolute_sigma),
+        settings=LaneSettings(
+            max_steps=solver.max_steps,
+            ftol=max(float(solver.ftol), UNSEEN_UNITS * eps),
+            trusted_distance=solver.distance,
+            damping=solver.damping,
+            reach=solver.reach,
+        ),
+        min_width=model.min_width,
+        dtype=run.dtype,
+        contained=batch.options["contained"] is not False,
+        starts=None if isinstance(starts, str) else starts,
+    )
+
+
+def _starts(batch: Batch) -> SurfaceLanes | str:
+    """The given starts of all lanes, "made" where they are grown, or "other" where they are of another kind."""
+    starts, n_dim = batch.starts, batch.stack.n_dim
+    one = starts[0] if all(start is starts[0] for start in starts) else None
+    if isinstance(one, str):
+        return "made" if one in ("auto", "growth") else "other"
+    given = [one] if one is not None else starts
+    levels = [_level(start) if isinstance(start, GaussianSurface) else None for start in given]
+    if any(level is None for level in levels):
+        return "other"
+    try:
+        columns = [
+            np.array([getattr(start, name) for start in given], float)
+            for name in ("amplitudes", "centers", "covariances")
+        ]
+        lanes = SurfaceLanes(columns[0], columns[1], columns[2], np.array(levels, float))
+    except (TypeError, ValueError):
+        return "other"
+    shapes = [(1,), (1, n_dim), (1, n_dim, n_dim), ()]
+    if any(array.shape[1:] != shape for array, shape in zip(lanes, shapes, strict=True)):
+        return "other"
+    whole = [np.broadcast_to(array, (len(starts), *array.shape[1:])) for array in lanes]
+    return SurfaceLanes(whole[0], whole[1], whole[2], whole[3])
+
+
+def _level(start: GaussianSurface) -> Any:
+    background = start.background
+    value = background.value if isinstance(background, ConstantBackground) else background
+    return value if isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0 else None
