@@ -566,3 +566,16 @@ def test_weights_over_many_decades_end_at_the_right_place(background):
     result = sf.fit(heights, 1, sigma=sigma, background=background, init=start)
     np.testing.assert_allclose(result.surface.centers, [[25, 30]], atol=1e-4)
     np.testing.assert_allclose(result.surface.amplitudes, 100, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("points", "heights", "expected"), [("float32", "float64", "float64"), ("int32", "float32", "float32")]
+)
+def test_points_and_heights_of_different_types_are_fitted_in_the_wider(points, heights, expected):
+    start = sf.GaussianSurface([0.8], [[3.0]], [[[0.5]]], 0.1)
+    with jax.enable_x64(True):
+        x, z = jnp.arange(9)[:, None].astype(points), jnp.ones(9, heights)
+        problem, params = sf.SurfaceProblem.from_start(x, z, start)
+        assert {a.dtype.name for a in (params, problem.points, problem.heights, problem.weights)} == {expected}
+        solution = jax.eval_shape(lambda p, q: sf.solve(p, q, sf.LevenbergMarquardt()), problem, params)
+        assert solution.params.dtype == expected

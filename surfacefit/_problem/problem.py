@@ -61,7 +61,8 @@ class SurfaceProblem(SurfaceObjective):
     ) -> tuple[SurfaceProblem, Array]:
         """A problem on JAX arrays and the parameters of its start, for use under ``jit`` and ``vmap``.
 
-        ``min_width`` is the smallest width, in the units of the points, as a number or one an axis.
+        ``min_width`` is the smallest width, in the units of the points, as a number or one an axis. All is computed in
+        the wider precision of points and heights.
 
         >>> import jax, jax.numpy as jnp, surfacefit as sf
         >>> x = jnp.linspace(-3, 3, 61)[:, None]
@@ -73,20 +74,21 @@ class SurfaceProblem(SurfaceObjective):
         >>> [round(float(c), 4) + 0.0 for c in jax.jit(jax.vmap(fitted_center))(maps)]
         [-0.5, 0.0, 0.5]
         """
-        points, heights = jnp.asarray(points), jnp.asarray(heights)
-        floor = jnp.broadcast_to(jnp.asarray(min_width, points.dtype), points.shape[1:])
+        dtype = _common_float(jnp.asarray(points), jnp.asarray(heights))
+        points, heights = jnp.asarray(points, dtype), jnp.asarray(heights, dtype)
+        floor = jnp.broadcast_to(jnp.asarray(min_width, dtype), points.shape[1:])
         background = background_model(start.background)
         parameterization = Parameterization(
             floor=floor,
             background=background,
-            n_active=jnp.asarray(start.n_components, floor.dtype),
+            n_active=jnp.asarray(start.n_components, dtype),
             covariance=COVARIANCE_TYPES[covariance_type],
             n_components=start.n_components,
             amplitude=AMPLITUDE_TYPES[amplitudes],
         )
-        weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, heights.dtype)
+        weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, dtype)
         problem = cls(points, heights, weights, parameterization)
-        return problem, parameterization.pack(start)
+        return problem, parameterization.pack(start).astype(dtype)
 
     def scaling(self, diagonal: Array) -> Array:
         """The diagonal, not below SCALING_FLOOR of its mean over the components for that kind of parameter.
@@ -141,3 +143,9 @@ class SurfaceProblem(SurfaceObjective):
     def surface(self, params: Array) -> GaussianSurface:
         """The surface at the parameters (P,), in the units of the problem's points and heights."""
         return self.parameterization.surface(params)
+
+
+def _common_float(*arrays: Array) -> Any:
+    """The widest floating type among arrays, or JAX's own where there is none."""
+    floating = [array.dtype for array in arrays if jnp.issubdtype(array.dtype, jnp.floating)]
+    return jnp.result_type(float) if not floating else np.result_type(*floating)
