@@ -1,5 +1,7 @@
 """Many maps in one call: each as `fit` alone has it, and none changes another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -165,6 +167,20 @@ def test_bad_small_maps_change_no_other():
     np.testing.assert_allclose(batch.amplitudes[4], 1e12 * batch.amplitudes[1], rtol=1e-6)
     assert batch.rmse[[3, 5, 7]].max() < 1e-6
     assert batch.rmse[8] == pytest.approx(sf.fit(-good[2], 1, search=0, reset=False).rmse, rel=1e-6)
+
+
+@pytest.mark.parametrize("init", ["given", "growth"])
+def test_maps_alike_are_as_made_one_by_one(init, monkeypatch):
+    maps = curves(5)
+    surface = sf.GaussianSurface([1.5, 2.0], np.array([[11.0], [26.0]]), [[[9.0]], [[8.0]]])
+    starts = [replace(surface, centers=surface.centers + 0.1 * n, background=0.01 * n) for n in range(5)]
+    starts[3] = replace(surface, centers=np.array([[-5.0], [26.0]]))  # outside: it is taken as it is
+    options = {"init": starts if init == "given" else init}
+    batch = sf.fit_many(maps, 2, **options)
+    monkeypatch.setattr("surfacefit._many.alike._share_points", lambda batch: False)
+    apart = sf.fit_many(maps, 2, **options)
+    for name in KEPT:
+        np.testing.assert_array_equal(getattr(batch, name), getattr(apart, name))
 
 
 def test_maps_of_different_shapes_and_numbers_of_components():

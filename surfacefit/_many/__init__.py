@@ -4,6 +4,7 @@ fit_many        The public function: read first
 stack           A user's maps, one by one as checked data
 lanes           What each map of a chunk needs for its fit
 small_maps      Single components on small maps, all at once
+alike           Lanes of maps that differ in their heights alone
 lane_starts     Where the components of each map start
 lane_growth     Growth in rounds that all maps of a chunk share
 lane_search     A short search, in rounds that all maps of a chunk share

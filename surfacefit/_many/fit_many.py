@@ -26,6 +26,7 @@ from .._search.initialization import INITS
 from .._small_fits.chunks import lanes_a_chunk
 from .._starts import RandomStarts
 from .._system.container import cores
+from .alike import lanes_of
 from .batch_record import Results
 from .batch_result import BatchResult
 from .lane_ends import put_ends
@@ -261,7 +262,7 @@ def fitted_chunk(batch: Batch, chunk: np.ndarray, dtype: np.dtype, first: Lane |
     ends = batch.no_ends(len(chunk), first)
     with precision(dtype), single_threaded_blas(1):
         begun = time.perf_counter()
-        made = [batch.lane(int(flat)) for flat in chunk]
+        made = lanes_of(batch, chunk)
         for place, one in enumerate(made):
             ends.status[place] = int(Status.RUNNING if isinstance(one, Lane) else one)
         lanes = [lane for lane in made if isinstance(lane, Lane)]

@@ -15,9 +15,11 @@ from .lanes import Lane
 
 
 def start_all(lanes: Sequence[Lane]) -> None:
-    """Gives each lane of a chunk the parameters at which its steps begin."""
+    """Gives each lane of a chunk the parameters at which its steps begin, unless it has them."""
     grown = []
     for lane in lanes:
+        if lane.params is not None:
+            continue
         plan = start_plan(lane.prepared, lane.run)
         if plan.is_grown:
             grown.append(lane)
