@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ._many.fit_many import fit_many
     from ._batches.cutouts import fit_cutouts
     from ._many.batch_result import BatchResult
+    from ._batches.lazy import LazyBatch
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,7 @@ _NAMES = {
     "_many.fit_many": ("fit_many",),
     "_batches.cutouts": ("fit_cutouts",),
     "_many.batch_result": ("BatchResult",),
+    "_batches.lazy": ("LazyBatch",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -119,6 +121,7 @@ __all__ = [
     "fit_many",
     "fit_cutouts",
     "BatchResult",
+    "LazyBatch",
 ]
 
 

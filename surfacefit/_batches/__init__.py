@@ -6,6 +6,7 @@ neighbours  Starts from neighbouring maps: coarse lattices first, then fine ones
 resumable   Parts of a batch in a zarr group, continued after a kill
 fingerprint What tells one fit from another
 matching    Components in the same order in all maps
+lazy        Maps in a dask array, fitted when they are asked for
 labels      To and from xarray
 plot        A quantity over the axes of a batch, as a picture
 io          A batch as a file, and back

@@ -33,7 +33,7 @@ def is_labelled(maps: Any) -> bool:
     return xarray is not None and isinstance(maps, xarray.DataArray)
 
 
-def fit_labelled(options: dict[str, Any]) -> BatchResult:
+def fit_labelled(options: dict[str, Any]) -> Any:
     """The fit of a `DataArray`: its last dimensions are those of each map, and where they have coordinates these are
     the grid's, unless ``coords`` says otherwise. The others stay with the batch.
     """
@@ -48,7 +48,7 @@ def fit_labelled(options: dict[str, Any]) -> BatchResult:
     if coords is None and options["points"] is None:
         maps, coords = _rising(maps, own)
     given = {name: _like(maps, options[name]) for name in ("mask", "sigma")}
-    values = {"maps": maps.values, "ndim": int(n_own), "coords": coords, **given}
+    values = {"maps": maps.values if maps.chunks is None else maps.data, "ndim": int(n_own), "coords": coords, **given}
     batch = fit_many(**{**options, **values})
     return replace(batch, labels=_labels(maps, own))
 
@@ -74,7 +74,8 @@ def _like(maps: Any, other: Any) -> Any:
         return other
     dims = [name for name in maps.dims if name in other.dims]
     index = {name: maps[name] for name in dims if name in other.coords and name in maps.coords}
-    return other.reindex(index).transpose(*dims).values
+    found = other.reindex(index).transpose(*dims)
+    return found.values if found.chunks is None else found.data
 
 
 def _labels(maps: Any, own: tuple[Any, ...]) -> Any:
@@ -84,7 +85,7 @@ def _labels(maps: Any, own: tuple[Any, ...]) -> Any:
     return labels
 
 
-def to_xarray(batch: BatchResult, errors: bool) -> Any:
+def to_xarray(batch: Any, errors: bool) -> Any:
     """The batch as an `xarray.Dataset`; see `BatchResult.to_xarray`."""
     try:
         import xarray
@@ -125,10 +126,10 @@ def _arrays(batch: BatchResult) -> BatchArrays:
 
 def _parameters(batch: BatchResult, arrays: BatchArrays) -> np.ndarray:
     """All numbers (..., P) in the order of `_names`."""
-    rows, columns = np.tril_indices(arrays.centers.shape[-1])
-    own = np.concatenate(
-        [arrays.amplitudes[..., None], arrays.centers, arrays.covariances[..., rows, columns]], axis=-1
-    )
+    n_dim = arrays.centers.shape[-1]
+    lower = np.flatnonzero(np.tril(np.ones((n_dim, n_dim))))  # one list of places, which dask can take
+    shapes = arrays.covariances.reshape(*arrays.centers.shape[:-1], n_dim * n_dim)[..., lower]
+    own = np.concatenate([arrays.amplitudes[..., None], arrays.centers, shapes], axis=-1)
     size = own.shape[-1] * own.shape[-2]
     return np.concatenate([own.reshape(*batch.shape, size), arrays.background], axis=-1)
 
@@ -143,4 +144,4 @@ def _names(batch: BatchResult) -> list[str]:
 
 
 def _statistics(batch: BatchResult) -> np.ndarray:
-    return np.stack([np.asarray(getattr(batch, name), float) for name in STATISTICS.values()], axis=-1)
+    return np.stack([getattr(batch, name).astype(float) for name in STATISTICS.values()], axis=-1)

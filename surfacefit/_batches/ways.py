@@ -7,6 +7,7 @@ from typing import Any
 
 from .._base.checks import one_of
 from .labels import fit_labelled, is_labelled
+from .lazy import fit_lazily, is_lazy
 from .neighbours import fit_from_neighbours
 from .resumable import fit_into_group
 
@@ -17,6 +18,8 @@ def way_of(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any] | None:
         one_of("match", options["match"], ["neighbours"])
     if is_labelled(options["maps"]):
         return fit_labelled
+    if is_lazy(options["maps"]):
+        return fit_lazily
     if options["match"] is not None:
         return _fit_matched
     if options["out"] is not None:

@@ -117,6 +117,9 @@ def fit_many(
     Returns
     -------
     BatchResult
+        For maps in an `xarray.DataArray` with its leading dimensions and coordinates, and its others as those of the
+        grid. For a chunked dask array, or a DataArray over one, a `LazyBatch`: dask arrays of the same names, one task
+        a block, and ``compute()`` for the whole. ``init="neighbours"`` then looks for neighbours within a block.
 
     Raises
     ------
