@@ -362,6 +362,33 @@ def test_starts_from_neighbours_end_lower_and_without_jumps():
     np.testing.assert_allclose(batch[3, 5].rmse, batch.rmse[3, 5], rtol=1e-6)
 
 
+def test_numbers_of_components_are_those_that_fit_chooses():
+    rng = np.random.default_rng(3)
+    maps = np.concatenate(
+        [cube(1, 2)[0][0], cube(1, 1)[0][0][:, :17].repeat(1, 0) @ np.eye(17, 40), rng.normal(0, 1, (2, 40))]
+    )
+    maps[-1] = np.nan
+    batch = sf.fit_many(maps, "auto")
+    for n, one in enumerate(maps[:-1]):
+        alone = sf.fit(one, search=0)
+        assert batch.n_components[n] == alone.n_components
+        assert batch[n].path.chosen == alone.path.chosen
+        assert batch.rmse[n] == pytest.approx(alone.rmse, rel=1e-6) == pytest.approx(batch[n].rmse, rel=1e-6)
+    assert batch.n_components.tolist()[:2] == [3, 3]
+    assert batch.n_components[-2:].tolist() == [0, 0]
+    assert (batch.status[-2], batch.status[-1]) == (sf.Status.CONVERGED_COST, sf.Status.EMPTY)
+    assert batch.success[-2]
+    assert batch[-2].n_components == 0
+    assert batch.matched().n_components.tolist() == batch.n_components.tolist()
+    assert len(batch.table()["component"]) == batch.n_components.sum()
+    with pytest.raises(ValueError, match="`init` must be 'auto'"):
+        sf.fit_many(maps, "auto", init="peaks")
+    with pytest.raises(ValueError, match="`out` needs `n_components` as a number"):
+        sf.fit_many(maps, "auto", out="fits")
+    stopped = sf.fit_many(maps, sf.AutoComponents("bic"), callback=lambda progress: True)
+    assert (stopped.status == sf.Status.STOPPED).sum() in (1, 2, 3, 4)
+
+
 def test_neighbours_have_as_many_components():
     maps, _ = overlapping(4)
     counts = np.full((4, 4), 3)

@@ -255,7 +255,7 @@ WRONG = {
     "too many axes": (lambda: sf.fit_many(curves(2), 1, ndim=2), "leading axes before the 2"),
     "counts": (lambda: sf.fit_many(curves(2), [1, 2, 3]), "batch's shape"),
     "no count": (lambda: sf.fit_many(curves(2), 0.5), "`n_components` must be an integer"),
-    "auto": (lambda: sf.fit_many(curves(2), "auto"), "`fit` chooses it"),
+    "auto": (lambda: sf.fit_many(curves(2), "best"), "`n_components` must be a number, or one"),
     "starts": (lambda: sf.fit_many(curves(2), 1, init=[sf.GaussianSurface([1.0], [[1.0]], [[[1.0]]])]), "list of 2"),
     "no start": (lambda: sf.fit_many(curves(2), 1, init="nearest"), "`init` must be one of"),
     "batch": (lambda: sf.fit_many(curves(3), 1, init=sf.fit_many(curves(2), 1)), "batch of the shape"),

@@ -2,6 +2,7 @@
 
 cutouts     Boxes of one image, fitted as a batch
 ways        Which of the ways below some arguments of `fit_many` ask for
+chosen_numbers  The number of components of each map, chosen as `fit` does
 neighbours  Starts from neighbouring maps: coarse lattices first, then fine ones
 resumable   Parts of a batch in a zarr group, continued after a kill
 fingerprint What tells one fit from another

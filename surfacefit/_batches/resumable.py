@@ -16,6 +16,7 @@ from .._base.status import Status
 from .._many.batch_result import BatchResult
 from .._many.fit_many import BatchWork, work_of
 from .._many.map_numbers import BatchArrays, MapEnds
+from .chosen_numbers import is_chosen
 from .fingerprint import fingerprint
 
 # What a group says it is.
@@ -32,6 +33,8 @@ def fit_into_group(options: dict[str, Any]) -> BatchResult:
     """The result of `fit_many` with ``out``."""
     if isinstance(options["init"], str) and options["init"] == "neighbours":
         raise ValueError("`out` is for maps that do not wait for each other, got init='neighbours' with it: leave one")
+    if is_chosen(options["n_components"]):
+        raise ValueError("`out` needs `n_components` as a number, or one for each map, got 'auto': choose it before")
     work = work_of(options)
     parts = _Parts(work, options["out"])
     try:

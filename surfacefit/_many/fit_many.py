@@ -84,8 +84,9 @@ def fit_many(
         The maps: the leading axes are the batch, the last ``ndim`` those of each map. Maps in a list may differ in
         shape. NaN is ignored. A map without a height that can be used ends as EMPTY, one with fewer points than
         parameters as TOO_FEW_POINTS; neither ends the batch.
-    n_components : int, or array of the batch's shape
-        The number K of components of each map.
+    n_components : int, array of the batch's shape, "auto" or `AutoComponents`
+        The number K of components of each map; "auto" chooses it for each map as `fit` does, in about ten times the
+        time. A map that supports none has its background alone as its result.
     ndim : int, optional
         How many of the last axes belong to each map. Default: as many as ``coords`` has arrays, else all but the first.
     coords : sequence of d arrays, or list of them, optional
@@ -292,7 +293,7 @@ def _counts(n_components: Any, stack: MapStack) -> np.ndarray:
     """The number of components of each map (n,)."""
     if isinstance(n_components, str):
         raise ValueError(
-            f"`n_components` must be a number, or one for each map, got {n_components!r}: `fit` chooses it, map by map"
+            f"`n_components` must be a number, or one for each map, or 'auto' for plain maps, got {n_components!r}"
         )
     numbers = np.asarray(n_components)
     if numbers.ndim and numbers.shape != stack.shape:

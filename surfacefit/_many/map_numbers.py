@@ -79,7 +79,7 @@ class MapEnds:
     @property
     def fitted(self) -> np.ndarray:
         """Which maps have an end."""
-        return self.n_components > 0
+        return ~np.isnan(self.cost)
 
     def put(self, places: Any, some: MapEnds) -> None:
         """Writes the ends of some maps to places, which index arrays (n, ...)."""
