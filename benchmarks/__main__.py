@@ -21,6 +21,7 @@ SUITES = {
     " 10,000 components; about half an hour",
     "many": "200,000 cut-outs of single spots beside scipy's minima: fits a second; two minutes",
     "many_maps": "a thousand maps of random shapes in one process: memory, mappings, seconds; half an hour",
+    "cube": "128 x 128 spectra with known maps: starts from neighbours beside independent ones; half an hour",
     "choosing": "the number of components: lidar pulses, a radio map, terrain, frames of noise; about half an hour",
     "derivatives": "derivatives through a fit beside refits, and the cost of a gradient at K = 1,024; half an hour",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",

@@ -225,8 +225,10 @@ def _check_values(ends: MapEnds, stack: MapStack) -> None:
     there = ~np.isnan(amplitudes)
     if not np.array_equal(there.sum(axis=1), ends.n_components):
         raise ValueError("`surfaces.amplitudes` must be NaN where a map has no component, and nowhere else")
+    if np.isnan(ends.cost[ends.n_components > 0]).any():
+        raise ValueError("`ends.cost` must be finite where a map has components")
     if not ends.fitted.any():
-        raise ValueError("`ends.n_components` must not be 0 for all maps")
+        raise ValueError("`ends.cost` must be finite for one map at least")
     moderate("surfaces.amplitudes", amplitudes[there])
     moderate("surfaces.centers", centers[there])
     if not are_covariances(finite("surfaces.covariances", covariances[there])).all():
