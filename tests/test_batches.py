@@ -68,6 +68,31 @@ def test_cutouts_of_a_curve_and_of_a_masked_image():
     assert sf.fit_cutouts(masked, [9, 30], 13).n_used.tolist() == [12, 12]
 
 
+ELSEWHERE = {
+    "bounds": {"bounds": sf.Bounds(centers=([0, 0], [40, 40]))},
+    "start": {"init": sf.GaussianSurface([2.0], [[20.0, 25.0]], [np.eye(2) * 3], 1.0)},
+    "uneven axes": {"coords": (np.arange(30) + 1e-6 * np.arange(30) ** 2, np.arange(34.0))},
+    "plane": {"background": "plane"},
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_cutouts_that_are_fitted_where_they_are_are_those_fitted_at_one_place(case):
+    image, places = spots()
+    options, which = ELSEWHERE[case], slice(1, 2) if case == "start" else slice(0, 2)
+    batch = sf.fit_cutouts(image, places[which], 9, **options)
+    plain = sf.fit_cutouts(
+        image,
+        places[which],
+        9,
+        **({} if case != "plane" else {**options, "coords": ELSEWHERE["uneven axes"]["coords"]}),
+    )
+    np.testing.assert_allclose(batch.centers, plain.centers, atol=2e-3)
+    np.testing.assert_allclose(batch.amplitudes, plain.amplitudes, rtol=1e-3)
+    for n, result in enumerate(batch.results):
+        assert result.rmse == pytest.approx(batch.rmse[n], rel=1e-6)
+
+
 IMAGE = spots()[0]
 WRONG_CUTOUTS = {
     "positions": (lambda: sf.fit_cutouts(IMAGE, [(1, 2, 3)], 5), r"`positions` must have shape \(M, 2\)"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,12 @@ import numpy as np
 from .._base.checks import count, finite, real_array
 from .._data.data import grid_data
 from .._many.batch_result import BatchResult
-from .._many.fit_many import fit_many
+from .._many.fit_many import fit_many, work_of
+from .._many.stack import PerMap, ShiftedAxes
+from .chosen_numbers import is_chosen
+
+# Of the distance of samples: coordinates that differ by no more, which is their rounding, are even.
+MOST_UNEVEN = 1e-9
 
 # Arguments of `fit_many` that say how maps lie in an array, which is known of cut-outs.
 KNOWN_OF_CUTOUTS = ("ndim", "points")
@@ -75,7 +81,41 @@ def fit_cutouts(
     sigmas = sigma if sigma is None or np.ndim(sigma) == 0 else boxes.cut(np.asarray(real_array("sigma", sigma)))
     masked = boxes.masked if mask is None else boxes.masked | boxes.cut(np.asarray(mask, bool))
     masked |= boxes.cut(np.ma.getmaskarray(image))
-    return fit_many(boxes.heights, n_components, coords=boxes.coords, mask=masked, sigma=sigmas, **options)
+    given = {"mask": masked if masked.any() else None, "sigma": sigmas, **options}
+    axes = boxes.common_axes
+    if axes is None or not _are_free_of_places(given):
+        return fit_many(boxes.heights, n_components, coords=boxes.coords, **given)
+    return _fitted_at_one_place(boxes, axes, {"maps": boxes.heights, "n_components": n_components, **given})
+
+
+def _are_free_of_places(given: dict[str, Any]) -> bool:
+    """Whether options of `fit_many` say nothing of where components are, and ask for one plain batch."""
+    options, known = {**_defaults(), **given}, _defaults()
+    named = isinstance(options["init"], str) and options["init"] != "neighbours"
+    plain = all(options[name] is None for name in ("bounds", "fixed", "prior", "match", "out"))
+    background = options["background"] is None or isinstance(options["background"], str)
+    return set(options) == set(known) and named and plain and background
+
+
+def _fitted_at_one_place(boxes: Boxes, axes: tuple[np.ndarray, ...], given: dict[str, Any]) -> BatchResult:
+    """The fit of boxes as if all were at one place, which is much faster, moved to where each is."""
+    if is_chosen(given["n_components"]):
+        return fit_many(coords=boxes.coords, **given)
+    work = work_of({**_defaults(), **given, "coords": list(axes)})
+    try:
+        ends = work.ends(range(len(work.batch.stack)))
+    finally:
+        work.watch.bar.close()
+    shifts = np.array([[axis[0] for axis in box] for box in boxes.coords])
+    ends.surfaces.centers[...] += shifts[:, None]
+    stack = replace(work.batch.stack, coords=PerMap(each=ShiftedAxes(axes, shifts)))
+    return work.result(ends, replace(work.batch, stack=stack))
+
+
+def _defaults() -> dict[str, Any]:
+    """The options of `fit_many` but for its maps and numbers of components."""
+    parameters = inspect.signature(fit_many).parameters.values()
+    return {one.name: one.default for one in parameters if one.name not in ("maps", "n_components")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +152,15 @@ class Boxes:
         """The coordinates of each box."""
         along = [_extended(axis, index) for axis, index in zip(self.axes, self.indices, strict=True)]
         return list(zip(*along, strict=True))
+
+    @property
+    def common_axes(self) -> tuple[np.ndarray, ...] | None:
+        """The coordinates of a box whose first sample is at 0, where these are the same for all."""
+        steps = [np.diff(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
+        if any(np.ptp(step) > MOST_UNEVEN * step[0] for step in steps):
+            return None
+        sizes = [index.shape[1] for index in self.indices]
+        return tuple(np.arange(n) * step[0] for n, step in zip(sizes, steps, strict=True))
 
     def _along(self, axis: int, values: np.ndarray) -> np.ndarray:
         """Values (M, n) of the samples along one axis, so that they broadcast to the boxes."""

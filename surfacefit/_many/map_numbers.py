@@ -160,7 +160,7 @@ class MapNumbers:
     def _groups(self) -> Iterator[np.ndarray]:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
-        if self.stack.shares_points:
+        if self.stack.shares_points or self.stack.shifts is not None:
             size = self.stack.maps[0].size * self.ends.surfaces.most
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
@@ -177,6 +177,8 @@ class MapNumbers:
         centers, amplitudes = (
             np.where(_like(there, a[flats]), a[flats], 0) for a in (ends.surfaces.centers, ends.surfaces.amplitudes)
         )
+        if self.stack.shifts is not None:  # as if all were at the place of the first
+            centers = centers - (self.stack.shifts[flats] - self.stack.shifts[flats[0]])[:, None]
         total = self._background(flats, shape)
         with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
             for k in range(there.shape[1]):

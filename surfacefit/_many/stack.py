@@ -30,6 +30,20 @@ class PerMap:
 
 
 @dataclass(frozen=True, eq=False)
+class ShiftedAxes:
+    """The coordinates of maps that are one grid, the ``axes`` of it, at different places: ``shifts`` (n, d)."""
+
+    axes: tuple[np.ndarray, ...]
+    shifts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.shifts)
+
+    def __getitem__(self, flat: int) -> tuple[np.ndarray, ...]:
+        return tuple(axis + shift for axis, shift in zip(self.axes, self.shifts[flat], strict=True))
+
+
+@dataclass(frozen=True, eq=False)
 class MapStack:
     """Maps in a batch of ``shape``: ``maps`` by flat index, an array over the batch or a list, copies in floating
     point; ``masks`` and ``sigmas`` of each; ``points`` of scattered heights, shared by all or a list of one for each;
@@ -60,6 +74,11 @@ class MapStack:
         """Whether all maps are of one shape and at the same points."""
         shared = self.coords.each is None and not isinstance(self.points, list)
         return shared and isinstance(self.maps, np.ndarray)
+
+    @property
+    def shifts(self) -> np.ndarray | None:
+        """Shifts (n, d) of maps that are one grid at different places; None for others."""
+        return self.coords.each.shifts if isinstance(self.coords.each, ShiftedAxes) else None
 
     def index(self, flat: int) -> tuple[int, ...]:
         """The index of a map in the batch, from its number."""
