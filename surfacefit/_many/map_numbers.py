@@ -16,7 +16,7 @@ from .._model.surface import GaussianSurface, inverse_lower, whitened
 from .._problem.model_spec import ModelOptions
 from .._results.record import CONSTANT_ROUNDING_UNITS, EXACT_RMSE
 from .._statistics.statistics import MIN_RELATIVE_SCALE
-from .stack import MapStack
+from .stack import MapStack, shifts_of
 
 # Values of single components at single points that are computed at once: some arrays of 4 MB, near a core.
 ELEMENTS_AT_ONCE = 2**19
@@ -160,7 +160,7 @@ class MapNumbers:
     def _groups(self) -> Iterator[np.ndarray]:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
-        if self.stack.shares_points or self.stack.shifts is not None:
+        if self.stack.shares_points or shifts_of(self.stack) is not None:
             size = self.stack.maps[0].size * self.ends.surfaces.most
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
@@ -177,8 +177,9 @@ class MapNumbers:
         centers, amplitudes = (
             np.where(_like(there, a[flats]), a[flats], 0) for a in (ends.surfaces.centers, ends.surfaces.amplitudes)
         )
-        if self.stack.shifts is not None:  # as if all were at the place of the first
-            centers = centers - (self.stack.shifts[flats] - self.stack.shifts[flats[0]])[:, None]
+        shifts = shifts_of(self.stack)
+        if shifts is not None:  # as if all were at the place of the first
+            centers = centers - (shifts[flats] - shifts[flats[0]])[:, None]
         total = self._background(flats, shape)
         with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
             for k in range(there.shape[1]):

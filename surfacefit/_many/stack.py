@@ -75,11 +75,6 @@ class MapStack:
         shared = self.coords.each is None and not isinstance(self.points, list)
         return shared and isinstance(self.maps, np.ndarray)
 
-    @property
-    def shifts(self) -> np.ndarray | None:
-        """Shifts (n, d) of maps that are one grid at different places; None for others."""
-        return self.coords.each.shifts if isinstance(self.coords.each, ShiftedAxes) else None
-
     def index(self, flat: int) -> tuple[int, ...]:
         """The index of a map in the batch, from its number."""
         return tuple(int(i) for i in np.unravel_index(flat, self.shape))
@@ -137,6 +132,11 @@ class MapStack:
 
     def _points(self, flat: int) -> Any:
         return self.points[flat] if isinstance(self.points, list) else self.points
+
+
+def shifts_of(stack: MapStack) -> np.ndarray | None:
+    """Shifts (n, d) of maps that are one grid at different places; None for others."""
+    return stack.coords.each.shifts if isinstance(stack.coords.each, ShiftedAxes) else None
 
 
 def map_stack(
