@@ -19,7 +19,8 @@ SUITES = {
     " beside cosines; about half an hour",
     "statistics": "errors, losses and bounds: NIST, lidar, scipy, coverage of intervals, outliers,"
     " 10,000 components; about half an hour",
-    "many": "200,000 cut-outs of single spots beside scipy's minima: fits a second; two minutes",
+    "many": "frames of 40 and 5 Gaussians beside a loop of fits; 200,000 cut-outs of single spots beside scipy:"
+    " fits a second; ten minutes",
     "many_maps": "a thousand maps of random shapes in one process: memory, mappings, seconds; half an hour",
     "cube": "128 x 128 spectra with known maps: starts from neighbours beside independent ones; half an hour",
     "choosing": "the number of components: lidar pulses, a radio map, terrain, frames of noise; about half an hour",

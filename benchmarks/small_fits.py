@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+import surfacefit as sf
 from surfacefit._base.status import STATUS
 from surfacefit._small_fits.chunks import SmallFits
 from surfacefit._small_fits.gaussians import SmallModel
 from surfacefit._small_fits.levenberg_marquardt import LaneSettings
 from surfacefit._small_fits.stacks import SmallStack, fit_stack
+from surfacefit._small_fits.surfaces import SurfaceLanes
 from surfacefit._small_fits.units import MisfitRule
 
 from .table import Table
@@ -48,14 +50,16 @@ class Case:
     covariance_type: str
     loss: str
     with_errors: bool
+    public: bool = False
 
     @property
     def name(self) -> str:
-        errors = ", errors" if self.with_errors else ""
-        return f"{self.side} x {self.side}, {self.covariance_type}, {self.loss}{errors}"
+        errors, public = ", errors" if self.with_errors else "", "fit_many, " if self.public else ""
+        return f"{public}{self.side} x {self.side}, {self.covariance_type}, {self.loss}{errors}"
 
 
 CASES = (
+    Case(5, "spherical", "linear", False, public=True),
     Case(5, "spherical", "linear", False),
     Case(7, "full", "linear", True),
     Case(7, "full", "poisson", True),
@@ -75,6 +79,8 @@ def _row(case: Case, count: int) -> list[str]:
     model, stack = SmallModel(1, 2, case.covariance_type, "signed"), _cutouts(case, count)
 
     def run() -> SmallFits:
+        if case.public:
+            return _by_fit_many(case, stack)
         return fit_stack(model, stack, SETTINGS, dtype=np.dtype(np.float32), with_errors=case.with_errors)
 
     first, _ = _timed(run)
@@ -93,6 +99,17 @@ def _row(case: Case, count: int) -> list[str]:
         f"{np.median(away):.1e}",
         f"{away.max():.1e}",
     ]
+
+
+def _by_fit_many(case: Case, stack: SmallStack) -> SmallFits:
+    """The same fits by the public function."""
+    solver = sf.LevenbergMarquardt(max_steps=SETTINGS.max_steps, ftol=SETTINGS.ftol)
+    maps = stack.heights.reshape(-1, case.side, case.side)
+    batch = sf.fit_many(
+        maps, 1, covariance_type=case.covariance_type, amplitudes="signed", solver=solver, progress=False
+    )
+    surfaces = SurfaceLanes(batch.amplitudes, batch.centers, batch.covariances, batch.background[:, 0])
+    return SmallFits(None, batch.cost, batch.status, batch.steps, surfaces, None)
 
 
 def _timed(run: Callable[[], Any]) -> tuple[float, float]:

@@ -15,6 +15,9 @@ from .._search.states import State
 from .lane_runs import solve_all
 from .lanes import Lane
 
+# Steps over which the cost of a refit is watched: twice as many let settled refits go on for as long as they took.
+SETTLED_STEPS = 8
+
 
 def grow_all(lanes: Sequence[Lane]) -> dict[int, State]:
     """The state that growth leads to, by the number of each lane's map."""
@@ -56,9 +59,11 @@ def _grow_single(lanes: Sequence[Lane], states: dict[int, State]) -> None:
 
 
 def refitted(
-    lanes: Sequence[tuple[Lane, np.ndarray]], states: dict[int, State], steps: int = GROWTH_STEPS
+    lanes: Sequence[tuple[Lane, np.ndarray]], states: dict[int, State], steps: int = GROWTH_STEPS, slack: float = 0.0
 ) -> list[State]:
-    """The states of lanes after some joint steps from blocks (K, p) and the borders of their states."""
+    """The states of lanes after some joint steps from blocks (K, p) and the borders of their states, or when the cost
+    falls by less than the fraction ``slack`` in SETTLED_STEPS of them.
+    """
     if not lanes:
         return []
     problems, starts = [], []
@@ -66,7 +71,7 @@ def refitted(
         packing = lane.context.packing
         problems.append(packing.problem(len(blocks)))
         starts.append(np.asarray(packing.pack(blocks, states[lane.flat].border)))
-    solver: Any = replace(lanes[0][0].context.solver, max_steps=steps)
+    solver: Any = replace(lanes[0][0].context.solver, max_steps=steps, slack=slack, patience=SETTLED_STEPS)
     refitted = []
     for (lane, blocks), solution in zip(lanes, solve_all(solver, problems, starts, lanes[0][0].room), strict=True):
         lane.steps += int(solution.steps)

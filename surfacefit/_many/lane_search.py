@@ -19,6 +19,10 @@ from .lanes import Lane
 # as long as eight.
 ROUNDS = 8
 
+# Relative fall of the cost below which a regrown map has settled: 187 steps a frame instead of 220, and of 64 frames of
+# five components the same four ended more than 0.1 % above the RMSE of `fit`.
+LEAST_REGROWN_FALL = 1e-3
+
 
 def search_all(lanes: Sequence[Lane], states: dict[int, State]) -> None:
     """Lowers the states of lanes with two components or more."""
@@ -37,7 +41,7 @@ def _regrown_once(lanes: Sequence[Lane], states: dict[int, State], number: int) 
     for (lane, _), state in zip(left, refitted(left, states, INTERIM_STEPS), strict=True):
         peaks = lane.context.views.blocks_at_peaks(state, states[lane.flat].size - state.size)
         grown.append((lane, np.concatenate([state.blocks, peaks])))
-    for (lane, blocks), state in zip(grown, refitted(grown, states, SETTLING_STEPS), strict=True):
+    for (lane, blocks), state in zip(grown, refitted(grown, states, SETTLING_STEPS, LEAST_REGROWN_FALL), strict=True):
         before = states[lane.flat]
         if len(blocks) == before.size and state.cost < before.cost:
             states[lane.flat] = state
