@@ -13,7 +13,7 @@ w the principal widths: centres in units of the widths, then widths and amplitud
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,6 +40,10 @@ def matched(batch: BatchResult) -> BatchResult:
     return replace(batch, results=results)
 
 
+# Entries of the matrices of pairs of components that are solved at once: some arrays of 8 MB.
+ELEMENTS_AT_ONCE = 2**20
+
+
 @dataclass(eq=False)
 class _Order:
     """Which component of each map stands at each place, as far as it is known.
@@ -59,6 +63,20 @@ class _Order:
             *(array.reshape(n, *array.shape[len(batch.shape) :]) for array in _arrays_of(batch)),
         )
         self.there: np.ndarray = batch.active.reshape(n, -1)
+        self.whole: np.ndarray = np.asarray(self.there.all(axis=1))
+        self.along = self._pairs_along()
+
+    def _pairs_along(self) -> dict[int, np.ndarray]:
+        """By the distance of their numbers, distances (n, K, K) of maps to the next ones along an axis, where both have
+        all components; NaN elsewhere.
+        """
+        n, room = self.there.shape
+        found = {}
+        for step, ones in _next_along(self.batch.shape):
+            ones = ones[self.whole[ones] & self.whole[ones + step]]
+            found[step] = np.full((n, room, room), np.nan)
+            found[step][ones] = pair_distances(self.arrays[:3], ones, ones + step)
+        return found
 
     def found(self) -> np.ndarray:
         """For each map (n, K) the component at each place."""
@@ -115,13 +133,25 @@ class _Order:
 
     def _distances(self, ordered: int, flat: int) -> np.ndarray:
         """Of the components at each place of one map to those of another (K, K); 0 where either is missing."""
+        if self.whole[ordered] and self.whole[flat]:
+            step = abs(flat - ordered)
+            known = self.along[step][min(flat, ordered)]
+            return np.asarray((known if ordered < flat else known.T)[self.places[ordered]])
         one, other = self.seen[ordered], BatchArrays(*(array[flat] for array in self.arrays))
-        known, there = ~np.isnan(one.amplitudes), self.there[flat]
-        found = np.zeros((len(known), len(there)))
-        found[np.ix_(known, there)] = distances(
-            *(array[known] for array in one[:3]), *(array[there] for array in other[:3])
+        kept, there = ~np.isnan(one.amplitudes), self.there[flat]
+        found = np.zeros((len(kept), len(there)))
+        found[np.ix_(kept, there)] = distances(
+            *(array[kept] for array in one[:3]), *(array[there] for array in other[:3])
         )
         return found
+
+
+def _next_along(shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
+    """For each axis, from a map to the next one: the difference of their numbers, and the maps that have a next one."""
+    numbers = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+    for axis, n in enumerate(shape):
+        if n > 1:
+            yield int(np.prod(shape[axis + 1 :], dtype=int)), numbers.take(np.arange(n - 1), axis=axis).ravel()
 
 
 def _arrays_of(batch: BatchResult) -> BatchArrays:
@@ -137,12 +167,25 @@ def _assigned(costs: np.ndarray) -> tuple[np.ndarray, float]:
 def distances(
     a: np.ndarray, centers: np.ndarray, shapes: np.ndarray, b: np.ndarray, others: np.ndarray, other_shapes: np.ndarray
 ) -> np.ndarray:
-    """Distances (K, L) of K components to L others, as the module's docstring has them."""
-    apart = centers[:, None] - others
-    mean = (shapes[:, None] + other_shapes) / 2
-    offset = np.einsum("kli,kli->kl", apart, np.linalg.solve(mean, apart[..., None])[..., 0])
+    """Distances (..., K, L) of K components to L others, as the module's docstring has them."""
+    apart = centers[..., :, None, :] - others[..., None, :, :]
+    mean = (shapes[..., :, None, :, :] + other_shapes[..., None, :, :, :]) / 2
+    offset = (apart * np.linalg.solve(mean, apart[..., None])[..., 0]).sum(axis=-1)
     widths, other_widths = (np.log(np.linalg.eigvalsh(one)) / 2 for one in (shapes, other_shapes))
-    ratios = ((widths[:, None] - other_widths) ** 2).sum(axis=-1)
-    size = a[:, None] ** 2 + b**2
-    heights = (a[:, None] - b) ** 2 / np.where(size > 0, size, 1)
+    ratios = ((widths[..., :, None, :] - other_widths[..., None, :, :]) ** 2).sum(axis=-1)
+    size = a[..., :, None] ** 2 + b[..., None, :] ** 2
+    heights = (a[..., :, None] - b[..., None, :]) ** 2 / np.where(size > 0, size, 1)
     return np.asarray(offset + ratios + heights)
+
+
+def pair_distances(arrays: Sequence[np.ndarray], ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distances (n, K, K) of the components of n maps to those of n others, by their numbers; ``arrays`` are amplitudes
+    (N, K), centers (N, K, d) and covariances (N, K, d, d), without gaps in these maps.
+    """
+    room, n_dim = arrays[1].shape[1:]
+    at_once = max(1, ELEMENTS_AT_ONCE // (room * n_dim) ** 2)
+    found = np.empty((len(ones), room, room))
+    for first in range(0, len(ones), at_once):
+        some = slice(first, first + at_once)
+        found[some] = distances(*(one[ones[some]] for one in arrays), *(one[others[some]] for one in arrays))
+    return found

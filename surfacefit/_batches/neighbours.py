@@ -24,7 +24,7 @@ from .._many.batch_result import BatchResult
 from .._many.fit_many import BatchWork, work_of
 from .._many.map_numbers import MapEnds
 from .._model.surface import GaussianSurface
-from .matching import distances
+from .matching import pair_distances
 
 # Maps from one of the first lattice to the next along an axis: one in 64 of an image then gets the longest search.
 FIRST_STRIDE = 8
@@ -126,7 +126,7 @@ class _Lattices:
         now.
         """
         waiting = [(flat, other) for other in changed.tolist() for flat in self._beside(other)]
-        waiting = [pair for pair in waiting if self._are_unlike(*pair)]
+        waiting = self._unlike(waiting)
         lower: set[int] = set()
         while waiting and self.work.watch.told == Status.RUNNING:
             now = dict(waiting)  # one start a map at a time
@@ -144,9 +144,15 @@ class _Lattices:
                     if self.ends.fitted[other] and self.ends.n_components[other] == self.ends.n_components[flat]:
                         yield other
 
-    def _are_unlike(self, flat: int, other: int) -> bool:
-        count, arrays = self.ends.n_components[flat], self.ends.surfaces[:3]
-        apart = distances(*(array[flat][:count] for array in arrays), *(array[other][:count] for array in arrays))
-        if np.trace(apart) > UNLIKE_DISTANCE:
-            return bool(apart[linear_sum_assignment(apart)].max() > UNLIKE_DISTANCE)
-        return False
+    def _unlike(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those pairs of maps with as many components whose components, matched, are not all alike."""
+        found, both = [], np.array(pairs, int).reshape(-1, 2)
+        counts = self.ends.n_components[both[:, 0]]
+        for count in np.unique(counts[counts > 0]):
+            some = both[counts == count]
+            arrays = [array[:, :count] for array in self.ends.surfaces[:3]]
+            apart = pair_distances(arrays, some[:, 0], some[:, 1])
+            unlike = apart.diagonal(axis1=1, axis2=2).max(axis=1) > UNLIKE_DISTANCE  # places may differ, though
+            unlike[unlike] = [one[linear_sum_assignment(one)].max() > UNLIKE_DISTANCE for one in apart[unlike]]
+            found += [(int(flat), int(other)) for flat, other in some[unlike]]
+        return found
