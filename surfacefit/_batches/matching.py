@@ -41,7 +41,7 @@ def matched(batch: BatchResult) -> BatchResult:
 
 
 # Entries of the matrices of pairs of components that are solved at once: some arrays of 8 MB.
-ELEMENTS_AT_ONCE = 2**20
+PAIR_ENTRIES_AT_ONCE = 2**20
 
 
 @dataclass(eq=False)
@@ -183,7 +183,7 @@ def pair_distances(arrays: Sequence[np.ndarray], ones: np.ndarray, others: np.nd
     (N, K), centers (N, K, d) and covariances (N, K, d, d), without gaps in these maps.
     """
     room, n_dim = arrays[1].shape[1:]
-    at_once = max(1, ELEMENTS_AT_ONCE // (room * n_dim) ** 2)
+    at_once = max(1, PAIR_ENTRIES_AT_ONCE // (room * n_dim) ** 2)
     found = np.empty((len(ones), room, room))
     for first in range(0, len(ones), at_once):
         some = slice(first, first + at_once)
