@@ -30,7 +30,7 @@ from .._solvers import LevenbergMarquardt
 from .lanes import Batch, Lane
 from .map_numbers import MapEnds
 
-# Points of a map up to which its fit is small: with 121 the passes over the points still stay in a core's cache.
+# Points of a map up to which its fit is small: cut-outs of 11 x 11 are the largest in use, and a chunk of them is 1 MB.
 MOST_POINTS = 128
 # Dimensions up to which its systems are written out entry by entry: in three there are eleven numbers, in four sixteen.
 MOST_DIMENSIONS = 3

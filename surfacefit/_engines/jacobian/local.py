@@ -2,7 +2,7 @@ r"""Components near each tile, found anew at every evaluation: for many lanes of
 
 The points stand in tiles. At given components a tile has a list of those that reach it; J^T J of a tile is one product
 of their columns and is added to the whole block by block. With 40 components on 64 x 64 points a tile of 8 x 8 knows a
-sixth of them, and J^T J takes a tenth of the time.
+sixth of them, and a step takes a quarter of the time.
 
 A component with L L^T = Sigma is at least sqrt(q) of its widths away from a tile with middle m and half sides h, with
 
@@ -34,7 +34,7 @@ from .tiled import moved_moments
 
 # Squared widths from a component's centre up to which its columns count in J^T J: exp(-r^2 / 2) is a hundredth there,
 # and a ten-thousandth of the square of a column lies beyond. The gradient stays exact, and J^T J that of columns which
-# end there, so steps are as good: 40 components on 64 x 64 points take 41 as with 27.6, all of it.
+# end there: 12 frames with 40 components took 42 steps each, as with whole columns.
 CURVED_SQUARES = 9.0
 
 
