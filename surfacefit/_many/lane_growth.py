@@ -15,7 +15,7 @@ from .._search.states import State
 from .lane_runs import solve_all
 from .lanes import Lane
 
-# Steps over which the cost of a refit is watched for having settled: some steps more than a damped one needs to recover.
+# Steps over which the cost of a refit is watched for having settled: enough to get over a few that failed.
 SETTLED_STEPS = 8
 
 
