@@ -97,12 +97,14 @@ def test_numbers_in_bulk_are_those_of_each_result(case):
         assert (np.diff(volumes) <= 0).all()
 
 
-def test_bad_maps_change_no_other():
+@pytest.mark.parametrize("given_as", [list, np.array])
+def test_bad_maps_change_no_other(given_as):
     good = curves(4)
     nan, constant, huge, exact = np.full(40, np.nan), np.full(40, 7.0), 1e12 * good[0], 2 * np.exp(-0.5 * (X - 20) ** 2)
     few = np.where(X < 5, good[0], np.nan)
     alone = sf.fit_many(good, 2)
-    batch = sf.fit_many([good[0], nan, good[1], constant, huge, few, good[2], exact, good[3]], 2)
+    maps = [good[0], nan, good[1], constant, huge, few, good[2], exact, good[3]]
+    batch = sf.fit_many(given_as(maps), 2)
     for name in KEPT:
         np.testing.assert_array_equal(getattr(batch, name)[[0, 2, 6, 8]], getattr(alone, name))
     assert batch.status[1] == sf.Status.EMPTY
