@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._base.status import STATUS
+from .._model.background import ConstantBackground, NoBackground
+from .._model.surface import GaussianSurface
 from .._results.result import FitResult
 from .map_numbers import BatchArrays, MapEnds, MapNumbers
 from .stack import MapStack
@@ -52,6 +54,14 @@ class Results(Sequence[FitResult | None]):
 
     def __iter__(self) -> Iterator[FitResult | None]:
         return (self[n] for n in range(len(self)))
+
+    def surfaces(self) -> list[GaussianSurface | None]:
+        """The surface of each map, without a result where its background is told by its numbers alone."""
+        ends = self.ends
+        if not isinstance(ends.model, NoBackground | ConstantBackground):
+            return [None if one is None else one.surface for one in self]
+        fitted = ends.fitted
+        return [ends.surface(n, ends.model) if fitted[n] else None for n in map(int, self.numbers)]
 
 
 @dataclass(frozen=True, eq=False)

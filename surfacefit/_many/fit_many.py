@@ -310,7 +310,7 @@ def _starts(init: Any, stack: MapStack) -> list[GaussianSurface | str]:
     if isinstance(init, BatchResult):
         if init.shape != stack.shape:
             raise ValueError(f"`init` must be a batch of the shape {stack.shape}, got one of {init.shape}")
-        return ["auto" if one is None else one.surface for one in init.results]
+        return ["auto" if one is None else one for one in init.results.surfaces()]
     if isinstance(init, FitResult):
         init = init.surface
     if isinstance(init, RandomStarts):
