@@ -1,7 +1,7 @@
 """Compares a GPU with the CPU: the same numbers, and the time saved. ``python -m benchmarks.gpu``, under 8 minutes.
 
 First residuals, gradient, products and a whole fit are compared between the device and a process on the CPU. Then the
-cases of the suite `large` are timed in float32 and float64. All matrix products state their precision, so TF32 is not
+cases of the suite `large` are timed in float32 and float64, then those of `many` and the cost of a gradient. All matrix products state their precision, so TF32 is not
 used. Without a GPU the program says so; ``--device cpu --quick`` runs the same code on the CPU.
 """
 
@@ -139,6 +139,26 @@ def cases(dtype: str, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     }
 
 
+def batches(quick: bool) -> dict[str, Callable[[], Any]]:
+    """Very many small fits, frames of several components beside a loop of fits, and a gradient through a fit; each
+    prints its figures.
+    """
+    from surfacefit._base.precision import precision
+
+    from . import derivatives, frames, small_fits
+
+    def gradient() -> None:
+        with precision(np.dtype(np.float64)):
+            for line in derivatives.cost_of_a_gradient():
+                print(f"  {line}", flush=True)
+
+    found: dict[str, Callable[[], Any]] = {
+        "very many small fits": lambda: small_fits.run_all(quick),
+        "frames": lambda: frames.run_all(quick=True),
+    }
+    return found if quick else {**found, "gradient through a fit": gradient}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description="Compares a GPU with the CPU and times it."
@@ -168,6 +188,12 @@ def main() -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in case().items()
             )
             print(f"- {dtype}, {name}: {figures}", flush=True)
+    for name, batch in batches(options.quick).items():
+        if time.perf_counter() - begun > BUDGET_SECONDS:
+            print(f"- {name}: left out, no time is left", flush=True)
+            continue
+        print(f"- {name}:", flush=True)
+        batch()
 
 
 if __name__ == "__main__":
