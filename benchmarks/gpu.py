@@ -1,8 +1,9 @@
 """Compares a GPU with the CPU: the same numbers, and the time saved. ``python -m benchmarks.gpu``, under 8 minutes.
 
 First residuals, gradient, products and a whole fit are compared between the device and a process on the CPU. Then the
-cases of the suite `large` are timed in float32 and float64, then those of `many` and the cost of a gradient. All matrix products state their precision, so TF32 is not
-used. Without a GPU the program says so; ``--device cpu --quick`` runs the same code on the CPU.
+cases of the suite `large` are timed in float32 and float64, then those of `many` and the cost of a gradient. All matrix
+products state their precision, so TF32 is not used. Without a GPU the program says so; ``--device cpu --quick`` runs
+the same code on the CPU.
 """
 
 from __future__ import annotations
