@@ -22,7 +22,6 @@ import scipy.linalg
 from scipy import sparse
 
 from .._data.effective_size import Noise
-from .._data.noise import robust_deviation
 from .._model.background import FunctionBackground, NoBackground
 from .._model.gaussian import profile
 from .._model.surface import GaussianSurface
@@ -38,9 +37,6 @@ MAX_JOINT_PARAMETERS = 2000
 # On the unit diagonal of the scaled normal matrix: what the data do not determine then has an error of 1e5 times what
 # it has alone.
 RIDGE = 1e-10
-# Share of a point's own noise that a fit is taken to follow at most: a point that only one component sees says nothing
-# of its noise, and its residual is the rounding of what the fit has met.
-MAX_LEVERAGE = 0.95
 # Columns whose variances are taken at a time: 64 columns of 100,000 points are 51 MB.
 COLUMNS_AT_A_TIME = 64
 
@@ -93,32 +89,15 @@ class LinearizedSurface:
         factor, scale = self._factor
         return np.asarray(scipy.linalg.solve_triangular(factor, (self.jacobian @ np.diag(scale)).T, lower=True).T)
 
-    def significances(self, noise: Noise, residuals: np.ndarray | None = None, deviations: float = 1.0) -> np.ndarray:
-        """Amplitudes (K,) over their errors, without sign. With the weighted residuals (N,) so many of the deviations
-        that are left around a component count as the noise there, where that is less.
-        """
+    def significances(self, noise: Noise) -> np.ndarray:
+        """Amplitudes (K,) over their errors, without sign."""
         count = self.surface.n_components
         errors = np.empty(count)
         for first in range(0, count, COLUMNS_AT_A_TIME):
             some = np.arange(first, min(first + COLUMNS_AT_A_TIME, count))
             responses, undetermined = self._responses(some)
-            variances = noise.variances(responses) + noise.variance * undetermined
-            if residuals is not None and noise.variance > 0:
-                around = deviations**2 * self._variances_around(responses, residuals)
-                variances *= np.minimum(around / noise.variance, 1)
-            errors[some] = np.sqrt(variances)
+            errors[some] = np.sqrt(noise.variances(responses) + noise.variance * undetermined)
         return np.asarray(np.abs(self.surface.amplitudes) / np.maximum(errors, 1e-300))
-
-    def _variances_around(self, responses: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-        """The mean squares (m,) of the residuals (N,) where amplitudes are measured, by the squares of their responses
-        (N, m); at least the square of the robust deviation of all.
-        """
-        spare = 1 - self.basis.shape[1] / len(residuals)
-        least = robust_deviation(residuals) ** 2 / max(spare, 1 / len(residuals))
-        taken = np.minimum(np.einsum("np,np->n", self.basis, self.basis), MAX_LEVERAGE)
-        squares = responses**2
-        sums = np.maximum(squares.sum(axis=0), 1e-300)
-        return np.maximum((residuals**2 / (1 - taken)) @ squares / sums, least)
 
     def volume(self, noise: Noise) -> float:
         """How many points count as one for a component like these: the median over them of q^T R q / (s^2 q^T q) with

@@ -54,10 +54,6 @@ REMOVED_SHARE = 0.04
 MAX_HALVED = 16
 # Peaks tried on the way up besides one for each component that is wanted.
 SPARE_PEAKS = 4
-# Deviations of what is left around a component that count as the noise there, where that is less than the noise of the
-# whole map. A trade-off: with 1, 31 real waveforms have 17 components below five errors by the noise of the whole, with
-# 2 none.
-DEVIATIONS_AROUND = 2.0
 # Fall of the BIC below which a number has been fitted no better than before: blocks are not left out once more for it.
 SAME_BIC = 0.1
 
@@ -90,7 +86,7 @@ class Choice:
 
     ``make`` returns a context with room for a number of components; ``fold`` (N,) is the fold of each point, None where
     the criterion needs no points left out. ``_deviation`` is that of the noise beneath misfit that counts as none,
-    weighted; known once growth has ended. ``_deviations_around`` a component count as its noise.
+    weighted; known once growth has ended.
     """
 
     auto: AutoComponents
@@ -101,7 +97,6 @@ class Choice:
     _states: dict[int, State] = field(default_factory=dict)
     _contexts: dict[int, SearchContext] = field(default_factory=dict)
     _deviation: float | None = None
-    _deviations_around: float = DEVIATIONS_AROUND
 
     @cached_property
     def log(self) -> Log:
@@ -237,16 +232,9 @@ class Choice:
         blocks = apply_moves(state, disjoint(moves, count))
         return self._noted(refit(context, blocks, state.border, JUDGED_SETTLING_STEPS))
 
-    def _settle_best(self, best: Tried | None) -> None:
-        """Removes components until all that are left are significant, and adds others as long as those are.
-
-        Misfit that no component can take, as at an edge, makes the noise of the whole map too large for those far from
-        it. Where none is left beside that noise, they are judged by what is left around each of them.
-        """
-        tried = None if best is None else self._settled(best)
-        if best is not None and best.size and tried is not None and not tried.size:
-            self._deviations_around = 1.0
-            tried = self._settled(best)
+    def _settle_best(self, tried: Tried | None) -> None:
+        """Removes components until all that are left are significant, and adds others as long as those are."""
+        tried = None if tried is None else self._settled(tried)
         while tried is not None and 0 < tried.size < self.most:
             state, more = tried.state, self._up(tried)
             after = self._settled(more)
@@ -267,9 +255,7 @@ class Choice:
         while tried.size:
             (state, entry), context = tried, self._context(tried.size)
             inner = linearized(context, state)
-            weak, significances = insignificant(
-                inner, self._noise(state, inner), self._counted(state), self._deviations_around, self.auto
-            )
+            weak, significances = insignificant(inner, self._noise(state, inner), self.auto)
             tried = Tried(state, entry._replace(significance=float(significances.min())))
             self._states[state.size], self.log.entries[state.size] = tried
             self.log.settled = state.size

@@ -47,13 +47,11 @@ def without_least_useful(context: SearchContext, state: State, count: int) -> np
     return apply_moves(state, disjoint(around.refit_best(around.removals(candidates)), count))
 
 
-def insignificant(
-    inner: LinearizedSurface, noise: Noise, residuals: np.ndarray, deviations: float, auto: AutoComponents
-) -> tuple[np.ndarray, np.ndarray]:
+def insignificant(inner: LinearizedSurface, noise: Noise, auto: AutoComponents) -> tuple[np.ndarray, np.ndarray]:
     """Components to remove since they are not significant, the weakest and others far from it; none if all are. And the
-    amplitudes (K,) over their errors, as `LinearizedSurface.significances` gives them.
+    amplitudes (K,) over their errors.
     """
-    significances = inner.significances(noise, residuals, deviations)
+    significances = inner.significances(noise)
     weak = significances < auto.n_sigma
     if auto.tolerance:
         local = local_heights(inner.surface, inner.surface.centers)
