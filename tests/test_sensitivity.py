@@ -125,6 +125,11 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
     ("call", "words"),
     [
         (lambda s: s.jvp(np.zeros(3)), "`changes` must have the shape of the heights"),
+        (lambda s: s.jvp(np.full(HEIGHTS.shape, np.nan)), "`changes` must be finite"),
+        (lambda s: s.of(3), "`function` must be a function"),
+        (lambda s: s.of(lambda surface: 3), "`function` must return real floating-point numbers, got int"),
+        (lambda s: s.of(lambda surface: surface.amplitudes > 0), "floating-point numbers, got bool"),
+        (lambda s: s.vjp(np.ones(3)), "`slopes` must be a `GaussianSurface`"),
         (lambda s: s.left_out(0), "`blocks` must be a positive integer"),
         (lambda s: s.left_out(np.zeros((2, 2), int)), "`blocks` must have the shape of the heights"),
         (lambda s: s.left_out(2.5), "`blocks` must be a positive integer"),
@@ -137,7 +142,7 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
     ],
 )
 def test_refused(sensitivity, call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         call(sensitivity)
 
 

@@ -79,19 +79,24 @@ class Sensitivity:
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:
         """Derivatives of what a JAX function returns for the surface by every height, in the structure of its answer.
 
-        ``function`` is given a `GaussianSurface` of JAX arrays in the user's units, and must use jax.numpy, or
-        TypeError is raised. For a number the derivatives have the shape of the heights, for an array (...) the shape
-        (..., *shape of the heights). They are 0 at heights that were not used, and NaN for a number that depends on
-        what the data do not determine.
+        ``function`` is given a `GaussianSurface` of JAX arrays in the user's units, and must use jax.numpy and return
+        real floating-point numbers, or TypeError is raised. For a number the derivatives have the shape of the heights,
+        for an array (...) the shape (..., *shape of the heights). They are 0 at heights that were not used, and NaN for
+        a number that depends on what the data do not determine.
         """
+        if not callable(function):
+            raise TypeError(f"`function` must be a function of a `GaussianSurface`, got {function!r}")
         with written_in_jax(), precision(np.dtype(np.float64)):
-            slopes = _slopes_of(function, self._at.result.n_components)(*self._where)
             example = jax.eval_shape(
                 lambda problem, scaling, params: function(
                     physical_surface(problem, scaling, self._at.result.n_components, params)
                 ),
                 *self._where,
             )
+            for leaf in jax.tree.leaves(example):
+                if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                    raise TypeError(f"`function` must return real floating-point numbers, got {leaf.dtype.name}")
+            slopes = _slopes_of(function, self._at.result.n_components)(*self._where)
         rows = iter(self._pulled(np.asarray(slopes)))
         return jax.tree.map(
             lambda leaf: np.array([next(rows) for _ in range(leaf.size)]).reshape(
@@ -106,11 +111,13 @@ class Sensitivity:
         changes : in the shape of the heights, in their units; those of heights that were not used play no part.
 
         Gives the changes in the structure of the surface: amplitudes (K,), centers (K, d), covariances (K, d, d) and
-        background. Raises ValueError for another shape.
+        background. Raises ValueError for another shape, and for what is not finite.
         """
         data, array = self._at.result.data, real_array("changes", changes)
         if array.shape != data.heights.shape:
             raise ValueError(f"`changes` must have the shape of the heights {data.heights.shape}, got {array.shape}")
+        if not np.isfinite(array[data.used]).all():
+            raise ValueError("`changes` must be finite where heights were used: give 0 where nothing changes")
         inner = np.zeros(len(self._at.problem.heights))
         inner[self._at.prepared.by_point(np.arange(len(inner)))] = self._at.prepared.scaling.height_differences(
             array[data.used]
@@ -128,6 +135,8 @@ class Sensitivity:
 
         The answer has the shape of the heights; 0 at heights that were not used.
         """
+        if not isinstance(slopes, GaussianSurface):
+            raise TypeError(f"`slopes` must be a `GaussianSurface` of derivatives, got {type(slopes).__name__}")
         with precision(np.dtype(np.float64)):
             given = [np.asarray(a, float) for a in (slopes.amplitudes, slopes.centers, slopes.covariances)]
             own = (self.surface.amplitudes, self.surface.centers, self.surface.covariances)
