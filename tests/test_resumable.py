@@ -1,6 +1,7 @@
 """A batch that is written part by part and continued after a kill: it ends like an unbroken one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,8 +97,12 @@ def test_what_is_no_group_of_a_batch_is_refused(tmp_path):
     maps = curves(2)
     zarr.open_group(tmp_path / "other").attrs["kind"] = "salad"
     (tmp_path / "file").write_text("no group")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes").write_text("no group")
     for out, message in {
         tmp_path / "other": "must be a new group or one of `fit_many`",
+        tmp_path / "folder": "must be a new group or one of `fit_many`, got the folder",
+        "": "must be the path of a zarr group, got an empty name",
         tmp_path / "file": "cannot be opened as a zarr group",
         3: "must be a zarr group or the path of one",
     }.items():
@@ -111,6 +116,59 @@ def test_what_is_no_group_of_a_batch_is_refused(tmp_path):
     group.create_array("cost", shape=(7,), dtype=float)
     with pytest.raises(ValueError, match="`out` is damaged: its 'cost'"):
         sf.fit_many(maps, 1, init="peaks", out=tmp_path / "fits")
+
+
+def test_parts_whose_files_are_lost_are_fitted_anew(tmp_path):
+    maps, out = curves(6), tmp_path / "fits"
+    whole = sf.fit_many(maps, 1, init="peaks", out=out)
+    for lost in (
+        "n_components",
+        "n_used",
+        "cost",
+        "amplitudes",
+        "covariances",
+        "seconds",
+        "status",
+        "checksum",
+        "done",
+    ):
+        shutil.rmtree(out / lost / "c")
+        same(sf.fit_many(maps, 1, init="peaks", out=out), whole)
+        assert (out / lost / "c").exists()
+    shutil.rmtree(out / "centers")
+    same(sf.fit_many(maps, 1, init="peaks", out=out), whole)
+    np.testing.assert_array_equal(zarr.open_group(out)["centers"][:], whole.centers)
+
+
+@pytest.mark.parametrize("file", ["c/0", "zarr.json"])
+def test_a_damaged_file_is_named(tmp_path, file):
+    maps, out = curves(4), tmp_path / "fits"
+    sf.fit_many(maps, 1, init="peaks", out=out)
+    with (out / "cost" / file).open("r+") as damaged:
+        damaged.truncate(5)
+    with pytest.raises(ValueError, match=r"`out` is damaged: its 'cost' in .* remove this array"):
+        sf.fit_many(maps, 1, init="peaks", out=out)
+    shutil.rmtree(out / "cost")
+    assert np.isfinite(sf.fit_many(maps, 1, init="peaks", out=out).cost).sum() == 3
+
+
+def test_a_group_is_whole_when_it_is_first_seen(tmp_path):
+    """Another process begins while this one makes the group: both find it with all that is in it."""
+    maps, out, seen = curves(2), tmp_path / "fits", []
+    update = zarr.Group.update_attributes
+
+    def meanwhile(group, attributes):
+        update(group, attributes)
+        if not seen:
+            seen.append(out.exists())
+            seen.append(sf.fit_many(maps, 1, init="peaks", out=out))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zarr.Group, "update_attributes", meanwhile)
+        again = sf.fit_many(maps, 1, init="peaks", out=out)
+    assert seen[0] is False
+    same(again, seen[1])
+    assert os.listdir(tmp_path) == ["fits"]
 
 
 RUN = """

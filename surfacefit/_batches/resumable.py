@@ -1,13 +1,14 @@
 """A batch that is written to a zarr group part by part, and continued there by a second call with the same arguments.
 
 Each part of the batch is written whole, and its mark in ``done`` last, so that whenever a process is killed each part
-is either done or fitted anew. A part does not know what was fitted before it: the end is that of an unbroken run.
+is either done or fitted anew. So is a part whose files are lost or changed, which its checksum tells. A part does not
+know what was fitted before it: the end is that of an unbroken run.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import fields
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from .._many.fit_many import BatchWork, work_of
 from .._many.map_numbers import BatchArrays, MapEnds
 from .chosen_numbers import is_chosen
 from .fingerprint import fingerprint
+from .groups import array_of, opened_group, read
 
 # What a group says it is.
 GROUP_FORMAT = "surfacefit batch in parts"
 
 # Of the group: counted up by a change after which older groups cannot be continued.
-GROUP_VERSION = 1
+GROUP_VERSION = 2
 
 # Chunks of maps a part: some for each core, so that few wait at the end of a part, and a kill loses little.
 CHUNKS_A_PART = 8
@@ -45,82 +47,97 @@ def fit_into_group(options: dict[str, Any]) -> BatchResult:
 
 
 class _Parts:
-    """The parts of a batch in a zarr group: ``done`` (n_parts,) and the fields of `MapEnds` with a row for each map."""
+    """The parts of a batch in a zarr group: ``done`` and ``checksum`` (n_parts,), and the fields of `MapEnds` with a
+    row for each map. A part is done if its numbers are those of its checksum.
+    """
 
     def __init__(self, work: BatchWork, out: Any) -> None:
         self.work = work
         self.n_maps = len(work.batch.stack)
         self.size = CHUNKS_A_PART * work.batch.chunk_size
         self.parts = [range(first, min(first + self.size, self.n_maps)) for first in range(0, self.n_maps, self.size)]
-        self.group = self._opened(out)
-        empty = _named(work.batch.no_ends(1, work.first))
-        self.arrays = {name: self._array(name, one.shape[1:], one.dtype, self.size) for name, one in empty.items()}
-        self.done = self._array("done", (), np.dtype(bool), 1, len(self.parts))
+        self.found = work.batch.no_ends(self.n_maps, work.first)
+        self.attributes = {
+            "format": GROUP_FORMAT,
+            "version": GROUP_VERSION,
+            "shape": list(work.batch.stack.shape),
+            "part_size": self.size,
+            "fingerprint": fingerprint(work.batch),
+        }
+        self.group = opened_group(out, self._fill)
+        self._check_belongs()
+        self.arrays = self._arrays(self.group)
+        self.done = self._read()
 
     def fit(self) -> None:
         """Fits the parts that are not done, until a limit is met."""
-        watch, done = self.work.watch, self.done[:]
-        watch.done = sum(len(part) for part, is_done in zip(self.parts, done, strict=True) if is_done)
+        watch = self.work.watch
+        watch.done = sum(len(part) for part, is_done in zip(self.parts, self.done, strict=True) if is_done)
         for number, part in enumerate(self.parts):
-            if done[number] or watch.told != Status.RUNNING:
+            if self.done[number] or watch.told != Status.RUNNING:
                 continue
             some = self.work.ends(part)
             if (some.status == int(watch.told)).any() and watch.told != Status.RUNNING:
                 return  # not all of its maps have been reached
-            for name, one in _named(some).items():
+            named = _named(some)
+            for name, one in named.items():
                 self.arrays[name][part.start : part.stop] = one
+            self.arrays["checksum"][number] = _checksum(named)
+            self.arrays["done"][number] = True
+            self.found.put(slice(part.start, part.stop), some)
             self.done[number] = True
 
     def ends(self) -> MapEnds:
-        """What the group holds; of other maps only why there is nothing."""
-        ends = self.work.batch.no_ends(self.n_maps, self.work.first)
-        values = {name: array[:] for name, array in self.arrays.items()}
-        done = np.repeat(self.done[:], self.size)[: self.n_maps]
-        for name, whole in _named(ends).items():
-            whole[done] = values[name][done]
-        ends.status[~done] = int(self.work.watch.told)
-        return ends
+        """Where the maps of all parts that are done ended; of other maps only why there is nothing."""
+        self.found.status[~np.repeat(self.done, self.size)[: self.n_maps]] = int(self.work.watch.told)
+        return self.found
 
-    def _opened(self, out: Any) -> Any:
-        """The group, which is new or belongs to this very fit."""
-        zarr = _zarr()
-        if not isinstance(out, str | PathLike | zarr.Group):
-            raise TypeError(f"`out` must be a zarr group or the path of one, got {type(out).__name__}")
-        try:
-            group = out if isinstance(out, zarr.Group) else zarr.open_group(out, mode="a")
-        except Exception as error:
-            raise ValueError(f"`out` cannot be opened as a zarr group: {error}") from error
-        known, mine = dict(group.attrs), self._attributes()
-        if not known and not list(group.keys()):
-            group.attrs.update(mine)
-            return group
+    def _read(self) -> np.ndarray:
+        """Takes over what the group holds; which parts (n_parts,) are done."""
+        values = {name: read(self.group, name) for name in self.arrays}
+        done, checksums = values.pop("done"), values.pop("checksum")
+        for number in np.flatnonzero(done):
+            rows = slice(self.parts[number].start, self.parts[number].stop)
+            part = {name: one[rows] for name, one in values.items()}
+            done[number] = _checksum(part) == checksums[number] and bool(np.isfinite(part["seconds"]).all())
+            for name, whole in _named(self.found).items():
+                whole[rows] = part[name] if done[number] else whole[rows]
+        return done
+
+    def _fill(self, group: Any) -> None:
+        group.update_attributes(self.attributes)
+        self._arrays(group)
+
+    def _check_belongs(self) -> None:
+        """Raises for a group of something else."""
+        known = dict(self.group.attrs)
         if known.get("format") != GROUP_FORMAT:
-            raise ValueError(f"`out` must be a new group or one of `fit_many`, got {group.store_path}")
+            raise ValueError(f"`out` must be a new group or one of `fit_many`, got {self.group.store_path}")
         for name in ("version", "part_size", "fingerprint"):
-            if known.get(name) != mine[name]:
-                told = f"{name} {str(known.get(name))[:20]} instead of {str(mine[name])[:20]}"
+            mine = self.attributes[name]
+            if known.get(name) != mine:
+                told = f"{name} {str(known.get(name))[:20]} instead of {str(mine)[:20]}"
                 raise ValueError(f"`out` holds another fit, of other maps or options ({told}): give another path")
-        return group
 
-    def _attributes(self) -> dict[str, Any]:
-        batch = self.work.batch
-        return {
-            "format": GROUP_FORMAT,
-            "version": GROUP_VERSION,
-            "shape": list(batch.stack.shape),
-            "part_size": self.size,
-            "fingerprint": fingerprint(batch),
-        }
+    def _arrays(self, group: Any) -> dict[str, Any]:
+        """The arrays of a group, made where they are not there."""
+        n_parts = (len(self.parts),)
+        found = {}
+        for name, one in _named(self.found).items():
+            chunks = (self.size, *(max(1, m) for m in one.shape[1:]))
+            found[name] = array_of(group, name, one.shape, one.dtype, chunks)
+        found["checksum"] = array_of(group, "checksum", n_parts, np.dtype(np.uint32), (1,))
+        found["done"] = array_of(group, "done", n_parts, np.dtype(bool), (1,))
+        return found
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunk: int, n: int | None = None) -> Any:
-        """An array of the group, made if it is not there."""
-        whole = (self.n_maps if n is None else n, *shape)
-        if name not in self.group:
-            return self.group.create_array(name, shape=whole, dtype=dtype, chunks=(chunk, *(max(1, m) for m in shape)))
-        array = self.group[name]
-        if getattr(array, "shape", None) != whole or array.dtype != dtype:
-            raise ValueError(f"`out` is damaged: its {name!r} must be an array of shape {whole} and dtype {dtype}")
-        return array
+
+def _checksum(named: dict[str, np.ndarray]) -> int:
+    """Of the arrays of a part but its seconds, which are others in each process that fits it."""
+    found = 0
+    for name in sorted(named):
+        if name != "seconds":
+            found = zlib.crc32(np.ascontiguousarray(named[name]).tobytes(), found)
+    return found
 
 
 def _named(ends: MapEnds) -> dict[str, np.ndarray]:
@@ -128,11 +145,3 @@ def _named(ends: MapEnds) -> dict[str, np.ndarray]:
     own = {one.name: getattr(ends, one.name) for one in fields(MapEnds)}
     surfaces: BatchArrays = own.pop("surfaces")
     return surfaces._asdict() | {name: one for name, one in own.items() if isinstance(one, np.ndarray)}
-
-
-def _zarr() -> Any:
-    try:
-        import zarr
-    except ImportError as error:
-        raise ImportError("`out` needs zarr: pip install 'surfacefit[zarr]'") from error
-    return zarr
