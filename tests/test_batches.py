@@ -6,6 +6,7 @@ import xarray
 
 import surfacefit as sf
 from surfacefit._base.documents import NotAFit
+from surfacefit._batches.labels import DATASET_NAMES
 from surfacefit._batches.matching import distances
 
 X = np.arange(40.0)
@@ -40,11 +41,11 @@ def test_cutouts_are_fits_of_boxes_in_the_coordinates_of_the_image():
     mask, sigma = np.zeros(image.shape, bool), np.full(image.shape, 0.02)
     mask[20, 23], sigma[21, 24] = True, np.nan
     axes = (10 + 0.5 * np.arange(30), 2.0 * np.arange(34))
-    positions = [*np.round(places), (200.0, 3.0)]
+    positions = [*np.round(places), (200.0, 3.0), (1e300, -1e12)]
     batch = sf.fit_cutouts(image, positions, (9, 8), coords=axes, mask=mask, sigma=sigma, absolute_sigma=True)
-    assert batch.status[3] == sf.Status.EMPTY
+    assert (batch.status[3:] == sf.Status.EMPTY).all()
     np.testing.assert_allclose(batch.centers[:3, 0], places * [0.5, 2] + [10, 0], atol=0.1)
-    assert batch.n_used.tolist() == [71, 70, 6 * 6, 0]
+    assert batch.n_used.tolist() == [71, 70, 6 * 6, 0, 0]
     box = (slice(4, 13), slice(5, 13))
     alone = sf.fit(
         image[box],
@@ -96,9 +97,11 @@ def test_cutouts_that_are_fitted_where_they_are_are_those_fitted_at_one_place(ca
 IMAGE = spots()[0]
 WRONG_CUTOUTS = {
     "positions": (lambda: sf.fit_cutouts(IMAGE, [(1, 2, 3)], 5), r"`positions` must have shape \(M, 2\)"),
-    "none": (lambda: sf.fit_cutouts(IMAGE, np.zeros((0, 2)), 5), "`positions` must have shape"),
+    "none": (lambda: sf.fit_cutouts(IMAGE, np.zeros((0, 2)), 5), "`positions` must hold at least one"),
+    "booleans": (lambda: sf.fit_cutouts(IMAGE, [(True, False)], 5), "`positions` must be indices of `image`, got bool"),
+    "infinite place": (lambda: sf.fit_cutouts(IMAGE, [(1, 2), (1, np.inf)], 5), r"inf at index \(1, 1\)"),
+    "huge": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 10**9), "`shape` must be at most 4 times"),
     "nan": (lambda: sf.fit_cutouts(IMAGE, [(1, np.nan)], 5), "`positions` must be finite"),
-    "far": (lambda: sf.fit_cutouts(IMAGE, [(1, 1e300)], 5), "indices of `image`"),
     "shape": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], (5, 5, 5)), "`shape` must be"),
     "zero": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 0), "`shape` must be"),
     "words": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], "big"), "`shape` must be"),
@@ -108,7 +111,7 @@ WRONG_CUTOUTS = {
     "sigma": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 5, sigma=np.ones(3)), "`sigma` must be a number or"),
     "coords": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 5, coords=[X]), "`coords` must hold one array"),
     "ndim": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 5, ndim=2), "no option `ndim`"),
-    "option": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 5, search=3), "no option `search`"),
+    "option": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 5, search=3), r"fit_cutouts\(\) has no option `search`"),
 }
 
 
@@ -205,6 +208,20 @@ def test_labels_go_in_and_come_out(lines):
     assert plain.to_xarray(errors=False).centers.dims == ("map_0", "map_1", "component", "axis")
 
 
+def test_names_of_maps_do_not_replace_numbers_of_the_fit(lines):
+    batch, _, _ = lines
+    named = batch.to_xarray()
+    assert {*map(str, named.variables), *map(str, named.dims)} - {"map_0", "map_1"} == set(DATASET_NAMES)
+    maps = labelled()[:1, :2].assign_coords(amplitudes=("column", [7.0, 8.0]), flags=3)
+    found = sf.fit_many(maps, 3, ndim=1, init="growth").to_xarray()
+    assert found.amplitudes.dims == ("row", "column", "component")
+    assert (found.maps_amplitudes.values.tolist(), int(found.maps_flags)) == ([7.0, 8.0], 3)
+
+
+def test_no_maps_are_in_order(lines):
+    assert lines[0][0:0].matched().shape == (0, 6)
+
+
 def test_parameters_are_named_in_their_order():
     image, places = spots()
     found = sf.fit_cutouts(image, np.round(places), 9, background="plane").to_xarray(errors=False)
@@ -223,6 +240,7 @@ WRONG_LABELS = {
         "must have numbers as",
     ),
     "match": (lambda: sf.fit_many(labelled(), 1, ndim=1, match="nearest"), "`match` must be"),
+    "name": (lambda: sf.fit_many(labelled().rename(row="param"), 1, ndim=1), "`maps` must not have 'param'"),
 }
 
 

@@ -190,12 +190,17 @@ def names_its_options(function: Function) -> Function:
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
-        for name in options:
-            if name not in allowed:
-                raise TypeError(f"{function.__name__}() has no option `{name}`{_instead(name, allowed)}")
+        check_options(function.__name__, options, allowed)
         return function(*args, **options)
 
     return checked  # type: ignore[return-value]
+
+
+def check_options(function: str, options: Iterable[str], allowed: list[str]) -> None:
+    """Raises for an option that a function does not have."""
+    for name in options:
+        if name not in allowed:
+            raise TypeError(f"{function}() has no option `{name}`{_instead(name, allowed)}")
 
 
 def _instead(name: str, allowed: list[str]) -> str:

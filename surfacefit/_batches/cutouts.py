@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.checks import count, finite, real_array
+from .._base.checks import check_options, count, finite, real_array
 from .._data.data import grid_data
 from .._many.batch_result import BatchResult
 from .._many.fit_many import fit_many, work_of
@@ -18,6 +18,12 @@ from .chosen_numbers import is_chosen
 
 # Of the distance of samples: coordinates that differ by no more, which is their rounding, are even.
 MOST_UNEVEN = 1e-9
+
+# Of the longest axis of the image: samples of a box along an axis, so that a wrong number does not fill the memory.
+MOST_OF_IMAGE = 4
+
+# Indices of the image that are told apart: a box around one beyond lies outside whatever it is.
+FARTHEST = 2**31
 
 # Arguments of `fit_many` that say how maps lie in an array, which is known of cut-outs.
 KNOWN_OF_CUTOUTS = ("ndim", "points")
@@ -43,9 +49,9 @@ def fit_cutouts(
     positions : array of shape (M, d), or (M,) for d = 1
         Middles of the boxes as indices of the image, which need not be whole: the box is centred on the nearest
         sample, for an even number of samples on the one after the middle. What of a box lies beyond the border is
-        masked; a box that lies there as a whole ends as EMPTY.
+        masked; a box that lies there as a whole ends as EMPTY, however far away.
     shape : int, or d of them
-        Samples of a box along each axis.
+        Samples of a box along each axis, at most four times the longest axis of the image.
     n_components : int, or array of shape (M,)
         The number K of components of each box.
     coords : sequence of d arrays, optional
@@ -77,6 +83,7 @@ def fit_cutouts(
     for name in KNOWN_OF_CUTOUTS:
         if name in options:
             raise TypeError(f"`fit_cutouts` has no option `{name}`: cut-outs are boxes of the image's grid")
+    check_options("fit_cutouts", options, ["n_components", *_defaults()])
     boxes = _boxes(image, positions, shape, coords, mask, sigma)
     sigmas = sigma if sigma is None or np.ndim(sigma) == 0 else boxes.cut(np.asarray(real_array("sigma", sigma)))
     masked = boxes.masked if mask is None else boxes.masked | boxes.cut(np.asarray(mask, bool))
@@ -190,25 +197,32 @@ def _boxes(image: Any, positions: Any, shape: Any, coords: Any, mask: Any, sigma
         raise type(error)(str(error).replace("`heights`", "`image`")) from None
     n_dim = data.heights.ndim
     assert data.axes is not None
-    sizes, middles = _sizes(shape, n_dim), _middles(positions, n_dim)
+    sizes, middles = _sizes(shape, data.heights.shape), _middles(positions, n_dim)
     corners = np.floor(middles + 0.5).astype(int) - np.array(sizes) // 2
     indices = tuple(corners[:, i, None] + np.arange(n) for i, n in enumerate(sizes))
     return Boxes(data.heights, data.axes, indices)
 
 
-def _sizes(shape: Any, n_dim: int) -> tuple[int, ...]:
+def _sizes(shape: Any, image: tuple[int, ...]) -> tuple[int, ...]:
+    n_dim, most = len(image), MOST_OF_IMAGE * max(image)
     sizes = (shape,) * n_dim if np.ndim(shape) == 0 else tuple(shape)
     if isinstance(shape, str) or len(sizes) != n_dim:
         raise ValueError(f"`shape` must be a number of samples, or one for each of the {n_dim} axes, got {shape!r}")
-    return tuple(count("shape", one) for one in sizes)
+    for one in sizes:
+        if count("shape", one) > most:
+            raise ValueError(
+                f"`shape` must be at most {MOST_OF_IMAGE} times the longest axis of `image`, which is {most}, got {one}"
+            )
+    return tuple(map(int, sizes))
 
 
 def _middles(positions: Any, n_dim: int) -> np.ndarray:
     middles = np.asarray(real_array("positions", positions), float)
+    if np.asarray(positions).dtype == bool:
+        raise TypeError("`positions` must be indices of `image`, got booleans: give `np.argwhere(positions)`")
+    if not middles.size:
+        raise ValueError(f"`positions` must hold at least one position, got shape {np.shape(positions)}")
     middles = middles[:, None] if middles.ndim == 1 and n_dim == 1 else middles
-    if middles.ndim != 2 or middles.shape[1] != n_dim or not len(middles):
+    if middles.ndim != 2 or middles.shape[1] != n_dim:
         raise ValueError(f"`positions` must have shape (M, {n_dim}), one row a box, got {np.shape(positions)}")
-    far = np.abs(finite("positions", middles)) > np.iinfo(np.int32).max
-    if far.any():
-        raise ValueError(f"`positions` are indices of `image`, got {middles[far][0]:g}")
-    return middles
+    return np.clip(finite("positions", middles), -FARTHEST, FARTHEST)

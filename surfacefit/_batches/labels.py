@@ -26,6 +26,13 @@ STATISTICS = {
     "success": "success",
 }
 
+# Dimensions and variables of the Dataset, which maps cannot have as names of theirs.
+DATASET_NAMES = (
+    *("param", "fit_stat", "component", "axis", "axis_2", "background_number"),
+    *("modelfit_coefficients", "modelfit_stderr", "modelfit_stats", "amplitudes", "centers", "covariances"),
+    *("background", "status", "n_components", "flags"),
+)
+
 
 def is_labelled(maps: Any) -> bool:
     """Whether maps are an `xarray.DataArray`; a program that has none has not imported xarray."""
@@ -45,6 +52,12 @@ def fit_labelled(options: dict[str, Any]) -> Any:
     if not isinstance(n_own, int | np.integer) or not 0 < n_own < maps.ndim:
         raise ValueError(f"`ndim` must leave leading dimensions of {tuple(maps.dims)} for the batch, got {n_own!r}")
     own = maps.dims[-n_own:]
+    for name in maps.dims[:-n_own]:
+        if name in DATASET_NAMES:
+            raise ValueError(
+                f"`maps` must not have {name!r} as a leading dimension, which is a name in the Dataset of `to_xarray`:"
+                f" give `maps.rename({name}=...)`"
+            )
     if coords is None and options["points"] is None:
         maps, coords = _rising(maps, own)
     given = {name: _like(maps, options[name]) for name in ("mask", "sigma")}
@@ -81,6 +94,8 @@ def _like(maps: Any, other: Any) -> Any:
 def _labels(maps: Any, own: tuple[Any, ...]) -> Any:
     labels = maps.isel(dict.fromkeys(own, 0), drop=True)
     labels = labels.copy(data=np.zeros(labels.shape, bool))
+    taken = {name: f"maps_{name}" for name in labels.coords if name in DATASET_NAMES}
+    labels = labels.rename(taken)
     labels.attrs = {**maps.attrs, "axes": [str(name) for name in own]}
     return labels
 

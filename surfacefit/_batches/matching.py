@@ -27,6 +27,8 @@ from .._many.map_numbers import BatchArrays
 def matched(batch: BatchResult) -> BatchResult:
     """The batch with components ordered alike; see `BatchResult.matched`."""
     options = batch.results.ends.options
+    if not len(batch.results):
+        return batch
     if options is not None and options.constraints.keep_order:
         return batch  # the user knows them one by one
     order = _Order(batch)

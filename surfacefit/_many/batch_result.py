@@ -141,7 +141,7 @@ class BatchResult(BatchRecord):
         ``modelfit_stderr`` over "param" ("g0_amplitude", "g0_center_0", "g0_covariance_00", ..., "background_0"),
         ``modelfit_stats`` over "fit_stat" ("nfev", "ndata", "chisqr", "bic", "rsquared", "rmse", "success"); besides
         the arrays of the batch by their names, "status" and "flags". The dimensions and coordinates of maps that were a
-        `DataArray` come back.
+        `DataArray` come back, a coordinate with one of these names as "maps_amplitudes" for example.
 
         errors : False leaves standard errors and flags out, which take a few milliseconds a map.
         """
