@@ -84,6 +84,15 @@ def of(shape=(4, 24), chunks=2, **options):
     return lambda: sf.fit_many(da.ones(shape, chunks=chunks), 1, **options)
 
 
+def auto(number):
+    return lambda: sf.fit_many(da.ones((4, 24)), number)
+
+
+def many_starts():
+    maps = curves()[1:, 0]
+    return sf.fit_many(da.from_array(maps), 1, init=sf.fit_many(maps, 1, init="peaks"))
+
+
 def unknown():
     maps = da.ones((4, 24), chunks=2)
     return sf.fit_many(maps[maps.sum(axis=1) > 0], 1)
@@ -99,6 +108,9 @@ WRONG = {
     "background": (of(background="flat"), "`background` must be"),
     "mask": (of(mask=np.zeros(7)), "`mask` and `sigma` must have"),
     "batch": (of(init=[sf.GaussianSurface([1.0], [[9.0]], [[[4.0]]])] * 4), "`init` must be a name or one"),
+    "many starts": (many_starts, "one surface for maps in a dask array, got BatchResult"),
+    "auto": (auto("auto"), "`n_components` cannot be 'auto' for maps in a dask array"),
+    "auto with options": (auto(sf.AutoComponents()), "`n_components` cannot be 'auto'"),
     "callback": (of(callback=print), "`callback` cannot be given"),
     "max_time": (of(max_time=3), "`max_time` cannot be given"),
     "out": (of(out="fits"), "`out` cannot be given"),

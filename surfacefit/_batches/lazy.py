@@ -18,6 +18,7 @@ from .._many.batch_result import BatchResult
 from .._many.fit_many import fit_many, work_of
 from .._many.map_numbers import MapEnds
 from .._model.background import background_model, background_start
+from .chosen_numbers import is_chosen
 from .labels import to_xarray
 
 Layout = dict[str, tuple[slice, tuple[int, ...]]]
@@ -190,7 +191,13 @@ def _check(options: Mapping[str, Any], maps: Any) -> None:
     for name, way in REFUSED.items():
         if options[name] is not None:
             raise ValueError(f"`{name}` cannot be given for maps in a dask array: {way}")
-    if not isinstance(options["init"], str) and not hasattr(options["init"], "amplitudes"):
+    if is_chosen(options["n_components"]):
+        raise ValueError(
+            "`n_components` cannot be 'auto' for maps in a dask array, which has room for a known number: give one"
+            " number, or one for each map, or `maps.compute()`"
+        )
+    is_batch = isinstance(options["init"], BatchResult)
+    if is_batch or not (isinstance(options["init"], str) or hasattr(options["init"], "amplitudes")):
         raise ValueError(
             f"`init` must be a name or one surface for maps in a dask array, got {type(options['init']).__name__}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -168,6 +168,7 @@ def map_stack(
     if len(axes) > 1:
         raise ValueError(f"`maps` must have one number of axes, got {' and '.join(map(str, sorted(axes)))}")
     masks, sigmas = (_per_map(name, given, each, shape) for name, given in (("mask", mask), ("sigma", sigma)))
+    _check_masks(masks)
     if masked is not None:
         masks = PerMap(each=[_either(one, masks[n]) for n, one in enumerate(masked)])
     points = [*points] if isinstance(points, list | tuple) else points
@@ -210,11 +211,27 @@ def _either(masked: np.ndarray, mask: Any) -> Any:
     return masked if mask is None else masked | np.asarray(mask, bool) if np.shape(mask) == masked.shape else mask
 
 
+def _check_masks(masks: PerMap) -> None:
+    """Raises for a mask with other values than a mask has, before its map is taken as empty."""
+    given = [masks.one] if not isinstance(masks.each, list) else masks.each
+    given = [masks.each] if isinstance(masks.each, np.ndarray) else given
+    for array in (np.asarray(one) for one in given if one is not None):
+        if array.dtype != bool and not np.isin(array, (0, 1)).all():
+            raise ValueError(
+                f"`mask` must be boolean (True = ignore), got dtype {array.dtype} with other values than 0 and 1"
+            )
+
+
 def _array(maps: Any) -> np.ndarray:
     if maps is None or isinstance(maps, str):
         raise TypeError(f"`maps` must be an array with leading axes or a list of maps, got {maps!r}")
+    kind = type(maps).__name__
+    if isinstance(maps, Mapping):
+        raise TypeError(f"`maps` must be an array or a list of maps, got a {kind}: give `list(maps.values())`")
+    if isinstance(maps, Iterable) and not hasattr(maps, "__array__") and not isinstance(maps, Sequence):
+        raise TypeError(f"`maps` must be an array or a list of maps, got a {kind}: give `list(maps)`")
     array = np.asarray(maps)
-    if array.dtype == object:
+    if array.dtype == object and any(np.ndim(one) for one in array.flat):
         raise ValueError("`maps` of different shapes must be a list of arrays, got an array of objects")
     return array
 
