@@ -1,5 +1,7 @@
 """What is done with many fits: cut-outs, an order of components, labels, pictures, files."""
 
+import base64
+
 import numpy as np
 import pytest
 import xarray
@@ -342,6 +344,10 @@ def put(*keys, value):
     return hostile(change)
 
 
+def numbers(*values):
+    return {"dtype": "float64", "shape": [len(values)], "base64": base64.b64encode(np.array(values, float)).decode()}
+
+
 NAN = {"dtype": "float64", "shape": [2], "base64": "AAAAAAAA+H8AAAAAAAD4fw=="}
 HOSTILE = {
     "no maps": (hostile(lambda document: document.pop("maps")), "it has no 'maps'"),
@@ -362,6 +368,16 @@ HOSTILE = {
     ),
     "used": (put("ends", "n_used", value={"dtype": "int64", "shape": [2], "values": [99, 2]}), "`ends.n_used`"),
     "cost": (put("ends", "cost", value=NAN), "`ends.cost` must be finite"),
+    "used too few": (
+        put("ends", "n_used", value={"dtype": "int64", "shape": [2], "values": [39, 40]}),
+        "`ends.n_used` must be 40 for map 0",
+    ),
+    "negative cost": (put("ends", "cost", value=numbers(1, -1)), "`ends.cost` must be zero or positive"),
+    "negative penalty": (put("ends", "penalty", value=numbers(-1, 0)), "`ends.penalty` must be zero or positive"),
+    "negative amplitude": (
+        put("surfaces", "amplitudes", value={**numbers(3, 2, 3, -2), "shape": [2, 2]}),
+        "`surfaces.amplitudes` must not be negative",
+    ),
     "sigmas": (put("maps", "sigmas", value="many"), "`sigmas` must be an array"),
     "too few": (put("maps", "sigmas", value={"of_each": [None]}), "must be as many"),
     "loss": (put("settings", "loss", value="hubris"), "`settings.loss` must be"),

@@ -154,7 +154,7 @@ def batch_of(document: dict[str, Any], function: Any) -> BatchResult:
         options=options,
         **{name: document["ends"][name] for name in document["ends"]},
     )
-    _check_values(ends, stack)
+    _check_values(ends, stack, options.amplitudes != "positive")
     made = Results(StoredMaps(stack, settings, background), ends, np.arange(len(stack)), {})
     next(one for one in made if one is not None)  # its settings are those of all
     return BatchResult(shape, made)
@@ -217,7 +217,7 @@ def _given(one: Any) -> Any:
     return one["of_each"]
 
 
-def _check_values(ends: MapEnds, stack: MapStack) -> None:
+def _check_values(ends: MapEnds, stack: MapStack, signed: bool) -> None:
     amplitudes, centers, covariances, background = ends.surfaces
     codes = {int(code) for code in Status}
     if not set(np.unique(ends.status).tolist()) <= codes:
@@ -235,10 +235,13 @@ def _check_values(ends: MapEnds, stack: MapStack) -> None:
         raise ValueError("`surfaces.covariances` must be symmetric positive definite")
     finite("surfaces.background", background[ends.fitted])
     for name in ("cost", "penalty"):
-        finite(f"ends.{name}", getattr(ends, name)[ends.fitted])
+        not_negative(f"ends.{name}", float(finite(f"ends.{name}", getattr(ends, name)[ends.fitted]).min()))
+    if not signed and (amplitudes[there] < 0).any():
+        raise ValueError("`surfaces.amplitudes` must not be negative where `settings.amplitudes` is 'positive'")
     for name in (*WHOLE, "seconds"):
         for extreme in (getattr(ends, name).min(), getattr(ends, name).max()):
             not_negative(f"ends.{name}", float(extreme))
-    sizes = [one.size for one in stack.maps]
-    if (ends.n_used > np.array(sizes)).any():
-        raise ValueError("`ends.n_used` must not exceed the number of points")
+    for flat in np.flatnonzero(ends.fitted):
+        n_used = int(stack.block(np.array([flat]))[1].sum())
+        if ends.n_used[flat] != n_used:
+            raise ValueError(f"`ends.n_used` must be {n_used} for map {flat}, whose points it counts")
