@@ -242,6 +242,8 @@ WRONG = [
     ("data.n_masked", 0.5, "`data.n_masked` must be an integer"),
     ("data.absolute_sigma", "yes", "`data.absolute_sigma` must be True or False"),
     ("fit.cost", stored(NAN), "`cost` must be finite"),
+    ("fit.cost", stored(-1.0), "`cost` must be zero or positive"),
+    ("fit.penalty", stored(-1.0), "`penalty` must be zero or positive"),
     ("fit.steps", -3, "`steps` must be at least 0, got -3"),
     ("fit.status", "DONE", "it has no 'DONE'"),
     ("fit.resets", stored(np.array([-1])), "`resets` must not be negative"),

@@ -106,7 +106,8 @@ def fit_many(
         falling volume.
     out : path or `zarr.Group`, optional
         Where the ends of all maps are written, part by part. After a process has been killed, the same call continues
-        what is there, and ends like an unbroken one; a group of other maps or options is refused.
+        what is there, and ends like an unbroken one; parts whose files are lost or changed are fitted anew, and a group
+        of other maps or options is refused.
     max_time : float, optional
         Seconds after which no further chunk is begun; maps that were not reached end as MAX_TIME without a result. So
         do Ctrl-C (INTERRUPTED) and ``callback`` (STOPPED): what is finished is kept.

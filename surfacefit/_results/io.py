@@ -233,7 +233,7 @@ def checked_result(result: FitResult) -> FitResult:
     moderate("surface.principal_widths", np.asarray(surface.principal_widths))
     finite("surface.volumes", np.asarray(surface.volumes))
     for name, number in (("cost", result.cost), ("penalty", result.penalty)):
-        finite(name, np.asarray(number, float))
+        not_negative(name, float(finite(name, np.asarray(number, float))))
     for name, seconds in vars(result.timings).items():
         not_negative(f"timings.{name}", seconds)
     count("steps", result.steps, 0)
