@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import surfacefit as sf
 
 from .table import Table
+from .timed import timed
 
 # Least distance of a centre from the border, and the range of widths, in pixels; that of heights, and their noise.
 MARGIN, WIDTHS, HEIGHTS, NOISE = 2.0, (1.2, 2.5), (1.0, 3.0), 0.1
@@ -68,10 +68,10 @@ def _row(case: Case) -> list[str]:
     begun = time.perf_counter()
     _batch(case, frames[:64], starts[:64])
     first = time.perf_counter() - begun
-    batch, wall, cpu = _timed(lambda: _batch(case, frames, starts))
+    batch, wall, cpu = timed(lambda: _batch(case, frames, starts))
     _alone(case, frames[0], starts[0])
     some = range(case.n_looped)
-    loop, loop_wall, loop_cpu = _timed(lambda: [_alone(case, frames[n], starts[n]) for n in some])
+    loop, loop_wall, loop_cpu = timed(lambda: [_alone(case, frames[n], starts[n]) for n in some])
     above = batch.rmse[: case.n_looped] / np.array([one.rmse for one in loop]) - 1
     each, alone = 1e3 / case.n_frames, 1e3 / case.n_looped
     return [
@@ -96,13 +96,6 @@ def _batch(case: Case, frames: np.ndarray, starts: list[sf.GaussianSurface]) -> 
 
 def _alone(case: Case, frame: np.ndarray, start: sf.GaussianSurface) -> Any:
     return sf.fit(frame, case.n_components, progress=False, **({"init": start} if case.given else {}))
-
-
-def _timed(run: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What a run gives, and its seconds by the wall and of CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = run()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def frames_of(case: Case) -> tuple[np.ndarray, list[sf.GaussianSurface]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import surfacefit as sf
 from .maps import DATA_FOLDER
 from .options import Options
 from .table import Table
+from .timed import timed
 
 # Waveforms in one call, and as the smallest case.
 N_WAVEFORMS, N_QUICK = 500, 40
@@ -92,7 +92,7 @@ def _row(name: str, waves: Waveforms, some: np.ndarray, starts: list[sf.Gaussian
     begun = time.perf_counter()
     _batch(waves, whole)
     first = time.perf_counter() - begun
-    batch, wall, cpu = _timed(lambda: _batch(waves, whole))
+    batch, wall, cpu = timed(lambda: _batch(waves, whole))
     each = [{"init": starts[n]} if isinstance(starts, list) else {} for n in some]
     _loop(waves, some, each)
     loop = _loop(waves, some, each)
@@ -125,7 +125,7 @@ def _loop(waves: Waveforms, some: np.ndarray, given: list[dict[str, Any]]) -> li
     def alone(n: int, own: dict[str, Any]) -> sf.FitResult:
         return sf.fit(waves.heights[n], int(waves.counts[n]), coords=waves.coords[n], **own, **OPTIONS)
 
-    return [_timed(partial(alone, n, own)) for n, own in zip(some, given, strict=True)]
+    return [timed(partial(alone, n, own)) for n, own in zip(some, given, strict=True)]
 
 
 def _looped(counts: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ def _chosen(name: str, auto: Any, waves: Waveforms, quick: bool) -> str:
     """How often the published number is chosen for published waveforms."""
     some = np.linspace(0, waves.n_real - 1, 8 if quick else N_SAMPLE).astype(int)
     heights, coords = [waves.heights[n] for n in some], [waves.coords[n] for n in some]
-    batch, wall, cpu = _timed(lambda: sf.fit_many(heights, auto, coords=coords, **OPTIONS))
+    batch, wall, cpu = timed(lambda: sf.fit_many(heights, auto, coords=coords, **OPTIONS))
     excess = Counter((batch.n_components - waves.counts[some]).tolist())
     table = ", ".join(f"{more:+d}: {excess[more]}" for more in sorted(excess))
     lower = int(np.count_nonzero(batch.chi2 <= waves.least[some] * (1 + AS_LOW)))
@@ -159,13 +159,6 @@ def _chosen(name: str, auto: Any, waves: Waveforms, quick: bool) -> str:
         f" published, how often: {table}; residual sum at most the published one in {lower};"
         f" {wall / len(some):.2f} s and {cpu / len(some):.2f} CPU s a waveform, compiling included"
     )
-
-
-def _timed(task: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What a task gives, and its seconds by the wall and of CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = task()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def _waveforms(total: int) -> Waveforms:

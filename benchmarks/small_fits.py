@@ -5,10 +5,7 @@ All that a user waits for is timed: units, a start made from each cut-out, steps
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -23,6 +20,7 @@ from surfacefit._small_fits.surfaces import SurfaceLanes
 from surfacefit._small_fits.units import MisfitRule
 
 from .table import Table
+from .timed import timed
 
 # Cut-outs of a case, and of its quick form; those among them that scipy fits too; runs, of which the fastest counts.
 N_FITS, N_QUICK, N_COMPARED, REPEATS = 200_000, 10_000, 1000, 5
@@ -83,9 +81,8 @@ def _row(case: Case, count: int) -> list[str]:
             return _by_fit_many(case, stack)
         return fit_stack(model, stack, SETTINGS, dtype=np.dtype(np.float32), with_errors=case.with_errors)
 
-    first, _ = _timed(run)
-    times = [_timed(run) for _ in range(REPEATS)]
-    fits = run()
+    fits, first, _ = timed(run)
+    times = [timed(run)[1:] for _ in range(REPEATS)]
     successes = [int(code) for code, entry in STATUS.items() if entry.success]
     ended = np.isin(fits.status, successes)
     away = np.array([_away(case, stack, fits, lane) for lane in np.flatnonzero(ended)[:N_COMPARED]])
@@ -110,13 +107,6 @@ def _by_fit_many(case: Case, stack: SmallStack) -> SmallFits:
     )
     surfaces = SurfaceLanes(batch.amplitudes, batch.centers, batch.covariances, batch.background[:, 0])
     return SmallFits(None, batch.cost, batch.status, batch.steps, surfaces, None)
-
-
-def _timed(run: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds by the wall and of CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def _cutouts(case: Case, count: int) -> SmallStack:

@@ -63,7 +63,8 @@ class MixtureProgress:
 class BatchProgress:
     """What the callback of `fit_many` sees after each chunk of maps; if it returns True, no further chunk is begun.
 
-    ``done`` of ``total`` maps are fitted after ``elapsed`` seconds.
+    done, total : maps that have ended, whatever their status, and all maps of the batch.
+    elapsed : seconds since the call began, compilation included.
     """
 
     done: int

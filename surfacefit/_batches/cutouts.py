@@ -97,11 +97,11 @@ def fit_cutouts(
 
 def _are_free_of_places(given: dict[str, Any]) -> bool:
     """Whether options of `fit_many` say nothing of where components are, and ask for one plain batch."""
-    options, known = {**_defaults(), **given}, _defaults()
+    options = {**_defaults(), **given}
     named = isinstance(options["init"], str) and options["init"] != "neighbours"
     plain = all(options[name] is None for name in ("bounds", "fixed", "prior", "match", "out"))
     background = options["background"] is None or isinstance(options["background"], str)
-    return set(options) == set(known) and named and plain and background
+    return named and plain and background
 
 
 def _fitted_at_one_place(boxes: Boxes, axes: tuple[np.ndarray, ...], given: dict[str, Any]) -> BatchResult:
@@ -113,7 +113,7 @@ def _fitted_at_one_place(boxes: Boxes, axes: tuple[np.ndarray, ...], given: dict
         ends = work.ends(range(len(work.batch.stack)))
     finally:
         work.watch.bar.close()
-    shifts = np.array([[axis[0] for axis in box] for box in boxes.coords])
+    shifts = boxes.corners
     ends.surfaces.centers[...] += shifts[:, None]
     stack = replace(work.batch.stack, coords=PerMap(each=ShiftedAxes(axes, shifts)))
     return work.result(ends, replace(work.batch, stack=stack))
@@ -149,7 +149,7 @@ class Boxes:
             self._along(i, (index < 0) | (index >= n))
             for i, (index, n) in enumerate(zip(self.indices, self.image.shape, strict=True))
         )
-        found = np.zeros(self.cut(self.image).shape, bool)
+        found = np.zeros((len(self.indices[0]), *(index.shape[1] for index in self.indices)), bool)
         for one in outside:
             found |= one
         return found
@@ -159,6 +159,12 @@ class Boxes:
         """The coordinates of each box."""
         along = [_extended(axis, index) for axis, index in zip(self.axes, self.indices, strict=True)]
         return list(zip(*along, strict=True))
+
+    @property
+    def corners(self) -> np.ndarray:
+        """The coordinates (M, d) of the first sample of each box."""
+        first = [_extended(axis, index[:, :1]) for axis, index in zip(self.axes, self.indices, strict=True)]
+        return np.concatenate(first, axis=1)
 
     @property
     def common_axes(self) -> tuple[np.ndarray, ...] | None:

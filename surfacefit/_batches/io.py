@@ -19,7 +19,7 @@ from .._base.documents import write
 from .._base.status import Status
 from .._many.batch_record import Results
 from .._many.batch_result import BatchResult
-from .._many.map_numbers import BatchArrays, MapEnds
+from .._many.map_numbers import BatchArrays, MapEnds, named_arrays
 from .._many.stack import MapStack, PerMap, map_stack
 from .._model.background import background_model
 from .._model.surface import are_covariances
@@ -79,19 +79,15 @@ def save(batch: BatchResult, path: str | PathLike[str]) -> None:
     if first is None:
         raise ValueError("`save` needs a batch with at least one fitted map, got none")
     stack, numbers = results.source.stack, results.numbers
-    ends = {
-        one.name: np.asarray(getattr(results.ends, one.name))[numbers]
-        for one in fields(MapEnds)
-        if one.name not in ("surfaces", "model", "options")
-    }
+    arrays = {name: array[numbers] for name, array in named_arrays(results.ends).items()}
     write(
         {
             "format": BATCH_FORMAT,
             "version": BATCH_VERSION,
             "shape": list(batch.shape),
             "maps": _maps_to_document(stack, numbers),
-            "surfaces": {name: array[numbers] for name, array in results.ends.surfaces._asdict().items()},
-            "ends": ends,
+            "surfaces": {name: arrays.pop(name) for name in BatchArrays._fields},
+            "ends": arrays,
             "background": background_to_document(first.surface.background),
             "settings": asdict(first.settings),
         },

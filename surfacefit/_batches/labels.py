@@ -112,7 +112,7 @@ def to_xarray(batch: Any, errors: bool) -> Any:
     axes = list(range(n_dim)) if labels is None else labels.attrs["axes"]
     found = xarray.Dataset(
         {
-            "modelfit_coefficients": ([*dims, "param"], _parameters(batch, _arrays(batch))),
+            "modelfit_coefficients": ([*dims, "param"], _parameters(batch, BatchArrays.of(batch))),
             "modelfit_stats": ([*dims, "fit_stat"], _statistics(batch)),
             "amplitudes": ([*dims, "component"], batch.amplitudes),
             "centers": ([*dims, "component", "axis"], batch.centers),
@@ -133,10 +133,6 @@ def to_xarray(batch: Any, errors: bool) -> Any:
         found["modelfit_stderr"] = ([*dims, "param"], _parameters(batch, batch.standard_errors))
         found["flags"] = ([*dims, "component"], batch.flags)
     return found if labels is None else found.assign_coords(labels.coords)
-
-
-def _arrays(batch: BatchResult) -> BatchArrays:
-    return BatchArrays(batch.amplitudes, batch.centers, batch.covariances, batch.background)
 
 
 def _parameters(batch: BatchResult, arrays: BatchArrays) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from .._base.checks import count, yes_or_no
 from .._many.batch_result import BatchResult
 from .._many.fit_many import fit_many, work_of
-from .._many.map_numbers import MapEnds
+from .._many.map_numbers import MapEnds, named_arrays
 from .._model.background import background_model, background_start
 from .chosen_numbers import is_chosen
 from .labels import to_xarray
@@ -95,7 +95,7 @@ class LazyBatch(LazyArrays):
         work.watch.bar.close()
         ends = work.batch.no_ends(len(work.batch.stack), work.first)
         arrays = _unpacked(packed.reshape(-1, packed.shape[-1]), self.layout)
-        for name, whole in _named(ends).items():
+        for name, whole in named_arrays(ends).items():
             whole[...] = arrays[name][tuple(slice(n) for n in whole.shape)]  # without a fit there is no background
         return replace(work.result(ends), labels=self.labels)
 
@@ -169,7 +169,7 @@ def _fitted_block(
     }
     batch = fit_many(maps, counts.reshape(maps.shape[:-n_own]), **{**options, **given})
     ends, numbers = batch.results.ends, batch.results.numbers
-    named = {name: one[numbers] for name, one in _named(ends).items()}
+    named = {name: one[numbers] for name, one in named_arrays(ends).items()}
     named |= {name: np.asarray(getattr(batch, name)).ravel() for name in MORE}
     packed = np.full((len(numbers), _size(layout)), np.nan)
     for name, (place, own) in layout.items():
@@ -246,7 +246,7 @@ def _layout(most: int, n_dim: int, background: Any) -> Layout:
     """Where each array stands in the last axis of a block, and its shape for one map."""
     model = background_start(background, np.stack([np.zeros(n_dim), np.ones(n_dim)]), np.zeros(2), 0.5)
     empty = MapEnds.nothing(1, most, n_dim, model, None)
-    shapes = {name: one.shape[1:] for name, one in _named(empty).items()} | dict.fromkeys(MORE, ())
+    shapes = {name: one.shape[1:] for name, one in named_arrays(empty).items()} | dict.fromkeys(MORE, ())
     found: Layout = {}
     first = 0
     for name, shape in shapes.items():
@@ -262,19 +262,12 @@ def _size(layout: Layout) -> int:
 
 def _unpacked(packed: Any, layout: Layout) -> dict[str, Any]:
     """The arrays in a packed one, by name, in their dtypes."""
-    whole = _named(MapEnds.nothing(1, 1, 1, background_model(None), None))
+    whole = named_arrays(MapEnds.nothing(1, 1, 1, background_model(None), None))
     found = {}
     for name, (place, shape) in layout.items():
         dtype = np.dtype(bool) if name == "success" else whole[name].dtype if name in whole else np.dtype(float)
         found[name] = packed[..., place].reshape(*packed.shape[:-1], *shape).astype(dtype)
     return found
-
-
-def _named(ends: MapEnds) -> dict[str, np.ndarray]:
-    """The arrays of some ends by name."""
-    own = {one.name: getattr(ends, one.name) for one in fields(MapEnds)}
-    surfaces = own.pop("surfaces")._asdict()
-    return surfaces | {name: one for name, one in own.items() if isinstance(one, np.ndarray)}
 
 
 def _computed(one: Any) -> Any:

@@ -62,7 +62,7 @@ class _Order:
         batch = self.batch
         n = len(batch.results)
         self.arrays = BatchArrays(
-            *(array.reshape(n, *array.shape[len(batch.shape) :]) for array in _arrays_of(batch)),
+            *(array.reshape(n, *array.shape[len(batch.shape) :]) for array in BatchArrays.of(batch)),
         )
         self.there: np.ndarray = batch.active.reshape(n, -1)
         self.whole: np.ndarray = np.asarray(self.there.all(axis=1))
@@ -154,10 +154,6 @@ def _next_along(shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
     for axis, n in enumerate(shape):
         if n > 1:
             yield int(np.prod(shape[axis + 1 :], dtype=int)), numbers.take(np.arange(n - 1), axis=axis).ravel()
-
-
-def _arrays_of(batch: BatchResult) -> BatchArrays:
-    return BatchArrays(batch.amplitudes, batch.centers, batch.covariances, batch.background)
 
 
 def _assigned(costs: np.ndarray) -> tuple[np.ndarray, float]:

@@ -8,7 +8,6 @@ know what was fitted before it: the end is that of an unbroken run.
 from __future__ import annotations
 
 import zlib
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from .._base.status import Status
 from .._many.batch_result import BatchResult
 from .._many.fit_many import BatchWork, work_of
-from .._many.map_numbers import BatchArrays, MapEnds
+from .._many.map_numbers import MapEnds, named_arrays
 from .chosen_numbers import is_chosen
 from .fingerprint import fingerprint
 from .groups import array_of, opened_group, read
@@ -79,7 +78,7 @@ class _Parts:
             some = self.work.ends(part)
             if (some.status == int(watch.told)).any() and watch.told != Status.RUNNING:
                 return  # not all of its maps have been reached
-            named = _named(some)
+            named = named_arrays(some)
             for name, one in named.items():
                 self.arrays[name][part.start : part.stop] = one
             self.arrays["checksum"][number] = _checksum(named)
@@ -100,7 +99,7 @@ class _Parts:
             rows = slice(self.parts[number].start, self.parts[number].stop)
             part = {name: one[rows] for name, one in values.items()}
             done[number] = _checksum(part) == checksums[number] and bool(np.isfinite(part["seconds"]).all())
-            for name, whole in _named(self.found).items():
+            for name, whole in named_arrays(self.found).items():
                 whole[rows] = part[name] if done[number] else whole[rows]
         return done
 
@@ -123,7 +122,7 @@ class _Parts:
         """The arrays of a group, made where they are not there."""
         n_parts = (len(self.parts),)
         found = {}
-        for name, one in _named(self.found).items():
+        for name, one in named_arrays(self.found).items():
             chunks = (self.size, *(max(1, m) for m in one.shape[1:]))
             found[name] = array_of(group, name, one.shape, one.dtype, chunks)
         found["checksum"] = array_of(group, "checksum", n_parts, np.dtype(np.uint32), (1,))
@@ -138,10 +137,3 @@ def _checksum(named: dict[str, np.ndarray]) -> int:
         if name != "seconds":
             found = zlib.crc32(np.ascontiguousarray(named[name]).tobytes(), found)
     return found
-
-
-def _named(ends: MapEnds) -> dict[str, np.ndarray]:
-    """The arrays of some ends by name."""
-    own = {one.name: getattr(ends, one.name) for one in fields(MapEnds)}
-    surfaces: BatchArrays = own.pop("surfaces")
-    return surfaces._asdict() | {name: one for name, one in own.items() if isinstance(one, np.ndarray)}

@@ -20,7 +20,7 @@ from .._data.data import SurfaceData, with_heights
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, ConstantBackground
 from .._model.scaling import CONSTANT_ROUNDING, Scaling
 from .._model.surface import GaussianSurface, are_covariances
-from .lanes import Batch, Lane
+from .lanes import Batch, Lane, level_of
 
 # Of the region's extent or of a width: starts nearer to an edge are looked at one by one.
 NEAR_EDGE = 1e-6
@@ -136,7 +136,7 @@ def _starts(first: Lane, starts: Sequence[Any]) -> Starts | None:
     """The starts of lanes like the first one, None where they are of different forms."""
     model, n_dim = first.prepared.model, first.prepared.data.n_dim
     count = model.n_components
-    levels = [_level(start) for start in starts]
+    levels = [level_of(start) for start in starts]
     if any(level is None for level in levels):
         return None
     try:
@@ -164,16 +164,6 @@ def _starts(first: Lane, starts: Sequence[Any]) -> Starts | None:
         taken &= ((centers > region.low + room) & (centers < region.high - room)).all(axis=(1, 2))
         taken &= ~region.meets_widths(safe.reshape(-1, n_dim, n_dim), NEAR_EDGE).reshape(n, count).any(axis=1)
     return Starts(amplitudes, centers, safe, np.array(levels, float), taken)
-
-
-def _level(start: Any) -> Any:
-    """The number of a start's constant background, NaN where it has none, None where it is of another kind."""
-    if not isinstance(start, GaussianSurface):
-        return None
-    value = start.background.value if isinstance(start.background, ConstantBackground) else start.background
-    if value is None:
-        return np.nan
-    return value if isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0 else None
 
 
 def _put_starts(

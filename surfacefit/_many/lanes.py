@@ -14,7 +14,7 @@ from .._fit.make_result import settings_of
 from .._fit.options import checked_options
 from .._fit.run_spec import RunSpec
 from .._fit.start_request import start_request
-from .._model.background import NoBackground
+from .._model.background import ConstantBackground, NoBackground
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import TooFewPoints, problem_setup
@@ -110,3 +110,13 @@ class Batch:
             settings=settings_of(prepared, lane.run),
             penalty=float(ends.penalty[flat]),
         )
+
+
+def level_of(start: Any) -> Any:
+    """The number of a start's constant background, NaN where it has none, None where it is of another kind."""
+    if not isinstance(start, GaussianSurface):
+        return None
+    value = start.background.value if isinstance(start.background, ConstantBackground) else start.background
+    if value is None:
+        return np.nan
+    return value if isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0 else None

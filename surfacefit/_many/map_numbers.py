@@ -32,6 +32,11 @@ class BatchArrays(NamedTuple):
     covariances: np.ndarray
     background: np.ndarray
 
+    @classmethod
+    def of(cls, batch: Any) -> BatchArrays:
+        """Those of a batch, in memory or lazy."""
+        return cls(batch.amplitudes, batch.centers, batch.covariances, batch.background)
+
     @property
     def most(self) -> int:
         """Components that there is room for."""
@@ -83,10 +88,8 @@ class MapEnds:
 
     def put(self, places: Any, some: MapEnds) -> None:
         """Writes the ends of some maps to places, which index arrays (n, ...)."""
-        arrays = [(getattr(self, one.name), getattr(some, one.name)) for one in fields(self)]
-        for whole, part in [*arrays, *zip(self.surfaces, some.surfaces, strict=True)]:
-            if isinstance(whole, np.ndarray):
-                whole[places] = part
+        for whole, part in zip(named_arrays(self).values(), named_arrays(some).values(), strict=True):
+            whole[places] = part
 
     def surface(self, flat: int, model: BackgroundModel) -> GaussianSurface:
         """The surface of a map, over its own background ``model``."""
@@ -94,6 +97,12 @@ class MapEnds:
         some = [np.array(array[flat, there]) for array in self.surfaces[:3]]
         held = model.with_vector(np.array(self.surfaces.background[flat]))
         return GaussianSurface(some[0], some[1], some[2], None if isinstance(held, NoBackground) else held)
+
+
+def named_arrays(ends: MapEnds) -> dict[str, np.ndarray]:
+    """All arrays (n, ...) of some ends by name, those of the surfaces first."""
+    own = {one.name: getattr(ends, one.name) for one in fields(ends)}
+    return ends.surfaces._asdict() | {name: one for name, one in own.items() if isinstance(one, np.ndarray)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,7 @@ from .._base.checks import MOST_MAGNITUDE
 from .._base.status import STATUS
 from .._constraints.containment import CENTER_MARGIN, WIDEST_EXTENTS
 from .._data.data import SurfaceData
-from .._model.background import ConstantBackground
-from .._model.surface import GaussianSurface, are_covariances
+from .._model.surface import are_covariances
 from .._search.growth import MAX_LEFT_BY_SINGLE
 from .._small_fits.gaussians import SmallModel
 from .._small_fits.levenberg_marquardt import UNSEEN_UNITS, LaneSettings
@@ -27,7 +26,7 @@ from .._small_fits.stacks import SmallStack, fitted_lanes
 from .._small_fits.surfaces import SurfaceLanes
 from .._small_fits.units import MisfitRule
 from .._solvers import LevenbergMarquardt
-from .lanes import Batch, Lane
+from .lanes import Batch, Lane, level_of
 from .map_numbers import MapEnds
 
 # Points of a map up to which its fit is small: cut-outs of 11 x 11 are the largest in use, and a chunk of them is 1 MB.
@@ -166,8 +165,8 @@ def _starts(batch: Batch) -> SurfaceLanes | str:
     if isinstance(one, str):
         return "made" if one in ("auto", "growth") else "other"
     given = [one] if one is not None else starts
-    levels = [_level(start) if isinstance(start, GaussianSurface) else None for start in given]
-    if any(level is None for level in levels):
+    levels = [level_of(start) for start in given]
+    if any(level is None or np.isnan(level) for level in levels):
         return "other"
     try:
         columns = [
@@ -182,9 +181,3 @@ def _starts(batch: Batch) -> SurfaceLanes | str:
         return "other"
     whole = [np.broadcast_to(array, (len(starts), *array.shape[1:])) for array in lanes]
     return SurfaceLanes(whole[0], whole[1], whole[2], whole[3])
-
-
-def _level(start: GaussianSurface) -> Any:
-    background = start.background
-    value = background.value if isinstance(background, ConstantBackground) else background
-    return value if isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0 else None

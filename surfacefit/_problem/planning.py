@@ -156,15 +156,13 @@ class TilePlanner:
         grid, n_components = self.grid, len(components.amplitudes)
         lengths = [-(-len(r.owner) // ROWS_UNIT) * ROWS_UNIT for r in rows]
         capacity = self._capacity("rows", sum(len(r.owner) for r in rows) + len(rows) * ROWS_UNIT, ROWS_UNIT)
-        owner = _padded(
-            np.concatenate([_padded(r.owner, size, n_components) for r, size in zip(rows, lengths, strict=True)]),
-            capacity,
-            n_components,
-        )
-        neighbours = _padded(
-            np.concatenate([_padded(r.neighbours, size, n_components) for r, size in zip(rows, lengths, strict=True)]),
-            capacity,
-            n_components,
+        owner, neighbours = (
+            _padded(
+                np.concatenate([_padded(one, size, n_components) for one, size in zip(of_rules, lengths, strict=True)]),
+                capacity,
+                n_components,
+            )
+            for of_rules in ([r.owner for r in rows], [r.neighbours for r in rows])
         )
         own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
         return Curvature(

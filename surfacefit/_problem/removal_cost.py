@@ -59,7 +59,7 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
     try:
         inverse = np.linalg.inv(normal / np.outer(root, root) + ridge * np.eye(len(root)))
         own = np.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
-    except np.linalg.LinAlgError:
+    except np.linalg.LinAlgError:  # nothing is known of what each is worth
         return np.zeros(count)
     free, scale = np.asarray(params, float)[index[:, ALPHA]], root[index[:, ALPHA]]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -58,7 +58,11 @@ def lost_pivots(matrix: Entries, factor: Entries, size: int) -> Array:
 
 
 def solve(factor: Entries, vector: Entries) -> Entries:
-    """x, P arrays (B,), with L L^T x = vector; ``factor`` holds L as `cholesky` gives it."""
+    """x with L L^T x = vector, of each lane by substitution forwards and backwards.
+
+    factor : the P (P + 1) / 2 entries of L, each (B,), as `cholesky` gives them. vector : P arrays (B,), as is x; in
+    the units of whatever the system is in.
+    """
     size = len(vector)
     forward: Entries = []
     for i in range(size):

@@ -32,18 +32,8 @@ SINGLE_PRECISION_ERROR = 1e-6
 SYMMETRIC_FROM_ROWS = 128
 
 
-@register_dataclass
-@dataclass(frozen=True)
-class DenseEngine:
-    """All components at all points. J^T J may be ``thinned``: taken from one point in so many, while costs and
-    gradients are exact.
-
-    For components some points wide, on even weights, sums over fewer are within some percent of the whole in nearly
-    every direction of the parameters, along level valleys too, as combinations of the columns of J that nearly vanish
-    also do so at the points left.
-    """
-
-    thinned: int = field(default=1, metadata={"static": True})
+class Unplanned:
+    """An engine that needs no plan, so that none can become wrong."""
 
     @property
     def has_plan(self) -> bool:
@@ -54,6 +44,20 @@ class DenseEngine:
 
     def curvature_is_valid(self, components: Components) -> Array:
         return jnp.asarray(True)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class DenseEngine(Unplanned):
+    """All components at all points. J^T J may be ``thinned``: taken from one point in so many, while costs and
+    gradients are exact.
+
+    For components some points wide, on even weights, sums over fewer are within some percent of the whole in nearly
+    every direction of the parameters, along level valleys too, as combinations of the columns of J that nearly vanish
+    also do so at the points left.
+    """
+
+    thinned: int = field(default=1, metadata={"static": True})
 
     def model(self, points: Array, components: Components) -> Array:
         chunk = _chunk_size(len(points), len(components.amplitudes))

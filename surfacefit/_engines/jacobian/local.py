@@ -29,7 +29,7 @@ from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components
 from ..._model.surface import monomials
 from ..pairs import cutoff_radii
-from .dense import SINGLE_PRECISION_ERROR, DenseEngine, DenseJacobian, background_rows
+from .dense import SINGLE_PRECISION_ERROR, DenseEngine, DenseJacobian, Unplanned, background_rows
 from .tiled import moved_moments
 
 # Squared widths from a component's centre up to which its columns count in J^T J: exp(-r^2 / 2) is a hundredth there,
@@ -55,7 +55,7 @@ class Near(NamedTuple):
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class LocalEngine:
+class LocalEngine(Unplanned):
     """order (T, n) : which point stands at each place of a tile; filled (T, n) : 1, or 0 where a point repeats.
     place (N,) : where each point stands in ``order.ravel()``. middle, half (T, d) : the tiles' boxes. cutoff () : the
     height below which a component may be left out. rooms : of each rank the number of tiles, how many components each
@@ -69,16 +69,6 @@ class LocalEngine:
     half: Array
     cutoff: Array
     rooms: tuple[tuple[int, int, int], ...] = field(metadata={"static": True})
-
-    @property
-    def has_plan(self) -> bool:
-        return False
-
-    def plan_is_valid(self, components: Components) -> Array:
-        return jnp.asarray(True)
-
-    def curvature_is_valid(self, components: Components) -> Array:
-        return jnp.asarray(True)
 
     def model(self, points: Array, components: Components) -> Array:
         near = self.near(components)
