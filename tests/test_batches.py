@@ -220,6 +220,21 @@ def test_names_of_maps_do_not_replace_numbers_of_the_fit(lines):
     assert (found.maps_amplitudes.values.tolist(), int(found.maps_flags)) == ([7.0, 8.0], 3)
 
 
+def test_components_that_are_missing_in_between_find_their_places_again():
+    """Three lines; the map in the middle has the first alone, and the others have them in different orders."""
+    x = np.arange(60.0)
+
+    def curve(*heights):
+        return sum(h * np.exp(-0.5 * ((x - c) / 2.5) ** 2) for h, c in zip(heights, (12, 30, 48), strict=True))
+
+    maps = np.array([curve(5, 2, 3), curve(5, 0, 0), curve(2, 3, 5)])
+    found = sf.fit_many(maps, np.array([3, 1, 3]), init="growth").matched()
+    places = found.centers[0, :, 0]
+    np.testing.assert_allclose(np.sort(places), [12, 30, 48], atol=0.1)
+    np.testing.assert_allclose(found.centers[2, :, 0], places, atol=0.1)
+    np.testing.assert_array_equal(found.active[1], places < 13)
+
+
 def test_no_maps_are_in_order(lines):
     assert lines[0][0:0].matched().shape == (0, 6)
 

@@ -154,6 +154,33 @@ def test_small_maps_are_fitted_as_alone(case, monkeypatch):
         assert (batch.n_used[n], batch[n].n_parameters) == (alone.n_points, alone.n_parameters)
 
 
+@pytest.mark.parametrize("case", ["beyond the border", "a hot point"])
+def test_small_maps_that_need_more_are_fitted_as_alone(case):
+    """A component that what contains it holds back, and a highest peak that is not the best start."""
+    offset = np.stack(np.indices((9, 9)), axis=-1)
+    if case == "a hot point":
+        heights = 3 * np.exp(-0.5 * ((offset - 5) ** 2).sum(axis=-1) / 4)
+        heights[1, 1] = 6.0
+    else:
+        heights = 3 * np.exp(-0.5 * ((offset - [-1.5, 4]) ** 2).sum(axis=-1) / 2)
+    maps = np.array([heights, heights[::-1]]) + 0.02 * np.random.default_rng(0).normal(size=(2, 9, 9))
+    batch = sf.fit_many(maps, 1)
+    for n, one in enumerate(maps):
+        alone = sf.fit(one, 1, search=0, reset=False)
+        assert batch.cost[n] == pytest.approx(alone.cost, rel=1e-4)
+        assert np.abs(batch.centers[n] - alone.surface.centers).max() < 1e-2
+
+
+def test_a_batch_of_one_is_the_fit_of_its_map():
+    x = np.arange(40.0)
+    curve = np.exp(-0.5 * ((x - 12) / 3) ** 2) + 0.7 * np.exp(-0.5 * ((x - 24) / 4) ** 2)
+    curve = curve + 0.01 * np.random.default_rng(0).normal(size=40)
+    batch, alone = sf.fit_many(curve[None], 2, init="growth"), sf.fit(curve, 2, init="growth", search=0, reset=False)
+    assert (batch.shape, batch[0].status) == ((1,), alone.status)
+    for name in ("amplitudes", "centers", "covariances"):
+        np.testing.assert_allclose(getattr(batch, name)[0], getattr(alone.surface, name), rtol=1e-9)
+
+
 def test_bad_small_maps_change_no_other():
     good = cutouts(5)
     exact = 3 * np.exp(-0.5 * ((np.stack(np.indices((5, 5)), axis=-1) - 2.1) ** 2).sum(axis=-1)) + 1
