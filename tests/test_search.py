@@ -13,11 +13,12 @@ from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._fit import run_starts
-from surfacefit._search import growth
+from surfacefit._search import growth, initialization, residual_views
 from surfacefit._search.moves import Neighbourhood, apply_moves
 from surfacefit._search.refits import refit
 from surfacefit._search.search import _share_much, may_be_noise
 from surfacefit._search.surrogate import surrogate
+from surfacefit._solvers import loop
 
 NO_STEPS = sf.LevenbergMarquardt(max_steps=0)
 
@@ -42,6 +43,53 @@ def bumps(shape, count, seed=0, noise=0.0):
 def found(surface, centers, within=0.3):
     distance = np.linalg.norm(surface.centers[None] - centers[:, None], axis=-1)
     return bool((distance.min(axis=1) < within).all())
+
+
+RESIDUALS = {
+    "full": {},
+    "signed, plane": {"amplitudes": "signed", "background": "plane"},
+    "tied": {"covariance_type": "tied"},
+    "diagonal, constant": {"covariance_type": "diag", "background": "constant"},
+}
+
+
+@pytest.mark.parametrize("model", RESIDUALS.values(), ids=RESIDUALS)
+def test_residuals_by_numpy_are_those_of_the_compiled_program(model, monkeypatch):
+    heights, _ = bumps((24, 25), 3, noise=0.05)
+    heights[3, 4:7] = np.nan
+    with precision(DOUBLE):
+        context = search_context(heights, 3, model=model)
+        state = context.views.state(context.packing.params(context.packing.even_start))
+        assert context.views.on_host
+        monkeypatch.setattr(residual_views, "HOST_VALUES", 0)
+        compiled = search_context(heights, 3, model=model).views
+        assert not compiled.on_host
+        for each in (state, state._replace(blocks=state.blocks[:2])):
+            np.testing.assert_allclose(context.views.residuals(each), compiled.residuals(each), atol=1e-12)
+            np.testing.assert_allclose(context.views.with_cost(each).cost, compiled.with_cost(each).cost, rtol=1e-12)
+
+
+def test_a_fit_that_finishes_on_all_points_goes_over_to_optimised_code(rough, monkeypatch):
+    """The same steps whichever of the two programs takes them: here XLA optimises neither."""
+    taken, advances = [], {name: getattr(loop, name) for name in ("_advance", "_advance_briefly")}
+    for name, advance in advances.items():
+
+        def noted(solver, problem, carry, most, name=name, advance=advance):
+            after = advance(solver, problem, carry, most)
+            taken.append((name, len(problem.points), int(carry.best.steps), int(after[0].best.steps)))
+            return after
+
+        monkeypatch.setattr(loop, name, noted)
+    whole = sf.fit(rough, 4)
+    assert {(name, points) for name, points, *_ in taken if name == "_advance_briefly"}
+    monkeypatch.setattr(initialization, "FINISHING_STEPS", 3)
+    taken.clear()
+    changed = sf.fit(rough, 4)
+    brief = [row for row in taken if row[0] == "_advance_briefly"]
+    assert brief and max(after for *_, after in brief) == 3
+    points = brief[0][1]
+    assert any(name == "_advance" and n == points and before == 3 for name, n, before, _ in taken)
+    np.testing.assert_allclose(changed.surface.centers, whole.surface.centers, atol=1e-8)
 
 
 @pytest.mark.parametrize(("shape", "count"), [((120,), 5), ((40, 50), 9), ((16, 18, 20), 4)])

@@ -11,7 +11,13 @@ import jax.numpy as jnp
 import pytest
 
 from surfacefit._base import compile as compiling
-from surfacefit._base.compile import MAX_SMALL_NUMBERS, SMALL_COMPILER_OPTIONS, concatenated, known_options
+from surfacefit._base.compile import (
+    MAX_SMALL_NUMBERS,
+    MAX_SMALL_PASS_NUMBERS,
+    SMALL_COMPILER_OPTIONS,
+    concatenated,
+    known_options,
+)
 from surfacefit._base.devices import device_of
 from surfacefit._system.compile_clock import COMPILE_EVENTS, compile_clock, seconds
 
@@ -43,16 +49,19 @@ def test_programs_run_without_options_that_xla_does_not_know(monkeypatch):
     assert float(compiling.quick_jit(lambda x: 2 * x)(3.0)) == 6.0
 
 
-def test_programs_on_few_numbers_are_compiled_under_options_of_their_own(monkeypatch):
+@pytest.mark.parametrize(
+    ("make", "most"), [(compiling.quick_jit, MAX_SMALL_NUMBERS), (compiling.pass_jit, MAX_SMALL_PASS_NUMBERS)]
+)
+def test_programs_on_few_numbers_are_compiled_under_options_of_their_own(monkeypatch, make, most):
     made, jit = [], jax.jit
 
     def noted(function, **options):
         made.append(options["compiler_options"])
         return jit(function, **options)
 
-    program = compiling.quick_jit(lambda x: 2 * x)
+    program = make(lambda x: 2 * x)
     monkeypatch.setattr(jax, "jit", noted)
-    for size in (3, MAX_SMALL_NUMBERS + 1, 3):
+    for size in (3, most + 1, most):
         assert float(program(jnp.ones(size))[0]) == 2.0
     small, large = made
     assert small == known_options(SMALL_COMPILER_OPTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,7 +99,7 @@ class StartRuns:
             seen = now if float(now.cost) < float(best.cost) else best
             return self.limits.callback(seen._replace(steps=int(best.steps) + int(now.steps)))
 
-        return Limits(self.limits.deadline, callback)
+        return replace(self.limits, callback=callback)
 
 
 def with_status(ended: RunOutcome, status: Status | None) -> RunOutcome:

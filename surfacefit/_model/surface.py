@@ -265,12 +265,18 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
         return _evaluate_much(surface, flat).reshape(points.shape[:-1])
     heights = np.array(background_model(surface.background)(flat), np.float64)
     amplitudes, centers, covariances = (np.asarray(getattr(surface, name), float) for name in COMPONENT_ARRAYS)
-    inverses, size = inverse_lower(_factors(covariances)), max(1, BLOCK_ELEMENTS // max(len(amplitudes), 1))
-    with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
-        for start in range(0, len(flat), size):
-            squares = sum(u * u for u in whitened(flat[start : start + size], centers, inverses))
-            heights[start : start + size] += amplitudes @ profile(squares)
+    heights += sum_on_host(flat, amplitudes, centers, inverse_lower(_factors(covariances)))
     return heights.reshape(points.shape[:-1])
+
+
+def sum_on_host(points: np.ndarray, amplitudes: np.ndarray, centers: np.ndarray, inverses: np.ndarray) -> np.ndarray:
+    """sum_k a_k exp(-|L_k^-1 (x - c_k)|^2 / 2) at points (N, d), with inverse factors (K, d, d), by NumPy in blocks."""
+    heights, size = np.zeros(len(points)), max(1, BLOCK_ELEMENTS // max(len(amplitudes), 1))
+    with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
+        for start in range(0, len(points), size):
+            squares = sum(u * u for u in whitened(points[start : start + size], centers, inverses))
+            heights[start : start + size] = amplitudes @ profile(squares)
+    return heights
 
 
 def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:

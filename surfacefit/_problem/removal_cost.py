@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jax import Array
 
-from .._base.compile import quick_jit
+from .._base.compile import pass_jit
 from .._model.block_layout import ALPHA, block_indices
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
@@ -67,4 +67,4 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
     return np.where(np.isfinite(loss), loss, 0)
 
 
-_normal_matrix = quick_jit(normal_matrix)
+_normal_matrix = pass_jit(normal_matrix)

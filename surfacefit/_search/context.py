@@ -101,8 +101,10 @@ def wider(count: int) -> int:
 class SearchContext:
     """A problem on which states are grown, searched and refitted.
 
-    ``steps_per_chunk`` is how many steps a refit takes between two looks at the clock, 0 before the first one. A
-    surrogate knows the context that it stands for, its ``original``, and shares the progress of that; if it averages
+    ``steps_per_chunk`` is how many steps a refit takes between two looks at the clock, 0 before the first one, and
+    ``brief_steps`` how many of each run are taken by code that is not optimised (`Limits`).
+
+    A surrogate knows the context that it stands for, its ``original``, and shares the progress of that; if it averages
     blocks of a grid, ``block`` (N,) is the number of the average here that each of the original's points went into.
     """
 
@@ -113,6 +115,7 @@ class SearchContext:
     block: np.ndarray | None = None
     window_points: int = WINDOW_POINTS
     steps_per_chunk: int = 0
+    brief_steps: int = 0
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0, distance=np.inf))
 
     @property

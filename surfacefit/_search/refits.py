@@ -53,7 +53,7 @@ def refit(
     """
     packing, progress = context.packing, context.progress
     params = packing.pack(blocks, border)
-    limits = Limits(min(progress.deadline, progress.search_deadline))
+    limits = Limits(min(progress.deadline, progress.search_deadline), brief_steps=context.brief_steps)
     with single_threaded_blas(len(params)):
         run = SolverRun(packing.problem(len(blocks)), params, context.solver, limits, context.prepared.planner)
         last, run.n_next = np.inf, context.steps_per_chunk or _first_chunk(context)
@@ -128,4 +128,5 @@ def compile_steps(context: SearchContext, problem: SurfaceProblem, quiet: Shared
     """Compiles the steps of a problem by one from an even lattice, unless that is no longer wanted."""
     if not quiet.cancelled:
         packing = context.packing
-        SolverRun(problem, packing.params(packing.even_start), context.solver, Limits(), None).advance(1)
+        limits = Limits(brief_steps=context.brief_steps)
+        SolverRun(problem, packing.params(packing.even_start), context.solver, limits, None).advance(1)

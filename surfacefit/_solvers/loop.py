@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._base.compile import quick_jit
+from .._base.compile import brief_jit, pass_jit, quick_jit
 from .._base.memory import MemoryShort
 from .._base.precision import on_host
 from .._base.status import Status
@@ -61,10 +61,13 @@ class Carry(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run must end, on the ``time.perf_counter`` clock, and who sees each chunk (True from it: stop)."""
+    """When a run must end, on the ``time.perf_counter`` clock, who sees each chunk (True from it: stop), and how many
+    steps are taken by code that XLA does not optimise: for a run that is expected to end within them.
+    """
 
     deadline: float = float("inf")
     callback: Callable[[Solution], Any] = lambda solution: False
+    brief_steps: int = 0
 
 
 Planner = Callable[[Any, Array, Array], Any]
@@ -166,7 +169,10 @@ class SolverRun:
 
     def _chunk(self, n_steps: int) -> None:
         tick, before = time.perf_counter(), self.steps
-        self.carry, record = _advance(self.solver, self.problem, self.carry, n_steps)
+        advance, most = _advance, n_steps
+        if before < self.limits.brief_steps:
+            advance, most = _advance_briefly, min(n_steps, self.limits.brief_steps - before)
+        self.carry, record = advance(self.solver, self.problem, self.carry, most)
         best = self.carry.best
         # One transfer, after which `status`, `steps` and `cost` ask for no other.
         record, status, steps, cost = on_host((record, best.status, best.steps, best.cost))
@@ -292,10 +298,10 @@ def cost(problem: Problem, params: Array) -> Array:
     return half_square(problem.residuals(params))
 
 
-_begin = quick_jit(begin)
-_cost = quick_jit(cost)
+_begin = pass_jit(begin)
+_cost = pass_jit(cost)
 _replanned = quick_jit(replanned)
-_advance = quick_jit(_recorded)
+_advance, _advance_briefly = quick_jit(_recorded), brief_jit(_recorded)
 
 
 def _told_to_stop(best: Solution, limits: Limits) -> Status:

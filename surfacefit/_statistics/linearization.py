@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax import Array
 
-from .._base.compile import quick_jit
+from .._base.compile import pass_jit
 from .._engines.engines import Dense, EngineChoice
 from .._model.background import background_model
 from .._model.parameters import factor_slopes
@@ -137,5 +137,5 @@ def rows(problem: SurfaceProblem, params: Array) -> tuple[Array, Array, Array, A
     return residuals, jacobian.as_matrix(), ratios, factor_slopes(problem.parameterization, params)
 
 
-_normals = quick_jit(normals)
-_rows = quick_jit(rows)
+_normals = pass_jit(normals)
+_rows = pass_jit(rows)
