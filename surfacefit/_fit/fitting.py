@@ -107,7 +107,7 @@ class Fitting:
                 steps = before + int(best.steps)
                 return context.progress.callback(float(best.cost), steps, lambda: prepared.surface(best.params))
 
-            runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback, context.brief_steps))
+            runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback, context.pace.brief))
             ended = runs.run_from(start)
             ended = with_resets(runs, ended) if self.run.reset else ended
             if chosen is not None or not isinstance(self.run.init, GaussianSurface):

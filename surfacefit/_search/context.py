@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +92,15 @@ class SharedProgress:
             self.best = state
 
 
+class Pace(NamedTuple):
+    """Steps of a refit between two looks at the clock, 0 before the first one, and steps of each run that are taken by
+    code that is not optimised (`Limits`).
+    """
+
+    chunk: int = 0
+    brief: int = 0
+
+
 def wider(count: int) -> int:
     """A quarter more components."""
     return count + max(1, count // 4)
@@ -100,9 +109,6 @@ def wider(count: int) -> int:
 @dataclass(eq=False)
 class SearchContext:
     """A problem on which states are grown, searched and refitted.
-
-    ``steps_per_chunk`` is how many steps a refit takes between two looks at the clock, 0 before the first one, and
-    ``brief_steps`` how many of each run are taken by code that is not optimised (`Limits`).
 
     A surrogate knows the context that it stands for, its ``original``, and shares the progress of that; if it averages
     blocks of a grid, ``block`` (N,) is the number of the average here that each of the original's points went into.
@@ -114,8 +120,7 @@ class SearchContext:
     original: SearchContext | None = None
     block: np.ndarray | None = None
     window_points: int = WINDOW_POINTS
-    steps_per_chunk: int = 0
-    brief_steps: int = 0
+    pace: Pace = Pace()
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0, distance=np.inf))
 
     @property

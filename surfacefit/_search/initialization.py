@@ -21,7 +21,7 @@ from .._model.surface import GaussianSurface
 from .._solvers.work import step_seconds
 from .._starts import STARTS, RandomStarts
 from .._system.container import cores
-from .context import FitHalted, SearchContext, SharedProgress
+from .context import FitHalted, Pace, SearchContext, SharedProgress
 from .growth import grow, grow_on_averages
 from .moves import warm_up
 from .perturbations import MAX_FEW_COMPONENTS
@@ -141,7 +141,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     averages = small if plan.is_grown and small is not None and small.block is not None else None
     aside = Aside(progress)
     if averages is not None and step_seconds(context.prepared) <= MAX_FINISHING_STEP_SECONDS:
-        context.brief_steps = FINISHING_STEPS
+        context.pace = Pace(brief=FINISHING_STEPS)
     try:
         if plan.searches and cores() > 1:
             aside.begin(warm_ups(context, small, quiet, averages is not None))
@@ -153,7 +153,7 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
             aside.wait_for_trials()
             suitable = suitable_surrogate(context, small, state)
             if suitable is None:
-                context.brief_steps = 0
+                context.pace = Pace()
             rng = np.random.default_rng(plan.seed)
             search(context, suitable, state, effort, rng, aside.wait_for_all_points)
     except FitHalted as halt:
@@ -183,7 +183,7 @@ def _grown(context: SearchContext, averages: SearchContext | None, before_all_po
             if averages_suffice(context, averages, state):
                 return state
             before_all_points()
-            context.brief_steps = 0
+            context.pace = Pace()
         return grow(context, count)
     finally:
         progress.deadline = deadline

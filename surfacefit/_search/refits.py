@@ -53,10 +53,10 @@ def refit(
     """
     packing, progress = context.packing, context.progress
     params = packing.pack(blocks, border)
-    limits = Limits(min(progress.deadline, progress.search_deadline), brief_steps=context.brief_steps)
+    limits = Limits(min(progress.deadline, progress.search_deadline), brief_steps=context.pace.brief)
     with single_threaded_blas(len(params)):
         run = SolverRun(packing.problem(len(blocks)), params, context.solver, limits, context.prepared.planner)
-        last, run.n_next = np.inf, context.steps_per_chunk or _first_chunk(context)
+        last, run.n_next = np.inf, context.pace.chunk or _first_chunk(context)
         under_way = (Status.RUNNING, Status.UNEVALUATED)
         while run.status in under_way and run.steps < steps and not progress.cancelled:
             outcome = run.advance(min(run.steps + JUDGED_STEPS, steps))
@@ -66,7 +66,7 @@ def refit(
             settled = (target is None or cost < target) and fall < SETTLED_FALL * cost
             if hopeless or settled or outcome == Status.MAX_TIME:
                 break
-    context.steps_per_chunk = run.n_next
+    context.pace = context.pace._replace(chunk=run.n_next)
     progress.count(run.steps, run.steps * step_seconds(context.prepared))
     return packing.unpack(run.cost(), np.asarray(run.carry.best.params), len(blocks))
 
@@ -128,5 +128,5 @@ def compile_steps(context: SearchContext, problem: SurfaceProblem, quiet: Shared
     """Compiles the steps of a problem by one from an even lattice, unless that is no longer wanted."""
     if not quiet.cancelled:
         packing = context.packing
-        limits = Limits(brief_steps=context.brief_steps)
+        limits = Limits(brief_steps=context.pace.brief)
         SolverRun(problem, packing.params(packing.even_start), context.solver, limits, None).advance(1)
