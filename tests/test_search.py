@@ -86,7 +86,8 @@ def test_a_fit_that_finishes_on_all_points_goes_over_to_optimised_code(rough, mo
     taken.clear()
     changed = sf.fit(rough, 4)
     brief = [row for row in taken if row[0] == "_advance_briefly"]
-    assert brief and max(after for *_, after in brief) == 3
+    assert brief
+    assert max(after for *_, after in brief) == 3
     points = brief[0][1]
     assert any(name == "_advance" and n == points and before == 3 for name, n, before, _ in taken)
     np.testing.assert_allclose(changed.surface.centers, whole.surface.centers, atol=1e-8)

@@ -120,7 +120,7 @@ class SearchContext:
     original: SearchContext | None = None
     block: np.ndarray | None = None
     window_points: int = WINDOW_POINTS
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     solver: Any = field(default_factory=lambda: LevenbergMarquardt(slack=0.0, distance=np.inf))
 
     @property
