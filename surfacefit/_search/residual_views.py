@@ -139,8 +139,11 @@ class ResidualViews:
         parts = self.packing.prepared.host.parameterization
         params = np.asarray(self.packing.pack(state.blocks, state.border), float)
         components = parts.components(params)
-        own = (np.asarray(a[: state.size], float) for a in (components.amplitudes, components.centers))
-        values = sum_on_host(self.points, *own, np.asarray(components.inverse_factors[: state.size], float))
+        amplitudes, centers, inverses = (
+            np.asarray(array[: state.size], float)
+            for array in (components.amplitudes, components.centers, components.inverse_factors)
+        )
+        values = sum_on_host(self.points, amplitudes, centers, inverses)
         return np.asarray(values + components.background(self.points), float)
 
     def _of_background(self, state: State, method: str) -> np.ndarray:
