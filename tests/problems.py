@@ -24,7 +24,7 @@ class FunctionProblem:
     def linearize(self, params):
         return self.function(params), MatrixJacobian(jax.jacfwd(self.function)(params))
 
-    def scaling(self, diagonal):
+    def scaling(self, params, diagonal):
         return jnp.where(diagonal > 0, diagonal, 1.0)
 
     def within_trust_region(self, params, step, reach):

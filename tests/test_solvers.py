@@ -234,7 +234,7 @@ class Descent(SolverBase):
         normal, gradient = jacobian.normal(residuals)
         diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
         trial = state.params + problem.within_trust_region(
-            state.params, -state.damping * gradient / problem.scaling(diagonal), 0.5
+            state.params, -state.damping * gradient / problem.scaling(state.params, diagonal), 0.5
         )
         cost = half_square(problem.residuals(trial))
         lower = cost < state.cost

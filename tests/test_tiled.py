@@ -133,8 +133,8 @@ def test_one_step_agrees_with_dense(rng, blocks_pay, layout):
         normal, gradient = jacobian.normal(residuals)
         normal = jacobian.restored(normal)
         diagonal = normal.diagonal().astype(params.dtype)
-        step, _ = normal.solve(gradient, problem.scaling(diagonal), jnp.asarray(0.1, params.dtype))
-        damped = normal.mv(step).astype(step.dtype) + 0.1 * problem.scaling(diagonal) * step
+        step, _ = normal.solve(gradient, problem.scaling(params, diagonal), jnp.asarray(0.1, params.dtype))
+        damped = normal.mv(step).astype(step.dtype) + 0.1 * problem.scaling(params, diagonal) * step
         return -jnp.vdot(step, gradient + 0.5 * damped)
 
     with jax.enable_x64(True):

@@ -226,7 +226,7 @@ def _limit_change(system: NewtonSystem, point: Point, slope: Array, change: Surf
     if problem.box is not None:
         parts = problem.parameterization
         moved = jax.jvp(lambda sides: sides.nearest_bounds(parts, params), (problem.box,), (box,))[1]
-        shift = jnp.where(problem.at_bound(params, slope), moved, 0)
+        shift = jnp.where(problem.box.at_bound(parts, params, slope), moved, 0)
     if system.manifold is not None:
         along, turn = system.manifold.moved(limits)
         shift = shift + along

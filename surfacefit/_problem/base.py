@@ -26,8 +26,8 @@ class Problem(Protocol):
         """r(p) and the operator J(p) = dr/dp."""
         ...
 
-    def scaling(self, diagonal: Array) -> Array:
-        """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J."""
+    def scaling(self, params: Array, diagonal: Array) -> Array:
+        """Squared scales (P,) of the parameters, positive, from the diagonal of J^T J at them."""
         ...
 
     def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:

@@ -17,14 +17,19 @@ from .._constraints.width_limits import WidthLimits
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
+from .._model.covariance.base import GIVEN_EXCESS, LEAST_EXCESS
 from .._model.parameters import Parameterization
-from .._model.step_lengths import relative_change, within_extent
+from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, within_extent
 from .._model.surface import GaussianSurface
 from .objective import SurfaceObjective
 
 # Part of the mean scale of a kind of parameter that a component's own scale counts at least, without unit. Twelve cases
 # gave a relative RMS of 0.2299 with 1e-3, 0.2334 with 1e-2 and 0.2337 with 0.1.
 SCALING_FLOOR = 1e-3
+
+# Of the least excess of a width over its floor: up to this the width counts as at the floor. Single precision rounds
+# the free number there by a hundred-thousandth.
+AT_FLOOR = 1.1
 
 
 def positive_scaling(diagonal: Array, floor: Array) -> Array:
@@ -90,16 +95,18 @@ class SurfaceProblem(SurfaceObjective):
         problem = cls(points, heights, weights, parameterization)
         return problem, parameterization.pack(start).astype(dtype)
 
-    def scaling(self, diagonal: Array) -> Array:
+    def scaling(self, params: Array, diagonal: Array) -> Array:
         """The diagonal, not below SCALING_FLOOR of its mean over the components for that kind of parameter.
 
-        Without this floor components of nearly no height take giant steps, and every step is rejected.
+        Without this floor components of nearly no height take giant steps, and every step is rejected. It falls with
+        the slopes of widths near `min_width`, which could not leave it otherwise.
         """
         blocks, shared, background = self.parameterization.layout.split(diagonal)
         mean = blocks.sum(axis=0) / jnp.maximum(self.parameterization.n_active, 1).astype(diagonal.dtype)
         floor = jnp.broadcast_to(SCALING_FLOOR * mean, blocks.shape)
         border = jnp.zeros(shared.size + background.size, diagonal.dtype)
-        return positive_scaling(diagonal, concatenated([floor.ravel(), border]))
+        slopes = floor_slopes(self.parameterization, params)
+        return positive_scaling(diagonal, slopes**2 * concatenated([floor.ravel(), border]))
 
     def within_trust_region(self, params: Array, step: Array, reach: Array) -> Array:
         """The step inside the trust region: each component's part shortened to move it by at most ``reach`` widths.
@@ -110,6 +117,7 @@ class SurfaceProblem(SurfaceObjective):
         factor = jnp.minimum(1.0, reach / jnp.maximum(change, np.finfo(step.dtype).tiny))
         blocks, shared, background = self.parameterization.layout.split(step)
         shortened = concatenated([(blocks * factor[:, None]).ravel(), shared * factor.min(), background])
+        shortened = from_floor(self.parameterization, params, shortened)
         shortened = within_extent(self.parameterization, params, shortened, jnp.abs(self.points).max(initial=0))
         free = self.box is None and self.width_limits is None
         return shortened if free else self.projected(params + shortened) - params
@@ -126,10 +134,15 @@ class SurfaceProblem(SurfaceObjective):
             return None
         return self.width_limits.active_constraints(self.parameterization, params, gradient, scaling)
 
-    def at_bound(self, params: Array, gradient: Array) -> Array:
+    def at_bound(self, params: Any, gradient: Any, near: float = 0.0) -> Any:
+        """Which parameters (P,) stand at a bound of the box, or widths at their floor, and would cross it; or are
+        fixed. In a fit that has ended, a number counts as at a bound ``near`` it, in units of order one.
+        """
+        excess = AT_FLOOR * (GIVEN_EXCESS if near else LEAST_EXCESS)
+        at_floor = (params <= near_floor(self.parameterization, excess)) & (gradient >= 0)
         if self.box is None:
-            return jnp.zeros(params.shape, bool)
-        return self.box.at_bound(self.parameterization, params, gradient)
+            return at_floor
+        return at_floor | self.box.at_bound(self.parameterization, params, gradient, near)
 
     def noise_variance(self, cost: Array) -> Array:
         """The known one, or 2 cost / (n - P) with n points of some weight and P parameters in use."""

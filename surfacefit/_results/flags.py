@@ -256,6 +256,7 @@ def _meets(values: np.ndarray, pair: tuple[Any, Any], tolerance: float) -> np.nd
 def _undetermined(result: FitResult) -> np.ndarray:
     """Which components (K,) have an infinite error of a number that no limit holds."""
     errors, at_limits = result.standard_errors, _at_limits(result)
+    at_limits["covariances"] = at_limits["covariances"] | result.at_floor
     unknown = {name: ~_finite_rows(np.asarray(getattr(errors, name))) for name in at_limits}
     return np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
 

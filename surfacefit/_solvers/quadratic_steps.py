@@ -207,7 +207,7 @@ class QuadraticSteps(SolverBase):
         params, gradient, normal = state.params, state.linearization.gradient, state.linearization.normal
         if needs_jacobian(normal):
             normal = problem.linearize(params)[1].restored(normal)
-        scaling = problem.scaling(normal.diagonal().astype(params.dtype))
+        scaling = problem.scaling(params, normal.diagonal().astype(params.dtype))
         constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
         step, trusted = self._solved(problem, state, normal, constraints, scaling)
         step = jnp.where(state.linearization.at_bound, 0, step)

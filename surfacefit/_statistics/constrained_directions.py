@@ -14,6 +14,7 @@ from .._constraints.active_constraints import ActiveConstraints
 from .._constraints.width_limits import WidthLimits
 from .._model.block_layout import block_indices
 from .._model.parameters import Parameterization
+from .._model.step_lengths import floor_slopes
 from .._problem.problem import SurfaceProblem
 
 # Eigenvalue of N N^T, of unit normals N, above which its eigenvector is constrained: well above rounding, and below
@@ -29,6 +30,8 @@ class ConstrainedDirections(NamedTuple):
 
     own (K, p, p), border (n, n) : axes of each component's parameters and of the border's, in columns.
     constrained (P,) : which axes are held; ``at_box`` (P,) which of these by a bound of one parameter.
+    lengths (P,) : of a change of one parameter that counts as one: more where it is a width near its floor, which
+        changes by less than its free number.
     undetermined (K, p, m), border_undetermined (n, m) : changes of shapes at a limit that the data cannot determine.
     """
 
@@ -36,6 +39,7 @@ class ConstrainedDirections(NamedTuple):
     border: np.ndarray
     constrained: np.ndarray
     at_box: np.ndarray
+    lengths: np.ndarray
     n_shared: int
     undetermined: np.ndarray
     border_undetermined: np.ndarray
@@ -73,10 +77,8 @@ def constrained_directions(
     """At parameters (P,) with this gradient, of what is within ``near`` of a limit; the ``problem`` is on the host."""
     parts, layout = problem.parameterization, problem.parameterization.layout
     count, size = parts.n_components, layout.block_size
-    constrained = np.zeros(params.size, bool)
-    if problem.box is not None:
-        with np.errstate(invalid="ignore"):  # a side without a limit is infinitely far away
-            constrained |= problem.box.at_bound(parts, params, gradient, near)
+    with np.errstate(invalid="ignore"):  # a side without a limit is infinitely far away
+        constrained = np.array(problem.at_bound(params, gradient, near))
     own, border, at_box = np.tile(np.eye(size), (count, 1, 1)), np.eye(layout.n_border), constrained.copy()
     undetermined, border_undetermined = np.zeros((count, size, 0)), np.zeros((len(border), 0))
     if problem.width_limits is not None and problem.width_limits.are_near(parts, params, CLEAR_OF_LIMITS):
@@ -95,7 +97,10 @@ def constrained_directions(
             own[:, shapes, shapes], some = _axes(np.asarray(active.own.normals)[:, shapes])
             layout.blocks(constrained)[:, shapes] |= some
             undetermined = np.pad(changes, [(0, 0), (shapes.start, 0), (0, 0)])
-    return ConstrainedDirections(own, border, constrained, at_box, layout.n_shared, undetermined, border_undetermined)
+    lengths = 1 / np.asarray(floor_slopes(parts, params))
+    return ConstrainedDirections(
+        own, border, constrained, at_box, lengths, layout.n_shared, undetermined, border_undetermined
+    )
 
 
 def constraint_normals(axes: ConstrainedDirections) -> np.ndarray:
@@ -110,14 +115,14 @@ def constraint_normals(axes: ConstrainedDirections) -> np.ndarray:
 
 
 def held_changes(axes: ConstrainedDirections) -> np.ndarray:
-    """Unit changes (P, q) of the parameters that limits keep the data from determining."""
+    """Changes (P, q), of about unit length in what they change, of the parameters that limits keep the data from determining."""
     count, size, m = axes.undetermined.shape
     n_parameters = len(axes.constrained)
     own, border = np.zeros((n_parameters, count * m)), np.zeros((n_parameters, axes.border_undetermined.shape[1]))
     index = block_indices(np.arange(count), size)[:, :, None]
     own[index, np.arange(count * m).reshape(count, 1, m)] = axes.undetermined
     border[count * size :] = axes.border_undetermined
-    together = np.concatenate([np.eye(n_parameters)[:, axes.at_box], own, border], axis=1)
+    together = np.concatenate([np.diag(axes.lengths)[:, axes.at_box], own, border], axis=1)
     return together[:, np.linalg.norm(together, axis=0) > 0.5]
 
 

@@ -89,7 +89,7 @@ def local_errors(result: FitResult) -> ComponentErrors:
     at_width_limit = (axes.constrained & ~axes.at_box)[used][blocks]
     back, unit = axes.together(count), residual_deviation(result, prepared, float(pieces.cost)) ** 2
     own = np.einsum("km,kn->kmn", scale[blocks], scale[blocks]) * own
-    directions = back * (own_unknown & ~at_width_limit)[:, None]
+    directions = back * (axes.lengths[used][blocks] * (own_unknown & ~at_width_limit))[:, None]
     return ComponentErrors(
         slopes=component_slopes(prepared, params, np.asarray(pieces.factor_slopes)),
         blocks=unit * np.matmul(back, np.matmul(own, back.swapaxes(1, 2))),

@@ -11,9 +11,12 @@ from jax import Array
 
 from ..._base.devices import namespace
 
-# Least excess of a width over its floor, relative to the floor, that has a free number: at the floor itself that would
-# be minus infinity, where no derivative leads away.
-LEAST_EXCESS = 1e-3
+# Least excess of a width over its floor, relative to the floor: the bound of its free number in a fit, and invisible in
+# its cost. At the floor itself the free number would be minus infinity, and far below the bound every step looks small.
+LEAST_EXCESS = 1e-8
+# The same for a width that is given, in a start or in a result: near enough to the floor for errors to be taken there,
+# and far enough for first-order methods to leave it.
+GIVEN_EXCESS = 1e-5
 
 
 class CovarianceType(Protocol):
@@ -64,8 +67,8 @@ def positive_inverse(value: Any) -> Any:
 
 
 def above_floor(value: Any, floor: Any) -> Any:
-    """Free numbers of widths that must exceed ``floor``, of one shape; a width at or below is taken as 0.1 % above."""
-    return positive_inverse(namespace(value, floor).maximum(value - floor, LEAST_EXCESS * floor))
+    """Free numbers of widths that must exceed ``floor``, of one shape; one at or below is raised by GIVEN_EXCESS."""
+    return positive_inverse(namespace(value, floor).maximum(value - floor, GIVEN_EXCESS * floor))
 
 
 def for_each(array: Any, components: Any) -> Any:
