@@ -77,7 +77,7 @@ def test_successes_at_the_floor_are_minima(kind):
     ids=["lm", "dogleg"],
 )
 def test_a_width_leaves_its_floor(kind, solver):
-    """From the very bound a fit ends as low as from the right size: beside a component of the right size the mean scale
+    """From the very bound a fit ends as low as from the right size, a few steps later: beside a component of the right size the mean scale
     of the widths held those at the floor there, and a step in the free number led much too far.
     """
     with jax.enable_x64(True):
@@ -95,6 +95,7 @@ def test_a_width_leaves_its_floor(kind, solver):
             at_floor = jnp.where(jnp.isfinite(low) & (first | (kind == "tied")), low, params)
             ends = [sf.solve(problem, one, solver) for one in (params, at_floor)]
             np.testing.assert_allclose(ends[1].cost, ends[0].cost, rtol=1e-3, err_msg=str(ends))
+            assert int(ends[1].steps) <= int(ends[0].steps) + 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +110,8 @@ def test_a_width_at_the_floor_has_no_error_and_the_amplitude_one_beside_it(kind,
     assert FLAG.AT_FLOOR in flags and FLAG.UNDETERMINED not in flags
     errors = result.standard_errors
     assert np.isinf(errors.covariances[0, [0, 1], [0, 1]]).all()
-    assert np.isfinite(errors.amplitudes).all() and np.isfinite(errors.centers).all()
+    assert np.isfinite(errors.amplitudes).all()
+    assert np.isfinite(errors.centers).all()
     spot = np.exp(-0.5 * ((np.mgrid[:9, :9] - 4) ** 2).sum(axis=0) / 0.64).ravel()
     columns = np.stack([spot, np.ones(81)], axis=1)
     beside = np.sqrt(2 * result.cost / (81 - result.n_parameters) * np.linalg.inv(columns.T @ columns)[0, 0])
