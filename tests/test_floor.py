@@ -107,7 +107,8 @@ def test_a_width_at_the_floor_has_no_error_and_the_amplitude_one_beside_it(kind,
     result = sf.fit(heights.astype(dtype), 1, covariance_type=kind, min_width=0.8, init="peaks", **PLAIN)
     assert result.at_floor.all()
     flags = result.flags[0]
-    assert FLAG.AT_FLOOR in flags and FLAG.UNDETERMINED not in flags
+    assert FLAG.AT_FLOOR in flags
+    assert FLAG.UNDETERMINED not in flags
     errors = result.standard_errors
     assert np.isinf(errors.covariances[0, [0, 1], [0, 1]]).all()
     assert np.isfinite(errors.amplitudes).all()
