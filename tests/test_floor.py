@@ -77,13 +77,13 @@ def test_successes_at_the_floor_are_minima(kind):
     ids=["lm", "dogleg"],
 )
 def test_a_width_leaves_its_floor(kind, solver):
-    """From the very bound a fit ends as low as from the right size, a few steps later: beside a component of the right size the mean scale
-    of the widths held those at the floor there, and a step in the free number led much too far.
+    """From the very bound a fit ends as low as from the right size, a few steps later: beside a component of the right size the
+    mean scale of the widths held those at the floor there, and a step in the free number led much too far.
     """
     with jax.enable_x64(True):
         for seed in range(3):
             rng = np.random.default_rng(seed)
-            centers = rng.uniform([2, 2], [4, 4], (2, 2)) + [[0, 0], [5, 6]]
+            centers = rng.uniform([2, 2], [4, 4], (2, 2)) + np.array([[0, 0], [5, 6]])
             truth = sf.GaussianSurface(np.array([3.0, 4.0]), centers, np.tile(3 * np.eye(2), (2, 1, 1)))
             heights = (truth(POINTS) + 0.1 * rng.normal(size=len(POINTS))) / 4
             start = sf.GaussianSurface(jnp.full(2, 0.3), jnp.asarray(centers) / 6, jnp.tile(jnp.eye(2) / 9, (2, 1, 1)))

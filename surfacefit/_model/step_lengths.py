@@ -39,8 +39,8 @@ def relative_change(parts: Parameterization, params: Array, step: Array) -> Arra
 
 
 def within_extent(parts: Parameterization, params: Array, step: Array, extent: Array) -> Array:
-    """The step (P,), shortened where it would take centres or shapes beyond FARTHEST_EXTENTS times ``extent``, or widths
-    to their floor.
+    """The step (P,), shortened where it would take centres or shapes beyond FARTHEST_EXTENTS times ``extent``, or
+    widths to their floor.
     """
     layout = parts.layout
     blocks, shared, _ = layout.split(params)

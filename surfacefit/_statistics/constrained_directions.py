@@ -115,7 +115,7 @@ def constraint_normals(axes: ConstrainedDirections) -> np.ndarray:
 
 
 def held_changes(axes: ConstrainedDirections) -> np.ndarray:
-    """Changes (P, q), of about unit length in what they change, of the parameters that limits keep the data from determining."""
+    """Changes (P, q) of the parameters that limits keep the data from determining, of length one in what changes."""
     count, size, m = axes.undetermined.shape
     n_parameters = len(axes.constrained)
     own, border = np.zeros((n_parameters, count * m)), np.zeros((n_parameters, axes.border_undetermined.shape[1]))
