@@ -77,8 +77,8 @@ def test_successes_at_the_floor_are_minima(kind):
     ids=["lm", "dogleg"],
 )
 def test_a_width_leaves_its_floor(kind, solver):
-    """From the very bound a fit ends as low as from the right size, a few steps later: beside a component of the right size the
-    mean scale of the widths held those at the floor there, and a step in the free number led much too far.
+    """From the very bound a fit ends as low as from the right size, a few steps later. Beside a component of the right
+    size the mean scale of the widths held it there, and a step in the free number led much too far.
     """
     with jax.enable_x64(True):
         for seed in range(3):
