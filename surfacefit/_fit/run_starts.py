@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,11 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._problem.prepared import Prepared
+from .._problem.problem import SurfaceProblem
 from .._search.context import SearchContext
 from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
+from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages
 
 
 class RunOutcome(NamedTuple):
@@ -76,14 +79,14 @@ class StartRuns:
         problem, planner = self.prepared.fixing(start), self.prepared.planner
         if best is None:
             try:
-                solution, history = run(problem, start, self.solver, self.limits, planner, halted)
+                solution, history = self._run(problem, start, self.limits, halted)
             except KeyboardInterrupt:  # while the first program was compiled: the start may be what a search has led to
                 solution, history = run(problem, start, self.solver, self.limits, planner, Status.INTERRUPTED)
             return RunOutcome(
                 solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)]
             )
         try:
-            solution, history = run(problem, start, self.solver, self.limits_after(best.solution), planner)
+            solution, history = self._run(problem, start, self.limits_after(best.solution))
         except MemoryShort:
             return best._replace(costs=[*best.costs, np.nan])
         steps, costs = int(best.solution.steps) + int(solution.steps), [*best.costs, float(solution.cost)]
@@ -91,6 +94,21 @@ class StartRuns:
             return RunOutcome(solution._replace(steps=steps), history, best.resets, costs)
         told = Status(int(solution.status)) if int(solution.status) in LIMIT_STATUSES else None
         return with_status(best._replace(solution=best.solution._replace(steps=steps), costs=costs), told)
+
+    def _run(
+        self, problem: SurfaceProblem, start: Array, limits: Limits, halted: Status | None = None
+    ) -> tuple[Solution, Record]:
+        caps = self._caps if halted is None else []
+        if not caps:
+            return run(problem, start, self.solver, limits, self.prepared.planner, halted)
+        return run_under_caps(problem, start, self.solver, limits, self.prepared.planner, caps)
+
+    @cached_property
+    def _caps(self) -> list[float]:
+        """The caps of weights under which the first runs are made; none where the weights are alike."""
+        if self.prepared.data.sigma is None or not takes_stages(self.solver):
+            return []
+        return caps_of(np.asarray(self.prepared.problem.weights))
 
     def limits_after(self, best: Solution) -> Limits:
         """Limits with a callback that still sees the best of all starts, and counts the steps of all."""

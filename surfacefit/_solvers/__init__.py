@@ -5,6 +5,7 @@ A new one is one new file, its line below and its name in `SOLVERS`.
 base                  the contract, and what most solvers share of it
 choice                the option ``solver``: the check of a name or of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
+capped_weights        runs under weights of many decades: first with the heavy ones capped
 quadratic_state       where second-order solvers stand between steps
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default

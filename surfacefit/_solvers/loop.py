@@ -304,6 +304,11 @@ _replanned = quick_jit(replanned)
 _advance, _advance_briefly = quick_jit(_recorded), brief_jit(_recorded)
 
 
+def cost_at(problem: Problem, params: Array) -> float:
+    """The cost at parameters (P,), on the host."""
+    return float(_cost(problem, params))
+
+
 def _told_to_stop(best: Solution, limits: Limits) -> Status:
     if limits.callback(best):
         return Status.STOPPED
