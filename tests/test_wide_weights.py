@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._solvers.capped_weights import caps_of
 from surfacefit._results.flags import flags
+from surfacefit._solvers.capped_weights import caps_of
 
 X = np.arange(60.0)
 PLAIN = {"coords": X, "search": 0, "reset": False}
@@ -88,7 +88,7 @@ def test_caps_rise_to_the_heaviest_weight(dtype):
 
 def test_a_limit_ends_all_stages_with_the_best():
     """No end is worse than the start, whichever stage it was in."""
-    rng, heights = noisy(0)
+    _, heights = noisy(0)
     sigma = np.ones(60)
     sigma[20] = 1e-10
     start = sf.GaussianSurface(np.array([1.0]), np.array([[28.0]]), np.array([[[16.0]]]), background=0.0)

@@ -4,9 +4,9 @@ Points that weigh 1e6 times as much as the others hold the surface to a curved m
 leaves it at second order, which costs more than the step wins; and J^T J, in which the squares of weights stand side by
 side, no longer shows what the light points say. Steps and the distance to the minimum are blind to it, and a fit that
 met its heavy points ended as converged. So the solver runs under caps that rise in stages, each from the end of the one
-before: under a cap w the heavy points are missed by about 1 / w^2, so that the next stage has little left to do. This is
-the penalty method for constraints (Nocedal & Wright, Numerical Optimization, 2nd edition (2006), chapter 17). The last
-run, under the weights as they are, is then as near to its minimum as the run before it says.
+before: under a cap w the heavy points are missed by about 1 / w^2, so that the next stage has little left to do. This
+is the penalty method for constraints (Nocedal & Wright, Numerical Optimization, 2nd edition (2006), chapter 17). The
+last run, under the weights as they are, is then as near to its minimum as the run before it says.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def caps_of(weights: np.ndarray) -> list[float]:
 def run_under_caps(
     problem: Any, start: Array, solver: Solver, limits: Limits, planner: Planner | None, caps: list[float]
 ) -> tuple[Solution, Record]:
-    """As `run`, but in stages, for a problem with ``weights`` (N,). The history is that of the last run; steps count in all.
+    """As `run`, but in stages, for a problem with ``weights`` (N,).
 
-    An end is no success where the last stage before it was none.
+    The history is that of the last run; steps count in all. An end is no success where the last stage before it was none.
     """
     at, steps, status, most = start, 0, Status.RUNNING, int(STAGES_SHARE * int(solver.max_steps))
     for cap in caps:
