@@ -53,7 +53,7 @@ def run_under_caps(
 ) -> tuple[Solution, Record]:
     """As `run`, but in stages, for a problem with ``weights`` (N,).
 
-    The history is that of the last run; steps count in all. An end is no success where the last stage before it was none.
+    The history is that of the last run, steps count in all; an end is no success where the stage before it was none.
     """
     at, steps, status, most = start, 0, Status.RUNNING, int(STAGES_SHARE * int(solver.max_steps))
     for cap in caps:
