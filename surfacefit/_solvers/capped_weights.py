@@ -85,8 +85,7 @@ def _seen(limits: Limits, problem: Any, steps: int) -> Limits:
     """Limits whose callback sees the cost under the weights as they are."""
 
     def callback(now: Solution) -> Any:
-        return limits.callback(
-            now._replace(cost=np.asarray(cost_at(problem, now.params)), steps=steps + int(now.steps))
-        )
+        cost: Any = np.asarray(cost_at(problem, now.params))
+        return limits.callback(now._replace(cost=cost, steps=steps + int(now.steps)))
 
     return replace(limits, callback=callback)
