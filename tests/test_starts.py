@@ -8,10 +8,19 @@ from scipy import ndimage
 
 import surfacefit as sf
 from surfacefit._model.background import background_start
-from surfacefit._starts import STARTS, StartRequest
+from surfacefit._starts import (
+    STARTS,
+    Rasters,
+    StartRequest,
+    find_peaks,
+    in_coordinates,
+    padded,
+    padded_shape,
+    peaks_of_maps,
+)
 from surfacefit._starts.apart import strongest_apart
 from surfacefit._starts.grid import even_lattice
-from surfacefit._starts.peaks import _gaussian, _greatest_around
+from surfacefit._starts.peaks import _gaussian, greatest_around
 from surfacefit._starts.scales import MAX_MATRIX_CELLS, correlated
 
 
@@ -130,10 +139,10 @@ def test_sums_under_windows_are_those_of_a_filter(rng, shape, scale):
     expected = cells
     for axis in (axis for axis, length in enumerate(shape) if length > 1):
         expected = ndimage.convolve1d(expected, kernel, axis, mode="constant")
-    np.testing.assert_allclose(correlated(cells, scale), expected, atol=1e-12)
+    np.testing.assert_allclose(correlated(cells, scale, len(shape)), expected, atol=1e-12)
     both = np.stack([cells, -cells])  # two scales
     filtered = np.stack([ndimage.maximum_filter(one, size=3) for one in both])
-    np.testing.assert_array_equal(_greatest_around(both), filtered)
+    np.testing.assert_array_equal(greatest_around(both, len(shape)), filtered)
 
 
 @pytest.mark.parametrize("n_dim", [1, 2, 3])
@@ -235,3 +244,71 @@ def test_a_background_starts_where_the_heavy_points_are(rng, kind):
         np.testing.assert_allclose(weighted, np.quantile(heights[copies], 0.1), atol=0.02)
     assert abs(float(weighted) - 5) < 0.6
     assert float(background_start(kind, points, heights, 0.1, np.full(400, 3.0))(middle)) < 0.6
+
+
+# Shape of the largest map, what it is found in, components, how many of them a round, whether pits count, with weights.
+MANY = {
+    "curves": ((70,), 3, 1, False, False),
+    "longer than a matrix": ((MAX_MATRIX_CELLS + 9,), 4, 1, True, True),
+    "frames": ((20, 23), 5, 1, False, False),
+    "several a round": ((30, 26), 8, 3, True, False),
+    "weights": ((24, 21), 6, 2, False, True),
+    "volumes": ((8, 9, 10), 4, 2, False, True),
+}
+
+
+def noisy_requests(shape, count, weighted):
+    """Maps of nearly one size, some with gaps and edges that are not used."""
+    rng, requests = np.random.default_rng(1), []
+    for n in range(4):
+        own = tuple(length - n * (n < 3) for length in shape)
+        points = np.stack(np.indices(own), axis=-1)
+        heights = 0.1 * rng.normal(size=own)
+        for _ in range(count):
+            away = ((points - rng.uniform(0, 1, len(shape)) * own) ** 2).sum(axis=-1)
+            heights += rng.uniform(-1, 3) * np.exp(-0.5 * away / rng.uniform(1, 3) ** 2)
+        if n == 2:
+            heights[rng.random(own) < 0.2] = np.nan
+        if n == 3:
+            heights[: own[0] // 3] = np.nan
+        request = request_of(heights, count)
+        weights = rng.uniform(0.5, 2, len(request.heights)) if weighted else None
+        requests.append(replace(request, weights=weights))
+    return requests
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_peaks_of_many_maps_are_those_of_each_and_no_map_changes_another(case):
+    shape, count, at_once, signed, weighted = MANY[case]
+    requests = noisy_requests(shape, count, weighted)
+    maps = [one.raster for one in requests]
+    room = padded_shape(shape)
+    counts = np.array([count, count - 1, count, count])
+
+    def found(some):
+        rasters = Rasters.of([maps[n] for n in some], room)
+        sums = padded([maps[n].sums for n in some], room)
+        return in_coordinates(rasters, peaks_of_maps(rasters, sums, counts[some], at_once, signed))
+
+    whole = found([0, 1, 2, 3])
+    for n in range(4):
+        alone, of_map = found([n]), whole.some(whole.maps == n)
+        for one, other in zip(alone[1:], of_map[1:], strict=True):
+            np.testing.assert_array_equal(one, other)
+        plain = find_peaks(maps[n], maps[n].sums, int(counts[n]), at_once, signed)
+        assert len(plain) == len(of_map.maps)
+        for one, peak in zip(zip(*of_map[1:], strict=True), plain, strict=True):
+            for number, expected in zip(one, peak, strict=True):
+                np.testing.assert_allclose(number, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("init", ["peaks", "growth"])
+def test_what_lies_beyond_the_used_points_changes_no_start(init):
+    heights = counts_map(2, True)[0][10:25, 20:40]
+    wide = np.full((40, 60), np.nan)
+    wide[7:22, 30:50] = heights
+    none = sf.LevenbergMarquardt(max_steps=0)
+    alone, padded_fit = (sf.fit(z, 2, init=init, search=0, solver=none).surface for z in (heights, wide))
+    np.testing.assert_allclose(padded_fit.centers - alone.centers, [[7, 30]] * 2, atol=1e-6)
+    np.testing.assert_allclose(padded_fit.covariances, alone.covariances, rtol=1e-6)
+    np.testing.assert_allclose(padded_fit.amplitudes, alone.amplitudes, rtol=1e-6)

@@ -8,7 +8,7 @@ value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -89,13 +89,6 @@ class SurfaceData:
 
             steps = scattered_spacing(self.used_points)
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
-
-
-def with_heights(data: SurfaceData, heights: np.ndarray) -> SurfaceData:
-    """The same points with other heights, all of them used."""
-    other = replace(data, heights=heights)
-    vars(other).update(used_points=data.used_points, spacing=data.spacing)
-    return other
 
 
 def n_heavy(data: SurfaceData) -> int:

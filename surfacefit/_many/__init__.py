@@ -4,10 +4,11 @@ fit_many        The public function: read first
 stack           A user's maps, one by one as checked data
 lanes           What each map of a chunk needs for its fit
 small_maps      Single components on small maps, all at once
-alike           Lanes of maps that differ in their heights alone
-lane_starts     Where the components of each map start
+alike           Stacks of lanes of maps that differ in their heights alone
+lane_stacks     Lanes whose problems have one form, as arrays over them
+lane_peaks      Components at the peaks above the states of many lanes
 lane_growth     Growth in rounds that all maps of a chunk share
-lane_search     A short search, in rounds that all maps of a chunk share
+lane_starts     Where the components of each map start; a short search
 lane_engines    Which engine serves a lane
 lane_runs       The solver's steps for the maps of a chunk, by one program
 lane_ends       Where the steps ended, in the user's units

@@ -6,36 +6,47 @@ squares without limits or priors. Everything else, and what is to be refused, is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import jax
 import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE
 from .._base.devices import on_cpu
 from .._base.status import Status
 from .._constraints.containment import region_of
-from .._data.data import SurfaceData, with_heights
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, ConstantBackground
 from .._model.scaling import CONSTANT_ROUNDING, Scaling
 from .._model.surface import GaussianSurface, are_covariances
+from .lane_stacks import LaneStack, init_name, stacked
 from .lanes import Batch, Lane, level_of
 
 # Of the region's extent or of a width: starts nearer to an edge are looked at one by one.
 NEAR_EDGE = 1e-6
 
 
-def lanes_of(batch: Batch, chunk: np.ndarray) -> list[Lane | Status]:
-    """The lane of each map of a chunk, or the status of one that cannot be fitted."""
-    made: dict[int, Lane | Status] = {}
+def stacks_of(batch: Batch, chunk: np.ndarray) -> tuple[list[LaneStack], np.ndarray]:
+    """The lanes of the maps of a chunk in stacks, and the status (n,) of each map: RUNNING, or why it has no lane."""
+    stacks: list[LaneStack] = []
     if on_cpu() and _share_points(batch):
         heights = batch.stack.maps[chunk].reshape(len(chunk), -1).astype(np.float64)
         plain = _are_plain(heights)
         for count in np.unique(batch.counts[chunk][plain]):
             some = np.flatnonzero(plain & (batch.counts[chunk] == count))
-            made |= _made_alike(batch, chunk[some], heights[some])
-    return [made[flat] if flat in made else batch.lane(flat) for flat in map(int, chunk)]
+            stacks += _made_alike(batch, chunk, some, heights[some])
+    status = np.full(len(chunk), int(Status.RUNNING))
+    left = np.setdiff1d(np.arange(len(chunk)), np.concatenate([np.zeros(0, int), *(one.places for one in stacks)]))
+    made = [batch.lane(int(chunk[place])) for place in left]
+    lanes = [(one, int(place)) for one, place in zip(made, left, strict=True) if isinstance(one, Lane)]
+    for one, place in zip(made, left, strict=True):
+        if not isinstance(one, Lane):
+            status[place] = int(one)
+    if lanes:
+        stacks += stacked(*zip(*lanes, strict=True))
+    return stacks, status
 
 
 def _share_points(batch: Batch) -> bool:
@@ -53,30 +64,79 @@ def _are_plain(heights: np.ndarray) -> np.ndarray:
         return np.asarray((size >= 1 / MOST_MAGNITUDE) & (size <= MOST_MAGNITUDE) & (spread > CONSTANT_ROUNDING * size))
 
 
-def _made_alike(batch: Batch, flats: np.ndarray, heights: np.ndarray) -> dict[int, Lane | Status]:
-    """The lanes of maps with heights (B, N) that are like the first one's, by the maps' numbers."""
+def _made_alike(batch: Batch, chunk: np.ndarray, places: np.ndarray, heights: np.ndarray) -> list[LaneStack]:
+    """The lanes of the maps at some places of a chunk, with heights (B, N), that are like the first one's."""
+    flats = chunk[places]
     first = batch.lane(int(flats[0]))
     if not isinstance(first, Lane) or not _is_plain_fit(first):
-        return {}
+        return []
     levels = np.quantile(heights, MIDDLE_QUANTILE if first.prepared.model.signed else LOW_QUANTILE, axis=1)
     starts = [batch.starts[int(flat)] for flat in flats]
     given = _starts(first, starts) if isinstance(first.run.init, GaussianSurface) else None
     if given is None and any(start is not starts[0] for start in starts):
-        return {}
+        return []
     taken = np.ones(len(flats), bool) if given is None else given.taken
     if given is not None:
         levels = np.where(np.isnan(given.levels), levels, given.levels)
-    units = _units(heights)
-    found: dict[int, Lane | Status] = {}
-    lanes = []
-    for n in np.flatnonzero(taken):
-        data = with_heights(first.prepared.data, batch.stack.maps[flats[n]].copy())
-        lane = _with_heights(first, int(flats[n]), data, heights[n], (units[0][n], units[1][n]), levels[n])
-        found[lane.flat] = lane
-        lanes.append(lane)
-    if given is not None and lanes:
-        _put_starts(lanes, given, taken, units, levels)
-    return found
+    if not taken.any():
+        return []
+    alike = _Alike(first, flats[taken], places[taken], heights[taken], levels[taken], batch.lane)
+    stack = alike.stack()
+    if given is not None:
+        _put_starts(stack, given, taken, alike)
+    return [stack]
+
+
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """B lanes like a first one: heights (B, N) and levels (B,) of their backgrounds in the user's units."""
+
+    first: Lane
+    flats: np.ndarray
+    places: np.ndarray
+    heights: np.ndarray
+    levels: np.ndarray
+    lane: Callable[[int], Lane | Status]
+
+    @cached_property
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        return _units(self.heights)
+
+    @property
+    def inner_levels(self) -> np.ndarray:
+        """The levels in the units of the fit."""
+        shift, scale = self.units
+        return (self.levels - shift) / scale
+
+    def stack(self) -> LaneStack:
+        prepared, problem = self.first.prepared, self.first.prepared.problem
+        (shift, scale), dtype = self.units, problem.heights.dtype
+        inner = np.asarray((self.heights - shift[:, None]) / scale[:, None], dtype)
+        shared: Any = jax.tree.map(lambda leaf: np.asarray(leaf)[None], problem)
+        background = ConstantBackground(self.inner_levels.astype(dtype))
+        spare = len(problem.heights) - inner.shape[1]
+        own = prepared.scaling
+        return LaneStack(
+            flats=self.flats,
+            places=self.places,
+            problem=replace(
+                shared,
+                heights=np.pad(inner, [(0, 0), (0, spare)], mode="edge"),
+                parameterization=replace(shared.parameterization, background=background),
+            ),
+            scaling=Scaling(own.point_shift[None], own.point_scale[None], shift, scale),
+            n_used=np.full(len(self.flats), prepared.data.n_used),
+            cost_units=scale**2,
+            inits=np.full(len(self.flats), init_name(self.first)),
+            first=self.first,
+            make=self._one,
+        )
+
+    def _one(self, row: int) -> Lane:
+        """A lane that is needed by itself."""
+        lane = self.lane(int(self.flats[row]))
+        assert isinstance(lane, Lane)
+        return lane
 
 
 def _is_plain_fit(first: Lane) -> bool:
@@ -101,22 +161,6 @@ def _units(heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     away = heights - shift[:, None]
     largest = np.abs(away).max(axis=1)
     return shift, largest * np.sqrt(np.mean((away / largest[:, None]) ** 2, axis=1))
-
-
-def _with_heights(
-    first: Lane, flat: int, data: SurfaceData, heights: np.ndarray, unit: tuple[float, float], level: float
-) -> Lane:
-    """The lane of another map: its ``data`` with heights (N,), shift and scale of these, the background's level."""
-    prepared, problem = first.prepared, first.prepared.problem
-    scaling = Scaling(prepared.scaling.point_shift, prepared.scaling.point_scale, float(unit[0]), float(unit[1]))
-    background = ConstantBackground(level)
-    dtype, inner = problem.heights.dtype, background.to_internal(scaling)
-    scaled = np.asarray(scaling.heights(heights), dtype)
-    parts = replace(problem.parameterization, background=ConstantBackground(np.asarray(inner.value, dtype)))
-    own: Any = np.pad(scaled, (0, len(problem.heights) - len(scaled)), mode="edge")
-    problem = replace(problem, heights=own, parameterization=parts)
-    whole = replace(prepared, data=data, scaling=scaling, problem=problem, background=background)
-    return replace(first, flat=flat, prepared=whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,26 +210,19 @@ def _starts(first: Lane, starts: Sequence[Any]) -> Starts | None:
     return Starts(amplitudes, centers, safe, np.array(levels, float), taken)
 
 
-def _put_starts(
-    lanes: Sequence[Lane],
-    given: Starts,
-    taken: np.ndarray,
-    units: tuple[np.ndarray, np.ndarray],
-    levels: np.ndarray,
-) -> None:
+def _put_starts(stack: LaneStack, given: Starts, taken: np.ndarray, alike: _Alike) -> None:
     """Gives lanes the parameters of their starts, within their limits."""
-    scaling, host = lanes[0].prepared.scaling, lanes[0].prepared.host
-    parts, dtype = host.parameterization, lanes[0].prepared.problem.heights.dtype
-    shift, scale = (one[taken] for one in units)
-    amplitudes = (given.amplitudes[taken] / scale[:, None]).astype(dtype)
+    prepared = stack.first.prepared
+    scaling, parts, dtype = prepared.scaling, prepared.host.parameterization, prepared.problem.heights.dtype
+    amplitudes = (given.amplitudes[taken] / alike.units[1][:, None]).astype(dtype)
     covariances = given.covariances[taken] / (scaling.point_scale[:, None] * scaling.point_scale)
     shapes = parts.covariance.parameters(covariances, parts.floor).astype(dtype)
     centers = scaling.points(given.centers[taken]).astype(dtype)
     blocks = np.concatenate([parts.amplitude.free(amplitudes)[..., None], centers, shapes], axis=2)
-    room = np.zeros((len(lanes), parts.n_components - blocks.shape[1], blocks.shape[2]), dtype)
-    inner = ((levels[taken] - shift) / scale).astype(dtype)
-    params = np.concatenate([np.concatenate([blocks, room], axis=1).reshape(len(lanes), -1), inner[:, None]], axis=1)
-    low, high = (-np.inf, np.inf) if host.box is None else host.box.sides(parts)
-    inside: Any = ((params >= low) & (params <= high)).all(axis=1)
-    for lane, row, held in zip(lanes, params, inside, strict=True):
-        lane.params = row if held else np.asarray(host.projected(row), dtype)
+    room = np.zeros((len(stack), parts.n_components - blocks.shape[1], blocks.shape[2]), dtype)
+    columns = [
+        np.concatenate([blocks, room], axis=1).reshape(len(stack), -1),
+        alike.inner_levels.astype(dtype)[:, None],
+    ]
+    stack.params[:] = stack.projected(np.arange(len(stack)), np.concatenate(columns, axis=1))
+    stack.started[:] = True

@@ -26,12 +26,11 @@ from .._search.initialization import INITS
 from .._small_fits.chunks import lanes_a_chunk
 from .._starts import RandomStarts
 from .._system.container import cores
-from .alike import lanes_of
+from .alike import stacks_of
 from .batch_record import Results
 from .batch_result import BatchResult
 from .lane_ends import put_ends
-from .lane_engines import problems_of
-from .lane_runs import solve_all
+from .lane_engines import solve_stack
 from .lane_starts import start_all
 from .lanes import Batch, Lane
 from .map_numbers import MapEnds
@@ -267,21 +266,14 @@ def fitted_chunk(batch: Batch, chunk: np.ndarray, dtype: np.dtype, first: Lane |
     ends = batch.no_ends(len(chunk), first)
     with precision(dtype), single_threaded_blas(1):
         begun = time.perf_counter()
-        made = lanes_of(batch, chunk)
-        for place, one in enumerate(made):
-            ends.status[place] = int(Status.RUNNING if isinstance(one, Lane) else one)
-        lanes = [lane for lane in made if isinstance(lane, Lane)]
-        places = [n for n, lane in enumerate(made) if isinstance(lane, Lane)]
-        if not lanes:
-            return ends
-        start_all(lanes)
+        stacks, ends.status[:] = stacks_of(batch, chunk)
+        for stack in stacks:
+            start_all(stack)
         started = time.perf_counter()
-        solutions = solve_all(
-            lanes[0].run.solver, problems_of(lanes), [lane.params for lane in lanes], batch.chunk_size
-        )
-        ended = time.perf_counter()
-        put_ends(ends, places, lanes, solutions)
-        ends.seconds[places] = np.array([started - begun, ended - started]) / len(lanes)
+        for stack in stacks:
+            put_ends(ends, stack, solve_stack(stack))
+        ended, fitted = time.perf_counter(), ends.fitted
+        ends.seconds[fitted] = np.array([started - begun, ended - started]) / max(1, np.count_nonzero(fitted))
     return ends
 
 

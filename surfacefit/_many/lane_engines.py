@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,9 @@ from .._engines.jacobian.local import CURVED_SQUARES, distances, reach
 from .._engines.tiles import Tiling
 from .._problem.internal_data import InternalData, tiling_of
 from .._problem.problem import SurfaceProblem
+from .._solvers import Solution
+from .lane_runs import solve_all, solve_stacked
+from .lane_stacks import LaneStack
 from .lanes import Lane
 
 # Components from which lists pay for their compiling: a frame of 64 x 64 points with 16 takes as long either way, one
@@ -34,21 +36,26 @@ LEVEL_RATIO = 1.5
 MOST_PRODUCTS = 1 / 3
 
 
-def problems_of(lanes: Sequence[Lane]) -> list[SurfaceProblem]:
-    """The problem of each lane, with what is fixed held at its start.
+def solve_stack(stack: LaneStack) -> Solution:
+    """The solutions (B, ...) of the lanes of a stack from their starts, with what is fixed held there.
 
     A lane's engine follows from its own data and start, never from those of others.
     """
+    solver, room = stack.first.run.solver, stack.first.room
+    has_lists = on_cpu() and stack.n_components >= LEAST_COMPONENTS
+    if not has_lists and not stack.first.prepared.model.constraints.fixed:
+        return solve_stacked(solver, stack.problems(np.arange(len(stack))), stack.params, room)
     problems, tilings = [], dict[Any, Tiling]()
-    for lane in lanes:
-        problem = lane.prepared.fixing(lane.params)
-        if on_cpu() and lane.prepared.model.n_components >= LEAST_COMPONENTS:
+    for row, params in enumerate(stack.params):
+        lane = stack.lane(row)
+        problem = lane.prepared.fixing(params)
+        if has_lists:
             key = lane.prepared.data.used.tobytes(), problem.points.tobytes()
             if key not in tilings:
                 tilings[key] = _tiling(lane)
-            problem = _with_lists(problem, lane, tilings[key])
+            problem = _with_lists(problem, lane, params, tilings[key])
         problems.append(problem)
-    return problems
+    return solve_all(solver, problems, list(stack.params), room)
 
 
 def _tiling(lane: Lane) -> Tiling:
@@ -56,10 +63,10 @@ def _tiling(lane: Lane) -> Tiling:
     return tiling_of(lane.prepared.data, InternalData(views.points, views.heights, views.weights), TILE_POINTS)
 
 
-def _with_lists(problem: SurfaceProblem, lane: Lane, tiling: Tiling) -> SurfaceProblem:
+def _with_lists(problem: SurfaceProblem, lane: Lane, params: np.ndarray, tiling: Tiling) -> SurfaceProblem:
     """The problem with lists of the least level that has room at its start; as it is where that is too high."""
     dtype = problem.points.dtype
-    parts = lane.prepared.host.parameterization.components(np.asarray(lane.params, float))
+    parts = lane.prepared.host.parameterization.components(np.asarray(params, float))
     cutoff = float(Tiled().cutoff)
     nearest, finite = distances(tiling.middle, tiling.half, parts, np)
     counts = (nearest <= reach(parts.amplitudes, cutoff, np)).sum(axis=1)

@@ -21,31 +21,45 @@ from .._problem.problem import SurfaceProblem
 from .._solvers import Solution, Solver, solve
 
 
-def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any], room: int) -> list[Solution]:
-    """The solution of each problem from its start, as NumPy arrays, by programs with ``room`` for so many problems."""
+def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any], room: int) -> Solution:
+    """The solutions (n, ...) of problems from their starts, as NumPy arrays, by programs with ``room`` for so many."""
     forms: dict[Any, list[int]] = {}
     for n, pair in enumerate(zip(problems, starts, strict=True)):
         leaves, structure = jax.tree.flatten(pair)
         kinds = tuple((np.shape(leaf), np.asarray(leaf).dtype.str) for leaf in leaves)
         forms.setdefault((structure, kinds), []).append(n)
-    solutions: dict[int, Solution] = {}
+    found = []
     for members in forms.values():
-        for first in range(0, len(members), room):
-            some = members[first : first + room]
-            found = _solved([problems[n] for n in some], [starts[n] for n in some], solver, room)
-            for place, n in enumerate(some):
-                solutions[n] = jax.tree.map(lambda column, place=place: column[place], found)
-    return [solutions[n] for n in range(len(problems))]
+        some = jax.tree.map(lambda *leaves: np.stack(leaves), *(problems[n] for n in members))
+        found.append(solve_stacked(solver, some, np.stack([starts[n] for n in members]), room))
+    order = np.argsort(np.concatenate(list(forms.values())))
+    whole: Solution = jax.tree.map(lambda *columns: np.concatenate(columns)[order], *found)
+    return whole
 
 
-def _solved(problems: list[SurfaceProblem], starts: list[Any], solver: Solver, room: int) -> Solution:
-    """The solutions of problems of one form, each with a leading axis."""
-    spare = room - len(problems)
-    pairs = [*zip(problems, starts, strict=True)] + [(problems[0], starts[0])] * spare
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *pairs)
-    found = _one_by_one(solver, len(problems), *stacked) if on_cpu() else _at_once(solver, *stacked)
-    solution: Solution = on_host(found)
+def solve_stacked(solver: Solver, problems: SurfaceProblem, starts: np.ndarray, room: int) -> Solution:
+    """The solutions (n, ...) of problems of one form, whose leaves have a leading axis, from starts (n, P)."""
+    found = [
+        _solved(solver, jax.tree.map(lambda leaf, at=at: leaf[at : at + room], (problems, starts)), room)
+        for at in range(0, len(starts), room)
+    ]
+    whole: Solution = found[0] if len(found) == 1 else jax.tree.map(lambda *columns: np.concatenate(columns), *found)
+    return whole
+
+
+def _solved(solver: Solver, pairs: tuple[SurfaceProblem, np.ndarray], room: int) -> Solution:
+    """The solutions of up to as many problems, with their starts, as there is room for."""
+    count = len(pairs[1])
+    whole = jax.tree.map(lambda leaf: _filled(leaf, room), pairs)
+    found = _one_by_one(solver, count, *whole) if on_cpu() else _at_once(solver, *whole)
+    solution: Solution = jax.tree.map(lambda column: column[:count], on_host(found))
     return solution
+
+
+def _filled(leaf: np.ndarray, room: int) -> np.ndarray:
+    """An array (n, ...) with the first entry repeated up to the room."""
+    spare = room - len(leaf)
+    return np.concatenate([leaf, np.broadcast_to(leaf[:1], (spare, *leaf.shape[1:]))]) if spare else leaf
 
 
 def solved_one_by_one(solver: Solver, count: Array, problems: SurfaceProblem, starts: Array) -> Solution:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,16 +34,12 @@ MOST_POINTS_A_CHUNK = 2**20
 
 @dataclass(eq=False)
 class Lane:
-    """One map on its way: ``flat`` is its number in the batch, ``params`` (P,) where its steps begin, ``room`` how many
-    share a program.
-    """
+    """One map on its way: ``flat`` is its number in the batch, ``room`` how many share a program."""
 
     flat: int
     prepared: Prepared
     run: RunSpec
     room: int
-    steps: int = 0
-    params: Any = field(default=None)
 
     @cached_property
     def context(self) -> SearchContext:

@@ -4,10 +4,13 @@ A start is a function of a `StartRequest` that gives a `GaussianSurface` without
 fit. A new one is one new file and one line here.
 
 request                   what a start works from
+rasters                   grids and scattered points alike, of one map and of many
 scales                    sums under windows of many widths
 apart                     the strongest of many places that stand apart
 grid                      an even lattice
 peaks                     the highest peaks over all scales
+peaks_of_maps             the same for many maps at once
+patches                   small windows of many rasters, and Gaussians in them
 random                    places and widths at random; the best of several
 expectation_maximization  heights read as a density
 """
@@ -18,8 +21,10 @@ from .._model.surface import GaussianSurface
 from .expectation_maximization import em_start
 from .grid import grid_start
 from .peaks import Peak, find_peaks, peaks_start
+from .peaks_of_maps import Peaks, in_coordinates, peaks_of_maps
 from .random import RandomStarts, random_start
-from .request import Raster, StartRequest
+from .rasters import Raster, Rasters, padded, padded_shape
+from .request import StartRequest
 
 STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "grid": grid_start,
@@ -28,4 +33,17 @@ STARTS: dict[str, Callable[[StartRequest], GaussianSurface]] = {
     "em": em_start,
 }
 
-__all__ = ["STARTS", "Peak", "RandomStarts", "Raster", "StartRequest", "find_peaks"]
+__all__ = [
+    "STARTS",
+    "Peak",
+    "Peaks",
+    "RandomStarts",
+    "Raster",
+    "Rasters",
+    "StartRequest",
+    "find_peaks",
+    "in_coordinates",
+    "padded",
+    "padded_shape",
+    "peaks_of_maps",
+]

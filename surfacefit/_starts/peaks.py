@@ -20,7 +20,8 @@ from .._model.gaussian import profile
 from .._model.surface import GaussianSurface
 from .apart import strongest_apart
 from .grid import grid_start
-from .request import Raster, StartRequest
+from .rasters import Raster
+from .request import StartRequest
 from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
 
 # Rounds in which the peaks of a start are found, each on what the rounds before leave. A compromise: more rounds find
@@ -78,10 +79,10 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
     A place takes (sum w r g)^2 / (2 sum w g^2) off the cost, nothing where the amplitude may not have that sign.
     """
     gains, places, scales, signs = [], [], [], []
-    for level, (sums, norm) in enumerate(zip(pyramid(residual), norms, strict=True)):
-        overlap = np.stack([correlated(sums, scale) for scale in SCALES])
+    for level, (sums, norm) in enumerate(zip(pyramid(residual, residual.ndim), norms, strict=True)):
+        overlap = np.stack([correlated(sums, scale, sums.ndim) for scale in SCALES])
         gain = np.square(overlap if signed else np.maximum(overlap, 0)) / norm
-        which = np.nonzero((gain == _greatest_around(gain)) & (gain > 0))
+        which = np.nonzero((gain == greatest_around(gain, sums.ndim)) & (gain > 0))
         gains.append(gain[which])
         places.append((np.stack(which[1:], axis=1) + 0.5) * 2**level - 0.5)
         scales.append(np.array(SCALES)[which[0]] * 2**level)
@@ -92,9 +93,9 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
     return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
 
 
-def _greatest_around(gain: np.ndarray) -> np.ndarray:
-    """The greatest value in the 3^d cells around each, for each scale (S, ...)."""
-    for axis in range(1, gain.ndim):
+def greatest_around(gain: np.ndarray, n_axes: int) -> np.ndarray:
+    """The greatest value in the 3^d cells around each, along the last ``n_axes`` axes."""
+    for axis in range(gain.ndim - n_axes, gain.ndim):
         before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
         greatest = gain.copy()
         np.maximum(greatest[after], gain[before], out=greatest[after])

@@ -1,15 +1,13 @@
-"""What a start works from, and the raster by which grids and scattered points are treated alike."""
+"""What a start works from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
-from typing import Any
 
 import numpy as np
 
-from .scales import Norms, norms_of
+from .rasters import Raster
 
 # Scattered points a cell of the raster, on average: fewer leave too many cells empty, more blur narrow peaks.
 POINTS_PER_CELL = 2
@@ -65,9 +63,9 @@ class StartRequest:
 
     @cached_property
     def raster(self) -> Raster:
-        """The heights on a grid: their own, or averages over cells for scattered points."""
+        """The heights on a grid: their own as far as it is used, or averages over cells for scattered points."""
         if self.axes is not None and self.used is not None:
-            axes, cells = self.axes, np.flatnonzero(self.used)
+            axes, cells = _used_part(self.axes, self.used)
         else:
             axes, cells = _bins(self)
         squares = self.squares
@@ -80,55 +78,17 @@ class StartRequest:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """Sums of w^2 z and of w^2 in the cells of a grid, and numbers of points; coordinates of the cells' middles,
-    and the cell of each point.
+def _used_part(axes: tuple[np.ndarray, ...], used: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The axes of a grid from the first to the last point used along each, and the cell of each point: what lies beyond
+    is no place for a peak.
     """
-
-    sums: np.ndarray
-    weights: np.ndarray
-    counts: np.ndarray
-    axes: tuple[np.ndarray, ...]
-    cells: np.ndarray
-
-    @cached_property
-    def points_per_weight(self) -> np.ndarray:
-        """1 / w^2 in the cells of a grid, as the mean over their points has it; zero in cells without points."""
-        return np.divide(self.counts, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
-
-    @cached_property
-    def norms(self) -> Norms:
-        return norms_of(self.weights, self.counts)
-
-    def gathered(self, values: np.ndarray) -> np.ndarray:
-        """Sums over cells of values (N,) at the points."""
-        shape = tuple(len(axis) for axis in self.axes)
-        return np.bincount(self.cells, values, int(np.prod(shape))).reshape(shape)
-
-    def coordinates(self, index: np.ndarray) -> np.ndarray:
-        """Coordinates (..., d) of fractional indices (..., d)."""
-        columns = [np.interp(index[..., i], np.arange(len(axis)), axis) for i, axis in enumerate(self.axes)]
-        return np.stack(columns, axis=-1)
-
-    def around(self, coordinates: np.ndarray) -> tuple[Any, Any]:
-        """Sums of heights and counts of points (K,) in the 2^d cells around coordinates (K, d)."""
-        sides = []
-        for i, axis in enumerate(self.axes):
-            upper = np.clip(np.searchsorted(axis, coordinates[:, i]), 0, len(axis) - 1)
-            sides.append((np.maximum(upper - 1, 0), upper))
-        corners = list(product(*sides))
-        return sum(self.sums[corner] for corner in corners), sum(self.weights[corner] for corner in corners)
-
-    def steps(self, index: np.ndarray) -> np.ndarray:
-        """Cell sizes (d,) at an index (d,)."""
-        return np.array(
-            [size[min(max(round(i), 0), len(size) - 1)] for i, size in zip(index, self._sizes, strict=True)]
-        )
-
-    @cached_property
-    def _sizes(self) -> list[np.ndarray]:
-        return [np.gradient(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
+    if used.all():
+        return axes, np.arange(used.size)
+    box = []
+    for axis in range(used.ndim):
+        there = np.flatnonzero(used.any(axis=tuple(i for i in range(used.ndim) if i != axis)))
+        box.append(slice(there[0], there[-1] + 1))
+    return tuple(axis[part] for axis, part in zip(axes, box, strict=True)), np.flatnonzero(used[tuple(box)])
 
 
 def _bins(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

@@ -36,7 +36,7 @@ class CovarianceType(Protocol):
         ...
 
     def cholesky(self, parameters: Any, floor: Any) -> Any:
-        """Lower Cholesky factors (..., d, d) from free numbers (..., s); their diagonal stays above ``floor`` (d,)."""
+        """Lower Cholesky factors (..., d, d) from free numbers (..., s), their diagonal above ``floor`` (..., d)."""
         ...
 
     def parameters(self, covariance: Any, floor: Any) -> Any:
@@ -69,6 +69,11 @@ def positive_inverse(value: Any) -> Any:
 def above_floor(value: Any, floor: Any) -> Any:
     """Free numbers of widths that must exceed ``floor``, of one shape; one at or below is raised by GIVEN_EXCESS."""
     return positive_inverse(namespace(value, floor).maximum(value - floor, GIVEN_EXCESS * floor))
+
+
+def floors(floor: Any, components: Any) -> Any:
+    """The floors (..., d) of widths, of each of the components (..., s): one for all, or some with leading axes."""
+    return namespace(floor, components).broadcast_to(floor, (*components.shape[:-1], floor.shape[-1]))
 
 
 def for_each(array: Any, components: Any) -> Any:

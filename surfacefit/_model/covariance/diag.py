@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._base.devices import namespace
-from .base import above_floor, for_each, positive
+from .base import above_floor, floors, for_each, positive
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Diag:
         return n_dim
 
     def cholesky(self, parameters: Any, floor: Any) -> Any:
-        widths = for_each(floor, parameters) + positive(parameters)
-        return widths[..., None] * for_each(np.eye(floor.shape[0], dtype=widths.dtype), widths)
+        widths = floors(floor, parameters) + positive(parameters)
+        return widths[..., None] * for_each(np.eye(floor.shape[-1], dtype=widths.dtype), widths)
 
     def parameters(self, covariance: Any, floor: Any) -> Any:
         xp = namespace(covariance, floor)
         widths = xp.sqrt(xp.diagonal(covariance, axis1=-2, axis2=-1))
-        return above_floor(widths, for_each(floor, widths))
+        return above_floor(widths, floors(floor, widths))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._base.devices import namespace
-from .base import above_floor, for_each, positive
+from .base import above_floor, floors, positive
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Full:
         return n_dim * (n_dim + 1) // 2
 
     def cholesky(self, parameters: Any, floor: Any) -> Any:
-        xp, n_dim = namespace(parameters, floor), floor.shape[0]
-        widths = for_each(floor, parameters) + positive(parameters[..., :n_dim])
+        xp, n_dim = namespace(parameters, floor), floor.shape[-1]
+        widths = floors(floor, parameters) + positive(parameters[..., :n_dim])
         zero = xp.zeros_like(parameters[..., :1])
         return xp.concatenate([widths, parameters[..., n_dim:], zero], axis=-1)[..., _places(n_dim)]
 
     def parameters(self, covariance: Any, floor: Any) -> Any:
         xp = namespace(covariance, floor)
-        factors, lower = xp.linalg.cholesky(covariance), np.tril_indices(floor.shape[0], -1)
+        factors, lower = xp.linalg.cholesky(covariance), np.tril_indices(floor.shape[-1], -1)
         diagonal = xp.diagonal(factors, axis1=-2, axis2=-1)
-        return xp.concatenate([above_floor(diagonal, for_each(floor, diagonal)), factors[..., *lower]], axis=-1)
+        return xp.concatenate([above_floor(diagonal, floors(floor, diagonal)), factors[..., *lower]], axis=-1)
 
 
 def _places(n_dim: int) -> np.ndarray:

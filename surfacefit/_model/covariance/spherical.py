@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._base.devices import namespace
-from .base import above_floor, for_each, positive
+from .base import above_floor, floors, for_each, positive
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Spherical:
         return 1
 
     def cholesky(self, parameters: Any, floor: Any) -> Any:
-        widths = for_each(floor.max(keepdims=True), parameters) + positive(parameters)
-        return widths[..., None] * for_each(np.eye(floor.shape[0], dtype=floor.dtype), parameters)
+        widths = floors(floor.max(axis=-1, keepdims=True), parameters) + positive(parameters)
+        return widths[..., None] * for_each(np.eye(floor.shape[-1], dtype=floor.dtype), parameters)
 
     def parameters(self, covariance: Any, floor: Any) -> Any:
         xp = namespace(covariance, floor)
-        widths = xp.sqrt(xp.trace(covariance, axis1=-2, axis2=-1) / floor.shape[0])[..., None]
-        return above_floor(widths, for_each(floor.max(keepdims=True), widths))
+        widths = xp.sqrt(xp.trace(covariance, axis1=-2, axis2=-1) / floor.shape[-1])[..., None]
+        return above_floor(widths, floors(floor.max(axis=-1, keepdims=True), widths))

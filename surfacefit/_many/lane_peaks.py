@@ -1,0 +1,135 @@
+"""Components at the peaks of the data above the states of many lanes at once, as `ResidualViews` finds them for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._model.block_layout import ALPHA
+from .._model.gaussian import profile
+from .._model.surface import inverse_lower
+from .._search.residual_views import peaks_at_once
+from .._starts import Peaks, Rasters, StartRequest, in_coordinates, padded_shape, peaks_of_maps
+from .lane_stacks import LaneStack, States
+
+
+class Blocks(NamedTuple):
+    """Blocks (M, p) of components, and to which of some lanes each belongs (M,): those of a lane one after another, the
+    highest first.
+    """
+
+    owners: np.ndarray
+    blocks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Rastered:
+    """Lanes (b,) of a stack with rasters of one shape; of each point the cell in these and the weight w^2 (b or 1, N),
+    zero for points without weight.
+    """
+
+    rows: np.ndarray
+    rasters: Rasters
+    cells: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, requests: list[StartRequest], n_places: int) -> _Rastered:
+        """For lanes with requests of their own, or one that all share, and so many places for points."""
+        shape = padded_shape(requests[0].raster.weights.shape)
+        cells, squares = np.zeros((len(requests), n_places), int), np.zeros((len(requests), n_places))
+        for n, request in enumerate(requests):
+            own, raster = len(request.points), request.raster
+            cells[n, :own] = np.ravel_multi_index(np.unravel_index(raster.cells, raster.weights.shape), shape)
+            squares[n, :own] = request.squares
+        return cls(rows, Rasters.of([one.raster for one in requests], shape), cells, squares)
+
+    def gathered(self, members: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Sums over cells (n, ...) of values (n, N), each times w^2, of some of the lanes."""
+        shape = self.rasters.weights.shape[1:]
+        size, own = int(np.prod(shape)), self.rasters.rows(members)
+        at = self.cells[own] + size * np.arange(len(members))[:, None]
+        sums = np.bincount(at.ravel(), (self.squares[own] * values).ravel(), size * len(members))
+        return sums.reshape(len(members), *shape)
+
+
+@dataclass(frozen=True, eq=False)
+class StackPeaks:
+    """The peaks above states of the lanes of a stack."""
+
+    stack: LaneStack
+
+    def blocks(self, rows: np.ndarray, states: States, counts: np.ndarray) -> Blocks:
+        """Up to ``counts`` (n,) components at the peaks of the data above the states of lanes, by their ``rows`` (n,);
+        owners count in these.
+        """
+        if not self.stack.is_plain:
+            return self._one_by_one(rows, states, counts)
+        left, found = self.misfits(rows, states), []
+        for group in self._rastered:
+            some = np.flatnonzero(np.isin(rows, group.rows))
+            if len(some):
+                members = np.searchsorted(group.rows, rows[some])
+                peaks = self._peaks(group, members, left[some], counts[some])
+                found.append(peaks._replace(maps=some[peaks.maps]))
+        peaks = Peaks(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+        return self._blocks_of(rows, peaks.some(np.argsort(peaks.maps, kind="stable")))
+
+    def _one_by_one(self, rows: np.ndarray, states: States, counts: np.ndarray) -> Blocks:
+        each = [
+            self.stack.lane(int(row)).context.views.blocks_at_peaks(states.one(n), int(counts[n]))
+            for n, row in enumerate(rows)
+        ]
+        return Blocks(np.repeat(np.arange(len(rows)), [len(one) for one in each]), np.concatenate(each))
+
+    def _peaks(self, group: _Rastered, members: np.ndarray, left: np.ndarray, counts: np.ndarray) -> Peaks:
+        """Peaks in the units of the fit; their ``maps`` count in the members."""
+        rasters, signed = group.rasters.some(members), self.stack.first.prepared.model.signed
+        at_once = np.array([peaks_at_once(int(count)) for count in counts])
+        return in_coordinates(rasters, peaks_of_maps(rasters, group.gathered(members, left), counts, at_once, signed))
+
+    @cached_property
+    def _rastered(self) -> list[_Rastered]:
+        stack, n_places = self.stack, self.stack.heights.shape[1]
+        if len(stack.problem.points) == 1 < len(stack):
+            return [_Rastered.of(np.arange(len(stack)), [stack.first.context.request], n_places)]
+        requests = [stack.lane(row).context.request for row in range(len(stack))]
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for row, request in enumerate(requests):
+            shapes.setdefault(padded_shape(request.raster.weights.shape), []).append(row)
+        return [_Rastered.of(np.array(some), [requests[row] for row in some], n_places) for some in shapes.values()]
+
+    def misfits(self, rows: np.ndarray, states: States) -> np.ndarray:
+        """Heights (n, N) above states without limits, in the units of the fit."""
+        stack, layout = self.stack, self.stack.parts.layout
+        left = stack.heights[rows] - states.borders.sum(axis=1)[:, None]
+        points = stack.rows_of(np.asarray(stack.problem.points, float), rows)
+        amplitudes = stack.parts.amplitude.value(states.blocks[..., ALPHA])
+        factors = stack.parts.covariance.cholesky(states.blocks[..., layout.shapes], self._floors(rows)[:, None])
+        inverse = inverse_lower(factors)
+        with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
+            for k in range(int(states.sizes.max(initial=0))):
+                squares = _squared_distances(points, states.blocks[:, k, layout.centers], inverse[:, k])
+                left -= np.where(states.sizes > k, amplitudes[:, k], 0)[:, None] * profile(squares)
+        return left
+
+    def _floors(self, rows: np.ndarray) -> np.ndarray:
+        return self.stack.rows_of(self.stack.floors.astype(float), rows)
+
+    def _blocks_of(self, rows: np.ndarray, peaks: Peaks) -> Blocks:
+        """Peaks as blocks, in the precision of the fit."""
+        parts, dtype = self.stack.parts, self.stack.parts.floor.dtype
+        shapes = parts.covariance.parameters(peaks.covariances, self._floors(rows[peaks.maps]))
+        amplitudes = parts.amplitude.free(peaks.amplitudes.astype(dtype))
+        columns = [amplitudes[:, None], peaks.centers, shapes]
+        return Blocks(peaks.maps, np.concatenate([one.astype(dtype) for one in columns], axis=1).astype(float))
+
+
+def _squared_distances(points: np.ndarray, centers: np.ndarray, inverse: np.ndarray) -> Any:
+    """|L^-1 (x - c)|^2 (n, N) at points (n, N, d) for one component of each of n lanes."""
+    offsets = [points[..., j] - centers[:, j, None] for j in range(points.shape[-1])]
+    rows = [sum(inverse[:, i, j, None] * offsets[j] for j in range(i + 1)) for i in range(len(offsets))]
+    return sum(row * row for row in rows)
