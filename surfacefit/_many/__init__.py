@@ -9,8 +9,7 @@ lane_stacks     Lanes whose problems have one form, as arrays over them
 lane_peaks      Components at the peaks above the states of many lanes
 lane_growth     Growth in rounds that all maps of a chunk share
 lane_starts     Where the components of each map start; a short search
-lane_engines    Which engine serves a lane
-lane_runs       The solver's steps for the maps of a chunk, by one program
+lane_runs       The solver's steps, by one program, and which engine serves a lane
 lane_ends       Where the steps ended, in the user's units
 map_numbers     The ends of all maps as arrays, and what follows from them in bulk
 batch_record    The fits as a record, and one number of each map

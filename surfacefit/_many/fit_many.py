@@ -30,7 +30,7 @@ from .alike import stacks_of
 from .batch_record import Results
 from .batch_result import BatchResult
 from .lane_ends import put_ends
-from .lane_engines import solve_stack
+from .lane_runs import solve_stack
 from .lane_starts import start_all
 from .lanes import Batch, Lane
 from .map_numbers import MapEnds

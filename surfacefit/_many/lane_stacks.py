@@ -41,12 +41,11 @@ class States(NamedTuple):
 
 
 @dataclass(eq=False)
-class LaneStack:
+class LaneArrays:
     """B lanes of one form: the maps' numbers ``flats`` (B,) and ``places`` (B,) in their chunk; ``n_used`` and
     ``cost_units`` (B,); leaves of ``problem`` and ``scaling`` have a leading axis of B, or of 1 where all are alike.
 
-    ``inits`` (B,) are names of starts, "" for a surface; ``make`` gives a lane by its row; ``params`` (B, P) are where
-    the steps begin, in the rows that have ``started`` (B,).
+    ``inits`` (B,) are names of starts, "" for a surface; ``make`` gives a lane by its row.
     """
 
     flats: np.ndarray
@@ -58,14 +57,7 @@ class LaneStack:
     inits: np.ndarray
     first: Lane
     make: Callable[[int], Lane]
-    params: np.ndarray = field(init=False)
-    started: np.ndarray = field(init=False)
-    steps: np.ndarray = field(init=False)
     _made: dict[int, Lane] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.params = np.zeros((len(self), self.parts.n_parameters), self.parts.floor.dtype)
-        self.started, self.steps = np.zeros(len(self), bool), np.zeros(len(self), int)
 
     def __len__(self) -> int:
         return len(self.flats)
@@ -75,10 +67,6 @@ class LaneStack:
         if row not in self._made:
             self._made[row] = self.make(row)
         return self._made[row]
-
-    def put_start(self, row: int, params: Any) -> None:
-        """Says where the steps of a lane begin."""
-        self.params[row], self.started[row] = params, True
 
     @property
     def n_components(self) -> int:
@@ -108,6 +96,25 @@ class LaneStack:
         if len(array) == len(self):
             return np.asarray(array[rows])
         return np.broadcast_to(array[0], (len(rows), *np.shape(array)[1:]))
+
+
+@dataclass(eq=False)
+class LaneStack(LaneArrays):
+    """Lanes on their way: ``params`` (B, P) are where the steps begin, in the rows that have ``started`` (B,), and
+    ``steps`` (B,) those taken before.
+    """
+
+    params: np.ndarray = field(init=False)
+    started: np.ndarray = field(init=False)
+    steps: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.params = np.zeros((len(self), self.parts.n_parameters), self.parts.floor.dtype)
+        self.started, self.steps = np.zeros(len(self), bool), np.zeros(len(self), int)
+
+    def put_start(self, row: int, params: Any) -> None:
+        """Says where the steps of a lane begin."""
+        self.params[row], self.started[row] = params, True
 
     def problems(self, rows: np.ndarray, sizes: np.ndarray | None = None) -> SurfaceProblem:
         """The problems of some lanes, with ``sizes`` (n,) components in use."""
