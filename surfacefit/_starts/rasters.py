@@ -15,7 +15,7 @@ from .scales import Norms, norms_of
 
 # Sizes of an axis between a power of two and the next to which rasters of different sizes are padded: at most a quarter
 # more cells an axis, and few shapes.
-SIZES_PER_OCTAVE = 4
+RASTER_SIZES_PER_OCTAVE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +139,4 @@ def padded(arrays: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 def padded_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape to which a map of some shape is padded, whatever others there are."""
-    return tuple(stepped_up(n, SIZES_PER_OCTAVE) for n in shape)
+    return tuple(stepped_up(n, RASTER_SIZES_PER_OCTAVE) for n in shape)
