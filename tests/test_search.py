@@ -13,8 +13,10 @@ from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._fit import run_starts
+from surfacefit._model.surface import COMPONENT_ARRAYS
 from surfacefit._search import growth, initialization, residual_views
 from surfacefit._search.moves import Neighbourhood, apply_moves
+from surfacefit._search.perturbations import background_freed
 from surfacefit._search.refits import refit
 from surfacefit._search.search import _share_much, may_be_noise
 from surfacefit._search.surrogate import surrogate
@@ -43,6 +45,25 @@ def bumps(shape, count, seed=0, noise=0.0):
 def found(surface, centers, within=0.3):
     distance = np.linalg.norm(surface.centers[None] - centers[:, None], axis=-1)
     return bool((distance.min(axis=1) < within).all())
+
+
+@pytest.mark.parametrize("background", ["constant", "plane"])
+def test_a_component_that_serves_as_the_background_is_put_where_one_is_missing(background):
+    heights, centers = bumps((40, 44), 6, noise=0.02)
+    truth = sf.fit(heights, 6, init="peaks", background=background, search=0).surface
+    wide = sf.GaussianSurface(np.array([0.4]), np.array([[20.0, 22.0]]), np.diag([60.0**2, 60.0**2])[None])
+    parts = [np.concatenate([getattr(truth, n)[:5], getattr(wide, n)]) for n in COMPONENT_ARRAYS]
+    with precision(DOUBLE):
+        context = search_context(heights, 6, model={"background": background})
+        state = state_of(context, sf.GaussianSurface(*parts, truth.background))
+        state = refit(context, state.blocks, state.border, 2)
+        freed = background_freed(context, state, state.cost)
+        assert freed.cost < 0.1 * state.cost
+        assert found(context.packing.physical(freed), centers)
+        assert background_freed(context, freed, freed.cost) is None
+        assert background_freed(context, state, 1e-9 * state.cost) is None
+        alone = search_context(heights, 6)
+        assert background_freed(alone, state_of(alone, sf.GaussianSurface(*parts)), np.inf) is None
 
 
 RESIDUALS = {

@@ -269,6 +269,14 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     return heights.reshape(points.shape[:-1])
 
 
+def values_on_host(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
+    """The value (K, N) of each component at points (N, d), by NumPy."""
+    amplitudes, centers, covariances = (np.asarray(getattr(surface, name), float) for name in COMPONENT_ARRAYS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = sum(u * u for u in whitened(points, centers, inverse_lower(_factors(covariances))))
+    return np.asarray(amplitudes[:, None] * profile(squares))
+
+
 def sum_on_host(points: np.ndarray, amplitudes: np.ndarray, centers: np.ndarray, inverses: np.ndarray) -> np.ndarray:
     """sum_k a_k exp(-|L_k^-1 (x - c_k)|^2 / 2) at points (N, d), with inverse factors (K, d, d), by NumPy in blocks."""
     heights, size = np.zeros(len(points)), max(1, BLOCK_ELEMENTS // max(len(amplitudes), 1))

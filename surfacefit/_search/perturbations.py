@@ -16,6 +16,8 @@ from functools import partial
 
 import numpy as np
 
+from .._model.background import ConstantBackground, PlaneBackground
+from .._model.surface import values_on_host
 from .._starts import STARTS
 from .context import SearchContext
 from .growth import grow_from
@@ -61,6 +63,11 @@ REGROWTHS_TIMES_COMPONENTS = 8.0
 CROSSOVER_CHANCE = 0.3
 # Share of the components that `grow_and_prune` removes at once: one by one would take a refit each.
 PRUNED_SHARE = 0.1
+# Points at which components are compared with the background: those that are wide enough are smooth.
+STAND_IN_POINTS = 512
+# Share of its largest value that a component has at all points, if the background may stand in for it; half an extent
+# wide it has a third, and what is narrower the loss excludes.
+LEAST_STAND_IN_HEIGHT = 0.1
 # Minima kept as partners of a crossover: enough to differ, few enough to be good.
 MAX_MINIMA = 8
 # Relative excess in cost of a minimum that is kept: worse ones have little that is good.
@@ -220,11 +227,52 @@ def grow_and_prune(context: SearchContext, best: State, rng: np.random.Generator
 def remove_and_regrow(context: SearchContext, best: State, rng: np.random.Generator) -> State:
     """The best state with up to half of its components removed at random, and as many grown anew."""
     removed = rng.choice(best.size, int(rng.integers(1, max(1, best.size // 2) + 1)), replace=False)
-    left = best._replace(blocks=np.delete(best.blocks, removed, axis=0))
+    return _regrown(context, best._replace(blocks=np.delete(best.blocks, removed, axis=0)), best.size)
+
+
+def _regrown(context: SearchContext, left: State, count: int) -> State:
+    """What is left of a state, grown to so many components again."""
     if left.size:
         left = refit(context, left.blocks, left.border, INTERIM_STEPS)
-    regrown = grow_from(context, left, best.size)
-    return refit(context, regrown.blocks, regrown.border, SETTLING_STEPS)
+    grown = grow_from(context, left, count)
+    return refit(context, grown.blocks, grown.border, SETTLING_STEPS)
+
+
+def background_freed(context: SearchContext, state: State, gain: float) -> State | None:
+    """The state with those components grown anew that the background can stand in for at a loss below a ``gain``.
+
+    None if there are none. Growth begins with few components, of which one may become as wide as the map; no move of a
+    few neighbours takes it away, as they hold the background.
+    """
+    parts = context.prepared.host.parameterization
+    if not isinstance(parts.background, ConstantBackground | PlaneBackground):
+        return None
+    which, losses, changes = _background_stand_ins(context, state)
+    order = np.argsort(losses)
+    freed = order[np.cumsum(losses[order]) < gain]
+    if not len(freed):
+        return None
+    border, left = state.border.copy(), np.delete(state.blocks, which[freed], axis=0)
+    border[parts.layout.background] += changes[freed].sum(axis=0)
+    return _regrown(context, State(np.inf, left, border), state.size)
+
+
+def _background_stand_ins(context: SearchContext, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The components (n,) that are felt everywhere, the rise in cost (n,) without each of them once the background has
+    adapted, and the change (n, b) of its numbers then; by least squares on some of the points.
+    """
+    parts, views = context.prepared.host.parameterization, context.views
+    stride = -(-len(views.points) // STAND_IN_POINTS)
+    points, weights = views.points[::stride], views.secant_weights(state)[::stride]
+    heights = values_on_host(context.packing.surface(state), points)
+    which = np.flatnonzero(np.abs(heights).min(axis=1) > LEAST_STAND_IN_HEIGHT * np.abs(heights).max(axis=1))
+    columns = [parts.background.with_vector(one)(points) for one in np.eye(parts.background.n_parameters)]
+    basis, triangle = np.linalg.qr((weights * np.stack(columns)).T)
+    values = weights * heights[which]
+    shares = values @ basis
+    losses = np.sum(values**2, axis=1) - np.sum(shares**2, axis=1)
+    changes = np.linalg.lstsq(triangle, shares.T, rcond=None)[0].T
+    return which, 0.5 * len(views.points) / len(points) * losses, changes
 
 
 def _cost_level(state: State) -> int:

@@ -21,7 +21,7 @@ from .._base.memory import MemoryShort
 from .._base.threads import single_threaded_blas
 from .context import FitHalted, SearchContext, SearchOver
 from .moves import RANKING_STEPS, Move, Neighbourhood, apply_moves, disjoint
-from .perturbations import MAX_FEW_COMPONENTS, SETTLING_STEPS, Minima, is_better, perturbed
+from .perturbations import MAX_FEW_COMPONENTS, SETTLING_STEPS, Minima, background_freed, is_better, perturbed
 from .refits import n_parallel, refit, run_parallel
 from .states import State
 
@@ -173,6 +173,11 @@ def _run_trials(context: SearchContext, here: State) -> list[State] | None:
     gains = additions(around)
     if may_be_noise(around) and is_noise(around, gains):
         return None
+    freed = background_freed(context, here, gains[0].fall) if gains else None
+    if freed is not None:
+        found.append(freed)
+        if is_better(freed, here):
+            return found
     queue = trials(around, gains)
     for first in range(0, len(queue), at_a_time):
         context.check_limits()
