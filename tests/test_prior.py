@@ -13,7 +13,7 @@ from surfacefit._base.precision import precision
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._fit.start_request import start_request
-from surfacefit._problem.loss_views import penalty_cost
+from surfacefit._problem.loss_views import held_by_prior, penalty_cost
 from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._problem.problem_setup import problem_setup
 from surfacefit._search.context import SearchContext
@@ -269,6 +269,66 @@ def test_a_prior_passes_vmap():
         several = jnp.stack([params, params + 0.1])
         costs = jax.vmap(lambda p: penalty_cost(problem, p))(several)
         np.testing.assert_allclose(costs, [float(penalty(problem, p)) for p in several], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_what_a_prior_holds_is_the_rest_of_the_trace_of_the_hat_matrix(kind):
+    """P - tr(N_prior N^-1) = tr(N_data N^-1), with both by central differences of the rows."""
+    prior = sf.SurfacePrior(scale=2.0, degrees_of_freedom=40.0, amplitude=0.3)
+    with jax.enable_x64(True):
+        ready, problem, params = prepared(2, kind, prior, sf.Dense())
+        rows = central_differences(lambda p: np.asarray(problem.residuals(jnp.asarray(p))), np.asarray(params))
+        of_data, of_prior = rows[: len(problem.points)], rows[len(problem.points) :]
+        used = np.flatnonzero(np.abs(rows).max(axis=0) > 0)
+        inverse = np.linalg.inv((rows.T @ rows)[np.ix_(used, used)])
+        shares = held_by_prior(problem, ready.host, np.asarray(params), 1e-7)
+        expected = np.diag((of_prior.T @ of_prior)[np.ix_(used, used)] @ inverse)
+        np.testing.assert_allclose(shares[used], expected, rtol=1e-5, atol=1e-8)
+        effective = np.trace((of_data.T @ of_data)[np.ix_(used, used)] @ inverse)
+        np.testing.assert_allclose(len(used) - shares.sum(), effective, rtol=1e-6)
+        assert 1 < shares.sum() < len(used) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normal", ["auto", "products"])
+def test_engines_count_alike(normal):
+    prior = sf.SurfacePrior(scale=2.0, degrees_of_freedom=40.0, amplitude=0.3)
+    with jax.enable_x64(True):
+        shares = []
+        for engine in (sf.Dense(), sf.Tiled(normal=normal)):
+            ready, problem, params = prepared(2, "full", prior, engine)
+            shares.append(held_by_prior(problem, ready.host, np.asarray(params), 1e-7))
+    np.testing.assert_allclose(shares[1], shares[0], rtol=0.03, atol=1e-3)
+
+
+NOISY_PAIR = sf.GaussianSurface([2.0, 1.5], [[12.0], [26.0]], [[[9.0]], [[6.0]]], 0.0)(np.arange(40.0)[:, None])
+NOISY_PAIR = NOISY_PAIR + 0.1 * np.random.default_rng(1).normal(size=40)
+KNOWN = {"sigma": 0.1, "absolute_sigma": True}
+
+
+def test_paths_results_and_criteria_count_the_same_parameters():
+    """Of 40 numbers that a prior holds in part, criteria count what the data determine; without a prior all."""
+    prior = sf.SurfacePrior(scale=300.0, degrees_of_freedom=400.0, amplitude=0.5)
+    held = sf.fit(NOISY_PAIR, sf.AutoComponents("bic", most=3), prior=prior, **KNOWN)
+    path, chosen = held.path, held.path.n_components.tolist().index(held.n_components)
+    effective = held.statistics.effective_parameters
+    assert effective < held.n_parameters - 0.5
+    np.testing.assert_allclose(path.n_parameters[chosen], effective, rtol=1e-3)
+    chi2 = 40 * path.rmse**2
+    np.testing.assert_allclose(path.bic, chi2 + path.n_parameters * np.log(40), rtol=1e-12)
+    free = sf.fit(NOISY_PAIR, sf.AutoComponents("bic", most=3), **KNOWN)
+    assert free.path.n_parameters.dtype.kind == "i"
+    np.testing.assert_array_equal(free.path.n_parameters, 1 + 3 * free.path.n_components)
+    assert free.statistics.effective_parameters == free.n_parameters
+
+
+def test_a_prior_that_says_next_to_nothing_holds_nothing():
+    """What a bound holds counts as one, with a prior as without one."""
+    options = {"bounds": sf.Bounds(centers=(13, 25)), "init": "grid", "search": 0, **KNOWN}
+    result = sf.fit(NOISY_PAIR, 2, prior=sf.SurfacePrior(amplitude=1e6), **options)
+    assert result.flags.any()
+    np.testing.assert_allclose(result.statistics.effective_parameters, result.n_parameters, rtol=1e-6)
+    np.testing.assert_array_equal(result.redundant, sf.fit(NOISY_PAIR, 2, **options).redundant)
 
 
 BAD = {

@@ -15,6 +15,7 @@ from .._model.gaussian import bhattacharyya, integrals
 from .._model.surface import COMPONENT_ARRAYS, GaussianSurface
 from .._results.criteria import Deviance
 from .._statistics.linearization import model_of
+from .._statistics.statistics import effective_parameters
 from .fitting import fitted
 from .run_spec import RunSpec
 
@@ -104,6 +105,6 @@ def _refitted(result: FitResult, k: int) -> FitResult:
 def _bic(result: FitResult) -> float:
     return (
         Deviance.of(result.data, result.settings.loss == "poisson")
-        .entry(result.n_components, result.n_parameters, 2 * result.cost)
+        .entry(result.n_components, effective_parameters(result), 2 * result.cost)
         .bic
     )

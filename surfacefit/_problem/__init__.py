@@ -11,7 +11,7 @@ planning       Plans for the tiled engine, made on the host: which lists, at whi
 prepared       A problem on the device together with its data and units, and the ways back to the user's units
 objective      What a fit minimises: the misfit of a sum of Gaussians under a loss, and a prior
 problem        The problem that is fitted: an objective, and how far a step may go (the trust region)
-loss_views     Jacobians and weights under a loss, and the cost of a prior, for errors, searches and criteria
+loss_views     Jacobians and weights under a loss, a prior's cost and what it holds, for errors, searches and criteria
 problem_setup  From checked data and a model to a problem on the device
 removal_cost   What each component is worth: how much the cost would rise without it, after the others have adapted
 """

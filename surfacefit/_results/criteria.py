@@ -8,7 +8,8 @@ the criterion is
 
 .. math:: D / V + p \log(n / V)
 
-with the deviance D and p free numbers. For the effective number of points see Zieba & Ramza, Metrology and Measurement
+with the deviance D and p free numbers; where a prior determines some of these, p is the effective number that the data
+determine (`_problem/loss_views`). For the effective number of points see Zieba & Ramza, Metrology and Measurement
 Systems 18 (2011) 529. V is that of the richest fit of the walk: what a smaller one lacks is no noise.
 
 Errors in blocks left out ask for prediction instead: Roberts et al., Ecography 40 (2017) 913. Their curve is flat and
@@ -145,7 +146,7 @@ class Entry(NamedTuple):
     r2: float
     bic: float
     aicc: float
-    n_parameters: int
+    n_parameters: float
     effective_bic: float
     held_out: float = math.nan
     held_out_se: float = math.nan
@@ -174,13 +175,13 @@ class Deviance(NamedTuple):
     def entry(
         self,
         n_components: int,
-        n_parameters: int,
+        n_parameters: float,
         square: float,
         misfit: float | None = None,
         counted: float | None = None,
     ) -> Entry:
         """From twice the cost and, where they are other numbers, the weighted sum of squares and the part of twice the
-        cost that counts as misfit.
+        cost that counts as misfit. ``n_parameters`` are those that the data determine, all without a prior.
         """
         n, mean = self.n_points, square / self.n_points
         plain = mean if misfit is None else misfit / n
@@ -214,7 +215,8 @@ class ComponentPath:
     rmse, r2, bic, aicc : (M,) of the best fit met with each number; ``rmse`` is weighted by ``sigma`` if there is one.
     held_out, held_out_se : (M,) mean error in the blocks left out, in the units of ``rmse``, and its standard error
         over the folds; NaN unless the criterion is "held_out".
-    n_parameters : (M,) free numbers.
+    n_parameters : (M,) free numbers; with a prior the effective number tr(N_data N^-1) of them that the data determine,
+        as in `FitResult.statistics`. BIC and AICc count these.
     effective_bic : (M,) BIC where ``correlation_volume`` points count as one; that of "bic" where this is 1.
     significance : (M,) least amplitude of a component over its standard error, the residuals' correlation included;
         NaN where it was not looked at.

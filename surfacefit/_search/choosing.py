@@ -17,11 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .._base.status import Status
+from .._constraints.box import bound_tolerance
 from .._data.effective_size import Noise, noise_of
 from .._data.noise import robust_deviation
 from .._model.surface import GaussianSurface
 from .._problem.amplitude_errors import LinearizedSurface, local_heights
+from .._problem.loss_views import held_by_prior
 from .._results.criteria import AutoComponents, ComponentPath, Deviance, Entry, Log
+from .._results.record import MAX_EXACT_PARAMETERS
 from .context import FitHalted, SearchContext
 from .cross_validation import held_out_error, reweighted
 from .growth import GROWTH_RATIO
@@ -316,8 +319,8 @@ class Choice:
         counted = square
         if self._deviation is not None:
             counted = float(np.sum(self._counted(state) ** 2)) * context.prepared.cost_unit
-        n_parameters = context.prepared.free_numbers(state.size)
-        entry = self.deviance.entry(state.size, n_parameters, square, context.views.misfit(state), counted)
+        number = _n_parameters(context, state)
+        entry = self.deviance.entry(state.size, number, square, context.views.misfit(state), counted)
         if self.fold is None:
             return entry
         before = self.log.entries.get(state.size)
@@ -329,3 +332,13 @@ class Choice:
     def _reached(self) -> bool:
         best = self.log.best()
         return self.auto.target is not None and best is not None and self.log.key(best)[0] == 0
+
+
+def _n_parameters(context: SearchContext, state: State) -> float:
+    """Free numbers of a state; with a prior how many of them the data determine, where they are not very many."""
+    count = context.prepared.free_numbers(state.size)
+    if context.prepared.problem.penalty is None or not state.size or count > MAX_EXACT_PARAMETERS:
+        return count
+    problem, params = context.packing.planned(state)
+    host, near = context.prepared.host_fixing(params), bound_tolerance(context.parameterization.floor.dtype)
+    return count - float(held_by_prior(problem, host, np.asarray(params), near).sum())

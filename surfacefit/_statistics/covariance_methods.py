@@ -27,6 +27,7 @@ from .._base.threads import single_threaded_blas
 from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
 from .._model.scaling import root_mean_square
+from .._problem.loss_views import held_by_prior
 from .._problem.prepared import fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._results.record import EXACT_RMSE, MAX_EXACT_PARAMETERS
@@ -88,14 +89,12 @@ def _entries(result: FitResult) -> int:
     return result.n_points * result.n_parameters
 
 
-def effective_parameters(result: FitResult) -> float:
-    """tr(N_data N^-1): how many of the free numbers the data determine, the prior aside."""
-    whole = result.uncertainty()._whole("effective_parameters")
-    unpenalized = replace(whole.prepared, problem=replace(whole.prepared.problem, penalty=None))
+def held_shares(result: FitResult) -> np.ndarray:
+    """The share (P,) to which a prior holds each parameter: see `_problem/loss_views`."""
     with precision(np.dtype(np.float64)):
-        normal = information(unpenalized, whole.params).normal
-    root = whole.root.root
-    return float(np.einsum("pr,pq,qr->", root, normal, root, optimize=True))
+        prepared, params = linearized_at(result)
+        host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
+        return held_by_prior(prepared.problem, host, params, near)
 
 
 def _by_dissection(result: FitResult, method: str) -> Uncertainty:

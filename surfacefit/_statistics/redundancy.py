@@ -17,6 +17,7 @@ from .._problem.prepared import used_parameters
 from .._problem.removal_cost import INVERSE_RIDGE, change_to_zero, quadratic_rise
 from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals
+from .covariance_methods import held_shares
 from .covariance_root import ReducedNormal, reduced_normal
 from .linearization import information, linearized_at, residual_variance
 
@@ -57,19 +58,23 @@ def worth(result: FitResult) -> np.ndarray:
 def redundant(result: FitResult) -> np.ndarray:
     """Which components (K,) the data do not support; see `FitResult.redundant`.
 
-    Without a component of p free numbers the BIC falls by p log n and rises by 2/s^2 times the rise in cost.
+    Without a component of p free numbers the BIC falls by p log n and rises by 2/s^2 times the rise in cost. What a
+    prior holds of these numbers is not counted.
     """
     variance = residual_variance(result)
     return (result.worth < 0.5 * _own_numbers(result) * np.log(result.n_points) * variance) & np.isfinite(variance)
 
 
 def _own_numbers(result: FitResult) -> np.ndarray:
-    """How many free numbers each component (K,) has for itself."""
+    """How many free numbers each component (K,) has for itself, without what a prior holds of them."""
     settings, count = result.settings, result.n_components
     kind, floor = COVARIANCE_TYPES[settings.covariance_type], np.ones(result.surface.n_dim)
     parts = Parameterization(floor, NoBackground(), np.asarray(float(count)), kind, count)
     own, _ = fixed_masks(settings.constraints.fixed, parts)
-    return np.asarray(np.broadcast_to(~own, (count, own.shape[1])).sum(axis=1))
+    numbers = np.asarray(np.broadcast_to(~own, (count, own.shape[1])).sum(axis=1))
+    if settings.prior is None:
+        return numbers
+    return numbers - held_shares(result)[block_indices(np.arange(count), own.shape[1])].sum(axis=1)
 
 
 def _curvatures(inner: ReducedNormal, index: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ With residuals r_j = f(x_j) - z_j and n points, chi2 = sum (r_j / sigma_j)^2 and
 where the sigmas are known. Where only their ratios are known, they are scaled by the most likely factor, sqrt(chi2 /
 n). For counts log L is Poisson's. For a robust loss twice the cost takes the place of chi2 in log L. AIC, AICc and BIC
 (`_base/information_criteria`) count p free numbers, and one more where the scale of the errors is estimated; with a
-prior, p is the effective number tr(N_data N^-1) that the data determine: Moody, NIPS 4 (1992) 847.
+prior, p is the effective number tr(N_data N^-1) that the data determine (`_problem/loss_views`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from .._base.information_criteria import aic, aicc, bic, with_variance
 from .._model.scaling import root_mean_square
 from .._results.record import MAX_EXACT_PARAMETERS
-from .covariance_methods import effective_parameters
+from .covariance_methods import held_shares
 from .diagnostics import fitted_rates, weighted_residuals
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class FitStatistics:
 
     n_points : points used, n.
     n_parameters : free numbers.
-    effective_parameters : how many of them the data determine, p. It is less than ``n_parameters`` only with a prior;
-        above 5000 parameters it is not computed, and all count.
+    effective_parameters : how many of them the data determine, p = tr(N_data N^-1) with N the second derivatives of
+        the cost. It is less than ``n_parameters`` only with a prior; above 5000 parameters it is not computed, and all
+        count.
     degrees_of_freedom : n - p.
     chi2 : sum of squared residuals over sigma^2; for counts over the fitted rate (Pearson's). In squared units of the
         heights if there is no ``sigma``.
@@ -66,7 +67,7 @@ class FitStatistics:
 
 def statistics(result: FitResult) -> FitStatistics:
     """See `FitResult.statistics`."""
-    n, effective = result.n_points, _effective(result)
+    n, effective = result.n_points, effective_parameters(result)
     chi2, log_likelihood = float(np.sum(weighted_residuals(result) ** 2)), _log_likelihood(result)
     deviance = -2 * log_likelihood
     counted = with_variance(effective, result.data.absolute_sigma or result.settings.loss == "poisson")
@@ -86,10 +87,11 @@ def statistics(result: FitResult) -> FitStatistics:
     )
 
 
-def _effective(result: FitResult) -> float:
+def effective_parameters(result: FitResult) -> float:
+    """How many of the free numbers criteria count: all, or with a prior those that the data determine."""
     if result.settings.prior is None or result.n_parameters > MAX_EXACT_PARAMETERS:
         return float(result.n_parameters)
-    return effective_parameters(result)
+    return result.n_parameters - float(held_shares(result).sum())
 
 
 def _log_likelihood(result: FitResult) -> float:

@@ -36,14 +36,14 @@ class PenalizedJacobian:
     def normal(self, residuals: Array, error: Any = 0.0) -> tuple[Any, Array]:
         of_data, own, border = self._rows(residuals)
         normal, gradient = self.data.normal(of_data, error)
-        return normal.with_blocks(*self._grams()), gradient + self._transposed(own, border)
+        return normal.with_blocks(*self.prior_blocks()), gradient + self._transposed(own, border)
 
     def restored(self, normal: Any) -> Any:
         return normal.bound(self)
 
     def block_diagonal(self) -> tuple[Array, Array]:
         blocks, corner = self.data.block_diagonal()
-        own, border = self._grams()
+        own, border = self.prior_blocks()
         return blocks + own, corner + border
 
     def as_matrix(self) -> Array:
@@ -54,7 +54,8 @@ class PenalizedJacobian:
         before = jnp.zeros((self.border.shape[0], count * size), own.dtype)
         return jnp.concatenate([self.data.as_matrix(), jnp.hstack([own, zeros]), jnp.hstack([before, self.border])])
 
-    def _grams(self) -> tuple[Array, Array]:
+    def prior_blocks(self) -> tuple[Array, Array]:
+        """What the prior adds to the blocks (K, p, p) of J^T J, and to that of the border (b, b)."""
         own = jnp.einsum("kmp,kmq->kpq", self.own, self.own, precision="highest")
         return own, jnp.matmul(self.border.T, self.border, precision="highest")
 
