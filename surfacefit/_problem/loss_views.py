@@ -78,7 +78,7 @@ def normal_with_prior(problem: SurfaceObjective, params: Array) -> tuple[Array, 
 
 
 def held_by_prior(problem: SurfaceObjective, host: Any, params: np.ndarray, near: float) -> np.ndarray:
-    """The share (P,) to which the prior holds each parameter; ``host`` has the limits, and ``near`` is a number at one."""
+    """The share (P,) to which the prior holds each parameter; ``host`` has the limits, met by a number ``near`` one."""
     own, border, normal, gradient = (np.asarray(array, float) for array in _normal_with_prior(problem, params))
     with np.errstate(invalid="ignore"):  # a side without a limit is infinitely far away
         free = ~np.asarray(host.at_bound(params, gradient.astype(params.dtype), near))
