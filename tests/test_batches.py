@@ -474,7 +474,7 @@ def test_neighbours_have_as_many_components():
 
 
 def test_what_neighbours_have_reached_in_time_is_kept(monkeypatch):
-    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_PROGRAM", 2)
     monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
     batch = sf.fit_many(overlapping(4)[0], 2, ndim=1, init="neighbours", callback=lambda progress: progress.done >= 3)
     reached = np.isfinite(batch.cost)

@@ -253,7 +253,7 @@ def test_scattered_points_and_given_starts():
 
 
 def test_what_is_finished_is_kept(monkeypatch):
-    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_PROGRAM", 2)
     monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
     maps, seen = curves(6), []
 

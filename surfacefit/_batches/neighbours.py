@@ -1,8 +1,8 @@
 """Starts from neighbouring maps, without a sequence: a coarse lattice of maps first, then ever finer ones.
 
 1. Every eighth map along each axis of the batch is fitted from growth and a short search.
-2. The maps of the lattice of half the distance are fitted twice, from growth and from the nearest map that has been
-   fitted, and the lower cost is kept. So on until all maps are reached.
+2. The maps of the lattice of half the distance are fitted from growth, and where that ends unlike the nearest map that
+   has been fitted, from there, too; the lower cost is kept. So on until all maps are reached.
 3. Sweeps: a map whose components are unlike those of a neighbour is fitted from that neighbour's, too, and the lower
    cost is kept. Maps beside one that has changed are looked at again.
 
@@ -11,7 +11,7 @@ No map waits for its neighbour within a lattice, and a wrong neighbour can only 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -70,7 +70,7 @@ class _Lattices:
                 self._put(flats, self.work.ends(flats.tolist(), searched))
             else:
                 self._put(flats, self.work.ends(flats.tolist()))
-                self._from_others(self._nearest(flats, reached))
+                self._from_others(self._unlike(self._nearest(flats, reached)))
             reached |= on_lattice
         changed = np.flatnonzero(self.ends.fitted)
         for _ in range(MOST_SWEEPS):
@@ -94,25 +94,24 @@ class _Lattices:
         for whole, part in zip(self.ends.surfaces, some.surfaces, strict=True):
             whole[flats[better]] = part[better]
 
-    def _nearest(self, flats: np.ndarray, reached: np.ndarray) -> list[tuple[int, int]]:
-        """(map, the nearest one of as many components that has been fitted)."""
-        pairs = []
+    def _nearest(self, flats: np.ndarray, reached: np.ndarray) -> np.ndarray:
+        """Pairs (n, 2) of a map and the nearest one of as many components that has been fitted."""
+        pairs = [np.zeros((0, 2), int)]
         counts, known = self.work.batch.counts, reached & self.ends.fitted
         for count in np.unique(counts[flats]):
             some, others = flats[counts[flats] == count], np.flatnonzero(known & (counts == count))
             if len(others):
                 _, places = cKDTree(self.indices[others]).query(self.indices[some])
-                pairs += list(zip(some.tolist(), others[places].tolist(), strict=True))
-        return pairs
+                pairs.append(np.stack([some, others[places]], axis=1))
+        whole = np.concatenate(pairs)
+        return whole[self.ends.fitted[whole[:, 0]]]
 
-    def _from_others(self, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Fits maps from where others ended; gives the maps that are lower now."""
+    def _from_others(self, pairs: np.ndarray) -> np.ndarray:
+        """Fits maps from where others ended, by pairs (n, 2) of both; gives the maps that are lower now."""
         starts: list[GaussianSurface | str] = list(self.work.batch.starts)
-        pairs = [(flat, other) for flat, other in pairs if self.ends.fitted[flat]]
-        for flat, other in pairs:
+        for flat, other in pairs.tolist():
             starts[flat] = self._surface(other)
-        flats = np.array([flat for flat, _ in pairs], int)
-        before = self.ends.cost.copy()
+        flats, before = pairs[:, 0], self.ends.cost.copy()
         watch, self.work.watch.counting = self.work.watch, False
         self._put(flats, self.work.ends(flats.tolist(), replace(self.work.batch, starts=starts)))
         watch.counting = True
@@ -125,34 +124,34 @@ class _Lattices:
         """Tries maps beside those that have changed from neighbours that they are unlike; gives the maps that are lower
         now.
         """
-        waiting = [(flat, other) for other in changed.tolist() for flat in self._beside(other)]
-        waiting = self._unlike(waiting)
-        lower: set[int] = set()
-        while waiting and self.work.watch.told == Status.RUNNING:
-            now = dict(waiting)  # one start a map at a time
-            waiting = [pair for pair in waiting if now[pair[0]] != pair[1]]
-            lower |= set(self._from_others(list(now.items())).tolist())
-        return np.array(sorted(lower), int)
+        waiting, lower = self._unlike(self._beside(changed)), np.zeros(len(self.indices), bool)
+        while len(waiting) and self.work.watch.told == Status.RUNNING:
+            _, now = np.unique(waiting[:, 0], return_index=True)  # one start a map at a time
+            lower[self._from_others(waiting[now])] = True
+            waiting = np.delete(waiting, now, axis=0)
+        return np.flatnonzero(lower)
 
-    def _beside(self, flat: int) -> Iterator[int]:
-        """Neighbours of a map with as many components that have been fitted."""
-        shape, index = self.work.batch.stack.shape, self.indices[flat]
-        for axis in range(len(shape)):
+    def _beside(self, others: np.ndarray) -> np.ndarray:
+        """Pairs (n, 2) of neighbours, with as many components and fitted, of some maps, and these."""
+        shape, ends, pairs = self.work.batch.stack.shape, self.ends, [np.zeros((0, 2), int)]
+        fitted = ends.fitted
+        for axis, length in enumerate(shape):
             for step in (-1, 1):
-                if 0 <= index[axis] + step < shape[axis]:
-                    other = flat + step * int(np.prod(shape[axis + 1 :], dtype=int))
-                    if self.ends.fitted[other] and self.ends.n_components[other] == self.ends.n_components[flat]:
-                        yield other
+                at = self.indices[others, axis] + step
+                some = others[(at >= 0) & (at < length)]
+                pairs.append(np.stack([some + step * int(np.prod(shape[axis + 1 :], dtype=int)), some], axis=1))
+        flats, beside = np.concatenate(pairs).T
+        known = fitted[flats] & fitted[beside] & (ends.n_components[flats] == ends.n_components[beside])
+        return np.stack([flats, beside], axis=1)[known]
 
-    def _unlike(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those pairs of maps with as many components whose components, matched, are not all alike."""
-        found, both = [], np.array(pairs, int).reshape(-1, 2)
-        counts = self.ends.n_components[both[:, 0]]
+    def _unlike(self, pairs: np.ndarray) -> np.ndarray:
+        """Those pairs (n, 2) of maps with as many components whose components, matched, are not all alike."""
+        counts, kept = self.ends.n_components[pairs[:, 0]], np.zeros(len(pairs), bool)
         for count in np.unique(counts[counts > 0]):
-            some = both[counts == count]
+            some = np.flatnonzero(counts == count)
             arrays = [array[:, :count] for array in self.ends.surfaces[:3]]
-            apart = pair_distances(arrays, some[:, 0], some[:, 1])
+            apart = pair_distances(arrays, pairs[some, 0], pairs[some, 1])
             unlike = apart.diagonal(axis1=1, axis2=2).max(axis=1) > UNLIKE_DISTANCE  # places may differ, though
             unlike[unlike] = [one[linear_sum_assignment(one)].max() > UNLIKE_DISTANCE for one in apart[unlike]]
-            found += [(int(flat), int(other)) for flat, other in some[unlike]]
-        return found
+            kept[some] = unlike
+        return pairs[kept]

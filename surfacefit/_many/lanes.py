@@ -22,14 +22,22 @@ from .._results.record import Timings
 from .._results.result import FitResult
 from .._search.context import SearchContext
 from .._solvers import Record
+from .._system.container import cores
 from .map_numbers import MapEnds
 from .stack import MapStack
 
-# Maps a chunk: one of 32 x 32 points then takes some tenths of a second, so that the bar moves and limits are met in
-# time, and larger chunks run no faster.
-MOST_MAPS_A_CHUNK = 64
-# Points a chunk: copies of the maps in it are 8 MB each.
-MOST_POINTS_A_CHUNK = 2**20
+# Maps that a program has room for: those of 32 x 32 points then take some tenths of a second, so that the bar moves and
+# limits are met in time, and with more room programs run no faster.
+MOST_MAPS_A_PROGRAM = 64
+# Points of the maps in a program: copies of them are 8 MB each.
+MOST_POINTS_A_PROGRAM = 2**20
+# Programs' worth of maps a chunk, whose starts are made together: more maps at once take less of Python for each, but
+# arrays that leave a core's cache.
+MOST_PROGRAMS_A_CHUNK = 4
+# Points of the maps in a chunk of more than one program's worth: arrays of 1 MB.
+MOST_POINTS_A_CHUNK = 2**17
+# Chunks for each core at least, so that none waits long for the others at the end.
+CHUNKS_A_CORE = 2
 
 
 @dataclass(eq=False)
@@ -56,12 +64,22 @@ class Batch:
     options: Mapping[str, Any]
 
     @cached_property
-    def chunk_size(self) -> int:
-        """Maps a chunk: a power of two, fewer where they are large."""
-        maps = self.stack.maps
-        largest = maps[0].size if isinstance(maps, np.ndarray) else max(one.size for one in maps)
-        most = min(MOST_MAPS_A_CHUNK, max(1, MOST_POINTS_A_CHUNK // max(1, largest)), len(self.stack))
+    def room(self) -> int:
+        """Maps that a program has room for: a power of two, fewer where they are large."""
+        most = min(MOST_MAPS_A_PROGRAM, max(1, MOST_POINTS_A_PROGRAM // self._largest), len(self.stack))
         return 1 << (most - 1).bit_length()
+
+    @cached_property
+    def chunk_size(self) -> int:
+        """Maps a chunk: as many as a program has room for, or some times as many."""
+        times = min(MOST_POINTS_A_CHUNK // self._largest, len(self.stack) // (CHUNKS_A_CORE * cores())) // self.room
+        return self.room * min(max(1, times), MOST_PROGRAMS_A_CHUNK)
+
+    @cached_property
+    def _largest(self) -> int:
+        """Points of the largest map."""
+        maps = self.stack.maps
+        return max(1, maps[0].size if isinstance(maps, np.ndarray) else max(one.size for one in maps))
 
     def first_lane(self) -> Lane | None:
         """The lane of the first map that can be fitted."""
@@ -81,7 +99,7 @@ class Batch:
             return Status.TOO_FEW_POINTS
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.stack.index(flat)} of `maps`: {error}") from None
-        return Lane(flat, prepared, specs.run, self.chunk_size)
+        return Lane(flat, prepared, specs.run, self.room)
 
     def no_ends(self, count: int, first: Lane | None) -> MapEnds:
         """Room for the ends of so many maps; ``first`` is a lane of the batch, if there is one."""
