@@ -4,9 +4,12 @@ import inspect
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from surfacefit._model.amplitudes import AMPLITUDE_TYPES
 from surfacefit._model.covariance import COVARIANCE_TYPES
 from surfacefit._search.initialization import INITS
 from surfacefit._solvers import SOLVERS
+from surfacefit._system.interrupts import ended_by_interrupts, interrupts_kept
 
 CHOICES = {
     "amplitudes": {*AMPLITUDE_TYPES},
@@ -821,3 +825,53 @@ def test_help_has_an_example(command, capsys):
         main([*command, "--help"])
     assert exit.value.code == 0
     assert f"surfacefit {' '.join(command) or 'fit'}" in capsys.readouterr().out.split("options:")[1]
+
+
+@pytest.mark.parametrize("module", ["numpy", "jax"])
+def test_an_interrupt_while_modules_are_imported_ends_at_once(tmp_path, module):
+    """No traceback, and no word of a broken installation: what an extension module makes of a KeyboardInterrupt."""
+    fake = tmp_path / "modules" / module
+    fake.mkdir(parents=True)
+    fake.joinpath("__init__.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(5)\n"
+        "except BaseException:\n"
+        "    raise ImportError('a broken installation')\n"
+    )
+    tmp_path.joinpath("h.csv").write_text("1,2\n3,4\n")
+    paths = os.pathsep.join([str(tmp_path / "modules"), str(Path(sf.__file__).parents[1])])
+    ended = subprocess.run(
+        [sys.executable, "-m", "surfacefit", "fit", "h.csv", "-k", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "surfacefit: error: interrupted\n")
+
+
+def test_an_interrupt_that_a_callback_drops_is_raised_again():
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def dropped():
+        Callback()
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        dropped()
+
+
+def test_other_handlers_of_interrupts_stay():
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        with ended_by_interrupts():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]

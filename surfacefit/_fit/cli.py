@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .._system.interrupts import INTERRUPTED_CODE, interrupts_kept
 from . import cli_actions
 from .cli_parser import TRACEBACK_VARIABLE, USER_ERROR_CODE, parser
 
-# Exit code after Ctrl-C, as of shells: 128 + SIGINT.
-INTERRUPTED_CODE = 130
 # Exit code for what nobody has foreseen: Python's own after a traceback.
 UNFORESEEN_CODE = 1
 # What a user can correct: files, options, data, packages that are missing, and sizes.
@@ -24,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SURFACEFIT_TRACEBACK set they keep their traceback.
     """
     try:
-        return _answered(arguments)
+        with interrupts_kept():
+            return _answered(arguments)
     except BrokenPipeError:
         # Whoever read our output, `head` say, has gone: let the last flush go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ import surfacefit as sf
 from .._base.checks import real_array
 from .._data.read import Heights, read_heights, read_points
 from .._results.summary_record import stored_summary
+from .._system.interrupts import ended_by_interrupts
 from .cli_options import keywords_of
 from .cli_parser import PICTURE_SUFFIXES
 
@@ -53,7 +54,8 @@ def fit(options: argparse.Namespace) -> None:
     print(f"{options.file}: {data.how}", flush=True)
     if options.plot and data.n_dim > MOST_DIMENSIONS_DRAWN:
         raise ValueError(f"`--plot` shows 1 to {MOST_DIMENSIONS_DRAWN} dimensions, these heights have {data.n_dim}")
-    sf.fit  # noqa: B018  imports JAX, whose time is no time of the fit
+    with ended_by_interrupts():
+        sf.fit  # noqa: B018  imports JAX, whose time is no time of the fit
     watch.lap("importing")
     result = _fitted(data, options)
     watch.lap("fitting")
@@ -95,7 +97,8 @@ def show(options: argparse.Namespace) -> None:
     """Print the summary of a saved fit, and draw it."""
     _check_plot(options.plot, options.file)
     stored = stored_summary(options.file)
-    print(sf.load(options.file).summary(options.rows) if stored is None else stored.shown(options.rows).text())
+    with ended_by_interrupts():
+        print(sf.load(options.file).summary(options.rows) if stored is None else stored.shown(options.rows).text())
     if options.plot is not None:
         _plot(sf.load(options.file), options.plot)
 
@@ -103,7 +106,8 @@ def show(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Heights of a saved fit at the points of a file, as CSV."""
     _check_output("-o", options.output, TABLE_SUFFIXES, options.file, options.points)
-    surface = sf.load(options.file).surface
+    with ended_by_interrupts():
+        surface = sf.load(options.file).surface
     points = read_points(options.points, surface.n_dim)
     heights = surface(points)
     if options.output is None:

@@ -4,5 +4,6 @@ compile_cache   Compiled programs on disk, so that the next process need not com
 compile_clock   How many seconds JAX spends on tracing and compiling
 container       Memory and cores that a container, a job queue or a shell allows
 forks           A clear error instead of a deadlock in a process that was forked after JAX had begun
+interrupts      Ctrl-C where it would crash an import or be forgotten
 program_limits  How many compiled programs a process may hold, and when it is time to drop them
 """
