@@ -75,11 +75,21 @@ class Batch:
         times = min(MOST_POINTS_A_CHUNK // self._largest, len(self.stack) // (CHUNKS_A_CORE * cores())) // self.room
         return self.room * min(max(1, times), MOST_PROGRAMS_A_CHUNK)
 
+    def order(self, flats: np.ndarray) -> np.ndarray:
+        """An order of maps in which those alike come together, those of most components first."""
+        return np.lexsort((self._sizes[flats], -self.counts[flats]))
+
     @cached_property
     def _largest(self) -> int:
-        """Points of the largest map."""
+        return max(1, int(self._sizes.max()))
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        """Points (n,) of the maps."""
         maps = self.stack.maps
-        return max(1, maps[0].size if isinstance(maps, np.ndarray) else max(one.size for one in maps))
+        if isinstance(maps, np.ndarray):
+            return np.full(len(maps), maps[0].size)
+        return np.array([one.size for one in maps])
 
     def first_lane(self) -> Lane | None:
         """The lane of the first map that can be fitted."""
