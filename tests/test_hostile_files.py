@@ -216,6 +216,7 @@ TWO = np.array([[[1.0, 0.5], [0.4, 1.0]]])
 WRONG = [
     ("surface.amplitudes", stored(LONG), "`surface.centers` must have shape (9, d), got (1, 2)"),
     ("surface.amplitudes", stored([NAN]), "`surface.amplitudes` must be finite"),
+    ("surface.amplitudes", stored([-2.5]), "`surface.amplitudes` must not be negative where `settings.amplitudes` is"),
     ("surface.amplitudes", stored([1]), "`surface.amplitudes` must not be of dtype int64"),
     ("surface.amplitudes", "many", "`surface.amplitudes` must be an array, got many"),
     ("surface.centers", stored([[INF, 0.0]]), "`surface.centers` must be finite"),

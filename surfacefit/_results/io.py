@@ -271,6 +271,12 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
     positive_number("settings.f_scale", settings.f_scale)
     count("settings.n_parameters", settings.n_parameters, 0)
     signed, constraints = AMPLITUDE_TYPES[settings.amplitudes].signed, settings.constraints
+    amplitudes = np.asarray(surface.amplitudes)
+    if not signed and (amplitudes < 0).any():
+        raise ValueError(
+            "`surface.amplitudes` must not be negative where `settings.amplitudes` is 'positive', got"
+            f" {amplitudes.min():g} at index {int(amplitudes.argmin())}"
+        )
     bounds = checked_bounds(constraints.bounds, surface.n_components, data.n_dim, signed, settings.covariance_type)
     shapes = ((), (background_model(surface.background).n_parameters,))
     for side in bounds.background or ():
