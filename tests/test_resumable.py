@@ -19,7 +19,7 @@ KEPT = ("amplitudes", "centers", "covariances", "background", "status", "cost", 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_CHUNK", 2)
+    monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_PROGRAM", 2)
     monkeypatch.setattr(resumable, "CHUNKS_A_PART", 2)
     monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
 
@@ -177,7 +177,7 @@ import numpy as np
 import surfacefit as sf
 from surfacefit._many import lanes
 
-lanes.MOST_MAPS_A_CHUNK = 4
+lanes.MOST_MAPS_A_PROGRAM = 4
 maps, kill_at, out, end = np.load(sys.argv[1]), float(sys.argv[2]), sys.argv[3] or None, sys.argv[4]
 
 def look(progress):

@@ -214,7 +214,7 @@ class Watch:
 
 def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, first: Lane | None) -> MapEnds:
     """Where the fits of these maps ended: of small maps all at once, of all that is left one by one."""
-    every, small = np.asarray(flats), small_maps(batch, first)
+    every, small = np.asarray(flats, int), small_maps(batch, first)
     ends = batch.no_ends(len(every), first)
     if small is not None:
         _fit_chunks(ends, np.arange(len(every)), lanes_a_chunk(), lambda places: small.ends(every[places]), watch)
