@@ -20,7 +20,7 @@ KEPT = ("amplitudes", "centers", "covariances", "background", "status", "cost", 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr("surfacefit._many.lanes.MOST_MAPS_A_PROGRAM", 2)
-    monkeypatch.setattr(resumable, "CHUNKS_A_PART", 2)
+    monkeypatch.setattr(resumable, "PROGRAMS_A_PART", 2)
     monkeypatch.setattr("surfacefit._many.fit_many.cores", lambda: 1)
 
 

@@ -26,8 +26,9 @@ GROUP_FORMAT = "surfacefit batch in parts"
 # Of the group: counted up by a change after which older groups cannot be continued.
 GROUP_VERSION = 2
 
-# Chunks of maps a part: some for each core, so that few wait at the end of a part, and a kill loses little.
-CHUNKS_A_PART = 8
+# Of the maps that a program has room for, how many times as many are a part: some for each core, so that few wait at the
+# end of a part, and a kill loses little.
+PROGRAMS_A_PART = 8
 
 
 def fit_into_group(options: dict[str, Any]) -> BatchResult:
@@ -53,7 +54,7 @@ class _Parts:
     def __init__(self, work: BatchWork, out: Any) -> None:
         self.work = work
         self.n_maps = len(work.batch.stack)
-        self.size = CHUNKS_A_PART * work.batch.chunk_size
+        self.size = PROGRAMS_A_PART * work.batch.room
         self.parts = [range(first, min(first + self.size, self.n_maps)) for first in range(0, self.n_maps, self.size)]
         self.found = work.batch.no_ends(self.n_maps, work.first)
         self.attributes = {

@@ -220,7 +220,9 @@ def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, f
         _fit_chunks(ends, np.arange(len(every)), lanes_a_chunk(), lambda places: small.ends(every[places]), watch)
     left = np.flatnonzero(ends.status == int(Status.RUNNING))
     left = left[batch.order(every[left])]
-    _fit_chunks(ends, left, batch.chunk_size, lambda places: fitted_chunk(batch, every[places], dtype, first), watch)
+    _fit_chunks(
+        ends, left, batch.chunk_size(len(left)), lambda places: fitted_chunk(batch, every[places], dtype, first), watch
+    )
     ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
     return ends
 

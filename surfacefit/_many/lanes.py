@@ -69,10 +69,9 @@ class Batch:
         most = min(MOST_MAPS_A_PROGRAM, max(1, MOST_POINTS_A_PROGRAM // self._largest), len(self.stack))
         return 1 << (most - 1).bit_length()
 
-    @cached_property
-    def chunk_size(self) -> int:
-        """Maps a chunk: as many as a program has room for, or some times as many."""
-        times = min(MOST_POINTS_A_CHUNK // self._largest, len(self.stack) // (CHUNKS_A_CORE * cores())) // self.room
+    def chunk_size(self, count: int) -> int:
+        """Of so many maps how many go into a chunk: as many as a program has room for, or some times as many."""
+        times = min(MOST_POINTS_A_CHUNK // self._largest, count // (CHUNKS_A_CORE * cores())) // self.room
         return self.room * min(max(1, times), MOST_PROGRAMS_A_CHUNK)
 
     def order(self, flats: np.ndarray) -> np.ndarray:
