@@ -26,8 +26,8 @@ GROUP_FORMAT = "surfacefit batch in parts"
 # Of the group: counted up by a change after which older groups cannot be continued.
 GROUP_VERSION = 2
 
-# Of the maps that a program has room for, how many times as many are a part: some for each core, so that few wait at the
-# end of a part, and a kill loses little.
+# Times as many maps a part as a program has room for: some for each core, so that few wait at the end of a part, and a
+# kill loses little.
 PROGRAMS_A_PART = 8
 
 
