@@ -103,7 +103,8 @@ def test_bad_maps_change_no_other(given_as):
     nan, constant, huge, exact = np.full(40, np.nan), np.full(40, 7.0), 1e12 * good[0], 2 * np.exp(-0.5 * (X - 20) ** 2)
     few = np.where(X < 5, good[0], np.nan)
     alone = sf.fit_many(good, 2)
-    maps = [good[0], nan, good[1], constant, huge, few, good[2], exact, good[3]]
+    infinite, vast = np.where(X == 7, np.inf, good[0]), 1e200 * good[0]
+    maps = [good[0], nan, good[1], constant, huge, few, good[2], exact, good[3], infinite, vast]
     batch = sf.fit_many(given_as(maps), 2)
     for name in KEPT:
         np.testing.assert_array_equal(getattr(batch, name)[[0, 2, 6, 8]], getattr(alone, name))
@@ -113,7 +114,8 @@ def test_bad_maps_change_no_other(given_as):
     np.testing.assert_allclose(batch.amplitudes[4], 1e12 * batch.amplitudes[0], rtol=1e-6)
     assert batch.rmse[[3, 7]].max() < 1e-6
     assert np.isfinite(batch.amplitudes[[0, 2, 3, 4, 6, 7, 8]]).all()
-    assert np.isnan(batch.amplitudes[[1, 5]]).all()
+    assert np.isnan(batch.amplitudes[[1, 5, 9, 10]]).all()
+    assert (batch.status[9:] == sf.Status.UNUSABLE).all()
     with pytest.raises(ValueError, match=r"map 1 has no result: EMPTY"):
         batch[1]
 
@@ -181,13 +183,30 @@ def test_a_batch_of_one_is_the_fit_of_its_map():
         np.testing.assert_allclose(getattr(batch, name)[0], getattr(alone.surface, name), rtol=1e-9)
 
 
+@pytest.mark.parametrize("wrong", [0.0, -1.0, 1e-300])
+@pytest.mark.parametrize("options", [{}, {"n_components": "auto"}, {"init": "neighbours"}])
+def test_a_sigma_that_cannot_be_used_ends_its_map_alone(wrong, options):
+    maps, sigma = curves(4), np.ones((4, len(X)))
+    sigma[2, 5] = wrong
+    batch = sf.fit_many(maps, **{"n_components": 1, "sigma": sigma, "progress": False, **options})
+    assert batch.status[2] == sf.Status.UNUSABLE
+    assert (batch.status != sf.Status.UNUSABLE).sum() == 3
+    assert np.isfinite(batch.rmse[[0, 1, 3]]).all()
+    assert "UNUSABLE" in repr(batch)
+    with pytest.raises(ValueError, match=r"map \(0,\) of `maps`: `sigma` must be"):
+        sf.fit_many(maps[2:3], 1, sigma=sigma[2:3])
+
+
 def test_bad_small_maps_change_no_other():
     good = cutouts(5)
     exact = 3 * np.exp(-0.5 * ((np.stack(np.indices((5, 5)), axis=-1) - 2.1) ** 2).sum(axis=-1)) + 1
     few = np.where(np.arange(25).reshape(5, 5) < 5, good[0], np.nan)
     bad = [np.full((5, 5), np.nan), np.full((5, 5), 7.0), 1e12 * good[1], exact, few, good[1] * 0, -good[2]]
+    unusable = [np.where(good[0] == good[0].max(), np.inf, good[0]), 1e200 * good[0]]
     alone = sf.fit_many(good, 1)
-    batch = sf.fit_many(np.array([*good[:2], *bad, *good[2:]]), 1)
+    batch = sf.fit_many(np.array([*good[:2], *bad, *good[2:], *unusable]), 1)
+    assert (batch.status[-2:] == sf.Status.UNUSABLE).all()
+    assert np.isnan(batch.amplitudes[-2:]).all()
     for name in KEPT:
         np.testing.assert_array_equal(getattr(batch, name)[[0, 1, 9, 10, 11]], getattr(alone, name))
     assert batch.status[2] == sf.Status.EMPTY

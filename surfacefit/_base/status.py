@@ -11,9 +11,9 @@ class Status(IntEnum):
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
     MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE,
-    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; EMPTY and TOO_FEW_POINTS are maps of `fit_many`
-    that cannot be fitted; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and what to do
-    next, is in ``message`` of the result.
+    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; EMPTY, TOO_FEW_POINTS and UNUSABLE are maps of
+    `fit_many` that cannot be fitted; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and
+    what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -38,6 +38,7 @@ class Status(IntEnum):
     IMPRECISE = 19
     EMPTY = 20
     TOO_FEW_POINTS = 21
+    UNUSABLE = 22
 
 
 # Standard errors of the parameters together: the distance from the minimum up to which a fit counts as at it. It moves
@@ -132,6 +133,12 @@ STATUS: dict[Status, StatusEntry] = {
         False,
         "not fitted: there are more parameters than points of this map",
         "Use fewer components for it, or covariance_type='spherical'.",
+    ),
+    Status.UNUSABLE: StatusEntry(
+        False,
+        "not fitted: this map has an infinite height, heights whose squares are too large or small to be numbers, or a"
+        " `sigma` that is not positive",
+        "`fit` of this map alone says which; make such points NaN, or rescale.",
     ),
     Status.SINGULAR: StatusEntry(
         False,

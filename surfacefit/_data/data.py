@@ -20,6 +20,10 @@ from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_arr
 HEAVY_SHARE = 0.999
 
 
+class UnusableValues(ValueError):
+    """Heights or standard deviations of which no fit can be made, in arrays that are right otherwise."""
+
+
 @dataclass(frozen=True, eq=False)
 class SurfaceData:
     """Heights with their points, in the user's units.
@@ -207,7 +211,7 @@ def _surface_data(
     infinite &= ~masked
     if infinite.any():
         where = f"{heights[infinite][0]} at index {first_index(infinite)}"
-        raise ValueError(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
+        raise UnusableValues(f"`heights` must not be infinite, got {where}: mask such points, or make them NaN")
     nan = np.isnan(heights)
     nan |= _unknown_sigma(sigma, heights.shape)
     nan &= ~masked
@@ -232,7 +236,7 @@ def _check_size(heights: np.ndarray, used: np.ndarray) -> None:
     """Heights that are ``used``, if they are not all zero, of such a size that their squares are numbers."""
     largest = max(float(heights.max(where=used, initial=-np.inf)), -float(heights.min(where=used, initial=np.inf)))
     if largest and not 1 / MOST_MAGNITUDE <= largest <= MOST_MAGNITUDE:
-        raise ValueError(
+        raise UnusableValues(
             f"`heights` must be of a size from 1/{MOST_MAGNITUDE:g} to {MOST_MAGNITUDE:g}, so that squares are numbers,"
             f" got {largest:g}: rescale"
         )
@@ -253,7 +257,7 @@ def _check_weighted(heights: np.ndarray, sigma: np.ndarray) -> None:
     known = np.isfinite(sigma)
     largest = np.abs(heights[known].astype(float) / MOST_MAGNITUDE / sigma[known]).max(initial=0.0)
     if largest > 1 or (known & ((sigma > MOST_MAGNITUDE) | (sigma < 1 / MOST_MAGNITUDE))).any():
-        raise ValueError(
+        raise UnusableValues(
             f"`sigma` must be between 1/{MOST_MAGNITUDE:g} and {MOST_MAGNITUDE:g}, and so must `heights` / `sigma`, so"
             f" that squares are numbers, got {sigma[known].min():g} to {sigma[known].max():g}: rescale"
         )
@@ -275,7 +279,7 @@ def _sigma(sigma: Any, shape: tuple[int, ...], used: np.ndarray) -> np.ndarray:
         raise ValueError(f"`sigma` must be a number or have the shape of `heights` {shape}, got {array.shape}")
     wrong = used & ~((array > 0) & np.isfinite(array))
     if wrong.any():
-        raise ValueError(
+        raise UnusableValues(
             f"`sigma` must be positive and finite where heights are used, got {array[wrong][0]} at index"
             f" {first_index(wrong)}"
         )

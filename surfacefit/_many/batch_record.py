@@ -74,8 +74,8 @@ class BatchRecord:
 
     @cached_property
     def status(self) -> np.ndarray:
-        """(...) `Status` codes; EMPTY and TOO_FEW_POINTS for maps that cannot be fitted, MAX_TIME, INTERRUPTED or
-        STOPPED for those that were not reached.
+        """(...) `Status` codes; EMPTY, TOO_FEW_POINTS and UNUSABLE for maps that cannot be fitted; MAX_TIME,
+        INTERRUPTED or STOPPED for those that were not reached.
         """
         return self._of("status")
 

@@ -56,9 +56,10 @@ class BatchResult(BatchRecord):
         return self.labels[index] if self.labels[index].shape == shape else None
 
     def __repr__(self) -> str:
-        good = int(np.count_nonzero(self.success))
-        shape = " x ".join(map(str, self.shape))
-        return f"BatchResult({shape} maps, {good} converged, median rmse {self._median_rmse():.4g})"
+        shape, good = " x ".join(map(str, self.shape)), int(np.count_nonzero(self.success))
+        codes, counts = np.unique(self.status[~self.success], return_counts=True)
+        others = "".join(f"{count} {Status(int(code)).name}, " for code, count in zip(codes, counts, strict=True))
+        return f"BatchResult({shape} maps, {good} converged, {others}median rmse {self._median_rmse():.4g})"
 
     def _median_rmse(self) -> float:
         known = self.rmse[np.isfinite(self.rmse)]

@@ -82,7 +82,7 @@ def fit_many(
     maps : array of shape (..., n_1, ..., n_d), or list of arrays
         The maps: the leading axes are the batch, the last ``ndim`` those of each map. Maps in a list may differ in
         shape. NaN is ignored. A map without a height that can be used ends as EMPTY, one with fewer points than
-        parameters as TOO_FEW_POINTS; neither ends the batch.
+        parameters as TOO_FEW_POINTS, one with infinite heights or a ``sigma`` of zero as UNUSABLE; none ends the batch.
     n_components : int, array of the batch's shape, "auto" or `AutoComponents`
         The number K of components of each map; "auto" chooses it for each map as `fit` does, in about ten times the
         time. A map that supports none has its background alone as its result.

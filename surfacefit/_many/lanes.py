@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._base.status import Status
+from .._data.data import UnusableValues
 from .._fit.make_result import settings_of
 from .._fit.options import checked_options
 from .._fit.run_spec import RunSpec
@@ -91,15 +92,25 @@ class Batch:
         return np.array([one.size for one in maps])
 
     def first_lane(self) -> Lane | None:
-        """The lane of the first map that can be fitted."""
-        made = (self.lane(flat) for flat in range(len(self.stack)))
-        return next((lane for lane in made if isinstance(lane, Lane)), None)
+        """The lane of the first map that can be fitted; raises where the values of all maps are unusable."""
+        statuses = set()
+        for flat in range(len(self.stack)):
+            lane = self.lane(flat)
+            if isinstance(lane, Lane):
+                return lane
+            statuses.add(lane)
+        if statuses == {Status.UNUSABLE}:
+            self.stack.data(0)
+        return None
 
     def lane(self, flat: int) -> Lane | Status:
         """The lane of a map, or the status of one that cannot be fitted."""
         if self.stack.is_empty(flat):
             return Status.EMPTY
-        data = self.stack.data(flat)
+        try:
+            data = self.stack.data(flat)
+        except UnusableValues:
+            return Status.UNUSABLE
         given = {"n_components": int(self.counts[flat]), "init": self.starts[flat], "search": 0, "reset": False}
         try:
             specs = checked_options({**self.options, **given}, data)

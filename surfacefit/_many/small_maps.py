@@ -56,12 +56,15 @@ class SmallMaps:
         """Where the fits of some maps ended; those to be fitted one by one stay RUNNING."""
         begun, ends = time.perf_counter(), self.batch.no_ends(len(chunk), self.first)
         heights, used, weights = self.batch.stack.block(chunk)
+        known = self._are_known(heights, used, weights)
+        if not known.all():
+            heights, weights = (np.where(known[:, None], array, 1) for array in (heights, weights))
         weights = weights if used.all() else np.where(used, weights, 0)
         start = None if self.starts is None else SurfaceLanes(*(one[chunk] for one in self.starts))
         min_widths = self.min_width * self.data.spacing
         stack = SmallStack(self.data.all_points, heights, weights, min_widths, self.rule, start)
         fits = fitted_lanes(self.model, stack, self.settings, dtype=self.dtype)
-        good = self._are_known(heights, used, weights) & self._have_ended(stack, fits)
+        good = known & self._have_ended(stack, fits)
         for whole, part in zip(ends.surfaces, [*fits.surfaces[:3], fits.surfaces.background[:, None]], strict=True):
             whole[good] = part[good]
         ends.n_components[good], ends.n_parameters[good] = self.model.n_components, self.model.n_parameters
@@ -81,7 +84,8 @@ class SmallMaps:
             known &= used.all(axis=1)
         if not self.batch.stack.sigmas.is_none:
             moderate = (weights >= 1 / MOST_MAGNITUDE) & (weights <= MOST_MAGNITUDE) | ~used
-            known &= moderate.all(axis=1) & ((sizes * weights).max(axis=1) <= MOST_MAGNITUDE)
+            with np.errstate(over="ignore", invalid="ignore"):  # where heights or weights are infinite
+                known &= moderate.all(axis=1) & ((sizes * weights).max(axis=1) <= MOST_MAGNITUDE)
         return np.asarray(known)
 
     def _have_ended(self, stack: SmallStack, fits: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import count, real_array
-from .._data.data import SurfaceData, grid_data, point_data
+from .._data.data import SurfaceData, UnusableValues, grid_data, point_data
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +127,8 @@ class MapStack:
             if self.points is None:
                 return grid_data(heights, self.coords[flat], *more)
             return point_data(self._points(flat), heights, *more)
+        except UnusableValues as error:
+            raise UnusableValues(f"map {self.index(flat)} of `maps`: {error}") from None
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.index(flat)} of `maps`: {error}") from None
 
