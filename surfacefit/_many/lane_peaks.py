@@ -11,7 +11,7 @@ import numpy as np
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
 from .._model.surface import inverse_lower
-from .._search.residual_views import peaks_at_once
+from .._search.residual_views import ROUNDS_PER_STATE
 from .._starts import Peaks, Rasters, StartRequest, in_coordinates, padded_shape, peaks_of_maps
 from .lane_stacks import LaneStack, States
 
@@ -62,9 +62,9 @@ class StackPeaks:
 
     stack: LaneStack
 
-    def blocks(self, rows: np.ndarray, states: States, counts: np.ndarray) -> Blocks:
-        """Up to ``counts`` (n,) components at the peaks of the data above the states of lanes, by their ``rows`` (n,);
-        owners count in these.
+    def blocks(self, rows: np.ndarray, states: States, counts: np.ndarray, n_rounds: int = ROUNDS_PER_STATE) -> Blocks:
+        """Up to ``counts`` (n,) components at the peaks of the data above the states of lanes, by their ``rows`` (n,),
+        found in about so many rounds; owners count in the rows.
         """
         if not self.stack.is_plain:
             return self._one_by_one(rows, states, counts)
@@ -73,7 +73,8 @@ class StackPeaks:
             some = np.flatnonzero(np.isin(rows, group.rows))
             if len(some):
                 members = np.searchsorted(group.rows, rows[some])
-                peaks = self._peaks(group, members, left[some], counts[some])
+                at_once = np.maximum(1, counts[some] // n_rounds)
+                peaks = self._peaks(group, members, left[some], counts[some], at_once)
                 found.append(peaks._replace(maps=some[peaks.maps]))
         peaks = Peaks(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
         return self._blocks_of(rows, peaks.some(np.argsort(peaks.maps, kind="stable")))
@@ -85,10 +86,11 @@ class StackPeaks:
         ]
         return Blocks(np.repeat(np.arange(len(rows)), [len(one) for one in each]), np.concatenate(each))
 
-    def _peaks(self, group: _Rastered, members: np.ndarray, left: np.ndarray, counts: np.ndarray) -> Peaks:
+    def _peaks(
+        self, group: _Rastered, members: np.ndarray, left: np.ndarray, counts: np.ndarray, at_once: np.ndarray
+    ) -> Peaks:
         """Peaks in the units of the fit; their ``maps`` count in the members."""
         rasters, signed = group.rasters.some(members), self.stack.first.prepared.model.signed
-        at_once = np.array([peaks_at_once(int(count)) for count in counts])
         return in_coordinates(rasters, peaks_of_maps(rasters, group.gathered(members, left), counts, at_once, signed))
 
     @cached_property

@@ -11,9 +11,11 @@ import numpy as np
 
 from .._fit.start_request import start_plan
 from .._model.surface import GaussianSurface
+from .._search.initialization import GROWN
 from .._search.perturbations import INTERIM_STEPS, SETTLING_STEPS
 from .._search.search import EXACT_SHARE
 from .._starts import STARTS
+from .._starts.peaks import ROUNDS_PER_START
 from .lane_growth import grow_all, refitted, with_blocks
 from .lane_peaks import StackPeaks
 from .lane_stacks import LaneStack, States
@@ -31,10 +33,12 @@ LEAST_REGROWN_FALL = 1e-3
 
 def start_all(stack: LaneStack) -> None:
     """Gives each lane of a stack the parameters at which its steps begin, unless it has them."""
-    for names in (("auto",), ("growth",)):
-        rows = np.flatnonzero(~stack.started & np.isin(stack.inits, names))
+    for name in GROWN:
+        rows = np.flatnonzero(~stack.started & (stack.inits == name))
         if len(rows):
-            _grow(stack, rows, names == ("auto",))
+            _grow(stack, rows, name == "auto")
+    if stack.is_plain:
+        _put_at_peaks(stack, np.flatnonzero(~stack.started & (stack.inits == "peaks")))
     for row in np.flatnonzero(~stack.started):
         stack.put_start(int(row), _started_alone(stack.lane(int(row))))
 
@@ -44,6 +48,17 @@ def _started_alone(lane: Lane) -> np.ndarray:
     init = start_plan(lane.prepared, lane.run).init
     surface = init if isinstance(init, GaussianSurface) else STARTS[str(init)](lane.context.request)
     return np.asarray(lane.context.packing.params(surface))
+
+
+def _put_at_peaks(stack: LaneStack, rows: np.ndarray) -> None:
+    """Starts lanes at their peaks, as far as these are as many as components."""
+    if not len(rows):
+        return
+    states, counts = stack.backgrounds_only().some(rows), np.full(len(rows), stack.n_components)
+    states = with_blocks(states, StackPeaks(stack).blocks(rows, states, counts, ROUNDS_PER_START))
+    whole = np.flatnonzero(states.sizes == counts)
+    stack.params[rows[whole]] = stack.packed(rows[whole], states.some(whole))
+    stack.started[rows[whole]] = True
 
 
 def _grow(stack: LaneStack, rows: np.ndarray, is_searched: bool) -> None:

@@ -123,7 +123,7 @@ class ResidualViews:
         if weights is not self.weights:
             raster = replace(raster, weights=raster.gathered(shares * weights**2))
         sums = raster.gathered(-shares * weights * self.residuals(state))
-        return find_peaks(raster, sums, count, peaks_at_once(count), request.signed)
+        return find_peaks(raster, sums, count, max(1, count // ROUNDS_PER_STATE), request.signed)
 
     def blocks_at_peaks(self, state: State, count: int) -> np.ndarray:
         """Blocks (n, p) of up to ``count`` components at the peaks of the data above a state."""
@@ -153,11 +153,6 @@ class ResidualViews:
         arrays = values, self.heights, self.weights
         said = getattr(loss, method)(*arrays) if isinstance(loss, Linear) else _said(method, loss, *arrays)
         return np.asarray(said, float)
-
-
-def peaks_at_once(count: int) -> int:
-    """How many of so many peaks above one state are found in a round."""
-    return max(1, count // ROUNDS_PER_STATE)
 
 
 def surface_of(peaks: list[Peak]) -> GaussianSurface:
