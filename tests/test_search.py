@@ -14,7 +14,7 @@ from surfacefit._data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._fit import run_starts
 from surfacefit._model.surface import COMPONENT_ARRAYS
-from surfacefit._search import growth, initialization, residual_views
+from surfacefit._search import growth, initialization, moves, residual_views
 from surfacefit._search.moves import Neighbourhood, apply_moves
 from surfacefit._search.perturbations import background_freed
 from surfacefit._search.refits import refit
@@ -112,6 +112,18 @@ def test_a_fit_that_finishes_on_all_points_goes_over_to_optimised_code(rough, mo
     points = brief[0][1]
     assert any(name == "_advance" and n == points and before == 3 for name, n, before, _ in taken)
     np.testing.assert_allclose(changed.surface.centers, whole.surface.centers, atol=1e-8)
+
+
+def test_a_hurried_fit_compiles_no_moves_and_optimises_no_steps(rough, monkeypatch):
+    def wanted(*args):
+        pytest.fail("this needs a program that there is no time for")
+
+    monkeypatch.setattr(moves, "local_refits", wanted)
+    monkeypatch.setattr(loop, "_advance", wanted)
+    result = sf.fit(rough, 6, max_time=3)
+    assert result.rmse < rough.std()
+    with pytest.raises(pytest.fail.Exception, match="no time for"):
+        sf.fit(rough, 6, max_time=1000)
 
 
 @pytest.mark.parametrize(("shape", "count"), [((120,), 5), ((40, 50), 9), ((16, 18, 20), 4)])

@@ -23,7 +23,7 @@ from .._results.criteria import AutoComponents, Deviance
 from .._results.record import Timings
 from .._results.result import FitResult
 from .._search.choosing import Choice, Chosen
-from .._search.context import SearchContext, SharedProgress
+from .._search.context import HURRIED, Pace, SearchContext, SharedProgress
 from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
 from .._starts import RandomStarts
@@ -37,6 +37,9 @@ from .start_request import start_plan, start_request
 
 # Points for each parameter below which no larger number of components is tried: with fewer, noise is fitted.
 LEAST_POINTS_PER_PARAMETER = 2
+# Seconds of `max_time` up to which a fit is hurried: programs of optimised steps and of local refits take as long to
+# compile.
+HURRIED_SECONDS = 3.0
 
 
 def fitted(
@@ -139,7 +142,9 @@ class Fitting:
 
     def _context(self, prepared: Prepared) -> SearchContext:
         request = start_request(prepared, self.run.seed)
-        return SearchContext(prepared, request, SharedProgress(self.deadline, self._watcher(prepared)))
+        hurried = self.run.max_time is not None and self.run.max_time <= HURRIED_SECONDS
+        progress = SharedProgress(self.deadline, self._watcher(prepared))
+        return SearchContext(prepared, request, progress, pace=HURRIED if hurried else Pace())
 
     def _watcher(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
         """A function that shows the best so far to the bar and the callback, and says whether the fit must stop.

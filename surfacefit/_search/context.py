@@ -95,10 +95,17 @@ class SharedProgress:
 class Pace(NamedTuple):
     """Steps of a refit between two looks at the clock, 0 before the first one, and steps of each run that are taken by
     code that is not optimised (`Limits`).
+
+    A fit that is ``hurried`` is over before optimised code, and a program for local refits, would pay: all of its steps
+    are such, and no moves are tried.
     """
 
     chunk: int = 0
     brief: int = 0
+    hurried: bool = False
+
+
+HURRIED = Pace(brief=10**9, hurried=True)
 
 
 def wider(count: int) -> int:
@@ -154,6 +161,7 @@ class SearchContext:
             self.progress,
             original=self.original or self,
             window_points=self.window_points,
+            pace=self.pace._replace(chunk=0),
         )
 
     def record(self, state: State) -> None:

@@ -24,7 +24,7 @@ from .._system.container import cores
 from .context import FitHalted, Pace, SearchContext, SharedProgress
 from .growth import grow, grow_on_averages
 from .moves import warm_up
-from .perturbations import MAX_FEW_COMPONENTS
+from .perturbations import MAX_FEW_COMPONENTS, tries_moves
 from .pruning import without_least_useful
 from .refits import compile_steps, refit, reserve_plan_capacity, unless_memory_short
 from .search import Effort, search
@@ -136,24 +136,21 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
 
     What the search needs is compiled by another thread while components grow, unless there is only one core.
     """
-    progress, quiet = context.progress, SharedProgress()
-    small = surrogate(context) if plan.searches else None
-    averages = small if plan.is_grown and small is not None and small.block is not None else None
+    progress, quiet, pace = context.progress, SharedProgress(), context.pace
+    small, averages = _surrogates(context, plan)
     aside = Aside(progress)
-    if averages is not None and step_seconds(context.prepared) <= MAX_FINISHING_STEP_SECONDS:
-        context.pace = Pace(brief=FINISHING_STEPS)
     try:
         if plan.searches and cores() > 1:
             aside.begin(warm_ups(context, small, quiet, averages is not None))
         before = progress.work
-        state = _grown(context, averages, aside.wait_for_all_points) if plan.is_grown else progress.best
+        state = _grown(context, averages, pace, aside.wait_for_all_points) if plan.is_grown else progress.best
         if plan.searches and state is not None and state.size:
             effort = _effort(plan, state, progress.work - before)
             aside.begin(warm_ups(context, small, quiet, False))
             aside.wait_for_trials()
             suitable = suitable_surrogate(context, small, state)
             if suitable is None:
-                context.pace = Pace()
+                context.pace = pace
             rng = np.random.default_rng(plan.seed)
             search(context, suitable, state, effort, rng, aside.wait_for_all_points)
     except FitHalted as halt:
@@ -170,9 +167,24 @@ def grow_then_search(context: SearchContext, plan: StartPlan) -> Status | None:
     return None
 
 
-def _grown(context: SearchContext, averages: SearchContext | None, before_all_points: Callable[[], object]) -> State:
+def _surrogates(context: SearchContext, plan: StartPlan) -> tuple[SearchContext | None, SearchContext | None]:
+    """The surrogate of a search, and the averages on which components grow; where these do, the context's own steps
+    only finish.
+    """
+    steps_are_cheap = step_seconds(context.prepared) <= MAX_FINISHING_STEP_SECONDS
+    # In a hurry one program for all points is there sooner than two.
+    small = surrogate(context) if plan.searches and not (context.pace.hurried and steps_are_cheap) else None
+    averages = small if plan.is_grown and small is not None and small.block is not None else None
+    if averages is not None and steps_are_cheap:
+        context.pace = context.pace._replace(brief=max(context.pace.brief, FINISHING_STEPS))
+    return small, averages
+
+
+def _grown(
+    context: SearchContext, averages: SearchContext | None, pace: Pace, before_all_points: Callable[[], object]
+) -> State:
     """The state that growth leads to in its share of the time that is left: on averages, or where these do not suffice
-    on all points.
+    on all points, at a ``pace``.
     """
     progress, now, count = context.progress, time.perf_counter(), context.request.n_components
     deadline = progress.deadline
@@ -183,7 +195,7 @@ def _grown(context: SearchContext, averages: SearchContext | None, before_all_po
             if averages_suffice(context, averages, state):
                 return state
             before_all_points()
-            context.pace = Pace()
+            context.pace = pace
         return grow(context, count)
     finally:
         progress.deadline = deadline
@@ -218,7 +230,7 @@ def warm_ups(
     all_points: list[Task] = []
     if grows_on_small:
         all_points = [partial(compile_steps, context, reserve_plan_capacity(context), quiet)]
-    if context.request.n_components <= MAX_FEW_COMPONENTS:
+    if not tries_moves(context, context.request.n_components):
         settles: list[Task] = [] if alone is None or grows_on_small else [partial(_settle_once, alone)]
         return WarmUps(settles, all_points, [])
     trials: list[Task] = [partial(warm_up, small or context)]

@@ -76,6 +76,11 @@ MAX_COST_EXCESS = 0.06
 Perturbation = Callable[[SearchContext, State, np.random.Generator], State]
 
 
+def tries_moves(context: SearchContext, size: int) -> bool:
+    """Whether a search tries moves of a state of that size, whose local refits need a program of their own."""
+    return size > MAX_FEW_COMPONENTS and not context.pace.hurried
+
+
 def is_better(a: State, b: State) -> bool:
     return a.cost < (1 - BETTER_FALL) * b.cost
 

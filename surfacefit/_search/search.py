@@ -21,7 +21,7 @@ from .._base.memory import MemoryShort
 from .._base.threads import single_threaded_blas
 from .context import FitHalted, SearchContext, SearchOver
 from .moves import RANKING_STEPS, Move, Neighbourhood, apply_moves, disjoint
-from .perturbations import MAX_FEW_COMPONENTS, SETTLING_STEPS, Minima, background_freed, is_better, perturbed
+from .perturbations import SETTLING_STEPS, Minima, background_freed, is_better, perturbed, tries_moves
 from .refits import n_parallel, refit, run_parallel
 from .states import State
 
@@ -167,7 +167,7 @@ def _run_trials(context: SearchContext, here: State) -> list[State] | None:
     since what ``here`` leaves is noise.
     """
     found: list[State] = []
-    if here.size <= MAX_FEW_COMPONENTS:
+    if not tries_moves(context, here.size):
         return found
     around, at_a_time = Neighbourhood(context, here), n_parallel(context)
     gains = additions(around)
@@ -206,7 +206,7 @@ def leaves_noise(context: SearchContext, state: State) -> bool:
     """Whether what a state leaves is noise; the additions that say so are tried only where it may be, and not for few
     components, for which nothing else needs their program.
     """
-    if state.size <= MAX_FEW_COMPONENTS:
+    if not tries_moves(context, state.size):
         return False
     around = Neighbourhood(context, state)
     return may_be_noise(around) and is_noise(around, additions(around))

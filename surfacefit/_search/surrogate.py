@@ -166,4 +166,11 @@ def _context_of(context: SearchContext, small: Prepared, heights: np.ndarray) ->
         used=data.used,
         spacing=data.spacing / scaling.point_scale,
     )
-    return SearchContext(small, request, context.progress, original=context, window_points=SURROGATE_WINDOW_POINTS)
+    return SearchContext(
+        small,
+        request,
+        context.progress,
+        original=context,
+        window_points=SURROGATE_WINDOW_POINTS,
+        pace=context.pace._replace(chunk=0),
+    )
