@@ -1,7 +1,8 @@
 """How often error intervals of a terrain fit cover the truth, under noise that is correlated as its own residuals are.
 
-The truth is a fit of the elevation map. Noise has the autocovariance of that fit's residuals, so that it is as far from
-white as what a sum of Gaussians leaves of terrain.
+The truth is a fit of the elevation map. Noise is that of which the fit leaves such residuals: the autocovariance of the
+residuals, with what the fit has taken from the noise given back. Noise of the residuals' autocovariance itself is
+another thing: the fit has taken its long waves, which a level hangs on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 import surfacefit as sf
-from surfacefit._data.noise import Grid
+from surfacefit._base.precision import precision
+from surfacefit._data.noise import Grid, correlated_noise
+from surfacefit._statistics.linearization import information, linearized_at
 
 # Components, and every so many samples of the map (43 x 51 points): a refit then takes a tenth of a second.
 N_COMPONENTS, THINNING = 8, 8
@@ -25,9 +28,7 @@ def lines(count: int) -> Iterator[str]:
     begun = time.perf_counter()
     heights = np.asarray(sf.example_map("jacksboro"), float)[::THINNING, ::THINNING]
     fitted = sf.fit(heights, N_COMPONENTS, progress=False)
-    grid, residuals = Grid(fitted.data.used), fitted.residuals.ravel() - fitted.residuals.mean()
-    # Divided by all points, not by those of each lag: no power is then below zero.
-    covariance = grid.autocovariance(residuals) * grid.pairs / residuals.size
+    grid, covariance = Grid(fitted.data.used), _noise_of(fitted)
     pulls: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     methods: Counter[str] = Counter()
     for seed in range(count):
@@ -45,6 +46,14 @@ def lines(count: int) -> Iterator[str]:
         f"refits, errors {dict(methods)}: 68.3 % intervals cover {', '.join(cells)} %; {100 * unknown:.1f} % have no "
         f"finite error; {(time.perf_counter() - begun) / count:.2f} s a fit"
     )
+
+
+def _noise_of(fitted: sf.FitResult) -> np.ndarray:
+    """The autocovariance by lag of the noise of which a fit leaves its residuals."""
+    with precision(np.dtype(np.float64)):
+        rows = information(*linearized_at(fitted)).rows
+    basis = np.linalg.qr(rows)[0]
+    return correlated_noise(Grid(fitted.data.used), fitted.residuals.ravel(), basis).kernel
 
 
 def _pulls(result: sf.FitResult, errors: sf.Uncertainty, truth: sf.GaussianSurface) -> dict[str, np.ndarray]:
