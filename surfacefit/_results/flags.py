@@ -107,8 +107,8 @@ class FlagEntry:
 # For each flag the sentences that summaries print.
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
-        "as narrow as `min_width` allows in some direction, so that this width has no error: not resolved by the sampling,"
-        " or noise",
+        "as narrow as `min_width` allows in some direction, so that this width has no error: not resolved by the"
+        " sampling, or noise",
         "Read it as the height of one sample, or lower `min_width`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
