@@ -217,7 +217,7 @@ def test_bad_small_maps_change_no_other():
     assert batch.rmse[8] == pytest.approx(sf.fit(-good[2], 1, search=0, reset=False).rmse, rel=1e-6)
 
 
-@pytest.mark.parametrize("init", ["given", "growth"])
+@pytest.mark.parametrize("init", ["given", "growth", "peaks"])
 def test_maps_alike_are_as_made_one_by_one(init, monkeypatch):
     maps = curves(5)
     surface = sf.GaussianSurface([1.5, 2.0], np.array([[11.0], [26.0]]), [[[9.0]], [[8.0]]])
@@ -229,6 +229,23 @@ def test_maps_alike_are_as_made_one_by_one(init, monkeypatch):
     apart = sf.fit_many(maps, 2, **options)
     for name in KEPT:
         np.testing.assert_array_equal(getattr(batch, name), getattr(apart, name))
+
+
+@pytest.mark.parametrize("init", ["growth", "auto"])
+def test_lengths_of_others_and_padding_change_no_map(init):
+    whole = curves(4)
+    maps = [whole[0], whole[1][:36], whole[2][3:], whole[3][:33]]
+    coords = [[X], [X[:36]], [X[3:]], [X[:33]]]
+    batch = sf.fit_many(maps, 2, coords=coords, init=init)
+    for n in (1, 3):
+        alone = sf.fit_many([maps[n]], 2, coords=[coords[n]], init=init)
+        for name in KEPT:
+            np.testing.assert_array_equal(getattr(batch, name)[n], getattr(alone, name)[0])
+    padded = np.where(np.isin(X, [[0, 1, 2]]) & (np.arange(4) == 2)[:, None], np.nan, whole)
+    padded[1, 36:] = padded[3, 33:] = np.nan
+    again = sf.fit_many(padded, 2, init=init)
+    np.testing.assert_allclose(again.centers, batch.centers, rtol=1e-6)
+    np.testing.assert_allclose(again.cost, batch.cost, rtol=1e-9)
 
 
 def test_maps_of_different_shapes_and_numbers_of_components():
