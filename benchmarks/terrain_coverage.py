@@ -1,8 +1,8 @@
 """How often error intervals of a terrain fit cover the truth, under noise that is correlated as its own residuals are.
 
-The truth is a fit of the elevation map. Noise is that of which the fit leaves such residuals: the autocovariance of the
-residuals, with what the fit has taken from the noise given back. Noise of the residuals' autocovariance itself is
-another thing: the fit has taken its long waves, which a level hangs on.
+The truth is a fit of the elevation map. Noise is that of which the fit leaves such residuals: their autocovariance,
+with what the fit has taken from the noise given back. Beside it stands noise of the residuals' autocovariance itself,
+which lacks the long waves that the fit has taken, and on which a level hangs.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ KINDS = ("amplitudes", "centers", "covariances", "principal_widths", "volumes", 
 
 def lines(count: int) -> Iterator[str]:
     """Coverage of 68.3 % intervals over so many refits from the truth, with errors of ``uncertainty("auto")``."""
-    begun = time.perf_counter()
     heights = np.asarray(sf.example_map("jacksboro"), float)[::THINNING, ::THINNING]
     fitted = sf.fit(heights, N_COMPONENTS, progress=False)
-    grid, covariance = Grid(fitted.data.used), _noise_of(fitted)
+    for name, kernel in (("of the fit", _noise_of(fitted)), ("as the residuals", _as_residuals(fitted))):
+        yield _line(fitted, name, kernel, count)
+
+
+def _line(fitted: sf.FitResult, name: str, kernel: np.ndarray, count: int) -> str:
+    begun, grid, shape = time.perf_counter(), Grid(fitted.data.used), fitted.data.heights.shape
     pulls: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     methods: Counter[str] = Counter()
     for seed in range(count):
-        noise = grid.noise(covariance, 1, np.random.default_rng([seed, 7]))[0].reshape(heights.shape)
+        noise = grid.noise(kernel, 1, np.random.default_rng([seed, 7]))[0].reshape(shape)
         result = sf.fit(fitted.predict() + noise, N_COMPONENTS, init=fitted.surface, search=0, progress=False)
         errors = result.uncertainty("auto")
         methods[errors.method] += 1
@@ -41,10 +45,10 @@ def lines(count: int) -> Iterator[str]:
     every = {kind: np.concatenate(rows) for kind, rows in pulls.items()}
     cells = [f"{kind} {100 * np.mean(np.abs(p[np.isfinite(p)]) <= 1):.1f}" for kind, p in every.items()]
     unknown = np.mean(~np.isfinite(np.concatenate(list(every.values()))))
-    yield (
-        f"calibration, terrain (Jacksboro {heights.shape[0]} x {heights.shape[1]}, K = {N_COMPONENTS}), {count} "
-        f"refits, errors {dict(methods)}: 68.3 % intervals cover {', '.join(cells)} %; {100 * unknown:.1f} % have no "
-        f"finite error; {(time.perf_counter() - begun) / count:.2f} s a fit"
+    return (
+        f"calibration, terrain (Jacksboro {shape[0]} x {shape[1]}, K = {N_COMPONENTS}), noise {name}, {count} refits,"
+        f" errors {dict(methods)}: 68.3 % intervals cover {', '.join(cells)} %; {100 * unknown:.1f} % have no finite"
+        f" error; {(time.perf_counter() - begun) / count:.2f} s a fit"
     )
 
 
@@ -54,6 +58,12 @@ def _noise_of(fitted: sf.FitResult) -> np.ndarray:
         rows = information(*linearized_at(fitted)).rows
     basis = np.linalg.qr(rows)[0]
     return correlated_noise(Grid(fitted.data.used), fitted.residuals.ravel(), basis).kernel
+
+
+def _as_residuals(fitted: sf.FitResult) -> np.ndarray:
+    """The autocovariance of the residuals, divided by all points, not by those of each lag: no power is below zero."""
+    grid, residuals = Grid(fitted.data.used), fitted.residuals.ravel() - fitted.residuals.mean()
+    return grid.autocovariance(residuals) * grid.pairs / residuals.size
 
 
 def _pulls(result: sf.FitResult, errors: sf.Uncertainty, truth: sf.GaussianSurface) -> dict[str, np.ndarray]:

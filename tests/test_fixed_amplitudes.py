@@ -24,7 +24,7 @@ def problem(seed, n):
     return rng, heights, amplitudes * rng.uniform(0.4, 1.8, n), low, high
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_fit_sticks_at_a_bound(n):
     """Of 2,760 such fits none did: at every success the gradient of each number at a limit points outside, and Newton's
     decrement over all others says that no more than a tenth of s^2 is left to win.

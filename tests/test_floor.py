@@ -12,8 +12,11 @@ from surfacefit._model.covariance.base import LEAST_EXCESS
 from surfacefit._model.step_lengths import near_floor
 
 POINTS = np.stack(np.mgrid[:11, :13], axis=-1).reshape(-1, 2).astype(float)
-KINDS = ["full", "diag", "spherical", "tied"]
+KINDS = ["full", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("diag", "spherical", "tied"))]
 PLAIN = {"search": 0, "reset": False, "contained": False}
+
+
+solved = jax.jit(sf.solve)
 
 
 def gaussian(amplitude, center, pivots, aslant):
@@ -93,7 +96,7 @@ def test_a_width_leaves_its_floor(kind, solver):
             low = near_floor(problem.parameterization, LEAST_EXCESS)
             first = jnp.arange(len(params)) < problem.parameterization.layout.block_size
             at_floor = jnp.where(jnp.isfinite(low) & (first | (kind == "tied")), low, params)
-            ends = [sf.solve(problem, one, solver) for one in (params, at_floor)]
+            ends = [solved(problem, one, solver) for one in (params, at_floor)]
             np.testing.assert_allclose(ends[1].cost, ends[0].cost, rtol=1e-3, err_msg=str(ends))
             assert int(ends[1].steps) <= int(ends[0].steps) + 12
 

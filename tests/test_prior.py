@@ -271,7 +271,7 @@ def test_a_prior_passes_vmap():
         np.testing.assert_allclose(costs, [float(penalty(problem, p)) for p in several], rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["full", "tied"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("tied", marks=pytest.mark.slow)])
 def test_what_a_prior_holds_is_the_rest_of_the_trace_of_the_hat_matrix(kind):
     """P - tr(N_prior N^-1) = tr(N_data N^-1), with both by central differences of the rows."""
     prior = sf.SurfacePrior(scale=2.0, degrees_of_freedom=40.0, amplitude=0.3)
@@ -322,6 +322,7 @@ def test_paths_results_and_criteria_count_the_same_parameters():
     assert free.statistics.effective_parameters == free.n_parameters
 
 
+@pytest.mark.slow
 def test_a_prior_that_says_next_to_nothing_holds_nothing():
     """What a bound holds counts as one, with a prior as without one."""
     options = {"bounds": sf.Bounds(centers=(13, 25)), "init": "grid", "search": 0, **KNOWN}
