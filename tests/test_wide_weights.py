@@ -102,3 +102,23 @@ def test_a_limit_ends_all_stages_with_the_best():
     assert stopped.status is sf.Status.STOPPED
     assert len(seen) == 1
     assert stopped.cost <= first.cost
+
+
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_maps_of_a_batch_are_fitted_as_alone(n):
+    """Those with a heavy point beside those without one, which do not change."""
+    heights = np.array([noisy(seed, n)[1] for seed in range(4)])
+    sigma = np.ones((4, 60))
+    sigma[1, 20] = sigma[3, 41] = 1e-12
+    truth = TRUTH[n][1:].reshape(-1, 3)
+    start = sf.GaussianSurface(0.8 * truth[:, 0], truth[:, 1:2] + 1, 0.8 * truth[:, 2, None, None] ** 2, 0.1)
+    options = {"init": start, "coords": X}
+    batch = sf.fit_many(heights, n, sigma=sigma, ndim=1, progress=False, **options)
+    plain = sf.fit_many(heights, n, sigma=np.ones((4, 60)), ndim=1, progress=False, **options)
+    for k in (1, 3):
+        alone = sf.fit(heights[k], n, sigma=sigma[k], search=0, reset=False, **options)
+        assert batch[k].status == alone.status
+        np.testing.assert_allclose(batch[k].cost, alone.cost, rtol=1e-6)
+        assert alone.success
+        assert fall_to_minimum(batch[k], sigma[k]) < 0.1
+    np.testing.assert_array_equal(batch.cost[[0, 2]], plain.cost[[0, 2]])

@@ -25,7 +25,8 @@ from .._engines.jacobian.local import CURVED_SQUARES, distances, reach
 from .._engines.tiles import Tiling
 from .._problem.internal_data import InternalData, tiling_of
 from .._problem.problem import SurfaceProblem
-from .._solvers import Solution, Solver, solve
+from .._solvers import Limits, Solution, Solver, solve
+from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages, wide_rows
 from .lane_stacks import LaneStack
 from .lanes import Lane
 
@@ -49,7 +50,31 @@ MOST_PRODUCTS = 1 / 3
 def solve_stack(stack: LaneStack) -> Solution:
     """The solutions (B, ...) of the lanes of a stack from their starts, with what is fixed held there.
 
-    A lane's engine follows from its own data and start, never from those of others.
+    Lanes whose weights span many decades are solved as `fit` does, in stages.
+    """
+    found, solver = _solved_alike(stack), stack.first.run.solver
+    if stack.first.prepared.data.sigma is None or not takes_stages(solver):
+        return found
+    weights = np.asarray(stack.problem.weights)
+    for row in wide_rows(np.broadcast_to(weights, (len(stack), weights.shape[1]))):
+        lane, start = stack.lane(int(row)), stack.params[row]
+        prepared = lane.prepared
+        caps = caps_of(np.asarray(prepared.problem.weights))
+        one, _ = run_under_caps(prepared.fixing(start), start, solver, Limits(), prepared.planner, caps)
+        columns = zip(jax.tree.leaves(found), jax.tree.leaves(one), strict=True)
+        found = jax.tree.unflatten(jax.tree.structure(found), [_with_row(a, row, b) for a, b in columns])
+    return found
+
+
+def _with_row(column: Any, row: int, value: Any) -> np.ndarray:
+    changed = np.array(column)
+    changed[row] = np.asarray(value)
+    return changed
+
+
+def _solved_alike(stack: LaneStack) -> Solution:
+    """The solutions of all lanes by one program. A lane's engine follows from its own data and start, never from those
+    of others.
     """
     solver, room = stack.first.run.solver, stack.first.room
     has_lists = on_cpu() and stack.n_components >= LEAST_COMPONENTS

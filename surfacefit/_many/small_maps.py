@@ -26,6 +26,7 @@ from .._small_fits.stacks import SmallStack, fitted_lanes
 from .._small_fits.surfaces import SurfaceLanes
 from .._small_fits.units import MisfitRule
 from .._solvers import LevenbergMarquardt
+from .._solvers.capped_weights import wide_rows
 from .lanes import Batch, Lane, level_of
 from .map_numbers import MapEnds
 
@@ -86,6 +87,7 @@ class SmallMaps:
             moderate = (weights >= 1 / MOST_MAGNITUDE) & (weights <= MOST_MAGNITUDE) | ~used
             with np.errstate(over="ignore", invalid="ignore"):  # where heights or weights are infinite
                 known &= moderate.all(axis=1) & ((sizes * weights).max(axis=1) <= MOST_MAGNITUDE)
+            known[wide_rows(np.where(used & known[:, None], weights, 0))] = False
         return np.asarray(known)
 
     def _have_ended(self, stack: SmallStack, fits: Any) -> np.ndarray:

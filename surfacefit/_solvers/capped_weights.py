@@ -48,6 +48,14 @@ def caps_of(weights: np.ndarray) -> list[float]:
     return [base * eps ** (STAGE_POWER * (n + 1)) for n in range(stages)]
 
 
+def wide_rows(weights: np.ndarray) -> np.ndarray:
+    """Which rows of weights (B, N) have caps."""
+    least = np.where(weights > 0, weights, np.inf).min(axis=1, initial=np.inf)
+    ratio = float(np.finfo(weights.dtype).eps) ** WIDE_POWER
+    apart = np.flatnonzero(weights.max(axis=1, initial=0.0) >= ratio * least)  # most weights are alike
+    return np.array([row for row in apart if caps_of(weights[row])], int)
+
+
 def run_under_caps(
     problem: Any, start: Array, solver: Solver, limits: Limits, planner: Planner | None, caps: list[float]
 ) -> tuple[Solution, Record]:
