@@ -67,11 +67,11 @@ def cube(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw(found: dict[str, sf.BatchResult], centers: np.ndarray, amplitudes: np.ndarray) -> None:
-    """Maps of centres and amplitudes: the truth, independent starts, starts from neighbours."""
+    """Maps of centres and amplitudes: the truth, growth of each spectrum by itself, starts from neighbours."""
     from matplotlib.figure import Figure
 
     rows = [("truth", centers, amplitudes)]
-    for init, label in (("auto", "independent starts"), ("neighbours", 'init="neighbours"')):
+    for init, label in (("growth", 'init="growth"'), ("neighbours", 'init="neighbours"')):
         batch = found[init].matched()
         order = np.argsort(np.nanmedian(batch.centers[..., 0], axis=(0, 1)))
         rows.append((label, batch.centers[..., order, 0], batch.amplitudes[..., order]))
