@@ -43,7 +43,7 @@ def test_cutouts_are_fits_of_boxes_in_the_coordinates_of_the_image():
     mask, sigma = np.zeros(image.shape, bool), np.full(image.shape, 0.02)
     mask[20, 23], sigma[21, 24] = True, np.nan
     axes = (10 + 0.5 * np.arange(30), 2.0 * np.arange(34))
-    positions = [*np.round(places), (200.0, 3.0), (1e300, -1e12)]
+    positions = [*np.round(places) * [0.5, 2] + [10, 0], (200.0, 3.0), (1e300, -1e12)]
     batch = sf.fit_cutouts(image, positions, (9, 8), coords=axes, mask=mask, sigma=sigma, absolute_sigma=True)
     assert (batch.status[3:] == sf.Status.EMPTY).all()
     np.testing.assert_allclose(batch.centers[:3, 0], places * [0.5, 2] + [10, 0], atol=0.1)
@@ -100,7 +100,7 @@ IMAGE = spots()[0]
 WRONG_CUTOUTS = {
     "positions": (lambda: sf.fit_cutouts(IMAGE, [(1, 2, 3)], 5), r"`positions` must have shape \(M, 2\)"),
     "none": (lambda: sf.fit_cutouts(IMAGE, np.zeros((0, 2)), 5), "`positions` must hold at least one"),
-    "booleans": (lambda: sf.fit_cutouts(IMAGE, [(True, False)], 5), "`positions` must be indices of `image`, got bool"),
+    "booleans": (lambda: sf.fit_cutouts(IMAGE, [(True, False)], 5), "`positions` must be places in `image`, got bool"),
     "infinite place": (lambda: sf.fit_cutouts(IMAGE, [(1, 2), (1, np.inf)], 5), r"inf at index \(1, 1\)"),
     "huge": (lambda: sf.fit_cutouts(IMAGE, [(1, 2)], 10**9), "`shape` must be at most 4 times"),
     "nan": (lambda: sf.fit_cutouts(IMAGE, [(1, np.nan)], 5), "`positions` must be finite"),

@@ -90,7 +90,7 @@ CASES = [
 @pytest.mark.parametrize("make", CASES)
 def test_refits_scatter_as_the_linear_errors_say(make):
     result = make()
-    found, expected = result.bootstrap(200), numbers(result.standard_errors)
+    found, expected = result.bootstrap(200), numbers(result.standard_errors.surface)
     assert found.surfaces.amplitudes.shape == (200, 2)
     assert found.surfaces.covariances.shape == (200, 2, 1, 1)
     np.testing.assert_allclose(numbers(found.standard_errors), expected, rtol=0.15)
@@ -105,7 +105,7 @@ def test_refits_of_a_robust_fit_scatter_as_the_sandwich_says():
     np.testing.assert_allclose(found, expected, rtol=0.25)
     np.testing.assert_allclose(np.mean(found / expected), 1, atol=0.1)
     squares = at(PAIR, result.data)  # which feel the outliers
-    assert (found < 0.9 * numbers(squares.standard_errors)).all()
+    assert (found < 0.9 * numbers(squares.standard_errors.surface)).all()
 
 
 @pytest.mark.slow

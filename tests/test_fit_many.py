@@ -347,3 +347,15 @@ def test_wrong_arguments_are_named(case):
     call, message = WRONG[case]
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_volumes_and_their_errors_are_those_of_each_map():
+    maps = curves(3)
+    batch = sf.fit_many([maps[0], np.full_like(X, np.nan, dtype=float), maps[2]], [1, 1, 2])
+    table = batch.table()
+    assert np.isnan(batch.volumes[1]).all()
+    for n, rows in ((0, slice(0, 1)), (2, slice(1, 3))):
+        alone = batch[n]
+        np.testing.assert_allclose(batch.volumes[n][batch.active[n]], alone.surface.volumes, rtol=1e-12)
+        np.testing.assert_allclose(table["volume"][rows], alone.surface.volumes, rtol=1e-12)
+        np.testing.assert_allclose(table["volume_error"][rows], alone.standard_errors.volumes, rtol=1e-12)

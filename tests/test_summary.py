@@ -109,3 +109,13 @@ def test_errors_have_two_digits(value, text):
 )
 def test_positions_have_the_decimals_of_their_unit(values, units, text):
     assert positions(values, units) == text
+
+
+def test_pits_under_components_that_only_add_are_named(rng):
+    y, x = np.mgrid[:24, :26]
+    pit = 3 * np.exp(-0.5 * ((y - 12) ** 2 + (x - 13) ** 2) / 9)
+    noise = 0.02 * rng.normal(size=pit.shape)
+    assert "amplitudes='signed'" in sf.fit(5 - pit + noise, 1, search=0).message
+    assert "signed" not in sf.fit(5 - pit + noise, 1, amplitudes="signed", search=0).message
+    for heights in (5 + pit + noise, noise, np.full_like(noise, 3.0)):
+        assert "signed" not in sf.fit(heights, 1, search=0).message

@@ -213,7 +213,7 @@ def sound(result):
     assert (np.linalg.eigvalsh(result.surface.covariances) > 0).all()
     assert result.status not in (sf.Status.RUNNING, sf.Status.REPLAN)
     assert result.success == (result.status.name in SUCCESSES)
-    assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(result.standard_errors))
+    assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(result.standard_errors.surface))
     assert result.flags.shape == (result.n_components,)
     assert "status" in result.summary()
 

@@ -106,7 +106,7 @@ def test_as_scipy_curve_fit(rng, absolute):
     start = sf.GaussianSurface([2.0], [[0.3, -0.4]], [[[1.5, 0.4], [0.4, 0.8]]])
     result = sf.fit_points(points, heights, 1, init=start, sigma=sigma, absolute_sigma=absolute)
     np.testing.assert_allclose(numbers_of(result.surface), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(numbers_of(result.standard_errors), np.sqrt(np.diag(covariance)), rtol=2e-3)
+    np.testing.assert_allclose(numbers_of(result.standard_errors.surface), np.sqrt(np.diag(covariance)), rtol=2e-3)
     errors = result.uncertainty()
     same_matrix(errors.matrix, covariance, rtol=2e-3)
     sizes = np.sqrt(np.diag(covariance))
@@ -421,10 +421,30 @@ def test_the_matrix_holds_the_free_numbers_and_the_errors_have_the_structure_of_
     assert np.linalg.matrix_rank(errors.correlation) == result.n_parameters
 
 
+def test_derived_numbers_have_errors_of_their_own(pair):
+    """Those of a volume are not the volume of errors, and errors are no surface to be evaluated."""
+    errors, volumes = pair.standard_errors, lambda surface: surface.volumes
+    np.testing.assert_allclose(errors.volumes, by_differences(pair, volumes), rtol=1e-4)
+    with pytest.raises(TypeError, match="not callable"):
+        errors(pair.surface.centers)
+    assert not hasattr(pair.bootstrap(2).standard_errors, "volumes")
+
+
+def test_a_band_counts_as_known_what_a_limit_holds(pair):
+    """The same as with that number fixed; of the number itself there is no error."""
+    heights, low = pair.data.heights, 1.2 * float(pair.surface.amplitudes[1])
+    held = sf.fit(heights, 2, init=pair.surface, bounds=sf.Bounds(amplitudes=(low, 100.0)), search=0)
+    which = np.isinf(held.standard_errors.amplitudes)
+    assert which.any()
+    fixed = sf.fit(heights, 2, init=held.surface, fixed={"amplitudes": which}, search=0)
+    places = np.array([[9.0, 9.0], [13.0, 15.0], [2.5, 20.0]])
+    np.testing.assert_allclose(held.standard_errors.band(places), fixed.standard_errors.band(places), rtol=5e-3)
+
+
 def test_errors_are_made_once(pair):
     assert pair.uncertainty() is pair.uncertainty("hessian")
     assert pair.uncertainty("sandwich") is not pair.uncertainty()
-    assert pair.standard_errors is pair.uncertainty().surface
+    assert pair.standard_errors is pair.uncertainty()
     told = "<Uncertainty: hessian, exact, 2 components, 2.8 errors from the minimum>"  # as the truth is
     assert repr(pair.uncertainty()) == told
 

@@ -71,7 +71,8 @@ def read_one_of(path: str | PathLike[str], makers: Mapping[str, tuple[int, Calla
     """
     path, form = _path(path), next(iter(makers))
     if path.exists() and not path.is_file():
-        raise NotAFit(f"{str(path)!r} is no {form}: it is no file")
+        parts = ": the call of `fit_many` with that `out` gives its result" if (path / "zarr.json").exists() else ""
+        raise NotAFit(f"{str(path)!r} is no {form}: it is no file{parts}")
     path.open("rb").close()  # what is not there, or may not be read, is no broken fit
     document = _told(f"{str(path)!r} is no {form}", _read, path, tuple(makers))
     found = document.get("format") if isinstance(document, dict) else None

@@ -47,9 +47,9 @@ def fit_cutouts(
     image : array of shape (n_1, ..., n_d)
         Heights; NaN is ignored.
     positions : array of shape (M, d), or (M,) for d = 1
-        Middles of the boxes as indices of the image, which need not be whole: the box is centred on the nearest
-        sample, for an even number of samples on the one after the middle. What of a box lies beyond the border is
-        masked; a box that lies there as a whole ends as EMPTY, however far away.
+        Middles of the boxes in the coordinates of the image, which are its indices unless ``coords`` gives others: the
+        box is centred on the nearest sample, for an even number of samples on the one after the middle. What of a box
+        lies beyond the border is masked; a box that lies there as a whole ends as EMPTY, however far away.
     shape : int, or d of them
         Samples of a box along each axis, at most four times the longest axis of the image.
     n_components : int, or array of shape (M,)
@@ -203,7 +203,8 @@ def _boxes(image: Any, positions: Any, shape: Any, coords: Any, mask: Any, sigma
         raise type(error)(str(error).replace("`heights`", "`image`")) from None
     n_dim = data.heights.ndim
     assert data.axes is not None
-    sizes, middles = _sizes(shape, data.heights.shape), _middles(positions, n_dim)
+    sizes, places = _sizes(shape, data.heights.shape), _places(positions, n_dim)
+    middles = np.stack([_indices_at(axis, column) for axis, column in zip(data.axes, places.T, strict=True)], axis=1)
     corners = np.floor(middles + 0.5).astype(int) - np.array(sizes) // 2
     indices = tuple(corners[:, i, None] + np.arange(n) for i, n in enumerate(sizes))
     return Boxes(data.heights, data.axes, indices)
@@ -217,18 +218,28 @@ def _sizes(shape: Any, image: tuple[int, ...]) -> tuple[int, ...]:
     for one in sizes:
         if count("shape", one) > most:
             raise ValueError(
-                f"`shape` must be at most {MOST_OF_IMAGE} times the longest axis of `image`, which is {most}, got {one}"
+                f"`shape` must be at most {most}, {MOST_OF_IMAGE} times the longest axis of `image`, got {one}"
             )
     return tuple(map(int, sizes))
 
 
-def _middles(positions: Any, n_dim: int) -> np.ndarray:
+def _indices_at(axis: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Indices (M,), not rounded, of places along an axis; beyond the border at its last distance."""
+    if len(axis) == 1:
+        return np.clip(places - axis[0], -FARTHEST, FARTHEST)
+    inside = np.clip(places, axis[0], axis[-1])
+    beyond, first, last = places - inside, axis[1] - axis[0], axis[-1] - axis[-2]
+    found = np.interp(inside, axis, np.arange(len(axis))) + beyond / np.where(beyond < 0, first, last)
+    return np.clip(found, -FARTHEST, FARTHEST)
+
+
+def _places(positions: Any, n_dim: int) -> np.ndarray:
     middles = np.asarray(real_array("positions", positions), float)
     if np.asarray(positions).dtype == bool:
-        raise TypeError("`positions` must be indices of `image`, got booleans: give `np.argwhere(positions)`")
+        raise TypeError("`positions` must be places in `image`, got booleans: give `np.argwhere(positions)`")
     if not middles.size:
         raise ValueError(f"`positions` must hold at least one position, got shape {np.shape(positions)}")
     middles = middles[:, None] if middles.ndim == 1 and n_dim == 1 else middles
     if middles.ndim != 2 or middles.shape[1] != n_dim:
         raise ValueError(f"`positions` must have shape (M, {n_dim}), one row a box, got {np.shape(positions)}")
-    return np.clip(finite("positions", middles), -FARTHEST, FARTHEST)
+    return finite("positions", middles)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._many.batch_result import BatchResult
+from .._many.batch_result import BatchErrors, BatchResult
 from .._many.map_numbers import BatchArrays
 
 # Names of the numbers in ``modelfit_stats``, those of lmfit where it has them, and the attribute of a batch.
@@ -135,7 +135,7 @@ def to_xarray(batch: Any, errors: bool) -> Any:
     return found if labels is None else found.assign_coords(labels.coords)
 
 
-def _parameters(batch: BatchResult, arrays: BatchArrays) -> np.ndarray:
+def _parameters(batch: BatchResult, arrays: BatchArrays | BatchErrors) -> np.ndarray:
     """All numbers (..., P) in the order of `_names`."""
     n_dim = arrays.centers.shape[-1]
     lower = np.flatnonzero(np.tril(np.ones((n_dim, n_dim))))  # one list of places, which dask can take

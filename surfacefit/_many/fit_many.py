@@ -84,7 +84,7 @@ def fit_many(
         shape. NaN is ignored. A map without a height that can be used ends as EMPTY, one with fewer points than
         parameters as TOO_FEW_POINTS, one with infinite heights or a ``sigma`` of zero as UNUSABLE; none ends the batch.
     n_components : int, array of the batch's shape, "auto" or `AutoComponents`
-        The number K of components of each map; "auto" chooses it for each map as `fit` does, in about ten times the
+        The number K of components of each map; "auto" chooses it for each map as `fit` does, in ten to twenty times the
         time. A map that supports none has its background alone as its result.
     ndim : int, optional
         How many of the last axes belong to each map. Default: as many as ``coords`` has arrays, else all but the first.
@@ -125,7 +125,7 @@ def fit_many(
     Raises
     ------
     ValueError, TypeError
-        What cannot be meant, by the name of its argument; for heights of one map with that map's index.
+        What cannot be meant, by the name of its argument; for one map with that map's index.
 
     Examples
     --------

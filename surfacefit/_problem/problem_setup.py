@@ -20,6 +20,7 @@ from .._engines.jacobian import chunk_numbers
 from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
+from .._model.block_layout import BlockLayout
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
@@ -200,6 +201,19 @@ def _check_dense(data: SurfaceData, parameterization: Parameterization, dtype: n
     check_dense(need, n_points, layout.n_parameters, limit)
 
 
+def _with_fewer_parameters(data: SurfaceData, model: ModelSpec, layout: BlockLayout) -> str:
+    """Other ways out where there are too few points for one component, those alone that suffice."""
+    round_size = 2 + data.n_dim
+    spherical, bare = model.covariance_type in ("full", "diag") and data.n_dim > 1, layout.n_background > 0
+    if bare and layout.block_size <= data.n_used:
+        return ", or background=None"
+    if spherical and layout.n_border + round_size <= data.n_used:
+        return ", or covariance_type='spherical'"
+    if spherical and bare and round_size <= data.n_used:
+        return ", or covariance_type='spherical' with background=None"
+    return ""
+
+
 def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: Parameterization) -> None:
     layout = replace(parameterization.layout, n_components=model.n_components)
     if layout.n_parameters <= data.n_used:
@@ -208,7 +222,7 @@ def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: 
     if not most:
         raise TooFewPoints(
             f"`heights` must hold at least {layout.n_border + layout.block_size} points for one component, got"
-            f" {data.n_used}: give more{', or background=None' if layout.n_background else ''}"
+            f" {data.n_used}: give more{_with_fewer_parameters(data, model, layout)}"
         )
     way_out = f"at most n_components={most} fit this map"
     if model.covariance_type == "full" and data.n_dim > 1:

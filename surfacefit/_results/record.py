@@ -11,6 +11,7 @@ import numpy as np
 from .._base.status import LIMIT_STATUSES, STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
+from .._data.noise import robust_deviation
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
@@ -30,6 +31,12 @@ UNRESOLVED_SAMPLES = 0.5
 # Of the points: if fewer carry all the weight, or fewer than there are parameters, the message says so. Points that are
 # given a large sigma instead of a mask are fewer than the others.
 FEW_POINTS_SHARE = 0.05
+
+# Standard deviations below the median residual from which a point lies in a pit, and the part of the residual sum of
+# squares in pits from which the message says so: of normal noise 2 % lie there.
+FAR_DEVIATIONS, PIT_SHARE = 3.0, 0.5
+# R2 from which pits are too small to speak of.
+MOST_R2_WITH_PITS = 0.99
 
 # Of the heights' root mean square: an RMSE below counts as an exact fit of data without variation.
 EXACT_RMSE = 1e-6
@@ -103,13 +110,13 @@ class FitNumbers(FitRecord):
     def message(self) -> str:
         """Why the fit ended, and what to do next.
 
-        The advice is for fits that did not converge, for numbers of components that were chosen, and for fits in which
-        few points carry all the weight.
+        The advice is for fits that did not converge, for numbers of components that were chosen, for fits in which few
+        points carry all the weight, and for pits under components that may only add.
         """
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
         chosen = "" if self.path is None or self.status in LIMIT_STATUSES else self.path.note
-        for note in (chosen, self._weight_note):
+        for note in (chosen, self._weight_note, self._pit_note):
             ended = f"{ended.rstrip('.')}. {note}" if note else ended
         return ended
 
@@ -121,6 +128,20 @@ class FitNumbers(FitRecord):
         return (
             f"{heavy} of {n_points} points carry {HEAVY_SHARE:.1%} of the weight 1 / sigma^2, and the fit hangs on"
             " these alone. Give `sigma` a floor, or for counts loss='poisson'."
+        )
+
+    @cached_property
+    def _pit_note(self) -> str:
+        if self.settings.amplitudes != "positive" or not self.r2 < MOST_R2_WITH_PITS:
+            return ""
+        residuals = self.residuals[self.data.used].astype(float)
+        residuals = residuals / np.abs(residuals).max()
+        far = residuals < np.median(residuals) - FAR_DEVIATIONS * robust_deviation(residuals)
+        if float(np.sum(residuals[far] ** 2)) < PIT_SHARE * float(np.sum(residuals**2)):
+            return ""
+        return (
+            "Most of the misfit is far below the surface, while components may only add: amplitudes='signed' lets them"
+            " be pits; mask what is no part of the surface."
         )
 
     @property

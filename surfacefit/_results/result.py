@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._base.checks import count, one_of
-from .._model.surface import GaussianSurface
 from .record import FitNumbers
 
 if TYPE_CHECKING:
@@ -61,16 +60,16 @@ class FitResult(FitNumbers):
     (1.0, 3)
     """
 
-    @cached_property
-    def standard_errors(self) -> GaussianSurface:
-        """Standard errors of amplitudes, centres, covariances and background, in the shape of ``surface``.
+    @property
+    def standard_errors(self) -> Uncertainty:
+        """Standard errors under the names of ``surface``: amplitudes, centers, covariances, background, volumes, ...
 
         From the inverse of J^T J at the solution and the delta method; infinite where the data do not determine a
         number. Scaled by s^2 = 2 cost / (n - P) unless ``absolute_sigma`` was set, as in `scipy.optimize.curve_fit`.
-        With a prior, J includes the rows of the prior, and the errors are widths of the posterior. `uncertainty` offers
-        more quantities and other methods.
+        With a prior, J includes the rows of the prior, and the errors are widths of the posterior. The same as
+        ``uncertainty()``, which has other methods, too.
         """
-        return self.uncertainty().surface
+        return self.uncertainty()
 
     def uncertainty(self, method: str = "hessian") -> Uncertainty:
         """Standard errors of parameters, widths, FWHM, angles and volumes, of the surface at any point, and of any

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 REFITS_AT_ONCE = 16
 
 
+class NumberErrors(NamedTuple):
+    """Errors of amplitudes (K,), centers (K, d), covariances (K, d, d), and the background's in its structure."""
+
+    amplitudes: np.ndarray
+    centers: np.ndarray
+    covariances: np.ndarray
+    background: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
     """Refits to n sets of heights simulated from a fit; `FitResult.bootstrap` makes it.
@@ -46,10 +55,10 @@ class Bootstrap:
     converged: np.ndarray
 
     @cached_property
-    def standard_errors(self) -> GaussianSurface:
-        """Standard deviations over the refits, in the structure of the fitted surface."""
+    def standard_errors(self) -> NumberErrors:
+        """Standard deviations over the refits; of what follows from the numbers take those over ``surfaces``."""
         errors: GaussianSurface = jax.tree.map(lambda leaf: np.std(leaf, axis=0, ddof=1), self.surfaces)
-        return errors
+        return NumberErrors(errors.amplitudes, errors.centers, errors.covariances, errors.background)
 
     def interval(self, level: float = 0.683) -> tuple[GaussianSurface, GaussianSurface]:
         """Two surfaces of lower and upper limits between which a share ``level`` of the refits lies, number by number.

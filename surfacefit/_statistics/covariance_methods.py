@@ -64,7 +64,7 @@ def uncertainty(result: FitResult, method: str) -> Uncertainty:
         used, deviation = used_parameters(prepared), residual_deviation(result, prepared, found.cost)
         root, correlation_length = inverse_root(found, constraint_normals(axes), used, held_changes(axes)), 0.0
         if not np.isfinite(deviation):  # as many parameters as points: nothing is known of the noise
-            root, deviation = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used]), 1.0
+            root, deviation = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used], 0), 1.0
         distance = _distance(result, found, root, deviation)
         if method == "sandwich":
             spare = max(result.n_points - result.n_parameters, 1)

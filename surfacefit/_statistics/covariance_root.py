@@ -11,7 +11,7 @@ infinite error. Golub & Van Loan, Matrix Computations (2013), section 5.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -44,16 +44,20 @@ class CovarianceRoot:
     """A covariance C = root root^T (P, P).
 
     root : (P, r).
-    undetermined : (P, q) directions that the data do not determine, or that a limit holds.
+    undetermined : (P, q) directions that a limit holds, ``n_held`` of them, and those that the data do not determine.
     """
 
     root: np.ndarray
     undetermined: np.ndarray
+    n_held: int
 
-    def errors(self, slopes: np.ndarray) -> np.ndarray:
-        """Standard errors (M,) of numbers with slopes (M, P); infinite where undetermined."""
+    def errors(self, slopes: np.ndarray, within_limits: bool = False) -> np.ndarray:
+        """Standard errors (M,) of numbers with slopes (M, P); infinite where undetermined.
+
+        ``within_limits``: what a limit holds counts as known.
+        """
         sizes, units = unit_slopes(slopes)
-        shares = np.linalg.norm(units @ self.undetermined, axis=1)
+        shares = np.linalg.norm(units @ self.undetermined[:, self.n_held if within_limits else 0 :], axis=1)
         unknown = (shares > UNDETERMINED_SHARE) | ~np.isfinite(sizes)
         return np.where(unknown, np.inf, np.where(unknown, 0, sizes) * np.linalg.norm(units @ self.root, axis=1))
 
@@ -62,7 +66,7 @@ class CovarianceRoot:
         zero.
         """
         values, vectors = np.linalg.eigh((inner + inner.T) / 2)
-        return CovarianceRoot(self.root @ (vectors * np.sqrt(np.maximum(values, 0))), self.undetermined)
+        return replace(self, root=self.root @ (vectors * np.sqrt(np.maximum(values, 0))))
 
     def basis(self, rows: np.ndarray) -> np.ndarray:
         """Orthonormal columns (N, r) that span the changes of the model, from rows J (N, P) where C = (J^T J)^-1."""
@@ -116,7 +120,7 @@ def inverse_root(information: Information, normals: np.ndarray, used: np.ndarray
     factor = _factor(inner.matrix)
     if factor is not None:
         inverse = scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
-        return CovarianceRoot(inner.basis @ inverse.T, held)
+        return CovarianceRoot(inner.basis @ inverse.T, held, held.shape[1])
     values, vectors = np.linalg.eigh((inner.matrix + inner.matrix.T) / 2)
     known = values > len(values) * np.finfo(float).eps * max(values.max(initial=0.0), 1.0)
     return _with_unknown(inner.basis, vectors, np.sqrt(np.maximum(values, 0)), known, held)
@@ -126,7 +130,7 @@ def _root_of_rows(rows: np.ndarray, basis: np.ndarray, held: np.ndarray) -> Cova
     """The root from J (N, r) in a ``basis`` (P, r), by QR."""
     factor = np.linalg.qr(rows, mode="r")
     if len(factor) == rows.shape[1] and np.abs(np.diag(factor)).min(initial=1.0) > MIN_PIVOT:
-        return CovarianceRoot(basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor))), held)
+        return CovarianceRoot(basis @ scipy.linalg.solve_triangular(factor, np.eye(len(factor))), held, held.shape[1])
     _, sizes, vectors = np.linalg.svd(factor, full_matrices=True)
     sizes = np.pad(sizes, (0, rows.shape[1] - len(sizes)))
     known = sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0.0)
@@ -139,7 +143,8 @@ def _with_unknown(
     """The root from singular vectors (r, r) and values (r,) of J in a ``basis`` (P, r)."""
     unknown = basis @ vectors[:, ~known]
     unknown = unknown / np.maximum(np.linalg.norm(unknown, axis=0), 1e-300)
-    return CovarianceRoot(basis @ vectors[:, known] / sizes[known], np.concatenate([held, unknown], axis=1))
+    together = np.concatenate([held, unknown], axis=1)
+    return CovarianceRoot(basis @ vectors[:, known] / sizes[known], together, held.shape[1])
 
 
 def _factor(scaled: np.ndarray) -> np.ndarray | None:

@@ -115,7 +115,7 @@ class WholeCovariance:
                 padded = np.pad(some, [(0, spare), (0, 0)], mode="edge")
                 rows = np.asarray(rows_at(self.prepared.problem, self.params, jnp.asarray(padded)))
                 rows = np.where(self.fixed, 0.0, rows)
-                errors[first : first + BAND_POINTS] = self.root.errors(rows[: len(some)])
+                errors[first : first + BAND_POINTS] = self.root.errors(rows[: len(some)], within_limits=True)
         return errors * self.deviation * scaling.height_scale
 
     @property
