@@ -97,9 +97,9 @@ def fit_many(
     init : {"auto", "neighbours", "growth", "peaks", ...}, `GaussianSurface`, list of them, or `BatchResult`
         Where each map starts: made from the map, one surface for all, a list with a surface for each map, or what
         another batch of the same shape has led to. "auto" (default) is growth and a short search, much shorter than
-        that of `fit`: some components are taken away and grown anew, eight times. "growth" alone takes a quarter of
+        that of `fit`: some components are taken away and grown anew, eight times. "growth" alone takes a fifth of
         the time. "neighbours" is growth, and for maps that vary smoothly over the batch besides a start from a
-        neighbour, from coarse lattices of maps to fine ones; the lower cost is kept.
+        neighbour that has other components, from coarse lattices of maps to fine ones; the lower cost is kept.
     match : "neighbours", optional
         Orders the components of each map like those of its neighbours, as `BatchResult.matched` does. Default: by
         falling volume.
