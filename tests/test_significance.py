@@ -1,5 +1,7 @@
 """Effective numbers of points, errors of amplitudes under correlated noise, and choices that use them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
@@ -9,6 +11,7 @@ from surfacefit._data.data import grid_data, point_data
 from surfacefit._data.effective_size import Noise, noise_of
 from surfacefit._model.background import background_model
 from surfacefit._problem.amplitude_errors import LinearizedSurface
+from surfacefit._results.criteria import ComponentPath, decided_by
 
 
 @pytest.mark.parametrize("shape", [(400,), (40, 50)])
@@ -169,3 +172,21 @@ def test_frames_of_noise_have_no_component(seeds):
         white = np.random.default_rng(seed).normal(size=(26, 26))
         assert sf.fit(white[1:-1, 1:-1]).n_components == 0
         assert sf.fit(uniform_filter(white, 3)[1:-1, 1:-1]).n_components == 0
+
+
+def test_a_path_says_which_criterion_decided():
+    path = ComponentPath(
+        n_components=np.arange(4),
+        **{name: np.array([4.0, 3.0, 2.0, 1.0]) for name in ("rmse", "r2", "bic", "aicc", "effective_bic")},
+        **{name: np.full(4, np.nan) for name in ("held_out", "held_out_se")},
+        n_parameters=np.arange(1, 5),
+        significance=np.array([np.nan, 7.0, 3.0, np.nan]),
+        criterion="effective_bic",
+        chosen=1,
+    )
+    assert decided_by(path) == "significance"
+    assert decided_by(replace(path, chosen=3)) == "effective_bic"
+    assert decided_by(replace(path, significance=np.full(4, np.nan))) == "effective_bic"
+    assert decided_by(replace(path, criterion="bic")) == "bic"
+    labels = [panel.get_ylabel() for panel in path.plot().axes]
+    assert labels[-1] == "least amplitude / its error"

@@ -242,6 +242,10 @@ class ComponentPath:
     correlation_volume: float = 1.0
 
     @property
+    def _supported(self) -> int:
+        return int(self.n_components[np.argmin(self.effective_bic)])
+
+    @property
     def note(self) -> str:
         """What to know about the choice before the components are used; empty if there is nothing."""
         if self.chosen == 0:
@@ -249,7 +253,7 @@ class ComponentPath:
             return f"The data support no component: by {by} the background alone is as good as any number"
         if self.chosen < 0:
             return ""
-        supported = int(self.n_components[np.argmin(self.effective_bic)])
+        supported = self._supported
         if self.criterion != "effective_bic" or not 0 < self.chosen < supported / MANY_SUPPORTED:
             return ""
         return (
@@ -265,6 +269,12 @@ class ComponentPath:
         from .plots.path import plot_path
 
         return plot_path(self)
+
+
+def decided_by(path: ComponentPath) -> str:
+    """The criterion that decided: "significance" where components went that the one asked for would have kept."""
+    judged = path.criterion == "effective_bic" and np.isfinite(path.significance).any()
+    return "significance" if judged and path.chosen < path._supported else path.criterion
 
 
 @dataclass(eq=False)

@@ -124,7 +124,8 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
         "nowhere in the data higher than a thousandth of the RMSE", "Use fewer components."
     ),
     ComponentFlag.REDUNDANT: FlagEntry(
-        "not supported by the data: the BIC is lower without it", "Use `result.merged()`, or fewer components."
+        "the BIC is lower without it, as long as the others stay",
+        "Use `result.merged()`, which takes one away at a time, or fewer components.",
     ),
     ComponentFlag.UNDETERMINED: FlagEntry(
         "some of its numbers are not determined by the data: their errors are infinite",

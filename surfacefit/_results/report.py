@@ -11,7 +11,7 @@ from .._base.layout import counted, number
 from .._base.status import MAX_DISTANCE
 from .._constraints.bounds import FIXABLE
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
-from .criteria import LABELS, NOISE_CRITERIA
+from .criteria import LABELS, NOISE_CRITERIA, decided_by
 from .flags import (
     FLAGS,
     MAX_SHOWN_PARAMETERS,
@@ -107,8 +107,8 @@ def _path(result: FitResult) -> list[Fact]:
         return []
     if path.chosen < 0:
         return [("components", f"{result.n_components}: a limit was met before any number was tried")]
-    by = LABELS[path.criterion]
-    how = f", chosen by {by}" if path.chosen else f": {by} supports none"
+    by = LABELS[decided_by(path)]
+    how = f", chosen by {by}" if path.chosen else f": {LABELS[path.criterion]} supports none"
     count, low, high = len(path.n_components), path.n_components.min(), path.n_components.max()
     tried = f"{count} numbers from {low} to {high}" if count > 1 else f"{low} alone"
     return [("components", f"{result.n_components}{how}; tried {tried}")]

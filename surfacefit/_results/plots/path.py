@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..criteria import LABELS
+from ..criteria import LABELS, decided_by
 from .panels import empty_figure
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ LOG_SCALE_RATIO = 5
 
 
 def plot_path(path: ComponentPath) -> Figure:
-    """RMSE, BIC, the error in blocks left out if known, and the criterion against K; the chosen K is marked."""
+    """RMSE, BIC, the error in blocks left out if known, and the criteria against K; the chosen K is marked."""
     figure = empty_figure()
     shown = ["rmse", "bic"] + ["held_out"] * bool(np.isfinite(path.held_out).any())
-    shown += [path.criterion] * (path.criterion not in shown)
+    for criterion in (path.criterion, decided_by(path)):
+        shown += [criterion] * (criterion not in shown)
     figure.set_size_inches(4.5 * len(shown), 3.4)
     for panel, name in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         _draw(panel, path, name)
@@ -37,11 +38,11 @@ def _draw(panel: Axes, path: ComponentPath, name: str) -> None:
     values, errors = getattr(path, name), path.held_out_se if name == "held_out" else None
     panel.errorbar(path.n_components, values, errors, fmt=".-", color="tab:blue", markersize=5, linewidth=1, capsize=2)
     here = path.n_components == path.chosen
-    by = " by this" if name == path.criterion else ""
+    by = " by this" if name == decided_by(path) else ""
     panel.plot(path.n_components[here], values[here], "o", color="tab:red", label=f"chosen{by}: K = {path.chosen}")
     panel.axvline(path.chosen, color="tab:red", linewidth=0.8, alpha=0.4)
     panel.set_xlabel("number of components K")
-    panel.set_ylabel(LABELS[name])
+    panel.set_ylabel("least amplitude / its error" if name == "significance" else LABELS[name])
     _scale(panel, path, name)
     panel.legend(frameon=False)
 
