@@ -182,7 +182,7 @@ def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.
     few = size <= RESTARTS_TIMES_COMPONENTS / MAX_RESTART_CHANCE
     if (few or failures > PATIENT_ROUNDS) and rng.random() < restart_chance:
         return random_restart
-    early = context.original is None and failures <= PATIENT_ROUNDS
+    early = context.pace.hurried or (context.original is None and failures <= PATIENT_ROUNDS)
     return remove_and_regrow if early or rng.random() < REGROWTHS_TIMES_COMPONENTS / size else grow_and_prune
 
 
