@@ -203,7 +203,7 @@ def _check_dense(data: SurfaceData, parameterization: Parameterization, dtype: n
 
 def _with_fewer_parameters(data: SurfaceData, model: ModelSpec, layout: BlockLayout) -> str:
     """Other ways out where there are too few points for one component, those alone that suffice."""
-    round_size = 2 + data.n_dim
+    round_size = 1 + data.n_dim + COVARIANCE_TYPES["spherical"].n_parameters(data.n_dim)
     spherical, bare = model.covariance_type in ("full", "diag") and data.n_dim > 1, layout.n_background > 0
     if bare and layout.block_size <= data.n_used:
         return ", or background=None"

@@ -95,17 +95,22 @@ class SharedProgress:
 class Pace(NamedTuple):
     """Steps of a refit between two looks at the clock, 0 before the first one, and steps of each run that are taken by
     code that is not optimised (`Limits`).
-
-    A fit that is ``hurried`` is over before optimised code, and a program for local refits, would pay: all of its steps
-    are such, and no moves are tried.
     """
 
     chunk: int = 0
     brief: int = 0
-    hurried: bool = False
+
+    @property
+    def hurried(self) -> bool:
+        """Whether all steps are such, and no moves are tried: the fit is over before optimised code, and a program for
+        local refits, would pay.
+        """
+        return self.brief >= ALL_STEPS
 
 
-HURRIED = Pace(brief=10**9, hurried=True)
+# Steps: more than any run takes.
+ALL_STEPS = 10**9
+HURRIED = Pace(brief=ALL_STEPS)
 
 
 def wider(count: int) -> int:

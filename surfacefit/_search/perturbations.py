@@ -269,15 +269,24 @@ def _background_stand_ins(context: SearchContext, state: State) -> tuple[np.ndar
     parts, views = context.prepared.host.parameterization, context.views
     stride = -(-len(views.points) // STAND_IN_POINTS)
     points, weights = views.points[::stride], views.secant_weights(state)[::stride]
-    heights = values_on_host(context.packing.surface(state), points)
-    which = np.flatnonzero(np.abs(heights).min(axis=1) > LEAST_STAND_IN_HEIGHT * np.abs(heights).max(axis=1))
+    surface, ends = context.packing.surface(state), np.concatenate([points.argmin(axis=0), points.argmax(axis=0)])
+    which = np.flatnonzero(_felt_everywhere(values_on_host(surface, points[ends])))  # few of many components
+    heights = values_on_host(surface.component(which), points)
+    felt = _felt_everywhere(heights)
+    which, heights = which[felt], heights[felt]
     columns = [parts.background.with_vector(one)(points) for one in np.eye(parts.background.n_parameters)]
     basis, triangle = np.linalg.qr((weights * np.stack(columns)).T)
-    values = weights * heights[which]
+    values = weights * heights
     shares = values @ basis
     losses = np.sum(values**2, axis=1) - np.sum(shares**2, axis=1)
     changes = np.linalg.lstsq(triangle, shares.T, rcond=None)[0].T
     return which, 0.5 * len(views.points) / len(points) * losses, changes
+
+
+def _felt_everywhere(heights: np.ndarray) -> np.ndarray:
+    """Which components, of heights (K, N) at points, have a good part of their height at each of them."""
+    sizes = np.abs(heights)
+    return np.asarray(sizes.min(axis=1) > LEAST_STAND_IN_HEIGHT * sizes.max(axis=1))
 
 
 def _cost_level(state: State) -> int:
