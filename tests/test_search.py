@@ -13,8 +13,8 @@ from surfacefit._base.precision import precision
 from surfacefit._data import windows as _windows
 from surfacefit._data.windows import Windows
 from surfacefit._fit import run_starts
-from surfacefit._model.surface import COMPONENT_ARRAYS
-from surfacefit._search import growth, initialization, moves, residual_views
+from surfacefit._model.surface import COMPONENT_ARRAYS, values_on_host
+from surfacefit._search import growth, initialization, moves, perturbations, residual_views
 from surfacefit._search.moves import Neighbourhood, apply_moves
 from surfacefit._search.perturbations import background_freed
 from surfacefit._search.refits import refit
@@ -64,6 +64,28 @@ def test_a_component_that_serves_as_the_background_is_put_where_one_is_missing(b
         assert background_freed(context, state, 1e-9 * state.cost) is None
         alone = search_context(heights, 6)
         assert background_freed(alone, state_of(alone, sf.GaussianSurface(*parts)), np.inf) is None
+
+
+@pytest.mark.parametrize("background", ["constant", "plane"])
+def test_the_background_takes_over_what_a_wide_component_was(background, monkeypatch):
+    """Before anything is refitted, from the least squares of all points."""
+    heights, _ = bumps((20, 22), 2, noise=0.02)
+    hill = sf.GaussianSurface(np.array([2.0]), np.array([[9.0, 8.0]]), 4 * np.eye(2)[None])
+    wide = sf.GaussianSurface(np.array([0.4]), np.array([[3.0, 12.0]]), np.diag([45.0**2, 50.0**2])[None])
+    parts = [np.concatenate([getattr(hill, n), getattr(wide, n)]) for n in COMPONENT_ARRAYS]
+    monkeypatch.setattr(perturbations, "_regrown", lambda context, left, count: left)
+    with precision(DOUBLE):
+        context = search_context(heights, 2, model={"background": background})
+        state = state_of(context, sf.GaussianSurface(*parts))
+        left = background_freed(context, state, np.inf)
+    assert left.size == 1
+    points = context.views.points
+    columns = np.stack([np.ones(len(points)), *(points.T if background == "plane" else [])], axis=1)
+    values = values_on_host(context.packing.surface(state), points)[1]
+    expected = columns @ np.linalg.lstsq(columns, values, rcond=None)[0]
+    model = context.prepared.host.parameterization.background
+    found = model.with_vector(left.border)(points) - model.with_vector(state.border)(points)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 RESIDUALS = {
