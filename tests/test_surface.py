@@ -255,6 +255,16 @@ def test_the_layout_finds_what_pack_has_written(rng, covariance_type):
     assert int(jnp.sum(changed != params)) == shapes.size
 
 
+@pytest.mark.parametrize("height", [1e-12, 1e-11, 0.1, 3.3e7])
+@pytest.mark.parametrize("n", [7, 49, 60])
+def test_the_unit_of_a_constant_map_is_its_height_and_not_what_rounding_leaves(n, height):
+    points = np.arange(float(n))[:, None]
+    for shifts in (False, True):
+        scaling = scaling_of(points, np.full(n, height), shift_heights=shifts, isotropic=False)
+        assert scaling.height_scale == pytest.approx(height, rel=1e-12)
+    assert scaling_of(points, np.zeros(n), shift_heights=True, isotropic=False).height_scale == 1.0
+
+
 def test_formulas_keep_the_precision_of_their_arrays():
     """With 64 bits allowed, a NumPy scalar would turn single precision into double."""
     with jax.enable_x64(True):

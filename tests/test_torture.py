@@ -206,6 +206,24 @@ def test_what_no_component_can_meet_leaves_numbers_that_square(seed):
     assert result.surface.principal_widths.max() < 1e12
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-12, 1e-11, 1.0, 1e12, 1e30])
+@pytest.mark.parametrize("kind", ["counts", "large known errors", "small known errors"])
+@pytest.mark.parametrize("heights", ["constant", "bump"])
+def test_known_errors_far_from_the_heights_are_numbers_in_single_precision(heights, kind, unit):
+    """Found by the search over random maps: the variance of counts of 1e-11 was 1e53 in the units of the fit."""
+    x = np.arange(12.0)
+    options = {
+        "counts": {"loss": "poisson"},
+        "large known errors": {"sigma": 1e40 * unit, "absolute_sigma": True},
+        "small known errors": {"sigma": 1e-40 * unit, "absolute_sigma": True},
+    }[kind]
+    values = unit * (0.1 + (np.exp(-0.5 * ((x - 5) / 2) ** 2) if heights == "bump" else 0 * x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solver = sf.LevenbergMarquardt(max_steps=30)
+        sound(sf.fit(values, 1, init="grid", dtype="float32", solver=solver, progress=False, **options))
+
+
 def sound(result):
     """Finite numbers in the units of the user, a status that is one, errors that are numbers or infinite."""
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.surface))

@@ -65,7 +65,8 @@ def without_outliers(heights: np.ndarray) -> np.ndarray:
 def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, isotropic: bool) -> Scaling:
     """Scaling by the half extent of each axis (the largest for all, if isotropic) and the heights' deviation.
 
-    points (N, d), heights (N,). An axis or a map without extent is left at scale one.
+    points (N, d), heights (N,). An axis without extent is left at scale one; the unit of a constant map is its height, or
+    one, and never what rounding leaves of its deviation.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     half = (high - low) / 2
@@ -73,9 +74,7 @@ def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, 
         half = np.full_like(half, half.max())
     half = np.where(half > 0, half, half.max() if half.max() > 0 else 1.0)
     shift = float(heights.mean()) if shift_heights else 0.0
-    largest = float(np.abs(heights - shift).max())
-    if largest <= CONSTANT_ROUNDING * float(np.abs(heights).max()):
-        largest = float(np.abs(heights).max())
-    unit = largest or 1.0
-    spread = root_mean_square(heights - shift)
-    return Scaling(low + (high - low) / 2, half, shift, spread or unit)
+    highest = float(np.abs(heights).max())
+    is_constant = float(np.abs(heights - shift).max()) <= CONSTANT_ROUNDING * highest
+    unit = highest or 1.0 if is_constant else root_mean_square(heights - shift)
+    return Scaling(low + (high - low) / 2, half, shift, unit)

@@ -26,7 +26,7 @@ from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface
 from .capacity import component_capacity
-from .internal_data import InternalData, cost_unit, even_grid, internal_data, tiling_of, weight_unit
+from .internal_data import InternalData, cost_unit, even_grid, internal_data, residual_unit, tiling_of, weight_unit
 from .model_spec import ModelSpec
 from .planning import TilePlanner
 from .prepared import Prepared
@@ -167,8 +167,17 @@ def _objective(
     loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
     limits = _box(data, model, parameterization, scaling, background)
     widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)
-    variance = 1 / unit if data.absolute_sigma or model.loss == "poisson" else None
+    known = data.absolute_sigma or model.loss == "poisson"
+    variance = _known_variance(residual_unit(data, scaling), dtype) if known else None
     return Objective(parameterization, *near_device((rows, loss, limits, widths, variance), dtype))
+
+
+def _known_variance(unit: float, dtype: np.dtype) -> float:
+    """Of a residual of one in the user's units, which ``unit`` of them make one in those of the fit; as near to it as
+    numbers of this precision come where the errors are far larger or smaller than the heights.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.clip(np.square(np.float64(1 / unit)), np.finfo(dtype).tiny, np.finfo(dtype).max))
 
 
 def _box(
