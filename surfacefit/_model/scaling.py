@@ -65,8 +65,8 @@ def without_outliers(heights: np.ndarray) -> np.ndarray:
 def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, isotropic: bool) -> Scaling:
     """Scaling by the half extent of each axis (the largest for all, if isotropic) and the heights' deviation.
 
-    points (N, d), heights (N,). An axis without extent is left at scale one; the unit of a constant map is its height, or
-    one, and never what rounding leaves of its deviation.
+    points (N, d), heights (N,). An axis without extent is left at scale one. The unit of a constant map is its height,
+    or one, never what rounding leaves of its deviation.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     half = (high - low) / 2
