@@ -34,6 +34,7 @@ ENTRY_POINTS = ("", "__main__")
 # (record, view). Nothing else imports upwards.
 VIEWS = {
     ("_many.fit_many", "_batches.ways"),
+    ("_many.batch_result", "_batch_errors.batch_errors"),
     ("_many.batch_result", "_batches.io"),
     ("_many.batch_result", "_batches.labels"),
     ("_many.batch_result", "_batches.matching"),

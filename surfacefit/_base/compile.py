@@ -165,9 +165,9 @@ def plain_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) 
     return Program(function, static_argnums, {})
 
 
-def batch_jit(function: Callable[..., Any]) -> Program:
+def batch_jit(function: Callable[..., Any], static_argnums: Sequence[int] = ()) -> Program:
     """As `quick_jit`, for programs that run for long on many small problems: their code is always optimised."""
-    return Program(function, (), CPU_COMPILER_OPTIONS)
+    return Program(function, static_argnums, CPU_COMPILER_OPTIONS)
 
 
 def brief_jit(function: Callable[..., Any]) -> Program:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .._many.batch_result import BatchErrors, BatchResult
-from .._many.map_numbers import BatchArrays
+from .._many.batch_result import BatchResult
+from .._many.map_numbers import BatchArrays, BatchErrors
 
 # Names of the numbers in ``modelfit_stats``, those of lmfit where it has them, and the attribute of a batch.
 STATISTICS = {

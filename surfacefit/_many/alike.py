@@ -33,7 +33,7 @@ def stacks_of(batch: Batch, chunk: np.ndarray) -> tuple[list[LaneStack], np.ndar
     stacks: list[LaneStack] = []
     if on_cpu() and _share_points(batch):
         heights = batch.stack.maps[chunk].reshape(len(chunk), -1).astype(np.float64)
-        plain = _are_plain(heights)
+        plain = are_plain(heights)
         for count in np.unique(batch.counts[chunk][plain]):
             some = np.flatnonzero(plain & (batch.counts[chunk] == count))
             stacks += _made_alike(batch, chunk, some, heights[some])
@@ -56,7 +56,7 @@ def _share_points(batch: Batch) -> bool:
     return isinstance(stack.maps, np.ndarray) and shared and stack.masks.is_none and stack.sigmas.is_none
 
 
-def _are_plain(heights: np.ndarray) -> np.ndarray:
+def are_plain(heights: np.ndarray) -> np.ndarray:
     """Which maps (B,) of heights (B, N) have no gaps, and heights of which there is nothing to say."""
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.abs(heights).max(axis=1)
@@ -100,7 +100,7 @@ class _Alike:
 
     @cached_property
     def units(self) -> tuple[np.ndarray, np.ndarray]:
-        return _units(self.heights)
+        return units_of(self.heights)
 
     @property
     def inner_levels(self) -> np.ndarray:
@@ -155,7 +155,7 @@ def _is_plain_fit(first: Lane) -> bool:
     )
 
 
-def _units(heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def units_of(heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shift and scale (B,) of heights (B, N), as `scaling_of` has them."""
     shift = heights.mean(axis=1)
     away = heights - shift[:, None]

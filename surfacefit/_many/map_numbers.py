@@ -43,6 +43,16 @@ class BatchArrays(NamedTuple):
         return int(self.amplitudes.shape[-1])
 
 
+class BatchErrors(NamedTuple):
+    """Standard errors of the numbers of that name, over the batch axes."""
+
+    amplitudes: np.ndarray
+    centers: np.ndarray
+    covariances: np.ndarray
+    background: np.ndarray
+    volumes: np.ndarray
+
+
 @dataclass(eq=False)
 class MapEnds:
     """Where the fits of n maps ended, in the user's units; NaN or 0 where there is none.

@@ -96,17 +96,17 @@ class ComponentErrors:
     def by_component(self, slopes: np.ndarray) -> np.ndarray:
         """Standard errors (K, ...) of numbers with derivatives (K, ..., m) by their own component's parameters."""
         flat = slopes.reshape(len(slopes), int(np.prod(slopes.shape[1:-1])), slopes.shape[-1])
-        return _errors(flat, self.blocks, self.undetermined).reshape(slopes.shape[:-1])
+        return errors_of(flat, self.blocks, self.undetermined).reshape(slopes.shape[:-1])
 
     def _background(self) -> Any:
         if not len(self.background):
             return None
         slopes = self.slopes.background
-        errors = _errors(slopes[None], self.background[None], self.background_undetermined[None])[0]
+        errors = errors_of(slopes[None], self.background[None], self.background_undetermined[None])[0]
         return self.slopes.background_zero.with_vector(errors)
 
 
-def _errors(slopes: np.ndarray, covariances: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
+def errors_of(slopes: np.ndarray, covariances: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
     """Standard errors (K, n) of numbers with slopes (K, n, m) by parameters of these covariances (K, m, m); infinite
     where the slopes meet undetermined directions (K, m, q).
     """
@@ -130,7 +130,7 @@ def component_slopes(prepared: Prepared, params: np.ndarray, factor_slopes: np.n
     covariances[..., shapes] = _covariance_slopes(parts, params, scaling, factor_slopes)[:count]
     background = parts.background.with_vector(layout.split(params)[2])
     return ComponentSlopes(
-        prepared.surface(params), amplitudes, centers, covariances, *_background_slopes(background, scaling)
+        prepared.surface(params), amplitudes, centers, covariances, *background_slopes(background, scaling)
     )
 
 
@@ -146,7 +146,7 @@ def _covariance_slopes(
     return np.asarray(units * (half + half.swapaxes(1, 2)))
 
 
-def _background_slopes(background: BackgroundModel, scaling: Scaling) -> tuple[np.ndarray, Any]:
+def background_slopes(background: BackgroundModel, scaling: Scaling) -> tuple[np.ndarray, Any]:
     """Of the background's numbers (b, b) by its parameters, and the background in the user's units with all zero.
 
     Change of units is affine in the free numbers, so that without shifts of heights each unit vector gives a column.
