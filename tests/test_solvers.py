@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -509,19 +510,72 @@ def test_a_valley_without_an_end_is_named():
     assert int(solution.steps) < 250
 
 
+class KnownErrors(FunctionProblem):
+    def noise_variance(self, cost):
+        return jnp.ones_like(cost)
+
+
+jax.tree_util.register_static(KnownErrors)
+
+
+def last_step(solver, problem, params, pending):
+    """The state after the step that is to confirm an end."""
+    state = SECOND_ORDER[solver].init(problem, jnp.asarray(params))
+    watch = state.watch._replace(pending=jnp.asarray(int(pending)))
+    return SECOND_ORDER[solver].step(problem, state._replace(watch=watch))
+
+
+@pytest.mark.parametrize("solver", ["lm", "dogleg"])
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-5, 1e-6, 3e-7])
+def test_the_last_step_sees_the_distance_along_what_is_hardly_determined(solver, size):
+    """Columns of J that differ by ``size``: the minimum is two errors away along their difference."""
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 3)))[0].T
+    with jax.enable_x64(True):
+        problem = KnownErrors(lambda p: axes[0] * (p[0] + p[1]) + axes[1] * size * p[1] - 2 * axes[1] + 5 * axes[2])
+        told = last_step(solver, problem, np.zeros(2), Status.CONVERGED_SLOWLY).proposal.distance2
+    assert float(told) ** 0.5 == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("solver", ["lm", "dogleg"])
+def test_a_fit_ends_where_its_distance_is_known_and_not_behind_a_step_that_gained_little(solver):
+    def distance_at(place):
+        slopes = np.array([-1.0, 8 * 1400 * place**7])
+        return abs(slopes @ [0.2 - place, 5 + 1400 * place**8]) / np.linalg.norm(slopes)
+
+    with jax.enable_x64(True):
+        problem = KnownErrors(lambda p: jnp.stack([0.2 - p[0], 5 + 1400 * p[0] ** 8]))
+        costs = [float(half_square(problem.residuals(jnp.array([place])))) for place in (0.0, 0.2)]
+        state = last_step(solver, problem, np.zeros(1), Status.CONVERGED_COST)
+    assert int(state.status) == Status.CONVERGED_COST
+    assert costs[1] < costs[0]
+    assert distance_at(0.2) > 0.6
+    assert distance_at(float(state.params[0])) <= 0.3
+
+
+def test_fits_of_more_components_than_there_are_end_within_their_errors_or_say_so():
+    """Some of these ended two errors away along a component that the others make up for, or took a last step off a
+    bound, behind which the minimum is further.
+    """
+    y, x = np.mgrid[:15, :15]
+    plain = 2 * np.exp(-0.5 * ((x - 7) ** 2 / 6 + (y - 7) ** 2 / 9))
+    ends = {}
+    for seed, count in product(range(6), (2, 3)):
+        heights = plain + 0.05 * np.random.default_rng(seed).normal(size=plain.shape)
+        result = sf.fit(heights, count, search=0, seed=seed)
+        ends[seed, count] = (result.status, result.uncertainty().distance)
+    told = {key: distance for key, (status, distance) in ends.items() if STATUS[status].success}
+    assert len(told) > 4
+    assert max(told.values()) <= 0.3, ends
+
+
 def test_an_end_by_rounding_far_from_the_minimum_is_imprecise():
     """Beside a misfit of 1e4 the last place of the cost in single precision hides a fall of chi2 by some errors."""
-
-    class KnownErrors(FunctionProblem):
-        def noise_variance(self, cost):
-            return jnp.ones_like(cost)
 
     def beside(misfit):
         problem = KnownErrors(lambda p: jnp.concatenate([p - 1, jnp.full(1, misfit, p.dtype)]))
         solution = ended(problem, jnp.full(1, 0.2, jnp.float32), sf.LevenbergMarquardt())
         return Status(int(solution.status)), float(solution.params[0])
 
-    jax.tree_util.register_static(KnownErrors)
     status, place = beside(1e4)
     assert (status, STATUS[status].success) == (Status.IMPRECISE, False)
     assert abs(place - 1) > 0.3
