@@ -7,6 +7,7 @@ choice                the option ``solver``: the check of a name or of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 capped_weights        runs under weights of many decades: first with the heavy ones capped
 quadratic_state       where second-order solvers stand between steps
+distance              how far the minimum is in standard errors, from one step that is next to undamped
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules
 levenberg_marquardt   damped Gauss-Newton steps: the default
 dogleg                Powell's dogleg: it steps in a radius of its own; the trust region of all second-order solvers is

@@ -35,6 +35,7 @@ from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal, needs_jacobian
 from .._problem.base import Problem, half_square
 from .base import SolverBase, cosine_optimality
+from .distance import LEAST_DAMPING, undamped_fall
 from .quadratic_state import WATCHES, Linearization, Outcome, Position, Proposal, QuadraticState, Watch
 
 # Part of the predicted fall in cost that a step must gain to be taken, without unit: MINPACK's value, nearly 0, since
@@ -46,13 +47,6 @@ GOOD_GAIN = 0.75
 # Error allowed in an entry of J^T J, relative to its scale and to the damping: 1 % of the damping changes no step much,
 # and lets an engine take the product in single precision. The gradient stays exact.
 CURVATURE_ERROR = 0.01
-# Damping, relative to D, of the undamped step by which the distance to the minimum is taken: above the rounding of
-# J^T J in double precision, and a direction that it hides has an error 3e6 times that of a parameter on its own.
-# Topo-bathymetry, K = 32, ended at 2.03 standard errors from its minimum, of which 1e-9 showed 0.18 and 1e-12 1.26.
-LEAST_DAMPING = 1e-13
-# Roundings of a damped system's solution, relative to the damping, up to which the rest that the damping leaves of a
-# curvature is not known.
-HIDDEN_ROUNDINGS = 4
 # Fall of chi2 / s^2 in `patience` steps below which a valley is not worth following: a tenth of what noise makes of one
 # parameter, as `distance` allows at an end.
 LEVEL_FALL = 0.1
@@ -215,7 +209,7 @@ class QuadraticSteps(SolverBase):
         constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
         step, trusted = self._solved(problem, state, normal, constraints, scaling)
         step = jnp.where(state.linearization.at_bound, 0, step)
-        distance2 = _undamped_fall(step, gradient, damping * scaling, damping) / problem.noise_variance(state.cost)
+        distance2 = undamped_fall(step, gradient, damping * scaling, damping) / problem.noise_variance(state.cost)
         step = problem.within_trust_region(params, step, state.reach)
         predicted = -jnp.vdot(step, gradient + 0.5 * normal.mv(step).astype(step.dtype), precision="highest")
         root = jnp.sqrt(scaling)
@@ -337,18 +331,6 @@ class QuadraticSteps(SolverBase):
         told = jnp.where(near & (level | ~creeps), pending, jnp.where(vain, failed, int(Status.RUNNING)))
         asked = jnp.where(jnp.isinf(self.distance), doubted, int(Status.RUNNING))
         return jnp.where(watch.is_probing, told, asked)
-
-
-def _undamped_fall(step: Array, gradient: Array, added: Array, damping: Array) -> Array:
-    """g^T N^-1 g from a step h = -(N + M)^-1 g, with M the ``added`` (P,) damping on the diagonal.
-
-    It is no smaller than (g^T h)^2 / h^T N h, which is the same where one direction decides, however much of that one
-    the damping hides; and h^T N h = -g^T h - h^T M h.
-    """
-    told, hidden = -jnp.vdot(step, gradient, precision="highest"), jnp.vdot(step, added * step, precision="highest")
-    unknown = HIDDEN_ROUNDINGS * float(np.finfo(step.dtype).eps) / jnp.maximum(damping, np.finfo(step.dtype).eps)
-    bent = jnp.maximum(told - hidden, unknown * jnp.abs(told))
-    return jnp.where(bent > 0, told * (told / jnp.where(bent > 0, bent, 1)), 0)
 
 
 def _first(rules: list[tuple[Array, Status]]) -> Array:
