@@ -107,9 +107,10 @@ def _is_plain(options: ModelOptions) -> bool:
 def _prepared(stack: MapStack, ends: MapEnds, flat: int, count: int) -> Prepared:
     assert ends.options is not None
     held = ends.model.with_vector(np.array(ends.surfaces.background[flat]))
-    model = ModelSpec(
-        n_components=count, background=None if isinstance(held, NoBackground) else held, **ends.options.by_name()
-    )
+    options = ends.options.by_name()
+    if not count:
+        options |= {"constraints": ends.options.constraints.of_background, "prior": None}
+    model = ModelSpec(n_components=count, background=None if isinstance(held, NoBackground) else held, **options)
     return problem_setup(stack.data(flat), model, np.dtype(np.float64), EngineChoice(Dense(), float("inf")))
 
 

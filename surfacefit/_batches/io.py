@@ -21,7 +21,7 @@ from .._many.batch_record import Results
 from .._many.batch_result import BatchResult
 from .._many.map_numbers import BatchArrays, MapEnds, named_arrays
 from .._many.stack import MapStack, PerMap, map_stack
-from .._model.background import background_model
+from .._model.background import NoBackground, background_model
 from .._model.surface import are_covariances
 from .._problem.model_spec import ModelOptions
 from .._results.io import (
@@ -47,16 +47,21 @@ WHOLE = ("n_components", "steps", "n_parameters", "n_used")
 
 @dataclass(frozen=True, eq=False)
 class StoredMaps:
-    """The source of a batch from a file: the maps, and what was fitted to them; ``backgrounds`` of each map."""
+    """The source of a batch from a file: the maps, what was fitted to them, None where nothing was, and a background of
+    the kind of all.
+    """
 
     stack: MapStack
-    settings: Settings
+    settings: Settings | None
     background: Any
 
     def result(self, flat: int, ends: MapEnds) -> FitResult:
         """The result of a map, made from where its fit ended."""
         start, run = (float(seconds) for seconds in ends.seconds[flat])
-        surface = ends.surface(flat, background_model(self.background))
+        surface, settings = ends.surface(flat, background_model(self.background)), self.settings
+        assert settings is not None
+        if not surface.n_components:
+            settings = replace(settings, constraints=settings.constraints.of_background, prior=None)
         return checked_result(
             FitResult(
                 surface=surface,
@@ -66,7 +71,7 @@ class StoredMaps:
                 steps=int(ends.steps[flat]),
                 history={name: np.zeros(0) for name in Record._fields},
                 timings=Timings(start=start, compile=0.0, run=run, total=start + run),
-                settings=replace(self.settings, n_parameters=int(ends.n_parameters[flat])),
+                settings=replace(settings, n_parameters=int(ends.n_parameters[flat])),
                 penalty=float(ends.penalty[flat]),
             )
         )
@@ -75,9 +80,8 @@ class StoredMaps:
 def save(batch: BatchResult, path: str | PathLike[str]) -> None:
     """Write a batch to a ``.npz`` or ``.json`` file; see `BatchResult.save`."""
     results = batch.results
-    first = next((one for one in results if one is not None), None)
-    if first is None:
-        raise ValueError("`save` needs a batch with at least one fitted map, got none")
+    first = _first_result(results)
+    background = results.ends.model if first is None else background_model(first.surface.background)
     stack, numbers = results.source.stack, results.numbers
     arrays = {name: array[numbers] for name, array in named_arrays(results.ends).items()}
     write(
@@ -88,11 +92,21 @@ def save(batch: BatchResult, path: str | PathLike[str]) -> None:
             "maps": _maps_to_document(stack, numbers),
             "surfaces": {name: arrays.pop(name) for name in BatchArrays._fields},
             "ends": arrays,
-            "background": background_to_document(first.surface.background),
-            "settings": asdict(first.settings),
+            "background": background_to_document(None if isinstance(background, NoBackground) else background),
+            "settings": None if first is None else asdict(first.settings),
         },
         path,
     )
+
+
+def _first_result(results: Results) -> FitResult | None:
+    """That of a map with components, whose settings are those of all, else of one without; None if there is none."""
+    ends = results.ends
+    fitted = np.flatnonzero(ends.fitted[results.numbers])
+    if not len(fitted):
+        return None
+    first: FitResult = results[int(fitted[np.argmax(ends.n_components[results.numbers[fitted]] > 0)])]
+    return first
 
 
 def _maps_to_document(stack: MapStack, numbers: np.ndarray) -> dict[str, Any]:
@@ -135,12 +149,12 @@ def batch_of(document: dict[str, Any], function: Any) -> BatchResult:
     _check_shapes(document, shapes)
     document = loaded({name: document[name] for name in document if name not in ("format", "version")}, MAY_REPEAT)
     background = background_from_document(document["background"], function)
-    settings = settings_from_document(document["settings"])
+    settings = None if document["settings"] is None else settings_from_document(document["settings"])
     stack = _stack(document["maps"], shapes.sizes["n"])
     if stack.n_dim != shapes.sizes["d"]:
         raise ValueError(f"`maps` have {stack.n_dim} coordinates, their surfaces {shapes.sizes['d']}")
     names = {one.name for one in fields(ModelOptions)}
-    options = ModelOptions(**{name: getattr(settings, name) for name in names})
+    options = None if settings is None else ModelOptions(**{name: getattr(settings, name) for name in names})
     model = background_model(background)
     if np.size(model.vector()) != shapes.sizes["m"]:
         raise ValueError("`surfaces.background` does not belong to the background")
@@ -150,9 +164,9 @@ def batch_of(document: dict[str, Any], function: Any) -> BatchResult:
         options=options,
         **{name: document["ends"][name] for name in document["ends"]},
     )
-    _check_values(ends, stack, options.amplitudes != "positive")
+    _check_values(ends, stack)
     made = Results(StoredMaps(stack, settings, background), ends, np.arange(len(stack)), {})
-    next(one for one in made if one is not None)  # its settings are those of all
+    _first_result(made)  # its settings are those of all
     return BatchResult(shape, made)
 
 
@@ -213,7 +227,7 @@ def _given(one: Any) -> Any:
     return one["of_each"]
 
 
-def _check_values(ends: MapEnds, stack: MapStack, signed: bool) -> None:
+def _check_values(ends: MapEnds, stack: MapStack) -> None:
     amplitudes, centers, covariances, background = ends.surfaces
     codes = {int(code) for code in Status}
     if not set(np.unique(ends.status).tolist()) <= codes:
@@ -223,16 +237,16 @@ def _check_values(ends: MapEnds, stack: MapStack, signed: bool) -> None:
         raise ValueError("`surfaces.amplitudes` must be NaN where a map has no component, and nowhere else")
     if np.isnan(ends.cost[ends.n_components > 0]).any():
         raise ValueError("`ends.cost` must be finite where a map has components")
-    if not ends.fitted.any():
-        raise ValueError("`ends.cost` must be finite for one map at least")
+    if ends.fitted.any() != (ends.options is not None):
+        raise ValueError("`ends.cost` must be finite for one map at least, or `settings` be none")
     moderate("surfaces.amplitudes", amplitudes[there])
     moderate("surfaces.centers", centers[there])
     if not are_covariances(finite("surfaces.covariances", covariances[there])).all():
         raise ValueError("`surfaces.covariances` must be symmetric positive definite")
     finite("surfaces.background", background[ends.fitted])
     for name in ("cost", "penalty"):
-        not_negative(f"ends.{name}", float(finite(f"ends.{name}", getattr(ends, name)[ends.fitted]).min()))
-    if not signed and (amplitudes[there] < 0).any():
+        not_negative(f"ends.{name}", float(finite(f"ends.{name}", getattr(ends, name)[ends.fitted]).min(initial=0)))
+    if ends.options is not None and ends.options.amplitudes == "positive" and (amplitudes[there] < 0).any():
         raise ValueError("`surfaces.amplitudes` must not be negative where `settings.amplitudes` is 'positive'")
     for name in (*WHOLE, "seconds"):
         for extreme in (getattr(ends, name).min(), getattr(ends, name).max()):

@@ -86,7 +86,9 @@ class _Order:
         for start in self._by_misfit():
             if start not in self.places:
                 self._spread(start)
-        return np.array([self.places.get(n, np.arange(room)) for n in range(len(self.there))]).reshape(-1, room)
+        return np.array([self.places.get(n, np.arange(room)) for n in range(len(self.there))]).reshape(
+            len(self.there), room
+        )
 
     def _by_misfit(self) -> np.ndarray:
         """Maps with a fit: most components first, then the lowest cost a point."""
@@ -181,7 +183,7 @@ def pair_distances(arrays: Sequence[np.ndarray], ones: np.ndarray, others: np.nd
     (N, K), centers (N, K, d) and covariances (N, K, d, d), without gaps in these maps.
     """
     room, n_dim = arrays[1].shape[1:]
-    at_once = max(1, PAIR_ENTRIES_AT_ONCE // (room * n_dim) ** 2)
+    at_once = max(1, PAIR_ENTRIES_AT_ONCE // max(1, room * n_dim) ** 2)
     found = np.empty((len(ones), room, room))
     for first in range(0, len(ones), at_once):
         some = slice(first, first + at_once)

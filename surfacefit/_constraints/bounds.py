@@ -68,6 +68,12 @@ class Constraints:
         return bool(self.fixed) or any(limit is not None for limit in vars(self.bounds).values())
 
     @property
+    def of_background(self) -> Constraints:
+        """Those of the background alone."""
+        fixed = {name: mask for name, mask in self.fixed.items() if name == "background"}
+        return Constraints(Bounds(background=self.bounds.background), fixed)
+
+    @property
     def by_component(self) -> bool:
         """Whether any of them belongs to one component rather than to all."""
         pairs = [(self.bounds.amplitudes, 1), (self.bounds.centers, 2)]

@@ -85,7 +85,7 @@ def fit_many(
         parameters as TOO_FEW_POINTS, one with infinite heights or a ``sigma`` of zero as UNUSABLE; none ends the batch.
     n_components : int, array of the batch's shape, "auto" or `AutoComponents`
         The number K of components of each map; "auto" chooses it for each map as `fit` does, in ten to twenty times the
-        time. A map that supports none has its background alone as its result.
+        time. A map that supports none, or has 0 in an array, has its background alone as its result.
     ndim : int, optional
         How many of the last axes belong to each map. Default: as many as ``coords`` has arrays, else all but the first.
     coords : sequence of d arrays, or list of them, optional
@@ -297,7 +297,7 @@ def _counts(n_components: Any, stack: MapStack) -> np.ndarray:
             f"`n_components` must be one number or have the batch's shape {stack.shape}, got {numbers.shape}"
         )
     for one in np.unique(numbers):
-        count("n_components", one.item())
+        count("n_components", one.item(), 0 if numbers.ndim else 1)
     return np.broadcast_to(numbers, stack.shape).ravel().astype(int)
 
 

@@ -41,6 +41,8 @@ LEAST_REGROWN_FALL = 1e-2
 
 def start_all(stack: LaneStack) -> None:
     """Gives each lane of a stack the parameters at which its steps begin, unless it has them."""
+    if not stack.n_components:
+        stack.params[:], stack.started[:] = _backgrounds(stack), True
     for name in GROWN:
         rows = np.flatnonzero(~stack.started & (stack.inits == name))
         if len(rows):
@@ -49,6 +51,17 @@ def start_all(stack: LaneStack) -> None:
         _put_at_peaks(stack, np.flatnonzero(~stack.started & (stack.inits == "peaks")))
     for row in np.flatnonzero(~stack.started):
         stack.put_start(int(row), _started_alone(stack.lane(int(row))))
+
+
+def _backgrounds(stack: LaneStack) -> np.ndarray:
+    """The parameters (B, P) of the backgrounds alone."""
+    rows = np.arange(len(stack))
+    if stack.is_plain:
+        return stack.packed(rows, stack.backgrounds_only())
+    d = stack.parts.n_dim
+    each = (stack.lane(int(row)).prepared.host.parameterization for row in rows)
+    nothing = np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d))
+    return stack.projected(rows, np.stack([one.pack(GaussianSurface(*nothing, one.background)) for one in each]))
 
 
 def _started_alone(lane: Lane) -> np.ndarray:

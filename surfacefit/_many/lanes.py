@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .._base.status import Status
+from .._constraints.bounds import Bounds
 from .._data.data import UnusableValues
 from .._fit.make_result import settings_of
 from .._fit.options import checked_options
@@ -92,10 +93,12 @@ class Batch:
         return np.array([one.size for one in maps])
 
     def first_lane(self) -> Lane | None:
-        """The lane of the first map that can be fitted; raises where the values of all maps are unusable."""
+        """The lane of the first map of those with components, else without, that can be fitted; raises where the
+        values of all maps are unusable.
+        """
         statuses = set()
-        for flat in range(len(self.stack)):
-            lane = self.lane(flat)
+        for flat in np.argsort(self.counts == 0, kind="stable"):
+            lane = self.lane(int(flat))
             if isinstance(lane, Lane):
                 return lane
             statuses.add(lane)
@@ -111,10 +114,14 @@ class Batch:
             data = self.stack.data(flat)
         except UnusableValues:
             return Status.UNUSABLE
-        given = {"n_components": int(self.counts[flat]), "init": self.starts[flat], "search": 0, "reset": False}
+        count, start = int(self.counts[flat]), self.starts[flat]
+        given = {"n_components": count, "init": start, "search": 0, "reset": False}
+        if not count:
+            given |= {"n_components": 1, "init": "growth", **of_background(self.options, start)}
         try:
             specs = checked_options({**self.options, **given}, data)
-            prepared = problem_setup(data, specs.model, specs.run.dtype, specs.run.engine, specs.run.init)
+            model = replace(specs.model, n_components=count)
+            prepared = problem_setup(data, model, specs.run.dtype, specs.run.engine, start)
         except TooFewPoints:
             return Status.TOO_FEW_POINTS
         except (ValueError, TypeError) as error:
@@ -144,6 +151,21 @@ class Batch:
             settings=settings_of(prepared, lane.run),
             penalty=float(ends.penalty[flat]),
         )
+
+
+def of_background(options: Mapping[str, Any], start: Any) -> dict[str, Any]:
+    """Those of some options that concern the background, for a map without components."""
+    bounds, fixed, background = options["bounds"], options["fixed"], options["background"]
+    names = [fixed] if isinstance(fixed, str) else fixed or ()
+    is_held = "background" in names and (not isinstance(fixed, dict) or fixed["background"])
+    if is_held and isinstance(start, GaussianSurface) and isinstance(background, str):
+        background = start.background
+    return {
+        "background": background,
+        "bounds": Bounds(background=bounds.background) if isinstance(bounds, Bounds) else bounds,
+        "fixed": "background" if is_held else None,
+        "prior": None,
+    }
 
 
 def level_of(start: Any) -> Any:

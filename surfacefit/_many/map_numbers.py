@@ -180,7 +180,7 @@ class MapNumbers:
         """Places of maps that have an end, some of one shape at a time."""
         known = np.flatnonzero(self.ends.fitted[self.numbers])
         if self.stack.shares_points or shifts_of(self.stack) is not None:
-            size = self.stack.maps[0].size * self.ends.surfaces.most
+            size = self.stack.maps[0].size * max(1, self.ends.surfaces.most)
             at_once = max(1, ELEMENTS_AT_ONCE // size)
             yield from (known[first : first + at_once] for first in range(0, len(known), at_once))
         else:

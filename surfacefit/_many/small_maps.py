@@ -57,7 +57,7 @@ class SmallMaps:
         """Where the fits of some maps ended; those to be fitted one by one stay RUNNING."""
         begun, ends = time.perf_counter(), self.batch.no_ends(len(chunk), self.first)
         heights, used, weights = self.batch.stack.block(chunk)
-        known = self._are_known(heights, used, weights)
+        known = self._are_known(heights, used, weights) & (self.batch.counts[chunk] == 1)
         if not known.all():
             heights, weights = (np.where(known[:, None], array, 1) for array in (heights, weights))
         weights = weights if used.all() else np.where(used, weights, 0)
@@ -136,7 +136,12 @@ def small_maps(batch: Batch, first: Lane | None) -> SmallMaps | None:
     model, run, solver = first.prepared.model, first.run, first.run.solver
     plain = model.prior is None and not model.constraints and isinstance(model.background, str)
     plain = plain and model.background == "constant" and model.loss in LOSSES and model.covariance_type != "tied"
-    small = stack.maps[0].size <= MOST_POINTS and stack.n_dim <= MOST_DIMENSIONS and (batch.counts == 1).all()
+    small = (
+        stack.maps[0].size <= MOST_POINTS
+        and stack.n_dim <= MOST_DIMENSIONS
+        and (batch.counts <= 1).all()
+        and first.prepared.model.n_components == 1
+    )
     if not isinstance(solver, LevenbergMarquardt) or solver.method != "cholesky" or not np.isfinite(solver.distance):
         return None
     starts = _starts(batch) if plain and small else "other"
