@@ -206,7 +206,9 @@ class QuadraticSteps(SolverBase):
         if needs_jacobian(normal):
             normal = problem.linearize(params)[1].restored(normal)
         scaling = problem.scaling(params, normal.diagonal().astype(params.dtype))
-        constraints = problem.active_constraints(params, gradient, scaling * jnp.maximum(1, damping))
+        # The distance is that within the limits that are met, as errors take it: a limit ahead is no minimum.
+        ahead = jnp.where(state.watch.is_probing, jnp.inf, scaling * jnp.maximum(1, damping))
+        constraints = problem.active_constraints(params, gradient, ahead)
         step, trusted = self._solved(problem, state, normal, constraints, scaling)
         step = jnp.where(state.linearization.at_bound, 0, step)
         distance2 = undamped_fall(step, gradient, damping * scaling, damping) / problem.noise_variance(state.cost)
