@@ -406,12 +406,19 @@ class Unplanned(FunctionProblem):
         return jnp.asarray(False)
 
 
+class SamePlan:
+    """Gives the problem back as it is."""
+
+    def for_run(self, with_normal=True):
+        return lambda problem, *_: problem
+
+
 @pytest.mark.parametrize("solver", SECOND_ORDER)
 def test_where_no_plan_serves_the_fit_fails_with_its_start(solver):
     function, start, _ = KNOWN["rosenbrock"]
     with jax.enable_x64(True):
         problem, params = Unplanned(function), jnp.asarray(start)
-        solution, history = run(problem, params, SECOND_ORDER[solver], Limits(), lambda problem, *_: problem)
+        solution, history = run(problem, params, SECOND_ORDER[solver], Limits(), SamePlan())
         cost = float(half_square(function(params)))
     assert (int(solution.status), int(solution.steps), len(history.cost)) == (Status.NO_PLAN, 0, 0)
     np.testing.assert_array_equal(solution.params, start)

@@ -16,7 +16,7 @@ from surfacefit._data.data import SurfaceData, grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.overlap_sums import overlap_sums
 from surfacefit._engines.overlaps import EvenGrid, Rule, rules
-from surfacefit._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
+from surfacefit._engines.pairs import ChunkShape, Ellipsoids, cutoff_radii, tile_lists, tile_pairs
 from surfacefit._engines.tiles import block_sides, grid_tiles, scattered_tiles
 from surfacefit._model.units import to_internal
 from surfacefit._problem import planning as planning
@@ -172,7 +172,7 @@ def test_lists_hold_every_component_where_it_is_felt(rng, n_dim):
     factors = np.tril(rng.normal(size=(40, n_dim, n_dim))) * 0.05
     factors[:, range(n_dim), range(n_dim)] = rng.uniform(0.02, 0.2, (40, n_dim))
     room = Ellipsoids(rng.uniform(-1.3, 1.3, (40, n_dim)), factors, rng.uniform(1, 4, 40))
-    lists = tile_lists(tiling, room, 4)
+    lists = tile_lists(tiling, tile_pairs(tiling, room), 40, ChunkShape(4, 8))
     listed = np.zeros((tiling.n_tiles, 40), int)
     for offset, chunk in zip(lists.offsets, lists.members, strict=True):
         for place, members in enumerate(chunk):

@@ -16,8 +16,6 @@ from .pairs import ragged
 
 # Neighbours; a product with a row of blocks then reads memory in long runs, and at most seven places are empty.
 NEIGHBOURS_A_ROW = 8
-# Neighbour rows; the rows of a rule begin at a multiple of so many, and are taken in chunks that divide it.
-ROWS_UNIT = 64
 # Widths of the joint covariance; the product of a pair farther apart is below exp(-5.5^2 / 2) = 3e-7 of a component's
 # own, near the single precision in which blocks are held.
 JOINT_WIDTHS = 5.5
@@ -56,6 +54,14 @@ class EvenGrid:
     shape: tuple[int, ...]
 
 
+class Overlaps(NamedTuple):
+    """Pairs (n,) of components that overlap, each once, and the number of each pair's rule among `rules`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    rule: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class NeighbourRows:
     """Pairs (component, neighbour) in rows of neighbours of one component, which is its own first neighbour.
@@ -78,21 +84,39 @@ def rules(n_dim: int) -> list[Rule]:
     ]
 
 
-def neighbour_rows(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> list[NeighbourRows] | None:
-    """Rows for each of `rules`, or None where components crowd too much for blocks to pay.
-
-    centers (K, d), Cholesky factors (K, d, d), in the units of the grid.
+def overlaps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> Overlaps | None:
+    """All overlaps of components with centers (K, d) and Cholesky factors (K, d, d), in the units of the grid; None
+    where they crowd too much for blocks to pay.
     """
-    centers, factors = (centers - grid.low) / grid.step, factors / grid.step[:, None]
+    centers, factors = _in_steps(grid, centers, factors)
     pairs = overlapping(centers, factors)
-    if pairs is None:
+    return None if pairs is None else Overlaps(*pairs, _rules_of(centers, factors, *pairs, grid.shape))
+
+
+def renewed_overlaps(
+    before: Overlaps, grid: EvenGrid, centers: np.ndarray, factors: np.ndarray, moved: np.ndarray
+) -> Overlaps | None:
+    """`overlaps`, where those between components that have not ``moved`` (K,) are those ``before``."""
+    centers, factors = _in_steps(grid, centers, factors)
+    new = overlapping(centers, factors, moved)
+    if new is None:
         return None
-    first, second = pairs
-    chosen = _rules_of(centers, factors, first, second, grid.shape)
-    other = first != second
-    first, second = np.concatenate([first, second[other]]), np.concatenate([second, first[other]])
-    chosen = np.concatenate([chosen, chosen[other]])
-    return [_rows(first[chosen == n], second[chosen == n], len(centers)) for n in range(len(rules(len(grid.shape))))]
+    kept = ~(moved[before.first] | moved[before.second])
+    columns = zip(before, (*new, _rules_of(centers, factors, *new, grid.shape)), strict=True)
+    return Overlaps(*(np.concatenate([old[kept], found]) for old, found in columns))
+
+
+def neighbour_rows(pairs: Overlaps, n_components: int, n_dim: int) -> list[NeighbourRows]:
+    """Rows for each of `rules`."""
+    other = pairs.first != pairs.second
+    first = np.concatenate([pairs.first, pairs.second[other]])
+    second = np.concatenate([pairs.second, pairs.first[other]])
+    chosen = np.concatenate([pairs.rule, pairs.rule[other]])
+    return [_rows(first[chosen == n], second[chosen == n], n_components) for n in range(len(rules(n_dim)))]
+
+
+def _in_steps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (centers - grid.low) / grid.step, factors / grid.step[:, None]
 
 
 def work(rows: list[NeighbourRows], n_dim: int) -> float:
@@ -101,34 +125,52 @@ def work(rows: list[NeighbourRows], n_dim: int) -> float:
     return float(sum(r.neighbours.size * n for r, n in zip(rows, nodes, strict=True)))
 
 
-def overlapping(centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; None if too
-    many.
+def overlapping(
+    centers: np.ndarray, factors: np.ndarray, moved: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """All pairs within JOINT_WIDTHS of their joint covariance, once, each component with itself included; only those
+    with one that has ``moved`` (K,) in them, if that is given. None if too many.
     """
-    from scipy.spatial import cKDTree  # here, since most fits need none, and it takes 0.2 s to import
-
+    moved = np.ones(len(centers), bool) if moved is None else moved
     covariances = factors @ factors.swapaxes(1, 2)
     widths = np.sqrt(np.linalg.eigvalsh(covariances)[:, -1])
     octave = np.floor(2 * np.log2(widths / widths.min())).astype(int)
-    found = [np.repeat(np.arange(len(centers))[:, None], 2, axis=1)]
+    found = [np.repeat(np.flatnonzero(moved)[:, None], 2, axis=1)]
     most = MOST_PAIRS + MOST_PAIRS_A_COMPONENT * len(centers)
     for level in np.unique(octave):
         own, below = np.flatnonzero(octave == level), np.flatnonzero(octave <= level)
         reach = JOINT_WIDTHS * np.sqrt(2) * widths[own].max()
-        tree, other = cKDTree(centers[own]), cKDTree(centers[below])
-        most -= int(tree.count_neighbors(other, reach))
-        if most < 0:
-            return None
-        near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
-        first, second = own[near["i"]], below[near["j"]]
-        once = (octave[second] < level) | (first < second)
-        first, second = first[once], second[once]
-        found += [
-            _close(centers, covariances, first[i : i + PAIRS_A_SLICE], second[i : i + PAIRS_A_SLICE])
-            for i in range(0, len(first), PAIRS_A_SLICE)
-        ]
-    pairs = np.concatenate(found)
-    return pairs[:, 0], pairs[:, 1]
+        for some, others in ((own[moved[own]], below), (own[~moved[own]], below[moved[below]])):
+            pairs = _near(centers, some, others, reach, most)
+            if pairs is None:
+                return None
+            first, second = pairs
+            most -= len(first)
+            once = (octave[second] < level) | (first < second)
+            first, second = first[once], second[once]
+            found += [
+                _close(centers, covariances, first[i : i + PAIRS_A_SLICE], second[i : i + PAIRS_A_SLICE])
+                for i in range(0, len(first), PAIRS_A_SLICE)
+            ]
+    both = np.concatenate(found)
+    return both[:, 0], both[:, 1]
+
+
+def _near(
+    centers: np.ndarray, some: np.ndarray, others: np.ndarray, reach: float, most: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pairs of one of some and one of other components whose centres are within reach; None where they are more than
+    ``most``.
+    """
+    from scipy.spatial import cKDTree  # here, since most fits need none, and it takes 0.2 s to import
+
+    if not (len(some) and len(others)):
+        return some[:0], others[:0]
+    tree, other = cKDTree(centers[some]), cKDTree(centers[others])
+    if int(tree.count_neighbors(other, reach)) > most:
+        return None
+    near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
+    return some[near["i"]], others[near["j"]]
 
 
 def _close(centers: np.ndarray, covariances: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -157,7 +199,7 @@ def _rules_of(
 
 
 def _rows(first: np.ndarray, second: np.ndarray, n_components: int) -> NeighbourRows:
-    ranked = np.lexsort((second, first != second, first))
+    ranked = np.argsort((2 * first.astype(np.int64) + (first != second)) * n_components + second)
     first, second = first[ranked], second[ranked]
     degrees = np.bincount(first, minlength=n_components)
     _, place = ragged(degrees)

@@ -1,16 +1,16 @@
 """Which component is felt in which tile: pair lists from a cutoff, in a layout that compiled loops can walk.
 
 A component is felt within ``radius`` of its own widths. Lists are made on the host, with a margin, and serve until a
-component leaves the ellipsoid that was planned for it. The tiles' lists, sorted by length, are cut into levels of
-MEMBERS_A_LEVEL components; a level's tiles, in order, into chunks. A chunk is what compiled code does at once:
-MEMBERS_A_LEVEL components at each of its tiles. The number of chunks is data, not shape, so that new lists compile
-nothing.
+component leaves the ellipsoid that was planned for it; then only the pairs of those that have moved are found anew. The
+tiles' lists, sorted by length, are cut into levels of some components; a level's tiles, in order, into chunks. A chunk
+is what compiled code does at once: so many components at each of its tiles. The number of chunks is data, not shape, so
+that new lists compile nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -18,9 +18,6 @@ from scipy import sparse
 from .._base.memory import MemoryShort, gigabytes
 from .tiles import Tiling
 
-# Components; a product over so few members fits the CPU's vector units, and a list whose length is no multiple leaves
-# at most seven places empty.
-MEMBERS_A_LEVEL = 8
 # Widths that a component may move before its lists are renewed: more room means longer lists, less more new plans.
 MARGIN_WIDTHS = 0.5
 # Factor by which a component may widen before its lists are renewed; the same compromise.
@@ -41,10 +38,27 @@ class Ellipsoids:
     factors: np.ndarray
     radii: np.ndarray
 
+    def __getitem__(self, some: Any) -> Ellipsoids:
+        return Ellipsoids(self.centers[some], self.factors[some], self.radii[some])
+
     @property
     def half_sides(self) -> np.ndarray:
         """Half sides (K, d) of the boxes around them."""
         return self.radii[:, None] * np.sqrt(np.sum(self.factors**2, axis=2))
+
+
+class TilePairs(NamedTuple):
+    """Pairs (n,) of a component and a tile that it may touch, by rising component."""
+
+    component: np.ndarray
+    tile: np.ndarray
+
+
+class ChunkShape(NamedTuple):
+    """How many tiles compiled code takes at once, and how many components at each."""
+
+    tiles: int
+    members: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +67,7 @@ class TileLists:
 
     order : (T,) tiles by falling length of their lists; rank : (T,) its inverse.
     offsets : (n_chunks,) place in ``order`` of each chunk's first tile.
-    members : (n_chunks, tiles a chunk, MEMBERS_A_LEVEL) components, K where there is none.
+    members : (n_chunks, tiles a chunk, members) components, K where there is none.
     """
 
     order: np.ndarray
@@ -80,14 +94,19 @@ def cutoff_radii(amplitudes: Any, cutoff: Any, xp: Any = np) -> Any:
     return xp.clip(xp.sqrt(xp.maximum(squares, 0.0)), SMALLEST_RADIUS_WIDTHS, UNDERFLOW_RADIUS_WIDTHS)
 
 
-def tile_lists(tiling: Tiling, ellipsoids: Ellipsoids, tiles_a_chunk: int, memory: float = float("inf")) -> TileLists:
-    """The lists of all tiles that an ellipsoid may touch, made within so many bytes."""
-    by_tile = touching(tiling, ellipsoids, memory)
-    return _chunked(np.diff(by_tile.indptr), by_tile.indices, len(ellipsoids.radii), tiles_a_chunk)
+def tile_lists(tiling: Tiling, pairs: TilePairs, n_components: int, shape: ChunkShape) -> TileLists:
+    """The lists of all tiles, from their pairs with components."""
+    by_tile = _by_tile(tiling, pairs, n_components)
+    return _chunked(np.diff(by_tile.indptr), by_tile.indices, n_components, shape)
 
 
 def touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf")) -> sparse.csr_array:
     """Pairs as a sparse matrix (T, K)."""
+    return _by_tile(tiling, tile_pairs(tiling, ellipsoids, memory), len(ellipsoids.radii))
+
+
+def tile_pairs(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf")) -> TilePairs:
+    """All pairs of an ellipsoid and a tile that it may touch, found within so many bytes."""
     component, tile = _candidates(tiling, ellipsoids, memory)
     inverse = np.linalg.inv(ellipsoids.factors)
     corner = np.einsum("kij,kj->ki", np.abs(inverse), tiling.half.max(axis=0)[None])
@@ -95,10 +114,24 @@ def touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf"
     offset = tiling.middle[tile] - ellipsoids.centers[component]
     near = np.sum(np.einsum("pij,pj->pi", inverse[component], offset) ** 2, axis=1) <= reach[component] ** 2
     near &= tiling.filled[tile, 0]
-    component, tile = component[near], tile[near]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(component, minlength=len(reach)))])
-    by_component = sparse.csr_array((np.ones(len(tile), bool), tile, ends), shape=(len(reach), tiling.n_tiles))
-    return by_component.T.tocsr()
+    return TilePairs(component[near], tile[near])
+
+
+def renewed_tile_pairs(
+    before: TilePairs, tiling: Tiling, ellipsoids: Ellipsoids, moved: np.ndarray, memory: float = float("inf")
+) -> TilePairs:
+    """The pairs of all ellipsoids, where those of the ones that have not ``moved`` (K,) are the pairs ``before``."""
+    some = np.flatnonzero(moved)
+    new, kept = tile_pairs(tiling, ellipsoids[some], memory), ~moved[before.component]
+    component = np.concatenate([before.component[kept], some[new.component]])
+    ranked = np.argsort(component, kind="stable")
+    return TilePairs(component[ranked], np.concatenate([before.tile[kept], new.tile])[ranked])
+
+
+def _by_tile(tiling: Tiling, pairs: TilePairs, n_components: int) -> sparse.csr_array:
+    ends = np.concatenate([[0], np.cumsum(np.bincount(pairs.component, minlength=n_components))])
+    touched = np.ones(len(pairs.tile), bool)
+    return sparse.csr_array((touched, pairs.tile, ends), shape=(n_components, tiling.n_tiles)).T.tocsr()
 
 
 def _candidates(tiling: Tiling, ellipsoids: Ellipsoids, memory: float) -> tuple[np.ndarray, np.ndarray]:
@@ -151,17 +184,17 @@ def ragged(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _chunked(lengths: np.ndarray, members: np.ndarray, nobody: int, tiles_a_chunk: int) -> TileLists:
+def _chunked(lengths: np.ndarray, members: np.ndarray, nobody: int, shape: ChunkShape) -> TileLists:
     order = np.argsort(-lengths, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     tile, place = ragged(lengths)
-    level, slot = place // MEMBERS_A_LEVEL, place % MEMBERS_A_LEVEL
-    depth = -(-lengths // MEMBERS_A_LEVEL)
+    level, slot = place // shape.members, place % shape.members
+    depth = -(-lengths // shape.members)
     tiles_at = np.array([np.count_nonzero(depth > j) for j in range(max(1, int(depth.max(initial=0))))])
-    chunks_at = -(-tiles_at // tiles_a_chunk)
+    chunks_at = -(-tiles_at // shape.tiles)
     first = np.cumsum(chunks_at) - chunks_at
     chunk_of, place_of = ragged(chunks_at)
-    table = np.full((len(chunk_of), tiles_a_chunk, MEMBERS_A_LEVEL), nobody, np.int32)
-    table[first[level] + rank[tile] // tiles_a_chunk, rank[tile] % tiles_a_chunk, slot] = members
-    return TileLists(order, rank, (place_of * tiles_a_chunk).astype(np.int32), table, len(members))
+    table = np.full((len(chunk_of), *shape), nobody, np.int32)
+    table[first[level] + rank[tile] // shape.tiles, rank[tile] % shape.tiles, slot] = members
+    return TileLists(order, rank, (place_of * shape.tiles).astype(np.int32), table, len(members))

@@ -10,13 +10,14 @@ import numpy as np
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.precision import precision
+from .._engines.chunk_sizes import chunk_shape
 from .._engines.jacobian import TiledEngine
-from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists
+from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists, tile_pairs
 from .._engines.tiles import scattered_tiles
 from .._model.background import NoBackground
 from .._model.parameters import Components
 from .._model.surface import GaussianSurface
-from .planning import tile_plan, tiles_a_chunk
+from .planning import tile_plan
 
 # Height, relative to the largest amplitude, below which a component may be left out: double precision's rounding.
 NEGLIGIBLE_HEIGHT = 1e-15
@@ -48,7 +49,8 @@ def tiled_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 def _some(felt: Ellipsoids, components: Components, points: np.ndarray) -> np.ndarray:
     tiling = scattered_tiles(points, POINTS_A_TILE)
-    lists = tile_lists(tiling, felt, tiles_a_chunk(tiling.n_tiles, on_cpu(components)))
+    shape = chunk_shape(tiling.n_tiles, on_cpu(components))
+    lists = tile_lists(tiling, tile_pairs(tiling, felt), len(felt.radii), shape)
     capacity = 1 << max(3, (len(lists.offsets) - 1).bit_length())
     engine = TiledEngine(tile_plan(tiling, lists, felt, NEGLIGIBLE_HEIGHT, capacity, np.dtype(float)))
     placed = np.asarray(_model(engine, jnp.asarray(tiling.spread(points)), components))

@@ -16,18 +16,16 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, gigabytes, tiled_need
+from .._engines.chunk_sizes import chunk_shape, rows_at_once
+from .._engines.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
-from .._engines.overlaps import ROWS_UNIT, EvenGrid, NeighbourRows, neighbour_rows, work
-from .._engines.pairs import MARGIN_WIDTHS, Ellipsoids, TileLists, cutoff_radii, planned, tile_lists
+from .._engines.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
+from .._engines.pairs import Ellipsoids, TileLists, tile_lists
 from .._engines.tiles import Tiling
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
-# Tiles; 32 tiles of 256 points and 8 components keep the work of a chunk within a core's cache.
-CPU_TILES_A_CHUNK = 32
-# Tiles; an accelerator wants thousands of independent tiles at once, and 2048 still fit its memory.
-GPU_TILES_A_CHUNK = 2048
 # Factors on what a plan needs now, the first one and later ones: components spread most in their first steps, and each
 # capacity that is exceeded compiles a new program.
 FIRST_HEADROOM = 1.5
@@ -41,20 +39,7 @@ MOST_NODES_A_PLACE = 20.0
 MOST_CAPACITY_EXCESS = 4
 # Factor; the most that a first plan leaves for components that are not in use yet.
 MOST_SPARE_ROOM = 2.0
-# Factor and share of the margin by which an ellipsoid encloses the components at two sets of parameters: clear of the
-# rounding of the check on the device.
-ENCLOSING_FACTOR, ENCLOSING_MARGIN = 1.02, 0.1
-
 _met: dict[tuple[int, ...], dict[str, int]] = {}
-
-
-@dataclass(frozen=True, eq=False)
-class HostComponents:
-    """Amplitudes (K,), centers (K, d) and Cholesky factors (K, d, d) in NumPy."""
-
-    amplitudes: np.ndarray
-    centers: np.ndarray
-    factors: np.ndarray
 
 
 @dataclass(eq=False)
@@ -75,20 +60,40 @@ class TilePlanner:
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
+        return self.planned(problem, wanted, params)[0]
+
+    def for_run(self, with_normal: bool = True) -> RunPlanner:
+        """A planner for one run of a solver, that asks for normal matrices or not."""
+        return RunPlanner(self, with_normal)
+
+    def planned(
+        self,
+        problem: SurfaceProblem,
+        wanted: Array,
+        params: Array,
+        before: ComponentLists | None = None,
+        with_normal: bool = True,
+    ) -> tuple[SurfaceProblem, ComponentLists]:
+        """The problem with a plan, and its lists, which are as far as they serve those of the plan ``before``."""
+        parts, dtype = problem.parameterization, problem.points.dtype
         self.cpu = on_cpu(problem.points)
-        self.n_active = int(problem.parameterization.n_active)
-        self.spare = min(MOST_SPARE_ROOM, problem.parameterization.n_components / max(self.n_active, 1))
-        self.likeness = (self.tiling.n_tiles, self.tiling.size, problem.parameterization.n_parameters)
-        there, here = (_on_host(problem.parameterization, p) for p in (wanted, params))
-        dtype = problem.points.dtype
-        room = self._room(there, here)
-        lists = self._lists(room)
-        plan = tile_plan(self.tiling, lists, room, self.cutoff, self._capacity("chunks", len(lists.offsets)), dtype)
-        direct = problem.parameterization.n_parameters <= DIRECT_SOLVE_PARAMETERS
-        curvature = self._curvature(there, lists, dtype, direct)
+        self.n_active = int(parts.n_active)
+        self.spare = min(MOST_SPARE_ROOM, parts.n_components / max(self.n_active, 1))
+        self.likeness = (self.tiling.n_tiles, self.tiling.size, parts.n_parameters)
+        there, here = (_on_host(parts, p) for p in (wanted, params))
+        grid = self.grid if with_normal else None
+        maker = ListMaker(self.tiling, grid, self.cutoff, self.memory)
+        places = [where.some(slice(self.n_active)) for where in (there, here)]
+        idle = [where.some(slice(self.n_active, None)) for where in (there, here)]
+        lists = maker.made(*places) if before is None else maker.renewed(before, *places)
+        tiled = self._tiled(lists, parts.n_components)
+        room = _with_idle(lists.room, enclosing(idle[0], idle[1], self.cutoff))
+        plan = tile_plan(self.tiling, tiled, room, self.cutoff, self._capacity("chunks", len(tiled.offsets)), dtype)
+        direct = parts.n_parameters <= DIRECT_SOLVE_PARAMETERS
+        curvature = None if grid is None else self._curvature(lists.overlaps, parts.n_components, tiled, dtype, direct)
         if not self._blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
-        return replace(problem, engine=TiledEngine(plan, curvature))
+        return replace(problem, engine=TiledEngine(plan, curvature)), lists
 
     def _blocks_fit(self, problem: SurfaceProblem, plan: TilePlan, curvature: Curvature | None) -> bool:
         """Whether memory suffices for the blocks as well; an error where not even the rest fits."""
@@ -113,29 +118,20 @@ class TilePlanner:
             )
         return need.total <= self.memory
 
-    def _room(self, there: HostComponents, here: HostComponents) -> Ellipsoids:
-        """The ellipsoids of the components there, enlarged to hold those of the components here."""
-        room = planned(there.centers, there.factors, cutoff_radii(there.amplitudes, self.cutoff))
-        inverse = np.linalg.inv(room.factors)
-        offset = np.einsum("kij,kj->ki", inverse, here.centers - there.centers)
-        stretch = np.linalg.norm(inverse @ here.factors, ord=2, axis=(1, 2))
-        needed = np.linalg.norm(offset, axis=1) + cutoff_radii(here.amplitudes, self.cutoff) * stretch
-        return replace(room, radii=np.maximum(room.radii, ENCLOSING_FACTOR * needed + ENCLOSING_MARGIN * MARGIN_WIDTHS))
+    def _tiled(self, lists: ComponentLists, n_components: int) -> TileLists:
+        tiled = tile_lists(self.tiling, lists.pairs, self.n_active, chunk_shape(self.tiling.n_tiles, self.cpu))
+        return replace(tiled, members=np.where(tiled.members == self.n_active, n_components, tiled.members))
 
-    def _lists(self, room: Ellipsoids) -> TileLists:
-        active = Ellipsoids(room.centers[: self.n_active], room.factors[: self.n_active], room.radii[: self.n_active])
-        lists = tile_lists(self.tiling, active, tiles_a_chunk(self.tiling.n_tiles, self.cpu), self.memory)
-        members = np.where(lists.members == self.n_active, len(room.radii), lists.members)
-        return replace(lists, members=members)
-
-    def _rows(self, grid: EvenGrid, components: HostComponents, lists: TileLists) -> list[NeighbourRows] | None:
+    def _rows(self, overlaps: Overlaps | None, n_components: int, tiled: TileLists) -> list[NeighbourRows] | None:
         """Neighbour rows, idle components alone in theirs; None where products with J are cheaper."""
-        n_components = len(components.amplitudes)
-        rows = neighbour_rows(grid, components.centers[: self.n_active], components.factors[: self.n_active])
-        if rows is None or work(rows, len(grid.shape)) > MOST_NODES_A_PLACE * lists.n_pairs * self.tiling.size:
+        if overlaps is None:
+            return None
+        n_dim = self.tiling.low.shape[1]
+        rows = neighbour_rows(overlaps, self.n_active, n_dim)
+        if work(rows, n_dim) > MOST_NODES_A_PLACE * tiled.n_pairs * self.tiling.size:
             return None
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
-        alone = np.full((len(idle), rows[0].neighbours.shape[1]), n_components, np.int32)
+        alone = np.full((len(idle), NEIGHBOURS_A_ROW), n_components, np.int32)
         alone[:, 0] = idle
         rows = [
             NeighbourRows(r.owner, np.where(r.neighbours == self.n_active, n_components, r.neighbours)) for r in rows
@@ -146,16 +142,17 @@ class TilePlanner:
         ]
 
     def _curvature(
-        self, components: HostComponents, lists: TileLists, dtype: np.dtype, direct: bool
+        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists, dtype: np.dtype, direct: bool
     ) -> Curvature | None:
         """Blocks in single precision, but where the system is solved directly."""
-        rows = None if self.grid is None else self._rows(self.grid, components, lists)
+        rows = self._rows(overlaps, n_components, tiled)
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
             return None
-        grid, n_components = self.grid, len(components.amplitudes)
-        lengths = [-(-len(r.owner) // ROWS_UNIT) * ROWS_UNIT for r in rows]
-        capacity = self._capacity("rows", sum(len(r.owner) for r in rows) + len(rows) * ROWS_UNIT, ROWS_UNIT)
+        grid, n_rows = self.grid, sum(len(r.owner) for r in rows)
+        unit = self._unit(n_rows)
+        lengths = [-(-len(r.owner) // unit) * unit for r in rows]
+        capacity = self._capacity("rows", n_rows + len(rows) * unit, unit)
         owner, neighbours = (
             _padded(
                 np.concatenate([_padded(one, size, n_components) for one, size in zip(of_rules, lengths, strict=True)]),
@@ -173,8 +170,13 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
+            rows_at_once=unit,
             dtype=np.dtype(dtype).name if direct else "float32",
         )
+
+    def _unit(self, n_rows: int) -> int:
+        """Rows that are summed at once, which stay as they are within a fit: another number is another program."""
+        return self.capacities.setdefault("rows at once", rows_at_once(n_rows, self.cpu))
 
     def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
         """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
@@ -187,6 +189,21 @@ class TilePlanner:
             self.capacities[name] = likely if needed <= likely <= MOST_CAPACITY_EXCESS * own else own
             met[name] = self.capacities[name]
         return max(self.capacities.get(name, 0), unit)
+
+
+@dataclass(eq=False)
+class RunPlanner:
+    """The plans of one run of a solver: each keeps of the lists before it what still serves, so that they depend on
+    nothing but the run. A solver that does not work ``with_normal`` matrices needs no lists of overlaps.
+    """
+
+    planner: TilePlanner
+    with_normal: bool = True
+    lists: ComponentLists | None = None
+
+    def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
+        problem, self.lists = self.planner.planned(problem, wanted, params, self.lists, self.with_normal)
+        return problem
 
 
 def tile_plan(
@@ -211,22 +228,20 @@ def tile_plan(
     )
 
 
-def tiles_a_chunk(n_tiles: int, cpu: bool) -> int:
-    """How many tiles compiled code takes at once: enough work to outweigh its launch, few enough to stay in cache and
-    to leave few places of the last chunk empty (at least about four chunks, where there are four tiles).
-    """
-    largest = CPU_TILES_A_CHUNK if cpu else GPU_TILES_A_CHUNK
-    return int(min(largest, max(1, 2 ** int(np.log2(max(1, n_tiles / 4))))))
-
-
 _components = quick_jit(Parameterization.components)
 
 
-def _on_host(parameterization: Parameterization, params: Array) -> HostComponents:
+def _on_host(parameterization: Parameterization, params: Array) -> PlacedComponents:
     parts = _components(parameterization, params)
-    return HostComponents(
+    return PlacedComponents(
         *(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors))
     )
+
+
+def _with_idle(room: Ellipsoids, idle: Ellipsoids) -> Ellipsoids:
+    """The ellipsoids of components in use, and of the rest, which are in no list."""
+    both = zip((room.centers, room.factors, room.radii), (idle.centers, idle.factors, idle.radii), strict=True)
+    return Ellipsoids(*(np.concatenate(pair) for pair in both))
 
 
 def _padded(rows: np.ndarray, size: int, value: int) -> np.ndarray:

@@ -339,6 +339,6 @@ def _n_parameters(context: SearchContext, state: State) -> float:
     count = context.prepared.free_numbers(state.size)
     if context.prepared.problem.penalty is None or not state.size or count > MAX_EXACT_PARAMETERS:
         return count
-    problem, params = context.packing.planned(state)
+    problem, params = context.packing.planned(state, with_normal=True)
     host, near = context.prepared.host_fixing(params), bound_tolerance(context.parameterization.floor.dtype)
     return count - float(held_by_prior(problem, host, np.asarray(params), near).sum())

@@ -54,11 +54,13 @@ class Packing:
         active = replace(self.parameterization, n_active=near_device(count, dtype))
         return replace(self.prepared.problem, parameterization=active)
 
-    def planned(self, state: State) -> tuple[SurfaceProblem, Any]:
-        """The problem at a state, with a plan for the tiled engine, and the state's parameters (P,)."""
+    def planned(self, state: State, with_normal: bool = False) -> tuple[SurfaceProblem, Any]:
+        """The problem at a state, with a plan for the tiled engine that serves for residuals, or normal matrices too,
+        and the state's parameters (P,).
+        """
         problem, params = self.problem(state.size), self.pack(state.blocks, state.border)
         if self.prepared.planner is not None:
-            problem = self.prepared.planner(problem, params, params)
+            problem = self.prepared.planner.for_run(with_normal)(problem, params, params)
         return problem, params
 
     def pack(self, blocks: np.ndarray, border: np.ndarray) -> Any:

@@ -75,6 +75,10 @@ class Adam(SolverBase):
     b2: float = field(default=0.999, metadata={"static": True})
 
     @property
+    def uses_normal(self) -> bool:
+        return False
+
+    @property
     def takes_all_steps(self) -> bool:
         return True
 

@@ -70,6 +70,11 @@ class Solver(Protocol):
         ...
 
     @property
+    def uses_normal(self) -> bool:
+        """Whether it calls ``normal`` of a Jacobian: else no lists are made for that."""
+        ...
+
+    @property
     def takes_all_steps(self) -> bool:
         """Whether ``max_steps`` is the length of a schedule: then to reach it is an ordinary end."""
         ...
@@ -119,6 +124,10 @@ class SolverBase:
     @property
     def needs_whole_jacobian(self) -> bool:
         return False
+
+    @property
+    def uses_normal(self) -> bool:
+        return True
 
     @property
     def takes_all_steps(self) -> bool:

@@ -70,8 +70,16 @@ class Limits:
     brief_steps: int = 0
 
 
-Planner = Callable[[Any, Array, Array], Any]
+RunPlanner = Callable[[Any, Array, Array], Any]
 """Gives a problem a plan that is valid at two sets of parameters: (problem, wanted, params) -> problem."""
+
+
+class Planner(Protocol):
+    """Makes the plans of a fit, run by run."""
+
+    def for_run(self, with_normal: bool = True) -> RunPlanner:
+        """For a run whose solver asks for normal matrices, or does not."""
+        ...
 
 
 class Adjoint(Protocol):
@@ -133,7 +141,8 @@ class SolverRun:
     """The run of a solver from one start: where it stands, and the rows of its history."""
 
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
-        self.solver, self.limits, self.planner = solver, limits, planner
+        self.solver, self.limits = solver, limits
+        self.planner = None if planner is None else planner.for_run(solver.uses_normal)
         self.problem = problem if self.planner is None else self.planner(problem, start, start)
         self.carry = self._begun(start)
         self.records: list[Record] = []
@@ -188,7 +197,7 @@ class SolverRun:
         if self.status == Status.REPLAN and self.planner is not None:
             self._replan(self.planner)
 
-    def _replan(self, planner: Planner) -> None:
+    def _replan(self, planner: RunPlanner) -> None:
         """A plan for the step that the solver proposes; where there can be none, the fit ends with its best.
 
         A solver that asks for the same plan again, without a step in between, has got none that serves.

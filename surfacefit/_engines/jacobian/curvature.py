@@ -14,11 +14,10 @@ from ..._base.compile import concatenated
 from ..._linear.normal import BlockNormal
 from ..._model.parameters import ChainRule, Components
 from ..overlap_sums import overlap_sums
-from ..overlaps import NEIGHBOURS_A_ROW, ROWS_UNIT, Rule, rules
+from ..overlaps import NEIGHBOURS_A_ROW, Rule, rules
 
-# Pairs whose overlaps are summed at once, fewer where a rule has many nodes: keeps the work within a core's cache. So
-# many rows, or a fraction of them, are ROWS_UNIT.
-PAIRS_A_CHUNK = 512
+# Nodes of a rule from which fewer rows are taken at once: with so many a row takes as much memory as its block.
+NODES_OF_FULL_CHUNKS = 64
 
 
 @register_dataclass
@@ -27,7 +26,8 @@ class Curvature:
     """Neighbour rows of all rules, padded to one capacity, on the grid low + step * index.
 
     owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
-    ``n_rows``, and begins at a multiple of ROWS_UNIT. low, step, shape (d,) : the grid.
+    ``n_rows``, and begins at a multiple of ``rows_at_once``, the rows that are summed together.
+    low, step, shape (d,) : the grid.
     """
 
     owner: Array
@@ -37,6 +37,7 @@ class Curvature:
     low: Array
     step: Array
     shape: Array
+    rows_at_once: int = field(default=64, metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
@@ -45,7 +46,7 @@ class Curvature:
         size, n_shared = chain.own.shape[2], chain.shared.shape[2]
         blocks = jnp.zeros((len(self.owner), size, NEIGHBOURS_A_ROW * size), self.dtype)
         shared = jnp.zeros((len(self.owner), chain.own.shape[1], n_shared), self.dtype)
-        lengths = (self.n_rows + ROWS_UNIT - 1) // ROWS_UNIT * ROWS_UNIT
+        lengths = (self.n_rows + self.rows_at_once - 1) // self.rows_at_once * self.rows_at_once
         starts = jnp.cumsum(lengths) - lengths
         for number, rule in enumerate(rules(len(self.shape))):
             blocks, shared = self._filled(blocks, shared, table, rule, starts[number], self.n_rows[number])
@@ -66,7 +67,7 @@ class Curvature:
         self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: Array, n_rows: Array
     ) -> tuple[Array, Array]:
         """The rows of one rule computed, some at once."""
-        some = max(1, PAIRS_A_CHUNK // NEIGHBOURS_A_ROW // max(1, rule.nodes ** len(rule.axes) // 64))
+        some = max(1, self.rows_at_once // max(1, rule.nodes ** len(rule.axes) // NODES_OF_FULL_CHUNKS))
 
         def compute(number: Array, filled: tuple[Array, Array]) -> tuple[Array, Array]:
             place = start + number * some

@@ -11,17 +11,8 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._model.parameters import Components
+from ..component_lists import SAME_PAIRS_GROWTH, SAME_RULES_SHIFT_WIDTHS, SAME_RULES_SHRINKAGE
 from ..pairs import cutoff_radii
-
-# Planned widths that a component may move, and factor by which it may shrink, while the rules chosen for summing its
-# overlaps stay accurate: both keep well inside what the rules allow for (`overlaps.BORDER_WIDTHS`,
-# `RESOLVED_VARIANCE`).
-SAME_RULES_SHIFT_WIDTHS = 1.0
-SAME_RULES_SHRINKAGE = 1.5
-# Factor by which a component may grow from its planned widths before it may overlap others than planned: at 1.2 a pair
-# left out at 5.5 joint widths is still 4.6 apart, where its overlap is exp(-10.5). At a growth of 2.6, which a plan for
-# two sets of parameters can allow, an entry of J^T J was wrong by 27 %.
-SAME_PAIRS_GROWTH = 1.2
 
 
 @register_dataclass

@@ -1,6 +1,6 @@
 """The sparse engine: components only in the tiles where they are felt, chunk by chunk of the plan's lists.
 
-A chunk is MEMBERS_A_LEVEL components at each of some tiles, so that all work is on arrays (tiles, MEMBERS_A_LEVEL,
+A chunk is a few components at each of some tiles, so that all work is on arrays (tiles, components,
 places): exponentials, and small matrix products with them. Moments are taken in each tile's own coordinates, where one
 product gives all of them, and then moved to the component's u = A x + b. Nothing of the size of the pairs times places
 is kept.
@@ -193,7 +193,7 @@ class _Tiles:
 
 
 class _Chunk:
-    """MEMBERS_A_LEVEL components at each of some tiles: c tiles, s members, n places."""
+    """A few components at each of some tiles: c tiles, s members, n places."""
 
     def __init__(self, tiles: _Tiles, number: Array):
         plan = tiles.plan

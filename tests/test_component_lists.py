@@ -1,0 +1,131 @@
+"""Lists that are renewed where components have moved are those made anew for the same ellipsoids."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._engines.chunk_sizes import chunk_shape, rows_at_once
+from surfacefit._engines.component_lists import ListMaker, PlacedComponents, enclosing, spectral_norms
+from surfacefit._engines.jacobian.tile_plan import has_same_pairs
+from surfacefit._engines.overlaps import EvenGrid, overlaps
+from surfacefit._engines.pairs import tile_lists, tile_pairs
+from surfacefit._engines.tiles import grid_tiles
+from surfacefit._model.background import NoBackground
+from surfacefit._model.parameters import Components
+from surfacefit._problem.planning import tile_plan
+
+CUTOFF = 1e-6
+
+
+def placed(rng, n_dim, count=60):
+    factors = np.tril(rng.normal(size=(count, n_dim, n_dim))) * 0.3
+    factors[:, range(n_dim), range(n_dim)] = rng.uniform(0.5, 2.0, (count, n_dim))
+    return PlacedComponents(rng.uniform(0.1, 2, count), rng.uniform(0, 14, (count, n_dim)), factors)
+
+
+def maker_of(n_dim, with_grid=True):
+    shape = (16,) * n_dim
+    points = np.stack(np.indices(shape), axis=-1).reshape(-1, n_dim).astype(float)
+    grid = EvenGrid(np.zeros(n_dim), np.ones(n_dim), shape) if with_grid else None
+    return ListMaker(grid_tiles(points, np.ones(shape, bool), 16), grid, CUTOFF)
+
+
+def some_changed(rng, parts, count):
+    """Some components moved, some widened, some shrunk, the rest by almost nothing."""
+    centers, factors = parts.centers + 1e-3 * rng.normal(size=parts.centers.shape), parts.factors.copy()
+    which = rng.permutation(len(centers))[:count]
+    centers[which[::3]] += 2.0
+    factors[which[1::3]] *= 1.7
+    factors[which[2::3]] *= 0.5
+    return PlacedComponents(parts.amplitudes, centers, factors), which
+
+
+def pair_set(*columns):
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 3, 9, 40])
+def test_renewed_lists_are_those_of_the_same_ellipsoids(rng, n_dim, count):
+    maker, before = maker_of(n_dim), placed(rng, n_dim)
+    first = maker.made(before, before)
+    after, which = some_changed(rng, before, count)
+    lists = maker.renewed(first, after, before)
+    own = tile_pairs(maker.tiling, lists.room)
+    assert pair_set(*lists.pairs) == pair_set(*own)
+    assert np.all(np.diff(lists.pairs.component) >= 0)
+    whole = overlaps(maker.grid, lists.room.centers, lists.room.factors)
+    ordered = [np.sort(np.stack([o.first, o.second]), axis=0) for o in (lists.overlaps, whole)]
+    assert pair_set(*ordered[0], lists.overlaps.rule) == pair_set(*ordered[1], whole.rule)
+    kept = np.setdiff1d(np.arange(60), which)
+    if count < 18:  # more, and all lists are made anew
+        np.testing.assert_array_equal(lists.room.centers[kept], before.centers[kept])
+        np.testing.assert_array_equal(lists.room.centers[which], after.centers[which])
+    else:
+        np.testing.assert_array_equal(lists.room.centers, after.centers)
+
+
+@pytest.mark.parametrize("n_dim", [1, 2])
+def test_a_renewed_plan_is_valid_at_both_places(rng, n_dim):
+    maker, before = maker_of(n_dim), placed(rng, n_dim)
+    lists, here = maker.made(before, before), before
+    for _ in range(5):
+        there, _ = some_changed(rng, here, 6)
+        lists = maker.renewed(lists, there, here)
+        tiled = tile_lists(maker.tiling, lists.pairs, 60, chunk_shape(maker.tiling.n_tiles, cpu=True))
+        plan = tile_plan(maker.tiling, tiled, lists.room, CUTOFF, len(tiled.offsets), np.dtype("float32"))
+        parts = [
+            Components(*(jnp.asarray(a, jnp.float32) for a in (*p, np.linalg.inv(p.factors))), NoBackground())
+            for p in (there, here)
+        ]
+        assert all(plan.plan_is_valid(p) for p in parts)
+        assert plan.resembles(parts[0])
+        assert has_same_pairs(plan, parts[0])
+        here = there
+
+
+def test_lists_of_another_number_or_kind_are_made_anew(rng):
+    maker, parts = maker_of(2), placed(rng, 2)
+    lists = maker.made(parts, parts)
+    fewer = parts.some(slice(50))
+    assert len(maker.renewed(lists, fewer, fewer).room.radii) == 50
+    assert maker_of(2, with_grid=False).renewed(lists, parts, parts).overlaps is None
+
+
+def test_room_encloses_both_places(rng):
+    there, _ = some_changed(rng, here := placed(rng, 2), 30)
+    room = enclosing(there, here, CUTOFF)
+    angle = np.linspace(0, 2 * np.pi, 60)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    for parts in (there, here):
+        radius = np.sqrt(np.maximum(2 * np.log(parts.amplitudes / CUTOFF), 9.0))
+        edge = parts.centers[:, :, None] + radius[:, None, None] * (parts.factors @ circle)
+        u = np.linalg.solve(room.factors, edge - room.centers[:, :, None])
+        assert np.all(np.linalg.norm(u, axis=1) <= room.radii[:, None])
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_spectral_norms(rng, n_dim):
+    matrices = rng.normal(size=(50, n_dim, n_dim))
+    np.testing.assert_allclose(spectral_norms(matrices), np.linalg.norm(matrices, ord=2, axis=(1, 2)), rtol=1e-12)
+
+
+def test_an_accelerator_takes_more_at_once():
+    assert chunk_shape(10_000, cpu=False).tiles > 10 * chunk_shape(10_000, cpu=True).tiles
+    assert chunk_shape(7, cpu=False).tiles == 7
+    assert rows_at_once(100, cpu=True) == rows_at_once(10**6, cpu=True)
+    sizes = [rows_at_once(n, cpu=False) for n in (0, 100, 30_000, 10**6, 10**8)]
+    assert sizes == sorted(sizes)
+    assert all(size & (size - 1) == 0 for size in sizes)
+
+
+def test_solvers_of_gradients_get_no_overlaps(monkeypatch):
+    asked, made = [], ListMaker.made
+    monkeypatch.setattr(ListMaker, "made", lambda self, *places: (asked.append(self.grid), made(self, *places))[1])
+    heights = sf.example_map("jacksboro")[:40, :40].astype(float)
+    options = {"engine": "tiled", "init": "grid", "search": 0, "progress": False}
+    for solver, expected in ((sf.Adam(max_steps=3), False), (sf.LevenbergMarquardt(max_steps=3), True)):
+        asked.clear()
+        sf.fit(heights, 3, solver=solver, **options)
+        assert any(grid is not None for grid in asked) is expected
