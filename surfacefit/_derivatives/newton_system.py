@@ -4,10 +4,8 @@ Parameters at a bound, fixed ones and idle ones are held: they do not move. Up t
 D^-1/2 H D^-1/2 is decomposed into eigenvectors. Where an eigenvalue is not clearly positive, nothing determines that
 direction: it is left out of the solution, and its parameters count as undetermined. The decomposition then
 preconditions conjugate gradients with the exact products H v, which takes an iteration or two and gives back the digits
-that an approximate or large matrix has lost. For more parameters the diagonal blocks precondition; where conjugate
-gradients then meet a direction of no positive curvature, or do not converge, the solution is NaN.
-
-Golub & Van Loan, Matrix Computations (2013), section 11.5.
+that an approximate or large matrix has lost. For more parameters a cheaper system like it preconditions; where
+conjugate gradients then meet a direction of no positive curvature, or do not converge, the solution is NaN.
 """
 
 from __future__ import annotations
@@ -16,17 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._base.compile import concatenated
 from .._engines.jacobian import DenseEngine
-from .._linear.normal import Normal
-from .._model.block_layout import BlockLayout
+from .._linear.conjugate_gradients import flexible_conjugate_gradients
 from .._problem.problem import SurfaceProblem
 from .hessian import Hessian
+from .preconditioners import inverse_roots, solution_by_blocks, solution_in_single_precision
 from .stationarity import Point
 from .width_manifold import ManifoldHessian, WidthManifold, shape_index, width_manifold
 
@@ -37,14 +33,10 @@ DIRECT_PARAMETERS = 1024
 DIRECT_PRODUCTS = 256
 # Roundings of the largest eigenvalue, a parameter and at least: an eigenvalue below says nothing about its direction.
 SINGULAR_ROUNDINGS, LEAST_SINGULAR_ROUNDINGS = 10, 100
-# Eigenvalue of a preconditioner's scaled block that is kept from zero, so that it stays positive definite.
-LEAST_BLOCK_EIGENVALUE = 1e-4
 # Share of a vector, of norm one, in undetermined directions, above which it depends on them: well above rounding.
 DEPENDENT_SHARE = 1e-6
-# Iterations of conjugate gradients with a decomposition, which is nearly exact, and with blocks.
+# Iterations of conjugate gradients with a decomposition, which is nearly exact, and without.
 REFINING_ITERATIONS, MOST_ITERATIONS = 20, 1000
-# Relative residual to which the approximate system is solved that preconditions another: single precision keeps to it.
-INNER_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +80,17 @@ class NewtonSystem:
         if self.unknown is None:
             target = jnp.where(self.undetermined, 0, target)
             known = ~jnp.any(self.undetermined & (vector != 0))
-            solution, converged = _conjugate_gradients(
-                self._scaled, self.precondition, target, rtol, MOST_ITERATIONS, self.measure
-            )
+            solution, converged = self._conjugate_gradients(target, rtol, MOST_ITERATIONS)
             known &= converged
         else:
             parts = jnp.matmul(target, self.unknown, precision="highest")
             known = jnp.sum(parts**2) <= DEPENDENT_SHARE**2 * jnp.sum(target**2)
             target = target - jnp.matmul(self.unknown, parts, precision="highest")
-            solution, _ = _conjugate_gradients(self._scaled, self.precondition, target, rtol, REFINING_ITERATIONS)
+            solution, _ = self._conjugate_gradients(target, rtol, REFINING_ITERATIONS)
         return jnp.where(self.free, solution / self.root, 0), known
+
+    def _conjugate_gradients(self, target: Array, rtol: float, most: int) -> tuple[Array, Array]:
+        return flexible_conjugate_gradients(self._scaled, self.precondition, self.measure, target, rtol, most)
 
     def _scaled(self, vector: Array) -> Array:
         product = self.hessian.mv(jnp.where(self.free, vector, 0) / self.root) / self.root
@@ -110,15 +103,17 @@ def newton_system(hessian: Hessian, free: Array) -> NewtonSystem:
         return _decomposed(hessian, free)
     engine: Any = hessian.problem.engine
     has_blocks = not isinstance(engine, DenseEngine) and engine.curvature is not None
-    normal = hessian.normal(hessian.slopes) if has_blocks else None
+    normal: Any = hessian.normal(hessian.slopes) if has_blocks else None
     own, corner, scales = hessian.diagonal_blocks(normal)
     dead, root = free & ~(scales > 0), jnp.sqrt(jnp.where(scales > 0, scales, 1))
-    inverses = _block_inverses(hessian.layout, own, corner, free & ~dead, root)
-    if normal is None and root.dtype == jnp.float32:
-        return NewtonSystem(hessian, free & ~dead, root, dead, None, inverses, inverses)
-    image = _cheap_products(hessian, normal)
-    inner = _inner_solution(hessian, image, inverses, free & ~dead, root)
-    return NewtonSystem(hessian, free & ~dead, root, dead, None, inner, inverses)
+    free = free & ~dead
+    roots = inverse_roots(hessian.layout, own, corner, free, root)
+    inner: Callable[[Array], Array] = roots.inverse
+    if normal is not None:
+        inner = solution_by_blocks(hessian, normal, roots, free, root)
+    elif root.dtype != jnp.float32:
+        inner = solution_in_single_precision(hessian, roots, free, root)
+    return NewtonSystem(hessian, free, root, dead, None, inner, roots.inverse)
 
 
 def _is_small(problem: SurfaceProblem) -> bool:
@@ -160,102 +155,3 @@ def _decomposed(hessian: Hessian | ManifoldHessian, free: Array) -> NewtonSystem
 
     undetermined = free & (jnp.sum(unknown**2, axis=1) > DEPENDENT_SHARE**2)
     return NewtonSystem(hessian, free, root, undetermined, unknown, precondition, precondition)
-
-
-def _block_inverses(
-    layout: BlockLayout, own: Array, corner: Array, free: Array, root: Array
-) -> Callable[[Array], Array]:
-    """The inverse of the scaled diagonal blocks, positive definite whatever they are."""
-
-    def inverses(blocks: Array, scales: Array, may_move: Array) -> Array:
-        scaled = blocks / (scales[:, :, None] * scales[:, None, :])
-        some = may_move[:, :, None] & may_move[:, None, :]
-        scaled = jnp.where(some, scaled, 0) + jnp.where(may_move, 0, 1)[:, :, None] * np.eye(
-            scales.shape[1], dtype=scales.dtype
-        )
-        values, vectors = jnp.linalg.eigh(scaled)
-        bounded = jnp.maximum(jnp.abs(values), LEAST_BLOCK_EIGENVALUE)
-        return jnp.einsum("kpi,ki,kqi->kpq", vectors, 1 / bounded, vectors, precision="highest")
-
-    inner = inverses(own, layout.blocks(root), layout.blocks(free))
-    outer = inverses(corner[None], root[None, layout.n_own :], free[None, layout.n_own :])[0]
-
-    def precondition(vector: Array) -> Array:
-        parts = jnp.einsum("kpq,kq->kp", inner, layout.blocks(vector), precision="highest")
-        return concatenated([parts.ravel(), jnp.matmul(outer, vector[layout.n_own :], precision="highest")])
-
-    return precondition
-
-
-def _inner_solution(
-    hessian: Hessian, image: Callable[[Array], Array], inverses: Callable[[Array], Array], free: Array, root: Array
-) -> Callable[[Array], Array]:
-    """A solution with products ``image`` that are nearly those of H and cheaper."""
-
-    def product(vector: Array) -> Array:
-        inner = jnp.where(free, vector, 0) / root
-        return jnp.where(free, (image(inner) + hessian.parts.mv(hessian.layout, inner)) / root, 0)
-
-    return lambda vector: _conjugate_gradients(product, inverses, vector, INNER_TOLERANCE, MOST_ITERATIONS)[0]
-
-
-def _cheap_products(hessian: Hessian, normal: Normal | None) -> Callable[[Array], Array]:
-    """Products with J^T diag(e'') J, nearly: by the blocks of overlapping components, without a pass over the points,
-    where there are such, else in single precision.
-    """
-    if normal is not None:
-        return lambda vector: normal.mv(vector).astype(vector.dtype)
-    jacobian, slopes = jax.tree.map(_single, (hessian.point.jacobian, hessian.slopes))
-
-    def image(vector: Array) -> Array:
-        return jacobian.rmv(slopes * jacobian.mv(_single(vector))).astype(vector.dtype)
-
-    return image
-
-
-def _single(leaf: Any) -> Any:
-    return leaf.astype(jnp.float32) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
-
-
-def _conjugate_gradients(
-    product: Callable[[Array], Array],
-    precondition: Callable[[Array], Array],
-    target: Array,
-    rtol: float,
-    iterations: int,
-    measure: Callable[[Array], Array] | None = None,
-) -> tuple[Array, Array]:
-    """The solution, and whether its residual is ``rtol`` of the target in the norm of ``measure``, by default of the
-    preconditioner.
-
-    It ends where a direction has no positive curvature. The preconditioner may change a little from one iteration to
-    the next (Notay, SIAM J. Sci. Comput. 22 (2000) 1444).
-    """
-    measured = precondition if measure is None else measure
-
-    def square(vector: Array) -> Array:
-        return jnp.vdot(vector, measured(vector), precision="highest")
-
-    size = square(target)
-
-    def more(loop: Any) -> Any:
-        *_, left, count, sound = loop
-        return sound & (left > rtol**2 * size) & (count < iterations)
-
-    def iterate(loop: Any) -> Any:
-        solution, residual, direction, image, curvature, _, count, _ = loop
-        turned = precondition(residual)
-        turn = jnp.vdot(turned, image, precision="highest") / curvature
-        direction = turned - turn * direction
-        image = product(direction)
-        curvature = jnp.vdot(direction, image, precision="highest")
-        sound = curvature > 0
-        curvature = jnp.where(sound, curvature, 1)
-        length = jnp.where(sound, jnp.vdot(direction, residual, precision="highest") / curvature, 0)
-        residual = residual - length * image
-        return solution + length * direction, residual, direction, image, curvature, square(residual), count + 1, sound
-
-    none, one = jnp.zeros_like(target), jnp.ones((), target.dtype)
-    start = (none, target, none, none, one, size, jnp.asarray(0), jnp.asarray(True))
-    solution, *_, left, _, sound = jax.lax.while_loop(more, iterate, start)
-    return solution, sound & (left <= rtol**2 * size)

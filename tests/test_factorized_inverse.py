@@ -1,0 +1,136 @@
+"""The sparse approximate inverse of a matrix of blocks, and conjugate gradients with it, against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from contexts import DOUBLE
+
+from surfacefit._base.precision import precision
+from surfacefit._linear import factorized_inverse as module
+from surfacefit._linear.conjugate_gradients import conjugate_gradients, flexible_conjugate_gradients
+from surfacefit._linear.factorized_inverse import factorized_inverse
+from surfacefit._linear.normal import BlockNormal
+
+COUNT, SIZE, BORDER, ROW = 12, 3, 2, 8
+
+
+@pytest.fixture(autouse=True)
+def in_double():
+    with precision(DOUBLE):
+        yield
+
+
+def blocks_of(matrix, near):
+    """A matrix (P, P) as rows of at most eight neighbours, each beginning with other ones; one row stays empty."""
+    inner = matrix[: COUNT * SIZE, : COUNT * SIZE].reshape(COUNT, SIZE, COUNT, SIZE)
+    owner, neighbours, own = [], [], []
+    for k in range(COUNT):
+        others = [k, *np.flatnonzero(near[k] & (np.arange(COUNT) != k))]
+        own.append(len(owner))
+        for first in range(0, len(others), ROW):
+            owner.append(k)
+            neighbours.append(np.pad(others[first : first + ROW], (0, ROW), constant_values=COUNT)[:ROW])
+    padded = np.pad(inner, [(0, 1), (0, 0), (0, 1), (0, 0)])
+    owner, neighbours = np.append(owner, COUNT), np.append(neighbours, np.full((1, ROW), COUNT), axis=0)
+    blocks = padded[owner[:, None], :, neighbours].transpose(0, 2, 1, 3).reshape(len(owner), SIZE, -1)
+    end = COUNT * SIZE
+    cross, corner = matrix[:end, end:].reshape(COUNT, SIZE, BORDER), matrix[end:, end:]
+    parts = (blocks, owner.astype(np.int32), neighbours.astype(np.int32), np.array(own, np.int32), cross, corner)
+    return BlockNormal(*(jnp.asarray(part) for part in parts))
+
+
+def chain(reach, seed=0, shift=2.0):
+    """A symmetric matrix in which components couple up to ``reach`` places away, and which are near."""
+    rng = np.random.default_rng(seed)
+    places = np.arange(COUNT)
+    near = np.abs(places[:, None] - places) <= reach
+    matrix = np.zeros((COUNT * SIZE + BORDER,) * 2)
+    root = rng.normal(size=(COUNT * SIZE, COUNT * SIZE))
+    end = COUNT * SIZE
+    matrix[:end, :end] = np.where(np.kron(near, np.ones((SIZE, SIZE))), 0.3 * (root + root.T), 0)
+    matrix += shift * np.eye(len(matrix))
+    return matrix, near
+
+
+def roots_of(matrix):
+    inner = matrix[: COUNT * SIZE, : COUNT * SIZE].reshape(COUNT, SIZE, COUNT, SIZE)
+    diagonal = np.abs(np.linalg.eigvalsh(inner[np.arange(COUNT), :, np.arange(COUNT)])).max(axis=1)
+    return jnp.asarray(np.eye(SIZE) / np.sqrt(diagonal)[:, None, None])
+
+
+def dense(found, size=COUNT * SIZE + BORDER):
+    return np.asarray(jax.vmap(found.mv)(jnp.eye(size)))
+
+
+@pytest.mark.parametrize("at_once", [COUNT, 5])
+def test_it_is_the_inverse_where_all_earlier_components_serve(monkeypatch, at_once):
+    """Eight components that all overlap and others that stand alone, in two rows of neighbours each."""
+    monkeypatch.setattr(module, "COMPONENTS_AT_ONCE", at_once)
+    matrix, near = chain(COUNT, shift=6.0)
+    near &= (np.arange(COUNT) < 8)[:, None] == (np.arange(COUNT) < 8)
+    near |= np.eye(COUNT, dtype=bool)
+    near[8:, 8:] = np.eye(4)
+    matrix[:-BORDER, :-BORDER] *= np.kron(near, np.ones((SIZE, SIZE)))
+    assert np.linalg.eigvalsh(matrix).min() > 0
+    found = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER) / 6)
+    np.testing.assert_allclose(dense(found), np.linalg.inv(matrix), atol=1e-12)
+
+
+def test_rows_are_orthonormal_and_the_strongest_neighbours_serve(monkeypatch):
+    """G A G^T has unit blocks on the diagonal, also with fewer members than a component has neighbours."""
+    monkeypatch.setattr(module, "EARLIER_NEIGHBOURS", 2)
+    matrix, near = chain(4, shift=6.0)
+    found = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER))
+    members = np.asarray(found.members)
+    inner = matrix[:-BORDER, :-BORDER].reshape(COUNT, SIZE, COUNT, SIZE)
+    strengths = np.where(near & (np.arange(COUNT) < np.arange(COUNT)[:, None]), np.sum(inner**2, axis=(1, 3)), 0)
+    for k in range(COUNT):
+        expected = np.argsort(-strengths[k])[: min(2, np.count_nonzero(strengths[k]))]
+        assert sorted(members[k]) == sorted([*expected, *[COUNT] * (2 - len(expected)), k])
+        some = members[k][members[k] < COUNT]
+        row = np.asarray(found.blocks[k]).reshape(SIZE, 3, SIZE)[:, members[k] < COUNT].reshape(SIZE, -1)
+        own = inner[some][:, :, some].reshape(len(some) * SIZE, -1)
+        np.testing.assert_allclose(row @ own @ row.T, np.eye(SIZE), atol=1e-12)
+
+
+def test_it_stays_positive_definite_where_the_matrix_is_not():
+    matrix, near = chain(3, shift=0.4)
+    assert np.linalg.eigvalsh(matrix).min() < 0
+    found = dense(factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, found.T, atol=1e-12)
+    assert np.linalg.eigvalsh(found).min() > 0
+
+
+def test_scaled_blocks_with_a_cross_are_those_of_the_whole_matrix():
+    matrix, near = chain(3)
+    rng = np.random.default_rng(1)
+    factors, cross = rng.normal(size=len(matrix)), rng.normal(size=(COUNT, SIZE, 1))
+    found = blocks_of(matrix, near).with_cross(jnp.asarray(cross)).scaled(jnp.asarray(factors)).as_matrix()
+    matrix[: COUNT * SIZE, COUNT * SIZE] += cross.ravel()
+    matrix[COUNT * SIZE, : COUNT * SIZE] += cross.ravel()
+    np.testing.assert_allclose(found, factors[:, None] * matrix * factors, atol=1e-14)
+
+
+def test_conjugate_gradients_solve_and_end_without_positive_curvature():
+    matrix, near = chain(3, shift=6.0)
+    preconditioner = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)).mv
+    target = jnp.asarray(np.random.default_rng(2).normal(size=len(matrix)))
+
+    def plain(a):
+        return conjugate_gradients(lambda v: a @ v, preconditioner, target, 1e-10, 100)
+
+    def flexible(a):
+        return flexible_conjugate_gradients(lambda v: a @ v, preconditioner, lambda v: v, target, 1e-10, 100)
+
+    expected = np.linalg.solve(matrix, target)
+    np.testing.assert_allclose(jax.jit(plain)(matrix), expected, rtol=1e-8)
+    found, converged = jax.jit(flexible)(matrix)
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    assert converged
+    assert not jax.jit(plain)(-matrix).any()
+    found, converged = jax.jit(flexible)(-matrix)
+    assert not found.any()
+    assert not converged
+    assert not jax.jit(lambda a: conjugate_gradients(lambda v: a @ v, lambda v: v, 0 * target, 1e-3, 9))(matrix).any()
