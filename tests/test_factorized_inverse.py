@@ -10,7 +10,7 @@ from surfacefit._base.precision import precision
 from surfacefit._linear import factorized_inverse as module
 from surfacefit._linear.conjugate_gradients import conjugate_gradients, flexible_conjugate_gradients
 from surfacefit._linear.factorized_inverse import factorized_inverse
-from surfacefit._linear.normal import BlockNormal
+from surfacefit._linear.normal import BlockNormal, scaled_blocks
 
 COUNT, SIZE, BORDER, ROW = 12, 3, 2, 8
 
@@ -103,13 +103,13 @@ def test_it_stays_positive_definite_where_the_matrix_is_not():
     assert np.linalg.eigvalsh(found).min() > 0
 
 
-def test_scaled_blocks_with_a_cross_are_those_of_the_whole_matrix():
+def test_scaled_blocks_are_those_of_the_scaled_matrix():
     matrix, near = chain(3)
     rng = np.random.default_rng(1)
-    factors, cross = rng.normal(size=len(matrix)), rng.normal(size=(COUNT, SIZE, 1))
-    found = blocks_of(matrix, near).with_cross(jnp.asarray(cross)).scaled(jnp.asarray(factors)).as_matrix()
-    matrix[: COUNT * SIZE, COUNT * SIZE] += cross.ravel()
-    matrix[COUNT * SIZE, : COUNT * SIZE] += cross.ravel()
+    matrix[-BORDER:, :-BORDER] = rng.normal(size=(BORDER, COUNT * SIZE))
+    matrix[:-BORDER, -BORDER:] = matrix[-BORDER:, :-BORDER].T
+    factors = rng.normal(size=len(matrix))
+    found = scaled_blocks(blocks_of(matrix, near), jnp.asarray(factors)).as_matrix()
     np.testing.assert_allclose(found, factors[:, None] * matrix * factors, atol=1e-14)
 
 

@@ -9,6 +9,7 @@ are those of the engine in single precision, preconditioned by the diagonal bloc
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from jax import Array
 from .._base.compile import concatenated
 from .._linear.conjugate_gradients import conjugate_gradients
 from .._linear.factorized_inverse import factorized_inverse
-from .._linear.normal import BlockNormal
+from .._linear.normal import BlockNormal, scaled_blocks
 from .._model.block_layout import BlockLayout
 from .hessian import Hessian
 
@@ -69,10 +70,11 @@ def solution_by_blocks(
 ) -> Callable[[Array], Array]:
     """A solution with J^T J as blocks of overlapping components, in their precision."""
     parts, dtype = hessian.parts, normal.blocks.dtype
-    whole = normal.with_blocks(parts.own, parts.corner).with_cross(parts.cross)
+    cross = normal.cross.at[:, :, : parts.cross.shape[2]].add(parts.cross.astype(dtype))
+    whole = replace(normal.with_blocks(parts.own, parts.corner), cross=cross)
     held = hessian.layout.split(jnp.where(free, 0, 1).astype(dtype))
     own, border = jax.vmap(jnp.diag)(held[0]), jnp.diag(concatenated(held[1:]))
-    scaled = whole.scaled(jnp.where(free, 1 / root, 0)).with_blocks(own, border)
+    scaled = scaled_blocks(whole, jnp.where(free, 1 / root, 0)).with_blocks(own, border)
     near = factorized_inverse(
         scaled, roots.own.astype(dtype), jnp.matmul(roots.border, roots.border.T, precision="highest").astype(dtype)
     )

@@ -6,8 +6,16 @@ blocks on the diagonal; the latter two solve by conjugate gradients.
 """
 
 from .base import Normal
-from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal
+from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, scaled_blocks
 from .dense import DenseNormal
 from .products import ProductNormal, needs_jacobian
 
-__all__ = ["DIRECT_SOLVE_PARAMETERS", "BlockNormal", "DenseNormal", "Normal", "ProductNormal", "needs_jacobian"]
+__all__ = [
+    "DIRECT_SOLVE_PARAMETERS",
+    "BlockNormal",
+    "DenseNormal",
+    "Normal",
+    "ProductNormal",
+    "needs_jacobian",
+    "scaled_blocks",
+]

@@ -51,24 +51,6 @@ class BlockNormal:
     def with_penalty(self, own: Array, corner: Array) -> BlockNormal:
         return self.with_blocks(own, corner)
 
-    def with_cross(self, cross: Array) -> BlockNormal:
-        """With blocks (K, p, s) added between components and the first numbers of the border."""
-        return replace(self, cross=self.cross.at[:, :, : cross.shape[2]].add(cross.astype(self.cross.dtype)))
-
-    def scaled(self, factors: Array) -> BlockNormal:
-        """D A D, with D the diagonal ``factors`` (P,)."""
-        n_components, size, _ = self.cross.shape
-        factors = factors.astype(self.blocks.dtype)
-        parts, border = factors[: n_components * size].reshape(n_components, size), factors[n_components * size :]
-        parts = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
-        across = parts[self.neighbours].reshape(len(self.owner), 1, -1)
-        return replace(
-            self,
-            blocks=parts[self.owner][:, :, None] * self.blocks * across,
-            cross=parts[:-1, :, None] * self.cross * border,
-            corner=border[:, None] * self.corner * border,
-        )
-
     def mv(self, vector: Array) -> Array:
         n_components, size, _ = self.cross.shape
         vector = vector.astype(self.blocks.dtype)
@@ -108,6 +90,21 @@ class BlockNormal:
         inner = square[:n_components, :, :n_components].reshape(n_components * size, n_components * size)
         cross = self.cross.reshape(n_components * size, n_border)
         return jnp.block([[inner, cross], [cross.T, self.corner]])
+
+
+def scaled_blocks(normal: BlockNormal, factors: Array) -> BlockNormal:
+    """D A D, with D the diagonal ``factors`` (P,)."""
+    n_components, size, _ = normal.cross.shape
+    factors = factors.astype(normal.blocks.dtype)
+    parts, border = factors[: n_components * size].reshape(n_components, size), factors[n_components * size :]
+    parts = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
+    across = parts[normal.neighbours].reshape(len(normal.owner), 1, -1)
+    return replace(
+        normal,
+        blocks=parts[normal.owner][:, :, None] * normal.blocks * across,
+        cross=parts[:-1, :, None] * normal.cross * border,
+        corner=border[:, None] * normal.corner * border,
+    )
 
 
 def diagonal_of(blocks: Array, border: Array) -> Array:
