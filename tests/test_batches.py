@@ -457,8 +457,6 @@ def test_numbers_of_components_are_those_that_fit_chooses():
     assert len(batch.table()["component"]) == batch.n_components.sum()
     with pytest.raises(ValueError, match="`init` must be 'auto'"):
         sf.fit_many(maps, "auto", init="peaks")
-    with pytest.raises(ValueError, match="`out` needs `n_components` as a number"):
-        sf.fit_many(maps, "auto", out="fits")
     stopped = sf.fit_many(maps, sf.AutoComponents("bic"), callback=lambda progress: True)
     assert (stopped.status == sf.Status.STOPPED).sum() in (1, 2, 3, 4)
 

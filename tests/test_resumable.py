@@ -1,6 +1,7 @@
 """A batch that is written part by part and continued after a kill: it ends like an unbroken one."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,42 @@ def test_a_stopped_batch_is_continued(tmp_path):
     same(sf.fit_many(maps, 1, ndim=1, init="peaks", out=zarr.open_group(tmp_path / "fits")), whole)
 
 
+WAYS = {
+    "neighbours": {"n_components": 1, "init": "neighbours"},
+    "chosen": {"n_components": "auto"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ways_of_several_rounds_are_continued(way, tmp_path, monkeypatch):
+    """Stopped again and again, at any map of any round."""
+    monkeypatch.setattr(resumable, "CHOICES_A_PART", 2)
+    maps = curves(10)
+    maps[7] = 0.02 * np.random.default_rng(1).normal(size=20)  # nothing is chosen for it
+    options = {**WAYS[way], "progress": False, "seed": 1}
+    whole, seen, stops = sf.fit_many(maps, **options), [0], []
+
+    def stop(progress):
+        seen.append(progress.done)
+        return len(stops) < 5 and bool(stops.append(progress.done) or True)
+
+    for _ in range(6):
+        before = len(stops)
+        again = sf.fit_many(maps, **options, out=tmp_path / "fits", callback=stop)
+        if len(stops) == before:
+            break
+    assert len(stops) >= 3
+    assert sorted(seen) == seen
+    same(again, whole)
+    assert again[7].n_components == whole[7].n_components
+    if way == "chosen":
+        assert vars(again[0].path).keys() == vars(whole[0].path).keys()
+        np.testing.assert_equal(vars(again[0].path), vars(whole[0].path))
+    once_more = sf.fit_many(maps, **options, out=tmp_path / "fits", callback=lambda p: pytest.fail("nothing is left"))
+    same(once_more, whole)
+    np.testing.assert_array_equal(zarr.open_group(tmp_path / "fits")["cost"][:], whole.cost)
+
+
 def poly(parameters, points):
     return parameters[0] + 0 * points[..., 0]
 
@@ -62,34 +99,43 @@ def other_poly(parameters, points):
 
 
 OTHERS = {
-    "maps": {"maps": curves(4) + 1e-12},
-    "number": {"n_components": 2},
-    "loss": {"loss": "huber"},
-    "mask": {"mask": X < 2},
-    "sigma": {"sigma": 0.1},
-    "coords": {"coords": X + 1},
-    "start": {"init": "growth"},
-    "surface": {"init": sf.GaussianSurface([1.0], [[9.0]], [[[4.0]]])},
-    "bounds": {"bounds": sf.Bounds(amplitudes=(0, 2))},
-    "solver": {"solver": sf.LevenbergMarquardt(max_steps=7)},
-    "precision": {"dtype": "float32"},
-    "background": {"background": "plane"},
+    "`maps` has other values, an array of shape (4, 20) as before": {"maps": curves(4) + 1e-12},
+    "`maps` was an array of shape (4, 20), got an array of shape (3, 20)": {"maps": curves(4)[:3]},
+    "`n_components` was 1, got 2": {"n_components": 2},
+    "`n_components` was 1, got an array of shape (4,)": {"n_components": [1, 2, 1, 1]},
+    "`init` was 'peaks', got 'growth'; `n_components` was 1, got AutoComponents(criterion='effective_bic'": {
+        "n_components": "auto",
+        "init": "growth",
+    },
+    "`loss` was 'linear', got 'huber'": {"loss": "huber"},
+    "`mask` was None, got an array of shape (20,)": {"mask": X < 2},
+    "`sigma` was None, got 0.1": {"sigma": 0.1},
+    "`coords` was None, got an array of shape (20,)": {"coords": X + 1},
+    "`init` was 'peaks', got 'growth'": {"init": "growth"},
+    "`init` was 'peaks', got 'neighbours'": {"init": "neighbours"},
+    "`init` was 'peaks', got GaussianSurface(": {"init": sf.GaussianSurface([1.0], [[9.0]], [[[4.0]]])},
+    "`bounds` was None, got Bounds(amplitudes=(0, 2))": {"bounds": sf.Bounds(amplitudes=(0, 2))},
+    "`solver` was 'lm', got LevenbergMarquardt(max_steps=7": {"solver": sf.LevenbergMarquardt(max_steps=7)},
+    "`dtype` was None, got 'float32'": {"dtype": "float32"},
+    "`background` was 'constant', got 'plane'; `seed` was 0, got 1": {"background": "plane", "seed": 1},
 }
 
 
-def test_a_group_of_another_fit_is_refused(tmp_path):
+def test_the_refusal_of_a_group_of_another_fit_says_what_differs(tmp_path):
     given = {"maps": curves(4), "n_components": 1, "init": "peaks", "out": tmp_path / "fits"}
     sf.fit_many(**given)
-    for other in OTHERS.values():
-        with pytest.raises(ValueError, match="`out` holds another fit"):
+    for message, other in OTHERS.items():
+        with pytest.raises(ValueError, match=re.escape(f"`out` holds another fit: {message}")):
             sf.fit_many(**{**given, **other})
+    with pytest.raises(ValueError, match=r"; `loss` .* and 1 more: give the same arguments"):
+        sf.fit_many(**{**given, "background": "plane", "loss": "huber", "dtype": "float32", "min_width": 1, "seed": 2})
     sf.fit_many(**given, max_time=1e6, progress=False)
 
 
 def test_a_background_is_told_by_its_code(tmp_path):
     given = {"maps": curves(2), "n_components": 1, "init": "peaks", "out": tmp_path / "fits"}
     sf.fit_many(**given, background=sf.FunctionBackground(poly, [0.0]))
-    with pytest.raises(ValueError, match="`out` holds another fit"):
+    with pytest.raises(ValueError, match=r"`background` was .*poly.*, got .*other_poly"):
         sf.fit_many(**given, background=sf.FunctionBackground(other_poly, [0.0]))
 
 
@@ -108,8 +154,6 @@ def test_what_is_no_group_of_a_batch_is_refused(tmp_path):
     }.items():
         with pytest.raises((ValueError, TypeError), match=f"`out` {message}"):
             sf.fit_many(maps, 1, out=out)
-    with pytest.raises(ValueError, match="`out` is for maps that do not wait"):
-        sf.fit_many(maps, 1, init="neighbours", out=tmp_path / "new")
     sf.fit_many(maps, 1, init="peaks", out=tmp_path / "fits")
     group = zarr.open_group(tmp_path / "fits")
     del group["cost"]
@@ -178,28 +222,30 @@ import surfacefit as sf
 from surfacefit._many import lanes
 
 lanes.MOST_MAPS_A_PROGRAM = 4
-maps, kill_at, out, end = np.load(sys.argv[1]), float(sys.argv[2]), sys.argv[3] or None, sys.argv[4]
+maps, kill_at, out, end, init = np.load(sys.argv[1]), float(sys.argv[2]), sys.argv[3] or None, *sys.argv[4:]
 
 def look(progress):
     if progress.done >= kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-sf.fit_many(maps, 2, init="growth", out=out, callback=look).save(end)
+sf.fit_many(maps, 2, init=init, out=out, callback=look).save(end)
 """
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_continued(tmp_path):
+@pytest.mark.parametrize("init", ["growth", "neighbours"])
+def test_a_killed_process_is_continued(init, tmp_path):
     """Killed twice on the way, at places that are no ends of parts; in processes of their own, which share padding."""
 
     def run(kill_at, out, end):
-        arguments = [tmp_path / "maps.npy", kill_at, out, tmp_path / end]
+        arguments = [tmp_path / "maps.npy", kill_at, out, tmp_path / end, init]
         return subprocess.run([sys.executable, "-c", RUN, *map(str, arguments)], env=os.environ).returncode
 
     np.save(tmp_path / "maps.npy", curves(300))
     for kill_at in (90, 220):
         assert run(kill_at, tmp_path / "fits", "never.npz") == -signal.SIGKILL
-    done = zarr.open_group(tmp_path / "fits", mode="r")["done"][:]
+    group = zarr.open_group(tmp_path / "fits", mode="r")
+    done = (group if init == "growth" else group["round_5"])["done"][:]
     assert 0 < done.sum() < len(done)
     assert run(np.inf, tmp_path / "fits", "again.npz") == run(np.inf, "", "whole.npz") == 0
     assert not (tmp_path / "never.npz").exists()

@@ -6,10 +6,10 @@ Maps whose heights support no component have the background alone as their resul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,22 +24,52 @@ from .._many.fit_many import BatchWork, work_of
 from .._many.lanes import Batch, Lane
 from .._many.map_numbers import MapEnds
 from .._many.stack import MapStack
-from .._model.background import background_model
+from .._model.background import NoBackground, background_model
 from .._model.surface import GaussianSurface
 from .._results.criteria import AutoComponents, ComponentPath, auto_components
 from .._results.result import FitResult
 from .._system.container import cores
+from .kept_choices import KeptChoices, path_from_document, path_to_document
+
+
+class MapChoice(NamedTuple):
+    """What was chosen for a map: its surface, the path of all numbers tried and the steps taken; or a status that says
+    why there is nothing.
+    """
+
+    surface: GaussianSurface | None
+    path: ComponentPath | None
+    steps: int
+    status: int
+
+    def document(self) -> dict[str, Any]:
+        """In plain numbers, every one exact."""
+        surface, path = self.surface, self.path
+        arrays = [] if surface is None else [surface.amplitudes, surface.centers, surface.covariances]
+        held = [] if surface is None else [np.atleast_1d(background_model(surface.background).vector())]
+        numbers = [np.asarray(one, float).tolist() for one in (*arrays, *held)]
+        path_numbers = None if path is None else path_to_document(path)
+        return {"surface": numbers, "path": path_numbers, "steps": self.steps, "status": self.status}
+
+    @classmethod
+    def of(cls, document: dict[str, Any], n_dim: int, background: Any) -> MapChoice:
+        """That of a document; ``background`` is of the kind of all."""
+        numbers, path, surface = document["surface"], document["path"], None
+        if numbers:
+            held = background.with_vector(np.array(numbers[3]))
+            shapes = (-1,), (-1, n_dim), (-1, n_dim, n_dim)
+            arrays = [np.array(one, float).reshape(shape) for one, shape in zip(numbers[:3], shapes, strict=True)]
+            surface = GaussianSurface(arrays[0], arrays[1], arrays[2], None if isinstance(held, NoBackground) else held)
+        path = None if path is None else path_from_document(path)
+        return cls(surface, path, document["steps"], document["status"])
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenMaps:
-    """The source of a batch whose numbers were chosen: results with the path of all numbers tried; ``empty`` has those
-    of the background alone.
-    """
+    """The source of a batch whose numbers were chosen: results with the path of all numbers tried."""
 
     batch: Batch
-    paths: Mapping[int, ComponentPath]
-    empty: Mapping[int, FitResult]
+    chosen: Mapping[int, MapChoice]
 
     @property
     def stack(self) -> MapStack:
@@ -47,9 +77,7 @@ class ChosenMaps:
 
     def result(self, flat: int, ends: MapEnds) -> FitResult:
         """The result of a map, made from where its fit ended."""
-        if flat in self.empty:
-            return self.empty[flat]
-        return replace(self.batch.result(flat, ends), path=self.paths[flat])
+        return replace(self.batch.result(flat, ends), path=self.chosen[flat].path)
 
 
 def is_chosen(n_components: Any) -> bool:
@@ -59,38 +87,64 @@ def is_chosen(n_components: Any) -> bool:
 
 def fit_with_chosen_numbers(options: dict[str, Any]) -> BatchResult:
     """The result of `fit_many` with ``n_components="auto"``."""
-    auto, init = auto_components(options["n_components"]), options["init"]
-    assert isinstance(auto, AutoComponents)
-    if not (isinstance(init, str) and init in ("auto", "growth")):
-        raise ValueError(
-            f"`init` must be 'auto' where `n_components` is chosen, which grows its own start, got {init!r}"
-        )
-    work = work_of({**options, "n_components": 1, "init": "growth"})
-    choice = _Choices(work, auto)
+    work = choice_work(options)
     try:
-        with blas_limits_kept():
-            choice.choose()
-        return choice.result()
+        return fit_chosen(work, auto_components(options["n_components"]), None)
     finally:
         work.watch.bar.close()
 
 
+def choice_work(options: dict[str, Any]) -> BatchWork:
+    """The work that the arguments of `fit_many` ask for, with one component a map."""
+    auto_components(options["n_components"])
+    init = options["init"]
+    if not (isinstance(init, str) and init in ("auto", "growth")):
+        raise ValueError(
+            f"`init` must be 'auto' where `n_components` is chosen, which grows its own start, got {init!r}"
+        )
+    return work_of({**options, "n_components": 1, "init": "growth"})
+
+
+def fit_chosen(work: BatchWork, auto: Any, kept: KeptChoices | None) -> BatchResult:
+    """The result of some work, where the numbers of components are chosen, or kept from a call before."""
+    choices = _Choices(work, auto, kept)
+    with blas_limits_kept():
+        choices.choose()
+    return choices.result()
+
+
 @dataclass(eq=False)
 class _Choices:
-    """What has been chosen: the surface of each map with a component, the path of each, results without components."""
+    """What has been chosen, by the number of a map."""
 
     work: BatchWork
     auto: AutoComponents
-    surfaces: dict[int, GaussianSurface] = field(default_factory=dict)
-    paths: dict[int, ComponentPath] = field(default_factory=dict)
-    empty: dict[int, FitResult] = field(default_factory=dict)
-    steps: dict[int, int] = field(default_factory=dict)
-    unfit: dict[int, Status] = field(default_factory=dict)
+    kept: KeptChoices | None
+    chosen: dict[int, MapChoice] = field(default_factory=dict)
 
     def choose(self) -> None:
-        """Chooses for all maps, until a limit is met; each in a thread of its own."""
+        """Chooses for all maps, part by part, until a limit is met."""
+        n_maps, watch = len(self.work.batch.stack), self.work.watch
+        size = n_maps if self.kept is None else self.kept.size
+        for number, first in enumerate(range(0, n_maps, size)):
+            part = range(first, min(first + size, n_maps))
+            if watch.told != Status.RUNNING:
+                break
+            known = None if self.kept is None else self.kept.read(number)
+            if known is None:
+                self._choose_part(part)
+                if self.kept is not None and all(flat in self.chosen for flat in part):
+                    self.kept.write(number, [self.chosen[flat].document() for flat in part])
+                continue
+            background = NoBackground() if self.work.first is None else self.work.first.prepared.background
+            n_dim = self.work.batch.stack.n_dim
+            self.chosen |= {flat: MapChoice.of(one, n_dim, background) for flat, one in zip(part, known, strict=True)}
+            watch.done += len(part)
+
+    def _choose_part(self, flats: Sequence[int]) -> None:
+        """Chooses for some maps, each in a thread of its own."""
         with ThreadPoolExecutor(cores()) as pool:
-            waiting = {pool.submit(self._choose_one, flat) for flat in range(len(self.work.batch.stack))}
+            waiting = {pool.submit(self._choose_one, flat) for flat in flats}
             try:
                 for done in as_completed(waiting):
                     done.result()
@@ -106,44 +160,31 @@ class _Choices:
         with precision(self.work.dtype), single_threaded_blas(1):
             lane = self.work.batch.lane(flat)
             if not isinstance(lane, Lane):
-                self.unfit[flat] = lane
+                self.chosen[flat] = MapChoice(None, None, 0, int(lane))
                 return
             model, watch = lane.prepared.model, self.work.watch
             fitting = Fitting(lane.prepared.data, lane.run, ProgressBar(False, None, ""), watch.begun, [])
             chosen = fitting.choose(model, self.auto)
-            surface = chosen.surface
-            assert surface is not None  # nothing halts the choice of a single map
-            self.steps[flat], self.paths[flat] = chosen.steps, chosen.path
-            if surface.n_components:
-                self.surfaces[flat] = surface
-            else:
-                self.empty[flat] = fitting.without_components(model, surface, chosen)
+            assert chosen.surface is not None  # nothing halts the choice of a single map
+            self.chosen[flat] = MapChoice(chosen.surface, chosen.path, chosen.steps, int(Status.RUNNING))
 
     def result(self) -> BatchResult:
         """The batch, fitted from what was chosen."""
-        n_maps, before = len(self.work.batch.stack), self.work.watch.told
-        counts = np.ones(n_maps, int)
+        n_maps, watch = len(self.work.batch.stack), self.work.watch
+        before = watch.told
+        counts = np.zeros(n_maps, int)
         starts: list[GaussianSurface | str] = ["growth"] * n_maps
-        for flat, surface in self.surfaces.items():
+        surfaces = {flat: one.surface for flat, one in sorted(self.chosen.items()) if one.surface is not None}
+        for flat, surface in surfaces.items():
             counts[flat], starts[flat] = surface.n_components, surface
-        batch, watch = replace(self.work.batch, counts=counts, starts=starts), self.work.watch
+        batch = replace(self.work.batch, counts=counts, starts=starts)
         watch.counting, watch.told = False, Status.RUNNING  # what was chosen is fitted, however late it is
-        flats = np.array(sorted(self.surfaces), int)
-        ends = batch.no_ends(n_maps, self.work.first)
-        ends.put(flats, self.work.ends(flats.tolist(), batch))
-        for flat, steps in self.steps.items():
-            ends.steps[flat] += steps
-        for flat, status in self.unfit.items():
-            ends.status[flat] = int(status)
-        for flat, alone in self.empty.items():
-            _put_background(ends, flat, alone)
-        ends.status[ends.status == int(Status.RUNNING)] = int(before)
-        source = ChosenMaps(batch, self.paths, self.empty)
-        return BatchResult(batch.stack.shape, Results(source, ends, np.arange(n_maps), {}))
-
-
-def _put_background(ends: MapEnds, flat: int, alone: FitResult) -> None:
-    """Where the fit of the background alone has ended."""
-    ends.status[flat], ends.cost[flat], ends.steps[flat] = int(alone.status), alone.cost, alone.steps
-    ends.n_parameters[flat], ends.n_used[flat] = alone.n_parameters, alone.n_points
-    ends.surfaces.background[flat] = np.atleast_1d(background_model(alone.surface.background).vector())
+        ends, flats = batch.no_ends(n_maps, self.work.first), list(surfaces)
+        ends.put(np.array(flats, int), self.work.ends(flats, batch))
+        watch.counting, watch.told = True, before if watch.told == Status.RUNNING else watch.told
+        for flat, one in self.chosen.items():
+            ends.steps[flat] += one.steps
+            if one.surface is None:
+                ends.status[flat] = one.status
+        ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
+        return BatchResult(batch.stack.shape, Results(ChosenMaps(batch, self.chosen), ends, np.arange(n_maps), {}))

@@ -1,4 +1,6 @@
-"""A fingerprint of what a batch is fitted to and how: equal for equal arguments, in any process."""
+"""What a batch is fitted to and how, argument by argument: a short text of each, and a hash that is equal for equal
+arguments in any process.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,69 @@ from .._many.lanes import Batch
 ARRAYS = ("maps", "mask", "sigma", "points", "coords", "init", "n_components", "ndim")
 NOT_FITTED = (*ARRAYS, "out", "match", "progress", "callback", "max_time", "max_memory")
 
+# Characters of a value that an error names, and hexadecimal digits of its hash that are kept: no two values that differ
+# have as many alike by chance.
+MOST_TOLD = 60
+HASH_DIGITS = 32
 
-def fingerprint(batch: Batch) -> str:
-    """Hexadecimal SHA-256 of maps, starts and options."""
+
+def fingerprint(batch: Batch, ways: Mapping[str, Any]) -> dict[str, list[str]]:
+    """A text and a hash of each argument by name; ``ways`` are those of which the batch has only what they became."""
+    stack, starts = batch.stack, list(batch.starts)
+    one = next(iter(starts))
+    named = {name: value for name, value in batch.options.items() if name not in NOT_FITTED}
+    named |= {
+        "maps": (stack.shape, stack.maps),
+        "mask": stack.masks,
+        "sigma": stack.sigmas,
+        "points": stack.points,
+        "coords": stack.coords,
+        "absolute_sigma": stack.absolute_sigma,
+        "n_components": np.unique(batch.counts) if np.ptp(batch.counts) == 0 else batch.counts,
+        "init": one if all(start is one for start in starts) else starts,
+        **ways,
+    }
+    return {name: [told(value), _hash(value)] for name, value in named.items()}
+
+
+def differences(known: Mapping[str, list[str]], given: Mapping[str, list[str]]) -> list[str]:
+    """What of two fingerprints differs, as sentences."""
+    found = []
+    for name in sorted({*known, *given}):
+        (before, old), (now, new) = (one.get(name, ["not there", ""]) for one in (known, given))
+        if old != new:
+            told_apart = f"was {before}, got {now}" if before != now else f"has other values, {now} as before"
+            found.append(f"`{name}` {told_apart}")
+    return found
+
+
+def told(value: Any) -> str:
+    """A few words on a value."""
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {one.name: getattr(value, one.name) for one in fields(value)}
+        if set(own) == {"one", "each"}:  # what belongs to each map
+            return told(own["one"] if own["each"] is None else own["each"])
+        some = ", ".join(f"{name}={told(one)}" for name, one in own.items() if one is not None)
+        return _shortened(f"{type(value).__name__}({some})")
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "dtype"):
+        array = np.asarray(value)
+        return _shortened(str(array.item())) if array.size == 1 else f"an array of shape {array.shape}"
+    if isinstance(value, list | tuple) and any(np.ndim(one) for one in value):
+        return told(value[-1]) if isinstance(value, tuple) and len(value) == 2 else f"a list of {len(value)}"
+    if callable(value):
+        return f"the function {getattr(value, '__qualname__', type(value).__qualname__)}"
+    return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
+
+
+def _hash(value: Any) -> str:
     digest = hashlib.sha256()
-    options = {name: value for name, value in batch.options.items() if name not in NOT_FITTED}
-    stack = batch.stack
-    parts = (stack.shape, stack.maps, stack.masks, stack.sigmas, stack.points, stack.coords, stack.absolute_sigma)
-    for part in _bytes((parts, batch.counts, list(batch.starts), options)):
+    for part in _bytes(value):
         digest.update(part)
-    return digest.hexdigest()
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 def _bytes(value: Any) -> Iterator[bytes | memoryview]:

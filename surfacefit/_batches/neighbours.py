@@ -39,12 +39,22 @@ MOST_SWEEPS = 8
 
 def fit_from_neighbours(options: dict[str, Any]) -> BatchResult:
     """The result of `fit_many` with ``init="neighbours"``."""
-    work = work_of({**options, "init": "growth"})
-    grid = _Lattices(work)
+    work = lattice_work(options)
     try:
-        grid.solve()
+        return fit_on_lattices(work)
     finally:
         work.watch.bar.close()
+
+
+def lattice_work(options: dict[str, Any]) -> BatchWork:
+    """The work that the arguments of `fit_many` ask for."""
+    return work_of({**options, "init": "growth"})
+
+
+def fit_on_lattices(work: BatchWork) -> BatchResult:
+    """The result of some work."""
+    grid = _Lattices(work)
+    grid.solve()
     return work.result(grid.ends)
 
 

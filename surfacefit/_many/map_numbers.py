@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -107,6 +107,13 @@ class MapEnds:
         some = [np.array(array[flat, there]) for array in self.surfaces[:3]]
         held = model.with_vector(np.array(self.surfaces.background[flat]))
         return GaussianSurface(some[0], some[1], some[2], None if isinstance(held, NoBackground) else held)
+
+
+def some_ends(ends: MapEnds, places: Any) -> MapEnds:
+    """The ends of the maps at some places."""
+    own = {one.name: getattr(ends, one.name) for one in fields(ends)}
+    rows = {name: one[places] for name, one in own.items() if isinstance(one, np.ndarray)}
+    return replace(ends, surfaces=BatchArrays(*(one[places] for one in ends.surfaces)), **rows)
 
 
 def named_arrays(ends: MapEnds) -> dict[str, np.ndarray]:
