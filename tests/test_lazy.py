@@ -67,6 +67,20 @@ def test_blocks_may_have_fewer_components():
     assert np.isnan(np.asarray(lazy.centers)[1, 0, 1]).all()
 
 
+def test_numbers_of_components_are_chosen_in_each_block():
+    maps = curves()[1:3]
+    maps[1, 0] = 1 + np.random.default_rng(1).normal(0, 0.02, 24)
+    auto = sf.AutoComponents(most=2)
+    lazy = sf.fit_many(da.from_array(maps, chunks=(1, 3, 24)), auto, ndim=1)
+    whole, batch = sf.fit_many(maps, auto, ndim=1), lazy.compute()
+    assert whole.n_components.tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert lazy.amplitudes.shape == (2, 3, 2)
+    same(batch, whole)
+    np.testing.assert_array_equal(np.asarray(lazy.centers)[..., :1, :], whole.centers)
+    assert batch[1, 0].n_components == 0
+    assert batch[0, 2].rmse == pytest.approx(whole[0, 2].rmse, rel=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore:The data type", "ignore:Consolidated")
 def test_a_labelled_lazy_array_becomes_a_lazy_dataset(tmp_path):
     maps = xarray.DataArray(curves(), dims=["row", "column", "x"], coords={"row": [4, 3, 2, 1], "x": X + 100})
@@ -81,7 +95,7 @@ def test_a_labelled_lazy_array_becomes_a_lazy_dataset(tmp_path):
 
 
 def of(shape=(4, 24), chunks=2, **options):
-    return lambda: sf.fit_many(da.ones(shape, chunks=chunks), 1, **options)
+    return lambda: sf.fit_many(da.ones(shape, chunks=chunks), **{"n_components": 1, **options})
 
 
 def auto(number):
@@ -109,8 +123,10 @@ WRONG = {
     "mask": (of(mask=np.zeros(7)), "`mask` and `sigma` must have"),
     "batch": (of(init=[sf.GaussianSurface([1.0], [[9.0]], [[[4.0]]])] * 4), "`init` must be a name or one"),
     "many starts": (many_starts, "one surface for maps in a dask array, got BatchResult"),
-    "auto": (auto("auto"), "`n_components` cannot be 'auto' for maps in a dask array"),
-    "auto with options": (auto(sf.AutoComponents()), "`n_components` cannot be 'auto'"),
+    "auto": (auto("auto"), "`n_components` of maps in a dask array must say how many"),
+    "auto with options": (auto(sf.AutoComponents()), "at most 32: give `AutoComponents"),
+    "auto from peaks": (of(n_components=sf.AutoComponents(most=3), init="peaks"), "`init` must be 'auto'"),
+    "wrong auto": (auto(sf.AutoComponents("best")), "`n_components.criterion` must be"),
     "callback": (of(callback=print), "`callback` cannot be given"),
     "max_time": (of(max_time=3), "`max_time` cannot be given"),
     "out": (of(out="fits"), "`out` cannot be given"),

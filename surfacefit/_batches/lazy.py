@@ -18,13 +18,17 @@ from .._many.batch_result import BatchResult
 from .._many.fit_many import fit_many, work_of
 from .._many.map_numbers import MapEnds, named_arrays
 from .._model.background import background_model, background_start
-from .chosen_numbers import is_chosen
+from .._results.criteria import AutoComponents
+from .chosen_numbers import choice_work, is_chosen
 from .labels import to_xarray
 
 Layout = dict[str, tuple[slice, tuple[int, ...]]]
 
 # Numbers of a map that follow from its fit and its heights, besides the fields of `MapEnds`.
 MORE = ("rmse", "r2", "bic", "success")
+
+# Components that maps in a dask array have room for where their number is chosen: 1.4 kB for a map of an image.
+MOST_CHOSEN = 32
 
 # Arguments that a lazy fit cannot have, with what to do instead.
 REFUSED = {
@@ -90,11 +94,13 @@ class LazyBatch(LazyArrays):
         import dask
 
         maps, packed = dask.compute(self.maps, self.packed)
+        arrays = _unpacked(packed.reshape(-1, packed.shape[-1]), self.layout)
         given = {name: _computed(one) for name, one in self.options.items()}
+        if is_chosen(given["n_components"]):
+            given |= {"n_components": arrays["n_components"].reshape(self.shape), "init": "growth"}
         work = work_of({**given, "maps": maps, "ndim": self.maps.ndim - len(self.shape)})
         work.watch.bar.close()
         ends = work.batch.no_ends(len(work.batch.stack), work.first)
-        arrays = _unpacked(packed.reshape(-1, packed.shape[-1]), self.layout)
         for name, whole in named_arrays(ends).items():
             whole[...] = arrays[name][tuple(slice(n) for n in whole.shape)]  # without a fit there is no background
         return replace(work.result(ends), labels=self.labels)
@@ -121,11 +127,10 @@ def fit_lazily(options: dict[str, Any]) -> LazyBatch:
     n_own = _own_axes(options, maps)
     maps = maps.rechunk(dict.fromkeys(range(maps.ndim - n_own, maps.ndim), -1))
     shape, own = maps.shape[:-n_own], maps.shape[-n_own:]
-    counts = np.broadcast_to(np.asarray(options["n_components"]), shape)
-    most = max(count("n_components", one.item()) for one in np.unique(counts))
+    counts, most = _counts(options["n_components"], shape)
     _check_options(options, own, most)
     layout = _layout(most, n_own, options["background"])
-    given = {name: one for name, one in options.items() if name not in ("maps", "mask", "sigma", "n_components")}
+    given = {name: one for name, one in options.items() if name not in ("maps", "mask", "sigma")}
     given |= {"ndim": n_own, "progress": False}
     blocks = [maps, _like(da, counts, maps, n_own)]
     for name in ("mask", "sigma"):
@@ -167,7 +172,9 @@ def _fitted_block(
         for name, one in (("mask", mask), ("sigma", sigma))
         if one is not None
     }
-    batch = fit_many(maps, counts.reshape(maps.shape[:-n_own]), **{**options, **given})
+    if not is_chosen(options["n_components"]):
+        given["n_components"] = counts.reshape(maps.shape[:-n_own])
+    batch = fit_many(maps, **{**options, **given})
     ends, numbers = batch.results.ends, batch.results.numbers
     named = {name: one[numbers] for name, one in named_arrays(ends).items()}
     named |= {name: np.asarray(getattr(batch, name)).ravel() for name in MORE}
@@ -177,6 +184,15 @@ def _fitted_block(
         whole[tuple(slice(n) for n in named[name].shape)] = named[name]
         packed[:, place] = whole.reshape(len(numbers), -1)
     return packed.reshape(*batch.shape, -1)
+
+
+def _counts(n_components: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """The number of components of each map, 0 where it is to be chosen, and of how many there must be room."""
+    if is_chosen(n_components):
+        return np.zeros(shape, int), n_components.most
+    least = 0 if np.ndim(n_components) else 1
+    most = max(count("n_components", one.item(), least) for one in np.unique(np.asarray(n_components)))
+    return np.broadcast_to(np.asarray(n_components), shape), most
 
 
 def _check(options: Mapping[str, Any], maps: Any) -> None:
@@ -191,10 +207,11 @@ def _check(options: Mapping[str, Any], maps: Any) -> None:
     for name, way in REFUSED.items():
         if options[name] is not None:
             raise ValueError(f"`{name}` cannot be given for maps in a dask array: {way}")
-    if is_chosen(options["n_components"]):
+    number = options["n_components"]
+    if is_chosen(number) and not (isinstance(number, AutoComponents) and number.checked().most <= MOST_CHOSEN):
         raise ValueError(
-            "`n_components` cannot be 'auto' for maps in a dask array, which has room for a known number: give one"
-            " number, or one for each map, or `maps.compute()`"
+            "`n_components` of maps in a dask array must say how many components a map may have, at most"
+            f" {MOST_CHOSEN}: give `AutoComponents(most=8)` for example, got {number!r}"
         )
     is_batch = isinstance(options["init"], BatchResult)
     if is_batch or not (isinstance(options["init"], str) or hasattr(options["init"], "amplitudes")):
@@ -236,10 +253,13 @@ def _like(da: Any, one: Any, maps: Any, n_own: int) -> Any:
 def _check_options(options: Mapping[str, Any], own: tuple[int, ...], most: int) -> None:
     """Raises for options that no map can be fitted with, before any block is."""
     ramp = np.linspace(0, 1, int(np.prod(own))).reshape(1, *own)
-    plain = {"maps": ramp, "ndim": len(own), "n_components": most, "mask": None, "progress": False}
+    plain = {"maps": ramp, "ndim": len(own), "mask": None, "progress": False}
     plain["sigma"] = None if options["sigma"] is None else 1.0
     plain["init"] = "growth" if options["init"] == "neighbours" else options["init"]
-    work_of({**options, **plain}).watch.bar.close()
+    if is_chosen(options["n_components"]):
+        choice_work({**options, **plain, "n_components": options["n_components"]}).watch.bar.close()
+    else:
+        work_of({**options, **plain, "n_components": max(1, most)}).watch.bar.close()
 
 
 def _layout(most: int, n_dim: int, background: Any) -> Layout:

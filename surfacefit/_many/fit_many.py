@@ -120,7 +120,8 @@ def fit_many(
     BatchResult
         For maps in an `xarray.DataArray` with its leading dimensions and coordinates, and its others as those of the
         grid. For a chunked dask array, or a DataArray over one, a `LazyBatch`: dask arrays of the same names, one task
-        a block, and ``compute()`` for the whole. ``init="neighbours"`` then looks for neighbours within a block.
+        a block, and ``compute()`` for the whole. ``init="neighbours"`` then looks for neighbours within a block, and
+        a number that is chosen needs ``AutoComponents(most=...)``, which says for how many there must be room.
 
     Raises
     ------
