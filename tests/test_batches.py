@@ -294,7 +294,10 @@ def test_a_curve_shows_the_values_of_a_row(lines):
     np.testing.assert_array_equal([line.get_ydata() for line in panel.get_lines()], row.amplitudes.T)
     (panel,) = row.plot("status").axes
     np.testing.assert_array_equal(panel.get_lines()[0].get_ydata(), row.status)
-    assert len(row.plot("center", component=2).axes[0].get_lines()) == 1
+    (line,) = row.plot("center", component=2).axes[0].get_lines()
+    assert line.get_linestyle() == "None"
+    (line,) = row.matched()[1:].plot("center", component=2).axes[0].get_lines()
+    assert line.get_linestyle() == "-"
 
 
 def test_what_cannot_be_drawn_is_named(lines):

@@ -30,7 +30,7 @@ def matched(batch: BatchResult) -> BatchResult:
     if not len(batch.results):
         return batch
     if options is not None and options.constraints.keep_order:
-        return batch  # the user knows them one by one
+        return replace(batch, joined=True)  # the user knows them one by one
     order = _Order(batch)
     places = order.found()
     ends, numbers = batch.results.ends, batch.results.numbers
@@ -39,7 +39,7 @@ def matched(batch: BatchResult) -> BatchResult:
         for new, old in zip(surfaces[:3], ends.surfaces[:3], strict=True):
             new[flat] = old[flat][row]
     results = Results(batch.results.source, replace(ends, surfaces=surfaces), numbers, {})
-    return replace(batch, results=results)
+    return replace(batch, results=results, joined=True)
 
 
 # Entries of the matrices of pairs of components that are solved at once: some arrays of 8 MB.

@@ -55,7 +55,7 @@ def fit_on_lattices(work: BatchWork) -> BatchResult:
     """The result of some work."""
     grid = _Lattices(work)
     grid.solve()
-    return work.result(grid.ends)
+    return replace(work.result(grid.ends), joined=True)
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""A picture of one quantity over the axes of a batch: a curve over one axis, a map over two."""
+"""A picture of one quantity over the axes of a batch: points or a curve over one axis, a map over two."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ MAX_PANELS = 12
 
 # Panels in a row: four of them fill the width of a page.
 PANELS_A_ROW = 4
+
+# Points (1/72 inch) across a mark of a map that is not joined to others: seen without a line, and small beside others.
+POINT_SIZE = 4
 
 # Inches of a panel: four of them fill the width of a notebook's output cell.
 PANEL_INCHES = 3.0
@@ -89,15 +92,23 @@ def _draw_curves(figure: Figure, batch: BatchResult, quantity: str, panels: list
     positions, (name,) = _positions(batch)
     figure.set_size_inches(3 * PANEL_INCHES, 1.2 * PANEL_INCHES)
     panel = figure.subplots()
+    joined = batch.joined or (batch.labels is not None and positions[0].dtype.kind in "iufmM")
     for label, values in panels:
-        panel.plot(positions[0], values, ".-", label=label, linewidth=1)
+        panel.plot(
+            positions[0],
+            values,
+            ".-" if joined else "o",
+            label=label,
+            linewidth=1,
+            markersize=None if joined else POINT_SIZE,
+        )
     panel.set_xlabel(name)
     panel.set_ylabel(quantity)
     if quantity == "status":
         codes = np.unique(batch.status)
         panel.set_yticks(codes, [Status(int(code)).name for code in codes])
     elif len(panels) > 1:
-        panel.legend(fontsize="small")
+        figure.legend(loc="outside right upper", fontsize="small")
 
 
 def _draw_maps(figure: Figure, batch: BatchResult, quantity: str, panels: list[tuple[str, np.ndarray]]) -> None:

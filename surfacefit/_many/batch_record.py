@@ -71,6 +71,7 @@ class BatchRecord:
     shape: tuple[int, ...]
     results: Results
     labels: Any = None
+    joined: bool = False
 
     @cached_property
     def status(self) -> np.ndarray:

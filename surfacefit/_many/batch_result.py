@@ -30,6 +30,7 @@ class BatchResult(BatchRecord):
         when it is first asked for, in a few milliseconds.
 
     labels : of maps in an `xarray.DataArray`, an array of the batch's shape with their dimensions and coordinates.
+    joined : whether maps side by side are known to be neighbours, as their starts or their order came from each other.
 
     All arrays have the batch's axes first. Components that a map does not have are NaN (flags: 0). ``batch[i]`` is the
     `FitResult` of a map, with errors, statistics, pictures and files; ``batch[2:5]`` is a smaller batch.
@@ -41,7 +42,10 @@ class BatchResult(BatchRecord):
     def __getitem__(self, index: Any) -> FitResult | BatchResult:
         chosen = np.arange(len(self.results)).reshape(self.shape)[index]
         if np.ndim(chosen):
-            return BatchResult(chosen.shape, self.results[chosen.ravel()], self._labels_at(index, chosen.shape))
+            parts = index if isinstance(index, tuple) else (index,)
+            joined = self.joined and all(isinstance(part, int | np.integer | slice) for part in parts)
+            labels = self._labels_at(index, chosen.shape)
+            return BatchResult(chosen.shape, self.results[chosen.ravel()], labels, joined)
         result: FitResult | None = self.results[int(chosen)]
         if result is None:
             code = Status(int(self.status.ravel()[int(chosen)]))
@@ -153,7 +157,8 @@ class BatchResult(BatchRecord):
         return to_xarray(self, errors)
 
     def plot(self, quantity: str = "rmse", component: int | None = None) -> Figure:
-        """A matplotlib figure of one quantity over the batch: a curve over one axis, a map over two.
+        """A matplotlib figure of one quantity over the batch: points over one axis, a map over two. Points are joined
+        to a curve where maps side by side are neighbours: ``joined``, or with numbers as coordinates.
 
         quantity : "amplitude", "center", "width" (principal ones, larger first), "volume" or "flags" of each component,
             or "status", "rmse", "r2", "bic", "chi2", "cost", "steps", "n_used", "n_components" or "background".
