@@ -27,6 +27,8 @@ from surfacefit._search.refits import refit
 from surfacefit._small_fits.chunks import SmallBatch, fit_small
 from surfacefit._small_fits.gaussians import SmallModel
 from surfacefit._small_fits.levenberg_marquardt import LaneSettings
+from surfacefit._solvers import lane_buckets
+from surfacefit._solvers.lane_buckets import solve_together
 
 PACKAGE = Path(sf.__file__).parent
 # Programs that are only called where arrays are on a CPU; beside a GPU their twins `..._at_once` are.
@@ -121,6 +123,7 @@ def dense_with_limits_and_a_prior(patch):
     patch.setattr("surfacefit._statistics.constrained_directions.CLEAR_OF_LIMITS", 0.9)
     patch.setattr("surfacefit._statistics.linearization.MAX_HELD_ENTRIES", 0)
     assert result.uncertainty().amplitudes.shape == (3,)
+    assert np.isfinite(result.statistics.bic)
 
 
 def losses_of_misfits(patch):
@@ -183,7 +186,21 @@ def many(patch):
     sf.fit_many(np.stack([MAP, MAP]), 2, init="grid", solver=short(1)).standard_errors  # noqa: B018
 
 
+def buckets_of_lanes(patch):
+    """The second lane starts at its minimum, so that the others go on in a bucket of their own."""
+    patch.setattr("surfacefit._solvers.lane_buckets.LEAST_BUCKET", 2)
+    patch.setattr("surfacefit._solvers.lane_buckets.STEPS_AT_ONCE", 1)
+    x = jnp.linspace(-2, 2, 20)[:, None]
+    surfaces = [sf.GaussianSurface(jnp.ones(1), jnp.array([[c]]), jnp.ones((1, 1, 1))) for c in (0.3, 0.0, 0.2)]
+    heights = surfaces[1](np.asarray(x))
+    pairs = [sf.SurfaceProblem.from_start(x, jnp.asarray(heights, jnp.float32), start) for start in surfaces]
+    problems, starts = (jax.tree.map(lambda *leaves: jnp.stack(leaves), *one) for one in zip(*pairs, strict=True))
+    solve_together(short(4), problems, starts, 3)
+    lane_buckets._resumed(lane_buckets._begun(short(4), problems, starts))
+
+
 CASES = [
+    buckets_of_lanes,
     dense,
     dense_with_limits_and_a_prior,
     losses_of_misfits,
@@ -207,6 +224,7 @@ def lowered():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "device_of", lambda tree=(): SimpleNamespace(platform="gpu"))
+        patch.setattr(devices, "moved", lambda tree, device: tree)
         patch.setattr(Program, "__call__", call)
         for case in CASES:
             with pytest.MonkeyPatch.context() as own:

@@ -6,6 +6,8 @@ outside of a program is compiled, in 10 to 100 ms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import jax
@@ -26,6 +28,28 @@ def device_of(tree: Any = ()) -> Device:
 def on_cpu(tree: Any = ()) -> bool:
     """Whether a tree's arrays are on a CPU; where it holds no JAX array, whether the default device is one."""
     return device_of(tree).platform == "cpu"
+
+
+@contextmanager
+def beside_accelerator() -> Iterator[None]:
+    """A block in which arrays are made on the CPU, where there is one beside an accelerator: many small ones are there
+    at once, and go to the accelerator together.
+    """
+    if on_cpu():
+        yield
+        return
+    try:
+        host = jax.devices("cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS allows no CPU
+        yield
+        return
+    with jax.default_device(host):
+        yield
+
+
+def moved(tree: Any, device: Device) -> Any:
+    """A tree with its arrays on a device."""
+    return jax.device_put(tree, device)
 
 
 def namespace(*arrays: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import count, names_its_options, positive_number
+from .._base.devices import beside_accelerator
 from .._base.precision import precision
 from .._base.progress import BatchProgress, ProgressBar
 from .._base.status import Status
@@ -268,7 +269,7 @@ def _begin(
 def fitted_chunk(batch: Batch, chunk: np.ndarray, dtype: np.dtype, first: Lane | None) -> MapEnds:
     """Where the fits of some maps ended, or why one has no end."""
     ends = batch.no_ends(len(chunk), first)
-    with precision(dtype), single_threaded_blas(1):
+    with precision(dtype), beside_accelerator(), single_threaded_blas(1):
         begun = time.perf_counter()
         stacks, ends.status[:] = stacks_of(batch, chunk)
         for stack in stacks:

@@ -82,6 +82,6 @@ def refitted(
         return states
     solver: Any = replace(stack.first.context.solver, max_steps=steps, slack=slack, patience=SETTLED_STEPS)
     params = stack.packed(rows, states)
-    solution = solve_stacked(solver, stack.problems(rows, states.sizes), params, stack.first.room)
+    solution = solve_stacked(solver, stack.problems(rows, states.sizes), params, stack.first)
     stack.steps[rows] += solution.steps
     return stack.states(np.asarray(solution.cost, float), np.asarray(solution.params), states.sizes)

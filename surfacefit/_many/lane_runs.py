@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base import devices
 from .._base.compile import batch_jit
-from .._base.devices import on_cpu
 from .._base.precision import on_host
 from .._engines.engines import Tiled
 from .._engines.jacobian import LocalEngine
@@ -27,6 +27,7 @@ from .._problem.internal_data import InternalData, tiling_of
 from .._problem.problem import SurfaceProblem
 from .._solvers import Limits, Solution, Solver, solve
 from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages, wide_rows
+from .._solvers.lane_buckets import solve_together
 from .lane_stacks import LaneStack
 from .lanes import Lane
 
@@ -76,10 +77,10 @@ def _solved_alike(stack: LaneStack) -> Solution:
     """The solutions of all lanes by one program. A lane's engine follows from its own data and start, never from those
     of others.
     """
-    solver, room = stack.first.run.solver, stack.first.room
-    has_lists = on_cpu() and stack.n_components >= LEAST_COMPONENTS
+    solver, like = stack.first.run.solver, stack.first
+    has_lists = like.device.platform == "cpu" and stack.n_components >= LEAST_COMPONENTS
     if not has_lists and not stack.first.prepared.model.constraints.fixed:
-        return solve_stacked(solver, stack.problems(np.arange(len(stack))), stack.params, room)
+        return solve_stacked(solver, stack.problems(np.arange(len(stack))), stack.params, like)
     problems, tilings = [], dict[Any, Tiling]()
     for row, params in enumerate(stack.params):
         lane = stack.lane(row)
@@ -90,7 +91,7 @@ def _solved_alike(stack: LaneStack) -> Solution:
                 tilings[key] = _tiling(lane)
             problem = _with_lists(problem, lane, params, tilings[key])
         problems.append(problem)
-    return solve_all(solver, problems, list(stack.params), room)
+    return solve_all(solver, problems, list(stack.params), like)
 
 
 def _tiling(lane: Lane) -> Tiling:
@@ -138,8 +139,8 @@ def _rooms(counts: np.ndarray, curved: np.ndarray, n_components: int) -> tuple[t
         factor *= LEVEL_RATIO
 
 
-def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any], room: int) -> Solution:
-    """The solutions (n, ...) of problems from their starts, as NumPy arrays, by programs with ``room`` for so many."""
+def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequence[Any], like: Lane) -> Solution:
+    """The solutions (n, ...) of problems from their starts, as NumPy arrays, by the programs of a lane."""
     forms: dict[Any, list[int]] = {}
     for n, pair in enumerate(zip(problems, starts, strict=True)):
         leaves, structure = jax.tree.flatten(pair)
@@ -148,28 +149,30 @@ def solve_all(solver: Solver, problems: Sequence[SurfaceProblem], starts: Sequen
     found = []
     for members in forms.values():
         some = jax.tree.map(lambda *leaves: np.stack(leaves), *(problems[n] for n in members))
-        found.append(solve_stacked(solver, some, np.stack([starts[n] for n in members]), room))
+        found.append(solve_stacked(solver, some, np.stack([starts[n] for n in members]), like))
     order = np.argsort(np.concatenate(list(forms.values())))
     whole: Solution = jax.tree.map(lambda *columns: np.concatenate(columns)[order], *found)
     return whole
 
 
-def solve_stacked(solver: Solver, problems: SurfaceProblem, starts: np.ndarray, room: int) -> Solution:
+def solve_stacked(solver: Solver, problems: SurfaceProblem, starts: np.ndarray, like: Lane) -> Solution:
     """The solutions (n, ...) of problems of one form, whose leaves have a leading axis, from starts (n, P)."""
     found = [
-        _solved(solver, jax.tree.map(lambda leaf, at=at: leaf[at : at + room], (problems, starts)), room)
-        for at in range(0, len(starts), room)
+        _solved(solver, jax.tree.map(lambda leaf, at=at: leaf[at : at + like.room], (problems, starts)), like)
+        for at in range(0, len(starts), like.room)
     ]
     whole: Solution = found[0] if len(found) == 1 else jax.tree.map(lambda *columns: np.concatenate(columns), *found)
     return whole
 
 
-def _solved(solver: Solver, pairs: tuple[SurfaceProblem, np.ndarray], room: int) -> Solution:
+def _solved(solver: Solver, pairs: tuple[SurfaceProblem, np.ndarray], like: Lane) -> Solution:
     """The solutions of up to as many problems, with their starts, as there is room for."""
     count = len(pairs[1])
-    whole = jax.tree.map(lambda leaf: _filled(leaf, room), pairs)
-    found = _one_by_one(solver, count, *whole) if on_cpu() else _at_once(solver, *whole)
-    solution: Solution = jax.tree.map(lambda column: column[:count], on_host(found))
+    whole = jax.tree.map(lambda leaf: _filled(leaf, like.room), pairs)
+    if like.device.platform != "cpu":
+        problems, starts = devices.moved(whole, like.device)
+        return solve_together(solver, problems, starts, count)
+    solution: Solution = jax.tree.map(lambda column: column[:count], on_host(_one_by_one(solver, count, *whole)))
     return solution
 
 
@@ -195,10 +198,4 @@ def solved_one_by_one(solver: Solver, count: Array, problems: SurfaceProblem, st
     return found
 
 
-def solved_at_once(solver: Solver, problems: SurfaceProblem, starts: Array) -> Solution:
-    found: Solution = jax.vmap(lambda problem, start: solve(problem, start, solver))(problems, starts)
-    return found
-
-
 _one_by_one = batch_jit(solved_one_by_one)
-_at_once = batch_jit(solved_at_once)

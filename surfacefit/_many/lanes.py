@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jax import Device
 
+from .._base import devices
+from .._base.devices import beside_accelerator
 from .._base.status import Status
 from .._constraints.bounds import Bounds
 from .._data.data import UnusableValues
@@ -33,6 +36,10 @@ from .stack import MapStack
 MOST_MAPS_A_PROGRAM = 64
 # Points of the maps in a program: copies of them are 8 MB each.
 MOST_POINTS_A_PROGRAM = 2**20
+# Maps that a program on an accelerator has room for, whose steps are taken together; and numbers in the columns of
+# their Jacobians: 2 GB in single precision.
+MOST_MAPS_ON_ACCELERATOR = 1024
+MOST_NUMBERS_ON_ACCELERATOR = 2**29
 # Programs' worth of maps a chunk, whose starts are made together: more maps at once take less of Python for each, but
 # arrays that leave a core's cache.
 MOST_PROGRAMS_A_CHUNK = 4
@@ -44,12 +51,15 @@ CHUNKS_A_CORE = 2
 
 @dataclass(eq=False)
 class Lane:
-    """One map on its way: ``flat`` is its number in the batch, ``room`` how many share a program."""
+    """One map on its way: ``flat`` is its number in the batch, ``room`` how many share a program, which runs on the
+    ``device``. Its own arrays are on the host.
+    """
 
     flat: int
     prepared: Prepared
     run: RunSpec
     room: int
+    device: Device
 
     @cached_property
     def context(self) -> SearchContext:
@@ -64,12 +74,20 @@ class Batch:
     counts: np.ndarray
     starts: Sequence[GaussianSurface | str]
     options: Mapping[str, Any]
+    device: Device = field(default_factory=lambda: devices.device_of())
 
     @cached_property
     def room(self) -> int:
         """Maps that a program has room for: a power of two, fewer where they are large."""
-        most = min(MOST_MAPS_A_PROGRAM, max(1, MOST_POINTS_A_PROGRAM // self._largest), len(self.stack))
+        most = min(self._most_maps(), len(self.stack))
         return 1 << (most - 1).bit_length()
+
+    def _most_maps(self) -> int:
+        if self.device.platform == "cpu":
+            return min(MOST_MAPS_A_PROGRAM, max(1, MOST_POINTS_A_PROGRAM // self._largest))
+        n_dim = self.stack.n_dim
+        columns = int(self.counts.max(initial=1)) * (1 + n_dim + n_dim * (n_dim + 1) // 2)
+        return min(MOST_MAPS_ON_ACCELERATOR, max(1, MOST_NUMBERS_ON_ACCELERATOR // (columns * self._largest)))
 
     def chunk_size(self, count: int) -> int:
         """Of so many maps how many go into a chunk: as many as a program has room for, or some times as many."""
@@ -121,12 +139,13 @@ class Batch:
         try:
             specs = checked_options({**self.options, **given}, data)
             model = replace(specs.model, n_components=count)
-            prepared = problem_setup(data, model, specs.run.dtype, specs.run.engine, start)
+            with beside_accelerator():
+                prepared = problem_setup(data, model, specs.run.dtype, specs.run.engine, start)
         except TooFewPoints:
             return Status.TOO_FEW_POINTS
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.stack.index(flat)} of `maps`: {error}") from None
-        return Lane(flat, prepared, specs.run, self.room)
+        return Lane(flat, prepared, specs.run, self.room, self.device)
 
     def no_ends(self, count: int, first: Lane | None) -> MapEnds:
         """Room for the ends of so many maps; ``first`` is a lane of the batch, if there is one."""
