@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -35,8 +36,11 @@ N_POINTS = 240
 # Largest change of a parameter, in units of order one, by which the differences of refits are taken; four of them
 # cancel errors up to the fourth power.
 DIFFERENCE = 2e-3
-# Plans of the tiled engine that a problem may use up on its way to the minimum.
-MOST_PLANS = 5
+# Kinds of random problem, and how many of each are drawn, one after the other: compiling takes nearly all of the time.
+# Dimensions, numbers of components and losses go round with periods that meet only after sixty kinds.
+KINDS_OF_PROBLEM, PROBLEMS_A_KIND = 17, 3
+# Engines compared, each with minima of its own.
+ENGINES = {"dense": sf.Dense(), "tiled": sf.Tiled(tile_size=32)}
 # Derivative below which nothing follows, as counts have no weights: rounding of differences.
 NOTHING = 1e-6
 # Components a side of the planted lattice whose gradient is timed: 1,024 in all, ten pixels apart.
@@ -69,45 +73,80 @@ def run(options: Options) -> str:
 
 
 def _lines(options: Options) -> Iterator[str]:
-    count = 3 if options.quick else N_PROBLEMS
-    for engine in (sf.Dense(), sf.Tiled(tile_size=32)):
-        yield against_refits(engine, count)
+    yield from against_refits(3 if options.quick else N_PROBLEMS)
     yield large_residuals()
     yield without_residuals()
     if not options.quick:
         yield from cost_of_a_gradient()
 
 
-def against_refits(engine: Any, count: int) -> str:
-    """The largest relative errors over random problems, by what moves."""
-    worst: dict[str, tuple[float, str]] = {}
-    tried, done, held = 0, 0, 0
-    while done < count:
-        case = random_case(tried, engine)
+def against_refits(count: int) -> Iterator[str]:
+    """The largest relative errors over random problems, by what moves, with each engine."""
+    worst: dict[str, dict[str, tuple[float, str]]] = {name: {} for name in ENGINES}
+    left_out: Counter[str] = Counter()
+    tried, held = 0, 0
+    while tried - left_out.total() < count:
+        drawn = random_problem(tried)
         tried += 1
-        if case is None:
+        cases = {name: drawn.case(engine) for name, engine in ENGINES.items()}
+        reasons = [f"{name}: {case}" for name, case in cases.items() if isinstance(case, str)]
+        if reasons:
+            left_out[f"{drawn.text} ({reasons[0]})"] += 1
             continue
-        done, held = done + 1, held + bool(case.held.any())
-        for name, change in changes(case, tried):
-            error = relative_error(case, change)
-            if error > worst.get(name, (-1.0, ""))[0]:
-                worst[name] = (error, case.text)
-    found = ", ".join(f"{name} {error:.1e} ({text})" for name, (error, text) in worst.items())
-    return (
-        f"{type(engine).__name__}: derivatives of all parameters against central differences of refits, {count} random"
-        f" problems (of {tried} drawn; the others have no strict minimum), a bound holds in {held}; largest relative"
-        f" error by what moves: {found}"
+        for name, case in cases.items():
+            assert isinstance(case, Case)
+            held += name == "dense" and bool(case.held.any())
+            for what, change in changes(case, tried):
+                error = relative_error(case, change)
+                if error > worst[name].get(what, (-1.0, ""))[0]:
+                    worst[name][what] = (error, case.text)
+    dropped = f"; left out: {', '.join(left_out)}" if left_out else ""
+    yield (
+        f"{count} random problems (of {tried} drawn{dropped}; d = 1..3, K = 1..4, every loss, covariance type and"
+        f" background), a bound holds in {held}: derivatives of all parameters against central differences of warm"
+        " refits, largest relative error by what moves"
     )
+    for name, found in worst.items():
+        yield f"{name}, {count} problems: " + ", ".join(
+            f"{what} {error:.1e} ({text})" for what, (error, text) in found.items()
+        )
 
 
-def random_case(seed: int, engine: Any) -> Case | None:
-    """One to three dimensions, one to four components, each loss and covariance type in turn; None without a strict
-    minimum.
-    """
-    rng = np.random.default_rng(seed)
-    n_dim, count = 1 + seed % 3, 1 + seed // 3 % 4
-    loss, kind = LOSSES[seed % len(LOSSES)], ("full", "diag", "tied", "spherical")[seed // 2 % 4]
-    points, truth = rng.uniform(0, 10, (N_POINTS, n_dim)), _apart(rng, count, n_dim, kind)
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A random problem: what it is, its data and model, and parameters (P,) near its minimum."""
+
+    text: str
+    data: Any
+    spec: ModelSpec
+    start: np.ndarray
+
+    def case(self, engine: Any) -> Case | str:
+        """The problem at its minimum with an engine, or why it has none that is strict."""
+        prepared = problem_setup(self.data, self.spec, DOUBLE, EngineChoice(engine))
+        problem, params = prepared.problem, jnp.asarray(self.start)
+        if prepared.planner is not None:
+            problem = prepared.planner(problem, params, params)
+        problem = jax.tree.map(jnp.asarray, problem)
+        params, minimum = _refit(problem, params)
+        if bool(minimum.undetermined.any()):
+            return "the data do not determine a parameter"
+        if not float(minimum.gradient) < 1e-9:
+            return f"no minimum, the gradient of the cost is {float(minimum.gradient):.0e}"
+        stays = float(jnp.abs(_refit(problem, params)[0] - params).max())
+        if not stays < 1e-9:  # as where a width creeps to its floor
+            return f"no strict minimum, Newton steps still move it by {stays:.0e}"
+        layout, held = problem.parameterization.layout, np.array(minimum.held)
+        held[: layout.n_own].reshape(layout.n_components, -1)[self.spec.n_components :] = False
+        return Case(self.text, problem, params, held)
+
+
+def random_problem(seed: int) -> Drawn:
+    """One of `KINDS_OF_PROBLEM`, which share their programs, with other data each time and a bound that may hold."""
+    rng, kind = np.random.default_rng(seed), seed // PROBLEMS_A_KIND % KINDS_OF_PROBLEM
+    n_dim, count, loss = 1 + kind % 3, 1 + kind % 4, LOSSES[kind % len(LOSSES)]
+    covariance_type = ("full", "diag", "tied", "spherical")[kind // 3 % 4]
+    points, truth = rng.uniform(0, 10, (N_POINTS, n_dim)), _apart(rng, count, n_dim, covariance_type)
     exact = truth(points)
     if loss == "poisson":
         data = point_data(points, rng.poisson(np.maximum(20 * exact, 0)).astype(float))
@@ -115,34 +154,27 @@ def random_case(seed: int, engine: Any) -> Case | None:
     else:
         sigma = 0.1 * rng.uniform(0.5, 2, N_POINTS)
         data = point_data(points, exact + sigma * rng.normal(size=N_POINTS), None, sigma, True)
-    bounds = Bounds(amplitudes=(np.zeros(count), 0.9 * truth.amplitudes)) if seed % 2 else Bounds()
-    prior = checked_prior(sf.SurfacePrior(scale=4.0, amplitude=3.0), n_dim, True) if loss == "linear" else None
+    bounded = bool(rng.integers(2))
+    highest = np.where(rng.integers(2, size=count), 0.9, 2.0) if bounded else np.full(count, 100.0)
     spec = ModelSpec(
         n_components=count,
-        covariance_type=kind,
+        covariance_type=covariance_type,
         loss=loss,
         f_scale=2.0,
-        prior=prior,
-        constraints=Constraints(bounds, {}),
-        background=("constant", "plane")[seed % 2],
+        prior=checked_prior(sf.SurfacePrior(scale=4.0, amplitude=3.0), n_dim, True) if loss == "linear" else None,
+        constraints=Constraints(Bounds(amplitudes=(np.zeros(count), highest * truth.amplitudes)), {}),
+        background=("constant", "plane")[kind // 2 % 2],
     )
-    prepared = problem_setup(data, spec, DOUBLE, EngineChoice(engine))
+    text = f"d={n_dim}, K={count}, {covariance_type}, {loss}{', bounded' if bounded else ''}"
+    return Drawn(text, data, spec, _least(data, spec, truth))
+
+
+def _least(data: Any, spec: ModelSpec, truth: sf.GaussianSurface) -> np.ndarray:
+    """Parameters where a fit with the dense engine ends that starts at the truth."""
+    prepared = problem_setup(data, spec, DOUBLE, EngineChoice(sf.Dense()))
     parts = prepared.host.parameterization
     start = prepared.host.projected(parts.pack(to_internal(_with_background(truth, prepared), prepared.scaling)))
-    problem, params = prepared.problem, jnp.asarray(start)
-    for _ in range(1 if prepared.planner is None else MOST_PLANS):  # `solve` does not renew plans
-        problem = problem if prepared.planner is None else prepared.planner(problem, params, params)
-        problem = jax.tree.map(jnp.asarray, problem)
-        params, minimum = _minimum(problem, params)
-        if float(minimum.gradient) < 1e-9:
-            break
-    stays = float(jnp.abs(_refit(problem, params)[0] - params).max()) < 1e-9  # not so where a width creeps to its floor
-    if bool(minimum.undetermined.any()) or not (stays and float(minimum.gradient) < 1e-9):
-        return None
-    text = f"d={n_dim}, K={count}, {kind}, {loss}{', bounded' if seed % 2 else ''}"
-    held = np.array(minimum.held)
-    held[: parts.layout.n_own].reshape(parts.n_components, -1)[count:] = False
-    return Case(text, problem, params, held)
+    return np.asarray(_minimum(jax.tree.map(jnp.asarray, prepared.problem), jnp.asarray(start))[0])
 
 
 def _apart(rng: np.random.Generator, count: int, n_dim: int, kind: str) -> sf.GaussianSurface:
@@ -185,13 +217,13 @@ def _derivative(problem: sf.SurfaceProblem, params: jax.Array, change: dict[str,
 def changes(case: Case, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """For each kind of input a random change of that alone, with zeros for the others."""
     rng, problem = np.random.default_rng(seed), case.problem
-    names = ["points", "heights", "weights", *(["box"] if case.held.any() else [])]
+    names = ["points", "heights", "weights", "box"]
     if problem.penalty is not None:
         names.append("penalty")
     some = {name: getattr(problem, name) for name in names}
     zeros = jax.tree.map(jnp.zeros_like, some)
-    for name in names:
-        at_zero = 0.0 if name == "weights" else 1.0  # points of weight zero are none
+    for name in names if case.held.any() else [name for name in names if name != "box"]:
+        at_zero = 0.0 if name in ("weights", "heights") else 1.0  # points of weight zero are none, no count is below it
         yield name, zeros | {name: jax.tree.map(lambda a, one=at_zero: _random(rng, a, one), some[name])}
 
 

@@ -202,6 +202,34 @@ def test_engines_and_systems_agree(dense_slopes, monkeypatch, normal, most_direc
     np.testing.assert_allclose(prepared.by_point(found), dense_slopes, atol=1e-6 * np.abs(dense_slopes).max())
 
 
+def test_numbers_of_a_component_next_to_none_are_nan_without_a_decomposition_too(monkeypatch):
+    """Forwards and backwards, with blocks of overlapping components: only what depends on them."""
+    monkeypatch.setattr(newton_system, "DIRECT_PARAMETERS", 0)
+    _, problem, params = prepared_problem(sf.Tiled(cutoff=1e-12, tile_size=32))
+    faint = problem.parameterization.layout.blocks(params).at[1, 0].set(-23.0)
+    params = jnp.concatenate([faint.ravel(), params[faint.size :]])
+    problem = replace(
+        problem, heights=problem.engine.model(problem.points, problem.parameterization.components(params))
+    )
+    numbers = np.zeros(params.size, bool)
+    numbers[6:12] = True
+    minimum = jax.jit(partial(polished, EXACT))(problem, params)[1]
+    np.testing.assert_array_equal(minimum.undetermined, numbers)
+
+    def moved(z):
+        return attached(EXACT, replace(problem, heights=z), params)[0]
+
+    change = jnp.cos(jnp.arange(problem.heights.size, dtype=float))
+    tangent = jax.jit(lambda z: jax.jvp(moved, (z,), (change,))[1])(problem.heights)
+    np.testing.assert_array_equal(np.isnan(tangent), numbers)
+    pull = jax.jit(lambda z, w: jax.vjp(moved, z)[1](w)[0])
+    vector = jnp.where(numbers | np.asarray(minimum.held), 0.0, 1.0)
+    assert float(pull(problem.heights, vector) @ change) == pytest.approx(
+        float(jnp.where(numbers, 0, tangent) @ vector)
+    )
+    assert np.isnan(pull(problem.heights, vector.at[7].set(1))).any()
+
+
 def one_gaussian(p, x):
     return p[0] * jnp.exp(-0.5 * ((x - p[1]) / p[2]) ** 2)
 

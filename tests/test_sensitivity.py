@@ -121,6 +121,33 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
     assert "2 undetermined" in repr(sensitivity)
 
 
+@pytest.mark.parametrize("amplitudes", ["positive", "signed"])
+def test_of_a_component_next_to_none_is_said_only_what_the_data_say(amplitudes):
+    """At 1e-9 of the heights a centre would move by 1e9 a height: it counts as undetermined, and nothing else does."""
+    start = replace(START, amplitudes=[30, 3e-8])
+    heights, options = start(np.stack([ROWS, COLUMNS], axis=-1)), {"search": 0, "reset": False}
+    if amplitudes == "positive":
+        heights += 2 * np.random.default_rng(0).normal(size=ROWS.shape)
+    result = sf.fit(heights, 2, init=start, amplitudes=amplitudes, **options)
+    assert abs(result.surface.amplitudes[1]) < 1e-7
+    sensitivity = result.sensitivity()
+    assert list(sensitivity.undetermined) == [False, True]
+    assert np.isnan(sensitivity.of(lambda surface: surface.centers[1, 0])).all()
+    moved = sensitivity.jvp(np.ones(ROWS.shape))
+    assert np.isnan(moved.centers[1]).all()
+    assert np.isnan(moved.covariances[1]).all()
+    found = sensitivity.of(lambda surface: jnp.append(surface.centers[0], surface.covariances[0, 0, 1]))
+    if amplitudes == "positive":
+        alone = sf.fit(heights, 1, init=sf.GaussianSurface([30], [[5, 4]], [np.diag([5, 7])], 900.0), **options)
+        expected = alone.sensitivity().of(lambda s: jnp.append(s.centers[0], s.covariances[0, 0, 1]))
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    else:
+        amplitude = sensitivity.of(lambda surface: surface.amplitudes[1])
+        profile = start.component(1)(np.stack([ROWS, COLUMNS], axis=-1)) / 3e-8
+        assert np.sum(amplitude * profile) == pytest.approx(1)
+        assert np.abs(np.sum(found * profile, axis=(1, 2))).max() < 1e-8
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

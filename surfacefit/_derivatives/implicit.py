@@ -85,10 +85,12 @@ class Implicit:
         their last digits, and the derivative belongs to the minimum. 0 leaves the solution where it is.
 
     The `Solution` has a field ``minimum``, a record that says what is held, what is undetermined, and how far the
-    minimum still is. Derivatives of parameters that nothing determines, and of numbers that depend on such, are NaN;
-    those of parameters at a limit, or fixed, are zero but for the limit itself. Above about 1,000 parameters whatever
-    the linear system cannot be solved for is NaN. Where limits hold a principal width of a component with
-    another one that is equal, or one of more than about 1,000 parameters, everything counts as undetermined.
+    minimum still is. Derivatives of parameters that nothing determines, and of numbers that depend on such, are NaN:
+    among them centre and shape of a component whose height is below half the digits of the heights' spread (1.5e-8 in
+    double precision), where they would go as one over its height. Those of parameters at a limit, or fixed, are zero
+    but for the limit itself. Above about 1,000 parameters whatever the linear system cannot be solved for is NaN. Where
+    limits hold a principal width of a component with another one that is equal, or one of more than about 1,000
+    parameters, everything counts as undetermined.
 
     >>> import jax, jax.numpy as jnp, surfacefit as sf
     >>> x = jnp.linspace(-3, 3, 61)[:, None]
@@ -242,7 +244,7 @@ def _tangent(
 ) -> Array:
     """dp (P,) for changes of inputs and of held parameters: see the module."""
     problem, params, names = point.problem, point.params, tuple(moved)
-    curvature, free, manifold = system.hessian, system.free, system.manifold
+    curvature, free, lost, manifold = system.hessian, system.free, system.lost, system.manifold
     plain = curvature.plain if isinstance(curvature, ManifoldHessian) else curvature
 
     def lower(vector: Array) -> Array:
@@ -283,7 +285,8 @@ def _tangent(
     zeros = jax.tree.map(lambda leaf: jnp.where(never, leaf, 0), given)
     target = (given, jnp.broadcast_to(none, params.shape), zeros)
     _, tangent, _ = jax.lax.custom_linear_solve(product, target, solve, symmetric=True)
-    return lift(tangent) if carried is None else lift(tangent) + carried[0]
+    tangent = lift(tangent) + jnp.where(lost, tangent, 0)
+    return tangent if carried is None else tangent + carried[0]
 
 
 def _sum(one: Any, other: Any) -> Any:

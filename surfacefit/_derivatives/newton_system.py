@@ -5,7 +5,8 @@ D^-1/2 H D^-1/2 is decomposed into eigenvectors. Where an eigenvalue is not clea
 direction: it is left out of the solution, and its parameters count as undetermined. The decomposition then
 preconditions conjugate gradients with the exact products H v, which takes an iteration or two and gives back the digits
 that an approximate or large matrix has lost. For more parameters a cheaper system like it preconditions; where
-conjugate gradients then meet a direction of no positive curvature, or do not converge, the solution is NaN.
+conjugate gradients then meet a direction of no positive curvature, or do not converge, the solution is NaN. What
+has next to no effect is taken out beforehand (`faint_components`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jax import Array
 from .._engines.jacobian import DenseEngine
 from .._linear.conjugate_gradients import flexible_conjugate_gradients
 from .._problem.problem import SurfaceProblem
+from .faint_components import faint
 from .hessian import Hessian
 from .preconditioners import inverse_roots, solution_by_blocks, solution_in_single_precision
 from .stationarity import Point
@@ -44,6 +46,7 @@ class NewtonSystem:
     """H over what is free, in scaled parameters y = D^1/2 x.
 
     hessian : H. free (P,) : what may move. root (P,) : D^1/2.
+    lost (P,) : what might move, but has next to no effect and is not in the system.
     undetermined (P,) : parameters that nothing determines. unknown (P, P) : their directions in scaled parameters, in
         columns, zero where a direction is determined; None where no matrix was decomposed.
     precondition, measure : an approximate inverse in scaled parameters, and a cheaper one, whose norm tells when a
@@ -55,6 +58,7 @@ class NewtonSystem:
     hessian: Hessian | ManifoldHessian
     free: Array
     root: Array
+    lost: Array
     undetermined: Array
     unknown: Array | None
     precondition: Callable[[Array], Array]
@@ -69,7 +73,7 @@ class NewtonSystem:
 
     def step(self, slope: Array, rtol: float) -> Array:
         """The Newton step (P,) for a gradient, in what is free and determined; zero where there is none."""
-        solution, known = self._solution(slope, rtol)
+        solution, known = self._solution(jnp.where(self.lost, 0, slope), rtol)
         some = jnp.isfinite(solution) & ~self.blocked & (known | (self.unknown is not None))
         step = -solution if self.manifold is None else -self.manifold.lift(solution)
         return jnp.where(some, step, 0)
@@ -77,14 +81,13 @@ class NewtonSystem:
     def _solution(self, vector: Array, rtol: float) -> tuple[Array, Array]:
         """The solution without undetermined directions, and whether it stands for the whole vector."""
         target = jnp.where(self.free, vector, 0) / self.root
+        known = ~jnp.any(self.lost & (vector != 0))
         if self.unknown is None:
-            target = jnp.where(self.undetermined, 0, target)
-            known = ~jnp.any(self.undetermined & (vector != 0))
             solution, converged = self._conjugate_gradients(target, rtol, MOST_ITERATIONS)
             known &= converged
         else:
             parts = jnp.matmul(target, self.unknown, precision="highest")
-            known = jnp.sum(parts**2) <= DEPENDENT_SHARE**2 * jnp.sum(target**2)
+            known &= jnp.sum(parts**2) <= DEPENDENT_SHARE**2 * jnp.sum(target**2)
             target = target - jnp.matmul(self.unknown, parts, precision="highest")
             solution, _ = self._conjugate_gradients(target, rtol, REFINING_ITERATIONS)
         return jnp.where(self.free, solution / self.root, 0), known
@@ -105,15 +108,15 @@ def newton_system(hessian: Hessian, free: Array) -> NewtonSystem:
     has_blocks = not isinstance(engine, DenseEngine) and engine.curvature is not None
     normal: Any = hessian.normal(hessian.slopes) if has_blocks else None
     own, corner, scales = hessian.diagonal_blocks(normal)
-    dead, root = free & ~(scales > 0), jnp.sqrt(jnp.where(scales > 0, scales, 1))
-    free = free & ~dead
+    lost, root = free & (faint(hessian, scales) | ~(scales > 0)), jnp.sqrt(jnp.where(scales > 0, scales, 1))
+    free = free & ~lost
     roots = inverse_roots(hessian.layout, own, corner, free, root)
     inner: Callable[[Array], Array] = roots.inverse
     if normal is not None:
         inner = solution_by_blocks(hessian, normal, roots, free, root)
     elif root.dtype != jnp.float32:
         inner = solution_in_single_precision(hessian, roots, free, root)
-    return NewtonSystem(hessian, free, root, dead, None, inner, roots.inverse)
+    return NewtonSystem(hessian, free, root, lost, lost, None, inner, roots.inverse)
 
 
 def _is_small(problem: SurfaceProblem) -> bool:
@@ -141,6 +144,8 @@ def on_manifold(hessian: Hessian, free: Array, point: Point, slope: Array, const
 def _decomposed(hessian: Hessian | ManifoldHessian, free: Array) -> NewtonSystem:
     matrix, scales = hessian.matrix()
     root = jnp.sqrt(jnp.where(scales > 0, scales, 1))
+    lost = free & faint(hessian.plain if isinstance(hessian, ManifoldHessian) else hessian, scales)
+    free = free & ~lost
     size, eps = len(root), float(np.finfo(root.dtype).eps)
     matrix = matrix / (root[:, None] * root[None, :])
     matrix = jnp.where(free[:, None] & free[None, :], matrix, 0) + jnp.diag(jnp.where(free, 0, 1).astype(root.dtype))
@@ -153,5 +158,5 @@ def _decomposed(hessian: Hessian | ManifoldHessian, free: Array) -> NewtonSystem
     def precondition(vector: Array) -> Array:
         return jnp.matmul(inverse, jnp.matmul(vector, vectors, precision="highest"), precision="highest")
 
-    undetermined = free & (jnp.sum(unknown**2, axis=1) > DEPENDENT_SHARE**2)
-    return NewtonSystem(hessian, free, root, undetermined, unknown, precondition, precondition)
+    undetermined = lost | (free & (jnp.sum(unknown**2, axis=1) > DEPENDENT_SHARE**2))
+    return NewtonSystem(hessian, free, root, lost, undetermined, unknown, precondition, precondition)
