@@ -63,7 +63,7 @@ def dense(found, size=COUNT * SIZE + BORDER):
     return np.asarray(jax.vmap(found.mv)(jnp.eye(size)))
 
 
-@pytest.mark.parametrize("at_once", [COUNT, 5])
+@pytest.mark.parametrize("at_once", [COUNT, pytest.param(5, marks=pytest.mark.slow)])
 def test_it_is_the_inverse_where_all_earlier_components_serve(monkeypatch, at_once):
     """Eight components that all overlap and others that stand alone, in two rows of neighbours each."""
     monkeypatch.setattr(module, "COMPONENTS_AT_ONCE", at_once)

@@ -202,6 +202,7 @@ def test_engines_and_systems_agree(dense_slopes, monkeypatch, normal, most_direc
     np.testing.assert_allclose(prepared.by_point(found), dense_slopes, atol=1e-6 * np.abs(dense_slopes).max())
 
 
+@pytest.mark.slow
 def test_numbers_of_a_component_next_to_none_are_nan_without_a_decomposition_too(monkeypatch):
     """Forwards and backwards, with blocks of overlapping components: only what depends on them."""
     monkeypatch.setattr(newton_system, "DIRECT_PARAMETERS", 0)

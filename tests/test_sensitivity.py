@@ -121,7 +121,7 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
     assert "2 undetermined" in repr(sensitivity)
 
 
-@pytest.mark.parametrize("amplitudes", ["positive", "signed"])
+@pytest.mark.parametrize("amplitudes", [pytest.param("positive", marks=pytest.mark.slow), "signed"])
 def test_of_a_component_next_to_none_is_said_only_what_the_data_say(amplitudes):
     """At 1e-9 of the heights a centre would move by 1e9 a height: it counts as undetermined, and nothing else does."""
     start = replace(START, amplitudes=[30, 3e-8])
