@@ -231,6 +231,18 @@ def test_numbers_of_a_component_next_to_none_are_nan_without_a_decomposition_too
     assert np.isnan(pull(problem.heights, vector.at[7].set(1))).any()
 
 
+@pytest.mark.parametrize("most_direct", [0, pytest.param(1024, marks=pytest.mark.slow)])
+def test_far_from_a_minimum_the_last_step_does_not_pass_for_none(monkeypatch, most_direct):
+    """Hills turned over are no minimum of anything near: without a decomposition no Newton step is found."""
+    monkeypatch.setattr(newton_system, "DIRECT_PARAMETERS", most_direct)
+    _, problem, params = prepared_problem(sf.Tiled(cutoff=1e-12, tile_size=32))
+    turned = replace(problem, heights=-10 * problem.heights)
+    at, minimum = jax.jit(partial(polished, sf.Implicit(polish=0)))(turned, params)
+    np.testing.assert_array_equal(at, params)
+    assert minimum.step > 1e-3
+    assert most_direct or minimum.step == np.inf
+
+
 def one_gaussian(p, x):
     return p[0] * jnp.exp(-0.5 * ((x - p[1]) / p[2]) ** 2)
 

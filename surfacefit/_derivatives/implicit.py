@@ -58,7 +58,8 @@ class Minimum(NamedTuple):
     ``held`` (P,) says which parameters a limit or a fixed value holds, ``undetermined`` (P,) which nothing determines:
     their derivatives are NaN. ``gradient`` is the largest cosine between the residuals and a column of the Jacobian
     over what is free, as for ``gtol`` of `LevenbergMarquardt`. ``step`` is the length of the last Newton step in the
-    metric of D, relative to that of the parameters and the weights: how far the solution is from a minimum, at most.
+    metric of D, relative to that of the parameters and the weights: how far the solution is from a minimum, at most;
+    infinite where there is no such step, since the cost has no minimum nearby.
     """
 
     held: Array
@@ -152,13 +153,13 @@ def polished(adjoint: Implicit, problem: SurfaceProblem, params: Array) -> tuple
         slope, before = point.gradient(), point.cost()
         system, held = system_at(adjoint, point, slope)
         along = slope if system.manifold is None else system.manifold.lower(slope)
-        whole = system.step(along, NEWTON_TOLERANCE)
-        minimum = _minimum(point, system, held, along, whole)
+        whole, found = system.step(along, NEWTON_TOLERANCE)
+        minimum = _minimum(point, system, held, along, jnp.where(found, whole, jnp.inf))
         step = problem.within_trust_region(at, whole, jnp.asarray(NEWTON_REACH))
         trial = at + step.astype(at.dtype)
         lower = point_at(problem, trial).cost() <= before * (1 + COST_ROUNDINGS * eps)
         taken = lower & (number < adjoint.polish) & problem.plan_is_valid(trial)
-        ended = ~taken | (minimum.step <= max(END_ROUNDINGS * eps, END_SHARE * adjoint.rtol))
+        ended = ~taken | ~found | (minimum.step <= max(END_ROUNDINGS * eps, END_SHARE * adjoint.rtol))
         return jnp.where(taken, trial, at), minimum, number + 1, ended
 
     start = problem.projected(params)

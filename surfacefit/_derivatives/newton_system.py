@@ -71,12 +71,12 @@ class NewtonSystem:
         solution, known = self._solution(vector, rtol)
         return jnp.where(known & ~self.blocked, solution, jnp.nan)
 
-    def step(self, slope: Array, rtol: float) -> Array:
-        """The Newton step (P,) for a gradient, in what is free and determined; zero where there is none."""
+    def step(self, slope: Array, rtol: float) -> tuple[Array, Array]:
+        """The Newton step (P,) for a gradient, in what is free and determined, and whether there is one; else zeros."""
         solution, known = self._solution(jnp.where(self.lost, 0, slope), rtol)
-        some = jnp.isfinite(solution) & ~self.blocked & (known | (self.unknown is not None))
+        found = jnp.all(jnp.isfinite(solution)) & ~self.blocked & (known | (self.unknown is not None))
         step = -solution if self.manifold is None else -self.manifold.lift(solution)
-        return jnp.where(some, step, 0)
+        return jnp.where(found, step, 0), found
 
     def _solution(self, vector: Array, rtol: float) -> tuple[Array, Array]:
         """The solution without undetermined directions, and whether it stands for the whole vector."""

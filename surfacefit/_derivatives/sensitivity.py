@@ -47,7 +47,7 @@ class Sensitivity:
 
     surface : the surface at the minimum, to which the derivatives belong.
     step : relative length of the last Newton step towards it; above about 1e-6 the minimum was not reached, and the
-        derivatives are as far off.
+        derivatives are as far off. Infinite where no minimum is nearby: then derivatives are NaN.
     undetermined : (K,) components of which a number is not determined by the data, or that are nowhere higher than
         1.5e-8 of the heights' spread: a centre there would move by 1e8 for a height, where `uncertainty` gives a large
         error. Derivatives of numbers that depend on such are NaN.
