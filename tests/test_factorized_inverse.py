@@ -1,5 +1,7 @@
 """The sparse approximate inverse of a matrix of blocks, and conjugate gradients with it, against NumPy."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,6 +103,20 @@ def test_it_stays_positive_definite_where_the_matrix_is_not():
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, found.T, atol=1e-12)
     assert np.linalg.eigvalsh(found).min() > 0
+
+
+def test_it_lowers_for_a_gpu():
+    matrix, near = chain(3)
+
+    def product(blocks, roots, vector):
+        return factorized_inverse(blocks, roots, jnp.eye(BORDER)).mv(vector)
+
+    args = (blocks_of(matrix, near), roots_of(matrix), jnp.ones(len(matrix)))
+    text = jax.jit(product).trace(*args).lower(lowering_platforms=("cuda",)).as_text()
+    assert all(name.startswith("cu") for name in re.findall(r"custom_call @\"?([\w.]+)", text))
+    products = re.findall(r"stablehlo.dot_general.*", text)
+    assert products
+    assert all("HIGHEST" in line for line in products)
 
 
 def test_scaled_blocks_are_those_of_the_scaled_matrix():
