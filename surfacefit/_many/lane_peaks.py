@@ -11,6 +11,7 @@ import numpy as np
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
 from .._model.surface import inverse_lower
+from .._search.moves import HALF_AMPLITUDE, HALF_LOST_VARIANCE, HALF_OFFSET_WIDTHS
 from .._search.residual_views import ROUNDS_PER_STATE
 from .._starts import Peaks, Rasters, StartRequest, in_coordinates, padded_shape, peaks_of_maps
 from .lane_stacks import LaneStack, States
@@ -106,17 +107,55 @@ class StackPeaks:
 
     def misfits(self, rows: np.ndarray, states: States) -> np.ndarray:
         """Heights (n, N) above states without limits, in the units of the fit."""
-        stack, layout = self.stack, self.stack.parts.layout
+        stack = self.stack
         left = stack.heights[rows] - states.borders.sum(axis=1)[:, None]
         points = stack.rows_of(np.asarray(stack.problem.points, float), rows)
-        amplitudes = stack.parts.amplitude.value(states.blocks[..., ALPHA])
-        factors = stack.parts.covariance.cholesky(states.blocks[..., layout.shapes], self._floors(rows)[:, None])
+        amplitudes, centers, factors = self._components(rows, states)
         inverse = inverse_lower(factors)
         with np.errstate(over="ignore", invalid="ignore"):  # far away a squared distance may be infinite
             for k in range(int(states.sizes.max(initial=0))):
-                squares = _squared_distances(points, states.blocks[:, k, layout.centers], inverse[:, k])
+                squares = _squared_distances(points, centers[:, k], inverse[:, k])
                 left -= np.where(states.sizes > k, amplitudes[:, k], 0)[:, None] * profile(squares)
         return left
+
+    def energies(self, rows: np.ndarray, states: States) -> np.ndarray:
+        """Sums of squares (n, K) of the components of states, but for a common factor; infinite where there is none."""
+        amplitudes, _, factors = self._components(rows, states)
+        energies = amplitudes**2 * np.prod(np.diagonal(factors, axis1=-2, axis2=-1), axis=-1)
+        return np.where(np.arange(energies.shape[1]) < states.sizes[:, None], energies, np.inf)
+
+    def misfits_beneath(self, rows: np.ndarray, states: States) -> np.ndarray:
+        """Mean squared misfits (n, K) over the components of states, without limits; -1 where there is none."""
+        _, centers, factors = self._components(rows, states)
+        inverse, squares = inverse_lower(factors), self.misfits(rows, states) ** 2
+        points = self.stack.rows_of(np.asarray(self.stack.problem.points, float), rows)
+        found = np.full(centers.shape[:2], -1.0)
+        for k in range(int(states.sizes.max(initial=0))):
+            with np.errstate(over="ignore", invalid="ignore"):
+                weights = profile(_squared_distances(points, centers[:, k], inverse[:, k]))
+            mean = (squares * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
+            found[:, k] = np.where(states.sizes > k, mean, -1.0)
+        return found
+
+    def halved(self, rows: np.ndarray, states: States, which: np.ndarray) -> States:
+        """States with two halves, along its major axis, in the place of one component (n,) of each."""
+        lanes, parts = np.arange(len(rows)), self.stack.parts
+        amplitudes, centers, factors = (one[lanes, which] for one in self._components(rows, states))
+        values, axes = np.linalg.eigh(factors @ factors.swapaxes(-1, -2))
+        offset = HALF_OFFSET_WIDTHS * np.sqrt(values[:, -1])[:, None] * axes[..., -1]
+        lost = HALF_LOST_VARIANCE * values[:, -1, None, None] * axes[..., :, -1:] * axes[..., None, :, -1]
+        shapes = parts.covariance.parameters(factors @ factors.swapaxes(-1, -2) - lost, self._floors(rows))
+        free = parts.amplitude.free((HALF_AMPLITUDE * amplitudes).astype(parts.floor.dtype))[:, None]
+        blocks = states.blocks.copy()
+        for side, place in ((1, which), (-1, states.sizes)):
+            blocks[lanes, place] = np.concatenate([free, centers + side * offset, shapes], axis=1)
+        return states._replace(sizes=states.sizes + 1, blocks=blocks)
+
+    def _components(self, rows: np.ndarray, states: States) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Amplitudes (n, K), centers (n, K, d) and Cholesky factors (n, K, d, d) of the room for components."""
+        parts, layout = self.stack.parts, self.stack.parts.layout
+        factors = parts.covariance.cholesky(states.blocks[..., layout.shapes], self._floors(rows)[:, None])
+        return parts.amplitude.value(states.blocks[..., ALPHA]), states.blocks[..., layout.centers], factors
 
     def _floors(self, rows: np.ndarray) -> np.ndarray:
         return self.stack.rows_of(self.stack.floors.astype(float), rows)
