@@ -35,6 +35,7 @@ ENTRY_POINTS = ("", "__main__")
 VIEWS = {
     ("_many.fit_many", "_batches.ways"),
     ("_many.batch_result", "_batch_errors.batch_errors"),
+    ("_many.batch_result", "_batch_errors.batch_flags"),
     ("_many.batch_result", "_batches.io"),
     ("_many.batch_result", "_batches.labels"),
     ("_many.batch_result", "_batches.matching"),

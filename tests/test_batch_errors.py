@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._batch_errors import batch_errors
+from surfacefit._batch_errors import batch_errors, batch_flags
 
 X = np.arange(40.0)
 
@@ -58,20 +58,24 @@ CASES = {
     "sizes": ([curves()[0], curves()[1][:36], curves()[2][:33], curves()[3]], [2, 1, 2, 2], {}, 0),
 }
 FAST = ("curves", "sigma and gaps", "at the least width", "limits held", "constant")
+FLAGGED = ("at the least width", "too many", "limits held")
 INFINITE = ("at the least width", "no point to spare", "limits held", "limits of full widths", "too many")
 
 
 def compared(batch, monkeypatch):
-    """Checks the errors by arrays against those of each fit; how many fits were left to the latter."""
-    monkeypatch.setattr(batch_errors, "LEAST_LANES", 1)
+    """Checks errors and flags by arrays against those of each fit; how many fits were left to the latter."""
+    for module in (batch_errors, batch_flags):
+        monkeypatch.setattr(module, "LEAST_LANES", 1)
     left = []
     put = batch_errors.put_errors_of
     monkeypatch.setattr(batch_errors, "put_errors_of", lambda *given: (left.append(given[1]), put(*given)))
-    by_arrays, single = batch.standard_errors, batch[...]
-    monkeypatch.setattr(batch_errors, "LEAST_LANES", 10**9)
+    by_arrays, flags, single = batch.standard_errors, batch.flags, batch[...]
+    for module in (batch_errors, batch_flags):
+        monkeypatch.setattr(module, "LEAST_LANES", 10**9)
     monkeypatch.setattr(batch_errors, "put_errors_of", put)
     for name, errors in single.standard_errors._asdict().items():
         np.testing.assert_allclose(getattr(by_arrays, name), errors, rtol=1e-6, err_msg=name)
+    np.testing.assert_array_equal(flags, single.flags)
     return len(left)
 
 
@@ -81,6 +85,7 @@ def test_errors_by_arrays_are_those_of_each_fit(case, monkeypatch):
     batch = sf.fit_many(maps, count, **{"init": "growth", "progress": False, **options})
     found = compared(batch, monkeypatch)
     assert n_left is None or found == n_left
+    assert case not in FLAGGED or batch.flags.any()
     assert case not in INFINITE or any(np.isinf(one).any() for one in batch.standard_errors)
 
 

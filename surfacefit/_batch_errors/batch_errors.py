@@ -71,12 +71,12 @@ def put_errors_of(errors: BatchErrors, row: int, there: np.ndarray, result: FitR
 def _lane_errors(lanes: ErrorLanes, ends: MapEnds, near: float) -> tuple[np.ndarray, BatchErrors]:
     """Which lanes (B,) are known, and the errors (B, K, ...) of all."""
     found = lane_covariances(lanes.problems, lanes.params, lanes.masks, lanes.count, near)
-    deviations = _deviations(lanes, ends, found.costs)
-    to_spare = np.isfinite(deviations)  # else there are as many parameters as points
-    variances = np.where(to_spare, deviations, 0)[:, None, None] ** 2
+    spread = deviations(lanes, ends, found.costs)
+    to_spare = np.isfinite(spread)  # else there are as many parameters as points
+    variances = np.where(to_spare, spread, 0)[:, None, None] ** 2
     nothing = np.where(lanes.masks.used & ~lanes.masks.fixed, 1.0, 0.0)
     held = np.where(to_spare[:, None], found.held, nothing)
-    components, n, d = _component_errors(lanes, ends, found, held), len(deviations), lanes.first.data.n_dim
+    components, n, d = _component_errors(lanes, ends, found, held), len(spread), lanes.first.data.n_dim
     with np.errstate(over="ignore", invalid="ignore"):
         slopes = components.slopes
         scaled = replace(components, blocks=components.blocks * variances.repeat(lanes.count, axis=0))
@@ -89,7 +89,7 @@ def _lane_errors(lanes: ErrorLanes, ends: MapEnds, near: float) -> tuple[np.ndar
         )
 
 
-def _deviations(lanes: ErrorLanes, ends: MapEnds, costs: np.ndarray) -> np.ndarray:
+def deviations(lanes: ErrorLanes, ends: MapEnds, costs: np.ndarray) -> np.ndarray:
     """Deviations (B,) of a residual, as `residual_deviation` gives them."""
     data, model = lanes.first.data, lanes.first.model
     if data.absolute_sigma or model.loss == "poisson":

@@ -59,9 +59,9 @@ def chunks_of(stack: MapStack, ends: MapEnds, flats: np.ndarray) -> Iterator[np.
         yield from (some[first : first + at_once] for first in range(0, len(some), at_once))
 
 
-def error_lanes(stack: MapStack, ends: MapEnds, flats: np.ndarray) -> Iterator[ErrorLanes]:
+def error_lanes(stack: MapStack, ends: MapEnds, flats: np.ndarray, alike_alone: bool = False) -> Iterator[ErrorLanes]:
     """The fits of some maps with as many components each, in groups of one form; those near a limit of widths, where
-    more has to be known than arrays tell, are left out.
+    more has to be known than arrays tell, are left out, with ``alike_alone`` all that need a setup of their own.
     """
     count = int(ends.n_components[flats[0]])
     heights, used, weights = stack.block(flats) if _may_be_alike(stack, ends) else (None, None, None)
@@ -73,7 +73,7 @@ def error_lanes(stack: MapStack, ends: MapEnds, flats: np.ndarray) -> Iterator[E
         if alike.any():
             yield _alike(stack, ends, flats[alike], count, heights[alike], weights[alike])
     forms: dict[Any, list[tuple[int, Prepared, np.ndarray]]] = {}
-    for flat in map(int, flats[~alike]):
+    for flat in map(int, [] if alike_alone else flats[~alike]):
         prepared = _prepared(stack, ends, flat, count)
         parts = prepared.host.parameterization
         surface = ends.surface(flat, ends.model)

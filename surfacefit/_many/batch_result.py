@@ -108,12 +108,11 @@ class BatchResult(BatchRecord):
     @cached_property
     def flags(self) -> np.ndarray:
         """(..., K) `ComponentFlag` bits; ``sf.ComponentFlag(batch.flags[i, k])`` names them."""
-        found = np.zeros((len(self.results), self._most), int)
-        active = self.active.reshape(found.shape)
-        for row, there, result in zip(found, active, self.results, strict=True):
-            if result is not None:
-                row[there] = result.flags
-        return found.reshape(*self.shape, self._most)
+        from .._batch_errors.batch_flags import flags_of_all
+
+        n, errors = len(self.results), self.standard_errors
+        flat = BatchErrors(*(one.reshape(n, *one.shape[len(self.shape) :]) for one in errors))
+        return flags_of_all(self.results, flat, self.rmse.ravel()).reshape(*self.shape, self._most)
 
     def table(self) -> dict[str, np.ndarray]:
         """One row a component, as columns: the map's index ("map_0", ...), "component", "amplitude" and its "_error",
@@ -150,7 +149,7 @@ class BatchResult(BatchRecord):
         the arrays of the batch by their names, "status" and "flags". The dimensions and coordinates of maps that were a
         `DataArray` come back, a coordinate with one of these names as "maps_amplitudes" for example.
 
-        errors : False leaves standard errors and flags out; flags take a few milliseconds a map.
+        errors : False leaves standard errors and flags out, which take most of the time.
         """
         from .._batches.labels import to_xarray
 

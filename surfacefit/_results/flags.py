@@ -155,11 +155,11 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
     the error of the amplitude among them.
     """
     found = np.zeros(result.n_components, int)
-    for flag, which in _quick_flags(result).items():
+    for flag, which in quick_flags(result, result.rmse).items():
         found[which] |= int(flag)
     if not quick:
-        found[_undetermined(result)] |= int(ComponentFlag.UNDETERMINED)
-        found[_worse_than_nothing(result)] |= int(ComponentFlag.UNRESOLVED)
+        for flag, which in flags_of_errors(result, result.standard_errors).items():
+            found[which] |= int(flag)
         if result.n_parameters <= MAX_EXACT_PARAMETERS:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
     return found.view(ComponentFlags)
@@ -181,7 +181,8 @@ def not_checked(result: FitResult) -> list[ComponentFlag]:
     return [] if known else [ComponentFlag.REDUNDANT, ComponentFlag.UNDETERMINED, ComponentFlag.UNRESOLVED]
 
 
-def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
+def quick_flags(result: FitResult, rmse: Any) -> dict[ComponentFlag, np.ndarray]:
+    """Which components (K,) have a flag that needs no errors; ``rmse`` is a number, or one for each of them."""
     centers = np.asarray(result.surface.centers)
     low, high, _ = region_of(result.data)
     rounding = _bound_tolerance(result) * (high - low)
@@ -190,7 +191,7 @@ def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
         ComponentFlag.AT_FLOOR: result.at_floor,
         ComponentFlag.AT_BOUND: np.any(list(_at_limits(result).values()), axis=0),
         ComponentFlag.OUTSIDE: outside,
-        ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside) <= NEGLIGIBLE_HEIGHT_RMSES * result.rmse,
+        ComponentFlag.NEGLIGIBLE: _largest_heights(result, outside, rmse) <= NEGLIGIBLE_HEIGHT_RMSES * rmse,
         ComponentFlag.RESET: result.resets > 0,
         ComponentFlag.WIDE: result.volume_shares < MIN_VOLUME_SHARE,
         ComponentFlag.UNRESOLVED: result.unresolved,
@@ -198,7 +199,7 @@ def _quick_flags(result: FitResult) -> dict[ComponentFlag, np.ndarray]:
     }
 
 
-def _largest_heights(result: FitResult, outside: np.ndarray) -> np.ndarray:
+def _largest_heights(result: FitResult, outside: np.ndarray, rmse: Any) -> np.ndarray:
     """Largest absolute height (K,) of each component in the box of the data, to tell the negligible ones.
 
     Taken at the place of the box nearest to the centre. A component ``outside`` may be higher elsewhere if it is
@@ -210,7 +211,7 @@ def _largest_heights(result: FitResult, outside: np.ndarray) -> np.ndarray:
     solved = np.linalg.solve(np.asarray(surface.covariances), offsets[:, :, None])[:, :, 0]
     squares = np.einsum("ki,ki->k", offsets, solved)
     heights = np.abs(np.asarray(surface.amplitudes)) * profile(np.clip(squares, 0, MAX_SQUARED_WIDTHS))
-    for k in np.flatnonzero(outside & (heights <= NEGLIGIBLE_HEIGHT_RMSES * result.rmse)):
+    for k in np.flatnonzero(outside & (heights <= NEGLIGIBLE_HEIGHT_RMSES * rmse)):
         heights[k] = float(np.abs(surface.component(k)(points)).max())
     return np.asarray(heights)
 
@@ -255,18 +256,17 @@ def _meets(values: np.ndarray, pair: tuple[Any, Any], tolerance: float) -> np.nd
     return (values <= low + room) | (values >= high - room)
 
 
-def _undetermined(result: FitResult) -> np.ndarray:
-    """Which components (K,) have an infinite error of a number that no limit holds."""
-    errors, at_limits = result.standard_errors, _at_limits(result)
+def flags_of_errors(result: FitResult, errors: Any) -> dict[ComponentFlag, np.ndarray]:
+    """Which components (K,) have an infinite error of a number that no limit holds, and which an amplitude below its
+    error, and not because a limit holds it.
+    """
+    at_limits = _at_limits(result)
+    sizes = np.abs(np.asarray(result.surface.amplitudes))
+    worse = (np.asarray(errors.amplitudes) > sizes) & ~at_limits["amplitudes"]
     at_limits["covariances"] = at_limits["covariances"] | result.at_floor
     unknown = {name: ~_finite_rows(np.asarray(getattr(errors, name))) for name in at_limits}
-    return np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
-
-
-def _worse_than_nothing(result: FitResult) -> np.ndarray:
-    """Which components (K,) have an amplitude below its standard error, and not because a limit holds it."""
-    errors, amplitudes = (np.asarray(one.amplitudes) for one in (result.standard_errors, result.surface))
-    return np.asarray((errors > np.abs(amplitudes)) & ~_at_limits(result)["amplitudes"])
+    undetermined = np.any([unknown[name] & ~which for name, which in at_limits.items()], axis=0)
+    return {ComponentFlag.UNDETERMINED: undetermined, ComponentFlag.UNRESOLVED: worse}
 
 
 def _finite_rows(array: np.ndarray) -> np.ndarray:
