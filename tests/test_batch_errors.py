@@ -89,12 +89,14 @@ def test_errors_by_arrays_are_those_of_each_fit(case, monkeypatch):
     assert case not in INFINITE or any(np.isinf(one).any() for one in batch.standard_errors)
 
 
-def test_errors_of_parts_of_a_batch_in_any_order(monkeypatch):
+def test_errors_of_parts_of_a_batch_in_any_order_and_of_one_from_a_file(monkeypatch, tmp_path):
     maps = curves()
     maps[2] = np.nan
     maps[4] *= 1e-90  # whose squares are small numbers
     batch = sf.fit_many(maps, [2, 1, 2, 2, 2, 1], init="growth", progress=False)
     assert compared(batch, monkeypatch) == 0
+    batch.save(tmp_path / "batch.npz")
+    assert compared(sf.load(tmp_path / "batch.npz"), monkeypatch) == 0
     some = batch[[3, 0, 3, 2]]
     assert compared(some, monkeypatch) == 0
     np.testing.assert_array_equal(some.standard_errors.centers[0], some.standard_errors.centers[2])
