@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._batch_errors import batch_errors, batch_flags
+from surfacefit._batch_errors import batch_errors, batch_flags, lane_covariances, precise_covariances
 
 X = np.arange(40.0)
 
@@ -62,7 +62,7 @@ FLAGGED = ("at the least width", "too many", "limits held")
 INFINITE = ("at the least width", "no point to spare", "limits held", "limits of full widths", "too many")
 
 
-def compared(batch, monkeypatch):
+def compared(batch, monkeypatch, rtol=1e-6):
     """Checks errors and flags by arrays against those of each fit; how many fits were left to the latter."""
     for module in (batch_errors, batch_flags):
         monkeypatch.setattr(module, "LEAST_LANES", 1)
@@ -74,7 +74,7 @@ def compared(batch, monkeypatch):
         monkeypatch.setattr(module, "LEAST_LANES", 10**9)
     monkeypatch.setattr(batch_errors, "put_errors_of", put)
     for name, errors in single.standard_errors._asdict().items():
-        np.testing.assert_allclose(getattr(by_arrays, name), errors, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(getattr(by_arrays, name), errors, rtol=rtol, err_msg=name)
     np.testing.assert_array_equal(flags, single.flags)
     return len(left)
 
@@ -87,6 +87,30 @@ def test_errors_by_arrays_are_those_of_each_fit(case, monkeypatch):
     assert n_left is None or found == n_left
     assert case not in FLAGGED or batch.flags.any()
     assert case not in INFINITE or any(np.isinf(one).any() for one in batch.standard_errors)
+
+
+@pytest.mark.parametrize("case", ["too many", pytest.param("limits held", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("least", [1e-6, 2.0])
+def test_errors_near_rounding_come_from_rows(case, least, monkeypatch):
+    """``least`` of two: all fits count as near rounding. An amplitude with an error of 1e10 has few digits of it."""
+    monkeypatch.setattr(precise_covariances, "LEAST_PRECISE", 1)
+    monkeypatch.setattr(lane_covariances, "LEAST_SQUARED_PIVOT", least)
+    maps, count, options, _ = CASES[case]
+    maps = np.concatenate([maps, maps[:2] + 0.5 * np.random.default_rng(2).normal(size=maps[:2].shape)])
+    batch = sf.fit_many(maps, count, **{"init": "growth", "progress": False, **options})
+    assert compared(batch, monkeypatch, 1e-4) == 0
+
+
+def test_what_the_data_do_not_determine_is_infinite(monkeypatch):
+    """Two components of one shape at one place: their sum is known, neither of them is."""
+    monkeypatch.setattr(precise_covariances, "LEAST_PRECISE", 1)
+    same = sf.GaussianSurface([1.0, 1.0], [[10.0], [10.0]], [[[9.0]], [[9.0]]], background=0.0)
+    solver = sf.LevenbergMarquardt(max_steps=0)
+    maps = np.array([sum(same(X[:, None]) for _ in range(n)) / n + 0.01 * np.sin(X + n) for n in (1, 2)])
+    batch = sf.fit_many(maps, 2, init=same, solver=solver, progress=False)
+    assert compared(batch, monkeypatch) == 0
+    assert np.isinf(batch.standard_errors.amplitudes).all()
+    assert np.isfinite(batch.standard_errors.background).all()
 
 
 def test_errors_of_parts_of_a_batch_in_any_order_and_of_one_from_a_file(monkeypatch, tmp_path):

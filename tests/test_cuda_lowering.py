@@ -37,6 +37,7 @@ CPU_ALONE = {
     "_statistics.bootstrap.refits_one_by_one",
     "_many.lane_runs.solved_one_by_one",
     "_batch_errors.lane_covariances.covariances_one_by_one",
+    "_batch_errors.precise_covariances.rows_one_by_one",
 }
 # The libraries of CUDA: cusolver_..., cublas_..., cu_...
 OF_CUDA = ("cu",)
@@ -183,6 +184,8 @@ def very_many_small_fits(patch):
 
 def many(patch):
     patch.setattr("surfacefit._batch_errors.batch_errors.LEAST_LANES", 1)
+    patch.setattr("surfacefit._batch_errors.precise_covariances.LEAST_PRECISE", 1)
+    patch.setattr("surfacefit._batch_errors.lane_covariances.LEAST_SQUARED_PIVOT", 2)
     sf.fit_many(np.stack([MAP, MAP]), 2, init="grid", solver=short(1)).standard_errors  # noqa: B018
 
 

@@ -20,6 +20,7 @@ from .._system.container import cores
 from .error_lanes import ErrorLanes, chunks_of, columns_of, error_lanes
 from .lane_covariances import LaneCovariances, component_places, lane_covariances
 from .lane_slopes import slopes_of_backgrounds, slopes_of_components
+from .precise_covariances import with_precise
 
 # Fits from which their program is compiled, in a second or two; each alone takes a few milliseconds.
 LEAST_LANES = 64
@@ -71,12 +72,13 @@ def put_errors_of(errors: BatchErrors, row: int, there: np.ndarray, result: FitR
 def _lane_errors(lanes: ErrorLanes, ends: MapEnds, near: float) -> tuple[np.ndarray, BatchErrors]:
     """Which lanes (B,) are known, and the errors (B, K, ...) of all."""
     found = lane_covariances(lanes.problems, lanes.params, lanes.masks, lanes.count, near)
+    found, unknown = with_precise(lanes, found)
     spread = deviations(lanes, ends, found.costs)
     to_spare = np.isfinite(spread)  # else there are as many parameters as points
     variances = np.where(to_spare, spread, 0)[:, None, None] ** 2
     nothing = np.where(lanes.masks.used & ~lanes.masks.fixed, 1.0, 0.0)
     held = np.where(to_spare[:, None], found.held, nothing)
-    components, n, d = _component_errors(lanes, ends, found, held), len(spread), lanes.first.data.n_dim
+    components, n, d = _component_errors(lanes, ends, found, (held, unknown)), len(spread), lanes.first.data.n_dim
     with np.errstate(over="ignore", invalid="ignore"):
         slopes = components.slopes
         scaled = replace(components, blocks=components.blocks * variances.repeat(lanes.count, axis=0))
@@ -84,7 +86,7 @@ def _lane_errors(lanes: ErrorLanes, ends: MapEnds, near: float) -> tuple[np.ndar
             amplitudes=scaled.by_component(slopes.amplitudes).reshape(n, lanes.count),
             centers=scaled.by_component(slopes.centers).reshape(n, lanes.count, d),
             covariances=scaled.by_component(slopes.covariances).reshape(n, lanes.count, d, d),
-            background=_background_errors(lanes, found.border * variances, held),
+            background=_background_errors(lanes, found.border * variances, (held, unknown)),
             volumes=scaled.by_component(slopes.volumes).reshape(n, lanes.count),
         )
 
@@ -98,12 +100,17 @@ def deviations(lanes: ErrorLanes, ends: MapEnds, costs: np.ndarray) -> np.ndarra
     return np.where(spare > 0, np.sqrt(2 * costs / np.maximum(spare, 1)), np.inf)
 
 
-def _component_errors(lanes: ErrorLanes, ends: MapEnds, found: LaneCovariances, held: np.ndarray) -> ComponentErrors:
-    """The components of all lanes, one after another, for a variance of one of a residual."""
+def _component_errors(
+    lanes: ErrorLanes, ends: MapEnds, found: LaneCovariances, undetermined: tuple[np.ndarray, np.ndarray]
+) -> ComponentErrors:
+    """The components of all lanes, one after another, for a variance of one of a residual; ``undetermined`` are the
+    lengths (B, P) of what limits hold, and directions (B, P, P) that the data do not determine.
+    """
     parts, count, n = lanes.first.host.parameterization, lanes.count, len(lanes.flats)
     places = component_places(parts, count)
-    m = places.shape[1]
-    directions = held[:, places].reshape(n * count, m, 1) * np.eye(m)
+    (held, unknown), m = undetermined, places.shape[1]
+    own = held[:, places].reshape(n * count, m, 1) * np.eye(m)
+    directions = np.concatenate([own, unknown[:, places].reshape(n * count, m, -1)], axis=2)
     return ComponentErrors(
         slopes=slopes_of_components(lanes, ends, found.factor_slopes),
         blocks=found.blocks.reshape(n * count, m, m),
@@ -113,10 +120,13 @@ def _component_errors(lanes: ErrorLanes, ends: MapEnds, found: LaneCovariances, 
     )
 
 
-def _background_errors(lanes: ErrorLanes, covariances: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _background_errors(
+    lanes: ErrorLanes, covariances: np.ndarray, undetermined: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Errors (B, b) of the backgrounds' numbers of these covariances (B, b, b)."""
     n, size = covariances.shape[:2]
     if not size:
         return np.zeros((n, 0))
-    directions = held[:, held.shape[1] - size :, None] * np.eye(size)
+    held, unknown = (one[:, -size:] for one in undetermined)
+    directions = np.concatenate([held[:, :, None] * np.eye(size), unknown], axis=2)
     return errors_of(slopes_of_backgrounds(lanes, size), covariances, directions)

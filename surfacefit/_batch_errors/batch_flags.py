@@ -30,6 +30,7 @@ from .._system.container import cores
 from .batch_errors import LEAST_LANES, deviations
 from .error_lanes import ErrorLanes, chunks_of, columns_of, error_lanes
 from .lane_covariances import LaneCovariances, lane_covariances
+from .precise_covariances import with_ridge
 
 
 def flags_of_all(results: Results, errors: BatchErrors, rmse: np.ndarray) -> np.ndarray:
@@ -65,6 +66,7 @@ def _lane_flags(
     found = lane_covariances(
         lanes.problems, lanes.params, lanes.masks, lanes.count, bound_tolerance(like.settings.dtype)
     )
+    found = with_ridge(lanes, found)
     together = _together(lanes, results, like)
     place = rows[:, None], columns_of(results.ends, lanes.flats)
     names = ("amplitudes", "centers", "covariances", "volumes")

@@ -1,8 +1,8 @@
 r"""The covariances of the numbers of many fits of one form at once, each component's and the background's.
 
 For each lane N = J^T J at where its fit ended, without what a limit holds, scaled to a diagonal of one and factorised
-by Cholesky. Where a pivot comes near rounding, a lane is told as not known: it is left to the way of a single fit
-(`_statistics/covariance_root.py`), which has the same limits, scales and blocks, and more ways to invert.
+by Cholesky, with the limits, scales and blocks of a single fit (`_statistics/covariance_root.py`). Where a pivot comes
+near rounding, a lane is told as not known, and is left to other ways to invert.
 """
 
 from __future__ import annotations
