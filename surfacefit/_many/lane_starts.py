@@ -43,8 +43,8 @@ PEAKS_PER_MISSING = 2
 # Ways to take so many components away, up to which they are listed, so that no round repeats another: with more no two
 # rounds are likely to be alike.
 MOST_LISTED = 1024
-# Steps of what is left of a map before it is regrown. With 5 instead, 640 frames took 171 steps each, not 152, and seven
-# ended more than 0.1 % above `fit`, not five; with 2 nine.
+# Steps of what is left of a map before it is regrown. With 5 instead, 640 frames took 171 steps each, not 152, and
+# seven ended more than 0.1 % above `fit`, not five; with 2 nine.
 STEPS_WITHOUT = 3
 # Relative fall of the cost below which a regrown map has settled: 143 steps a frame, with 1e-3 157, and the same five
 # frames above `fit`.
