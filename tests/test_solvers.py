@@ -558,6 +558,38 @@ def test_a_fit_ends_where_its_distance_is_known_and_not_behind_a_step_that_gaine
     assert distance_at(float(state.params[0])) <= 0.3
 
 
+class Planned(KnownErrors):
+    """Lists that serve near the start alone."""
+
+    def plan_is_valid(self, params):
+        return jnp.abs(params[0]) < 0.1
+
+
+jax.tree_util.register_static(Planned)
+
+
+@pytest.mark.parametrize("solver", ["lm", "dogleg"])
+@pytest.mark.parametrize(("far", "wall", "status"), [(0.2, 0.0, Status.CONVERGED_COST), (2.0, 100.0, Status.VALLEY)])
+def test_the_step_that_confirms_an_end_does_so_after_a_new_plan_too(solver, far, wall, status):
+    """An undamped step is long, so that it nearly always leaves the plan; fits then went on to their last step."""
+
+    def residuals(p):
+        return jnp.stack([far - p[0], 5 + wall * p[0] ** 4])
+
+    steps = SECOND_ORDER[solver]
+    with jax.enable_x64(True):
+        wanted = last_step(solver, Planned(residuals), np.zeros(1), Status.CONVERGED_COST)
+        renewed = KnownErrors(residuals)
+        state = steps.unevaluated(renewed, wanted.params, wanted)
+        for _ in range(2):
+            state = steps.step(renewed, state)
+        unbroken = last_step(solver, renewed, np.zeros(1), Status.CONVERGED_COST)
+    assert int(wanted.status) == Status.REPLAN
+    assert int(unbroken.status) == status
+    assert int(state.status) == status
+    np.testing.assert_array_equal(state.params, unbroken.params)
+
+
 @pytest.mark.parametrize("options", [{}, {"bounds": sf.Bounds(widths=(0.8, 6))}], ids=["free", "limited widths"])
 def test_fits_of_more_components_than_there_are_end_within_their_errors_or_say_so(options):
     """Some of these ended an error away along a component that the others make up for, or before a limit of its widths

@@ -196,7 +196,8 @@ class QuadraticSteps(SolverBase):
         if self.bears_wrong_curvature:
             return True
         valid = problem.curvature_is_valid(state.params)
-        return True if valid is True else state.proposal.made | ~state.linearization.stale | valid
+        known = state.proposal.made | (~state.linearization.stale & ~state.watch.is_probing)
+        return True if valid is True else known | valid
 
     def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The next step, and what the quadratic model says of it."""
@@ -243,7 +244,8 @@ class QuadraticSteps(SolverBase):
         doubted = self._doubted(state, outcome, is_slow)
         told = self._told(state, outcome, doubted, problem.noise_variance(cost), negligible)
         status = jnp.where(ended == int(Status.RUNNING), told, ended)
-        watch = watch._replace(pending=jnp.where(probing | is_new, int(Status.RUNNING), doubted))
+        pending = jnp.where(probing, int(Status.RUNNING), doubted)
+        watch = watch._replace(pending=jnp.where(is_new, state.watch.pending, pending))  # a new plan ends no question
         held = is_new | (probing & ~accepted)
         return state._replace(
             position=Position(
