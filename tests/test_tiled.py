@@ -15,7 +15,7 @@ from surfacefit._base.memory import point_bytes
 from surfacefit._data.data import SurfaceData, grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.overlap_sums import overlap_sums
-from surfacefit._engines.overlaps import EvenGrid, Rule, rules
+from surfacefit._engines.overlaps import EvenGrid, Rule, overlaps, rules
 from surfacefit._engines.pairs import ChunkShape, Ellipsoids, cutoff_radii, tile_lists, tile_pairs
 from surfacefit._engines.tiles import block_sides, grid_tiles, scattered_tiles
 from surfacefit._model.units import to_internal
@@ -207,7 +207,7 @@ def _sums_by_loops(shape, offset, center, first, second):
 )
 def test_sums_of_products_against_loops(rng, n_dim, number):
     rule, shape = rules(n_dim)[number], {1: (60,), 2: (40, 44), 3: (26, 27, 28)}[n_dim]
-    narrow = rule.nodes == 32
+    narrow = max(rule.nodes, default=0) >= 32
     widths = rng.uniform(*((0.4, 1.2) if narrow else (1.8, 2.5)), (2, n_dim))
     factors = np.tril(rng.normal(size=(2, n_dim, n_dim))) * 0.3
     factors[:, range(n_dim), range(n_dim)] = widths
@@ -221,6 +221,28 @@ def test_sums_of_products_against_loops(rng, n_dim, number):
     expected = _sums_by_loops(shape, offset, center, first, second)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
     assert isinstance(rule, Rule)
+
+
+def test_sums_over_tilted_ridges_against_loops():
+    """Long, and narrower than the sampling across: the sums across them change from point to point."""
+    shape, sums = (90, 95), {}
+    cases = [(tilt, width) for tilt in (0.0, 0.3, np.pi / 4, 1.2, np.pi / 2) for width in (0.05, 0.3, 0.6)]
+    for tilt, width in cases:
+        turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+        ridge = np.linalg.cholesky(turn @ np.diag([10.0**2, width**2]) @ turn.T)
+        centers, factors = np.array([[44.3, 46.8], [46.0, 46.0]]), np.array([ridge, np.diag([2.0, 3.0])])
+        found = overlaps(EvenGrid(np.zeros(2), np.ones(2), shape), centers, factors)
+        inverse = np.linalg.inv(factors)
+        for i, j, number in zip(*found, strict=True):
+            rule = rules(2)[number]
+            offset = centers[j] - centers[i]
+            with jax.enable_x64(True):
+                if number not in sums:
+                    sums[number] = quick_jit(lambda *a, rule=rule: overlap_sums(rule, jnp.asarray(shape), *a))
+                arrays = (jnp.asarray(a)[None] for a in (offset, centers[i], inverse[i], inverse[j], np.asarray(1.0)))
+                total = np.asarray(sums[number](*arrays)[0])
+            expected = _sums_by_loops(shape, offset, centers[i], inverse[i], inverse[j])
+            np.testing.assert_allclose(total, expected, rtol=0, atol=1e-3 * max(1.0, np.abs(expected).max()))
 
 
 def noisy_hills(shape=(60, 70), count=6, noise=0.02, seed=3):

@@ -54,7 +54,7 @@ def overlap_sums(
         width = factor[place][place][:, None]
         given = mean[place][:, None] + _conditional(factor, points, mean, place)
         if axis in rule.axes:
-            x, w = _summed(given + centers[:, axis, None], width, shape[axis], rule.nodes)
+            x, w = _summed(given + centers[:, axis, None], width, shape[axis], rule.nodes[place])
             x = x - centers[:, axis, None, None]
         else:
             x, w = _integrated(given, width)
@@ -154,12 +154,21 @@ def _summed(mean: Array, width: Array, count: Array, nodes: int) -> tuple[Array,
     high = jnp.minimum(jnp.floor(mean + SUM_WINDOW_WIDTHS * width), (count - 1).astype(mean.dtype))
     length = jnp.maximum(high - low + 1, 0.0)
     row = jnp.minimum(length, float(LONGEST_TABLED_SUM)).astype(jnp.int32)
-    table = _sum_rules(nodes).astype(mean.dtype)
-    stretch = length / jnp.maximum(row.astype(mean.dtype), 1.0)
-    node = jnp.asarray(table[0])[row] * stretch[:, :, None]
+    node, weight = _nodes(row, nodes, mean.dtype)
+    stretch = (length / jnp.maximum(row.astype(mean.dtype), 1.0))[:, :, None]
+    node = node * stretch
     x = (low - 0.5)[:, :, None] + node
     g = profile(((x - mean[:, :, None]) / width[:, :, None]) ** 2)
-    return x, g * jnp.asarray(table[1])[row] * stretch[:, :, None]
+    return x, g * weight * stretch
+
+
+def _nodes(row: Array, nodes: int, dtype: np.dtype) -> tuple[Array, Array]:
+    """Nodes and weights (..., nodes) of the sum over so many points ``row``; as many nodes as points are the points."""
+    if nodes >= LONGEST_TABLED_SUM:
+        number = jnp.arange(nodes, dtype=row.dtype)
+        return number.astype(dtype) + 0.5, (number < row[..., None]).astype(dtype)
+    table = _sum_rules(nodes).astype(dtype)
+    return jnp.asarray(table[0])[row], jnp.asarray(table[1])[row]
 
 
 @lru_cache(maxsize=4)

@@ -2,11 +2,13 @@
 
 The product of two Gaussians is a Gaussian. Where it lies inside the grid and is wider than the sampling, its moments
 are integrals, exact by a few nodes; along an axis where it is cut by the border they are sums over the grid's lines;
-and where it is narrower than the sampling, sums over all its grid points.
+and where it is narrower than the sampling, sums over all its grid points. A ridge, long along the first axis and narrow
+across, needs more of these than a spot does.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +30,11 @@ RESOLVED_VARIANCE = 0.72
 # that.
 BORDER_NODES = 16
 NARROW_NODES = 32
+# Nodes along the first axis of a narrow product that spans more than NARROW_NODES points of it, in two dimensions: the
+# sums across a tilted ridge change from point to point, so that all are needed (with 32 nodes an entry of J^T J was
+# wrong by a factor of ten). Along the second axis these sums are short or smooth. More than so many points are not
+# summed exactly; in three dimensions so many nodes would take too long.
+RIDGE_NODES = 256
 # Candidate pairs, in all and a component, from which components crowd too much for blocks to pay: products with J are
 # used instead. Bounds time (a microsecond a pair) and memory (24 bytes). Components of terrain widen as they settle:
 # K = 5,000 on 2,000 x 2,000 points came to some 3.5 million, of which a tenth overlap, and a step by products took 100
@@ -39,10 +46,15 @@ PAIRS_A_SLICE = 1_000_000
 
 
 class Rule(NamedTuple):
-    """How a pair is summed: over ``nodes`` nodes along these axes, by integration along the others."""
+    """How a pair is summed: over so many ``nodes`` along each of these axes, by integration along the others."""
 
     axes: tuple[int, ...]
-    nodes: int
+    nodes: tuple[int, ...]
+
+    @property
+    def n_sums(self) -> int:
+        """Nodes of all summed axes together."""
+        return math.prod(self.nodes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +86,14 @@ class NeighbourRows:
 
 
 def rules(n_dim: int) -> list[Rule]:
-    """Inside the grid; cut along one axis; cut along several; narrower than the sampling."""
+    """Inside the grid; cut along one axis; cut along several; narrower than the sampling; in two dimensions ridges."""
     everything = tuple(range(n_dim))
     return [
-        Rule((), 0),
-        *(Rule((axis,), BORDER_NODES) for axis in everything),
-        Rule(everything, BORDER_NODES),
-        Rule(everything, NARROW_NODES),
+        Rule((), ()),
+        *(Rule((axis,), (BORDER_NODES,)) for axis in everything),
+        Rule(everything, (BORDER_NODES,) * n_dim),
+        Rule(everything, (NARROW_NODES,) * n_dim),
+        *([Rule(everything, (RIDGE_NODES, BORDER_NODES))] if n_dim == 2 else []),
     ]
 
 
@@ -121,7 +134,7 @@ def _in_steps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> tuple
 
 def work(rows: list[NeighbourRows], n_dim: int) -> float:
     """Nodes at which products are taken, in all."""
-    nodes = [rule.nodes ** len(rule.axes) * 3 ** (n_dim - len(rule.axes)) for rule in rules(n_dim)]
+    nodes = [rule.n_sums * 3 ** (n_dim - len(rule.axes)) for rule in rules(n_dim)]
     return float(sum(r.neighbours.size * n for r, n in zip(rows, nodes, strict=True)))
 
 
@@ -195,7 +208,9 @@ def _rules_of(
     narrowest = 1 / np.einsum("nii->n", precision[first] + precision[second])
     resolved = narrowest >= RESOLVED_VARIANCE
     number = np.choose(np.minimum(cut.sum(axis=1), 2), [0, 1 + cut.argmax(axis=1), 1 + len(shape)])
-    return np.where(resolved, number, 2 + len(shape))
+    ends = np.clip([middle[:, 0] - reach[:, 0], middle[:, 0] + reach[:, 0]], 0, shape[0] - 1)
+    is_ridge = (ends[1] - ends[0] > NARROW_NODES - 1) & (len(shape) == 2)
+    return np.where(resolved, number, 2 + len(shape) + is_ridge)
 
 
 def _rows(first: np.ndarray, second: np.ndarray, n_components: int) -> NeighbourRows:

@@ -67,7 +67,7 @@ class Curvature:
         self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: Array, n_rows: Array
     ) -> tuple[Array, Array]:
         """The rows of one rule computed, some at once."""
-        some = max(1, self.rows_at_once // max(1, rule.nodes ** len(rule.axes) // NODES_OF_FULL_CHUNKS))
+        some = max(1, self.rows_at_once // max(1, rule.n_sums // NODES_OF_FULL_CHUNKS))
 
         def compute(number: Array, filled: tuple[Array, Array]) -> tuple[Array, Array]:
             place = start + number * some
