@@ -121,6 +121,15 @@ def test_what_the_data_do_not_determine_is_nan_and_flagged():
     assert "2 undetermined" in repr(sensitivity)
 
 
+def test_of_components_on_heights_that_are_alike_nothing_is_said():
+    result = sf.fit(np.full(41, 3.0), 1, init="growth")
+    found = result.sensitivity()
+    np.testing.assert_array_equal(found.undetermined, [True])
+    assert np.isnan(found.of(lambda surface: surface.centers[0, 0])).all()
+    level = found.of(lambda surface: surface.background.value)
+    np.testing.assert_allclose(level, np.full(41, 1 / 41), rtol=1e-6)
+
+
 @pytest.mark.parametrize("amplitudes", [pytest.param("positive", marks=pytest.mark.slow), "signed"])
 def test_of_a_component_next_to_none_is_said_only_what_the_data_say(amplitudes):
     """At 1e-9 of the heights a centre would move by 1e9 a height: it counts as undetermined, and nothing else does."""
