@@ -288,6 +288,14 @@ def test_a_map_shows_the_values_of_the_batch(lines, quantity):
     np.testing.assert_allclose(images[min(1, len(images) - 1)], values)
 
 
+def test_volumes_are_drawn_where_maps_have_fewer_components():
+    x = np.arange(20.0)
+    maps = np.stack([np.exp(-0.5 * ((x - 8) / 2) ** 2), np.full(20, np.nan), x * 0])
+    batch = sf.fit_many(maps, [1, 1, 0], init="growth", progress=False)
+    (line,) = batch.plot("volume").axes[0].get_lines()
+    np.testing.assert_array_equal(np.isnan(line.get_ydata()), [False, True, True])
+
+
 def test_a_curve_shows_the_values_of_a_row(lines):
     row = lines[0][1]
     (panel,) = row.plot("amplitude").axes

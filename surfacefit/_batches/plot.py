@@ -9,7 +9,6 @@ import numpy as np
 from .._base.checks import one_of
 from .._base.status import Status
 from .._many.batch_result import BatchResult
-from .._model.gaussian import volumes
 from .._results.plots.panels import UNUSED_COLOR, empty_figure
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _of_components(batch: BatchResult, quantity: str) -> np.ndarray:
         widths = np.sqrt(np.linalg.eigvalsh(known))[..., ::-1]
         return np.where(batch.active[..., None], widths, np.nan)
     if quantity == "volume":
-        return np.asarray(volumes(batch.amplitudes, batch.covariances))[..., None]
+        return batch.volumes[..., None]
     return np.asarray(batch.flags if quantity == "flags" else batch.amplitudes)[..., None]
 
 
