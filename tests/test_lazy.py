@@ -60,6 +60,11 @@ def test_a_lazy_fit_is_that_of_the_maps(case):
     np.testing.assert_array_equal(batch.standard_errors.centers, whole.standard_errors.centers)
 
 
+def test_a_lazy_batch_is_named_in_a_line():
+    lazy = sf.fit_many(da.from_array(curves(), chunks=(2, 3, 24)), 1, ndim=1)
+    assert repr(lazy) == "LazyBatch(4 x 3 maps in 2 blocks, fitted when they are computed)"
+
+
 def test_blocks_may_have_fewer_components():
     maps, counts = curves(), np.array([[1], [1], [2], [1]]) * np.ones((4, 3), int)
     lazy = sf.fit_many(da.from_array(maps, chunks=(1, 3, 24)), counts, ndim=1, init="peaks")

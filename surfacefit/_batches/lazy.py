@@ -59,7 +59,7 @@ class LazyArrays:
     success: Any
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LazyBatch(LazyArrays):
     """The fits of maps in a chunked dask array: dask arrays by the names that a `BatchResult` has for them, in the
     batch's chunks, which are computed when they are asked for.
@@ -83,6 +83,10 @@ class LazyBatch(LazyArrays):
     def shape(self) -> tuple[int, ...]:
         """The batch's axes."""
         return tuple(self.status.shape)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return f"LazyBatch({shape} maps in {self.status.npartitions} blocks, fitted when they are computed)"
 
     @property
     def chi2(self) -> Any:
