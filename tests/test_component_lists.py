@@ -55,6 +55,7 @@ def test_renewed_lists_are_those_of_the_same_ellipsoids(rng, n_dim, count):
     own = tile_pairs(maker.tiling, lists.room)
     assert pair_set(*lists.pairs) == pair_set(*own)
     assert np.all(np.diff(lists.pairs.component) >= 0)
+    assert {column.dtype.itemsize for column in (*lists.pairs, *lists.overlaps)} <= {1, 4}  # a plan keeps them
     whole = overlaps(maker.grid, lists.room.centers, lists.room.factors)
     ordered = [np.sort(np.stack([o.first, o.second]), axis=0) for o in (lists.overlaps, whole)]
     assert pair_set(*ordered[0], lists.overlaps.rule) == pair_set(*ordered[1], whole.rule)

@@ -166,7 +166,7 @@ def overlapping(
                 for i in range(0, len(first), PAIRS_A_SLICE)
             ]
     both = np.concatenate(found)
-    return both[:, 0], both[:, 1]
+    return both[:, 0].astype(np.int32), both[:, 1].astype(np.int32)
 
 
 def _near(
@@ -210,7 +210,7 @@ def _rules_of(
     number = np.choose(np.minimum(cut.sum(axis=1), 2), [0, 1 + cut.argmax(axis=1), 1 + len(shape)])
     ends = np.clip([middle[:, 0] - reach[:, 0], middle[:, 0] + reach[:, 0]], 0, shape[0] - 1)
     is_ridge = (ends[1] - ends[0] > NARROW_NODES - 1) & (len(shape) == 2)
-    return np.where(resolved, number, 2 + len(shape) + is_ridge)
+    return np.where(resolved, number, 2 + len(shape) + is_ridge).astype(np.int8)
 
 
 def _rows(first: np.ndarray, second: np.ndarray, n_components: int) -> NeighbourRows:

@@ -48,7 +48,7 @@ class Ellipsoids:
 
 
 class TilePairs(NamedTuple):
-    """Pairs (n,) of a component and a tile that it may touch, by rising component."""
+    """Pairs (n,) of a component and a tile that it may touch, by rising component: a plan keeps them, as int32."""
 
     component: np.ndarray
     tile: np.ndarray
@@ -114,14 +114,14 @@ def tile_pairs(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("in
     offset = tiling.middle[tile] - ellipsoids.centers[component]
     near = np.sum(np.einsum("pij,pj->pi", inverse[component], offset) ** 2, axis=1) <= reach[component] ** 2
     near &= tiling.filled[tile, 0]
-    return TilePairs(component[near], tile[near])
+    return TilePairs(component[near].astype(np.int32), tile[near].astype(np.int32))
 
 
 def renewed_tile_pairs(
     before: TilePairs, tiling: Tiling, ellipsoids: Ellipsoids, moved: np.ndarray, memory: float = float("inf")
 ) -> TilePairs:
     """The pairs of all ellipsoids, where those of the ones that have not ``moved`` (K,) are the pairs ``before``."""
-    some = np.flatnonzero(moved)
+    some = np.flatnonzero(moved).astype(np.int32)
     new, kept = tile_pairs(tiling, ellipsoids[some], memory), ~moved[before.component]
     component = np.concatenate([before.component[kept], some[new.component]])
     ranked = np.argsort(component, kind="stable")
