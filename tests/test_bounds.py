@@ -11,6 +11,7 @@ from scipy.optimize import least_squares
 
 import surfacefit as sf
 from surfacefit import Bounds, ComponentFlag, GaussianSurface
+from surfacefit._constraints.box import Box
 from surfacefit._results.flags import flags
 
 TO_THE_END = sf.LevenbergMarquardt(slack=0, ftol=1e-14, xtol=1e-12, gtol=1e-13)
@@ -589,3 +590,17 @@ def test_what_cannot_be_held_at_its_start_is_refused(case, dtype):
     heights = HELD_AT(np.stack(np.indices((18, 18)), axis=-1).astype(float))
     with pytest.raises(ValueError, match=rf"`fixed` holds `{name}` at the start, but that of component 0"):
         sf.fit(heights, 1, init=HELD_AT, fixed=name, dtype=dtype, **options)
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_number_without_a_limit_is_at_none(xp):
+    low, high = xp.array([-np.inf, 0.0, -np.inf, 2.0], float), xp.array([np.inf, np.inf, 1.0, 2.0], float)
+    box = Box(low[None, :], high[None, :], xp.zeros(0), xp.zeros(0))
+
+    class Parts:
+        n_components = 1
+        layout = type("Layout", (), {"n_components": 1, "block_size": 4})
+
+    params = xp.array([1e30, 0.0, 1.0, 2.0], float)
+    held = [np.asarray(box.at_bound(Parts, params, sign * xp.ones(4))).tolist() for sign in (1.0, -1.0)]
+    assert held == [[False, True, False, True], [False, False, True, True]]

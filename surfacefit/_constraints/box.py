@@ -34,6 +34,12 @@ DOUBLE_BOUND_TOLERANCE = 1e-7
 SINGLE_BOUND_TOLERANCE = 2e-4
 
 
+def _size(side: Any) -> Any:
+    """|side|, 0 where there is no limit: infinity less infinity is a warning on the host."""
+    xp = namespace(side)
+    return xp.abs(xp.where(xp.isfinite(side), side, 0))
+
+
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Box:
@@ -51,8 +57,8 @@ class Box:
         """Which parameters (P,) are at a bound that the negative gradient would cross, or are fixed."""
         (low, high), xp = self.sides(parts), namespace(params, self.low)
         eps = max(near, BOUND_ROUNDINGS * float(np.finfo(params.dtype).eps))
-        at_low = params <= low + eps * xp.minimum(xp.maximum(1, xp.abs(low)), high - low)
-        at_high = params >= high - eps * xp.minimum(xp.maximum(1, xp.abs(high)), high - low)
+        near_low, near_high = (eps * xp.minimum(xp.maximum(1, _size(side)), high - low) for side in (low, high))
+        at_low, at_high = params <= low + near_low, params >= high - near_high
         return (at_low & (gradient >= 0)) | (at_high & (gradient <= 0)) | (low == high)
 
     def nearest_bounds(self, parts: Parameterization, params: Any) -> Any:
