@@ -181,6 +181,7 @@ def main() -> None:
     begun = time.perf_counter()
     for dtype in DTYPES:
         print("\n".join(compared(dtype, options.device)), flush=True)
+
     for name, case in _in_order(options.quick):
         if time.perf_counter() - begun > BUDGET_SECONDS:
             print(f"- {name}: left out, no time is left", flush=True)
@@ -192,10 +193,6 @@ def main() -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items()
             )
             print(f"  {', '.join(figures)}", flush=True)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _in_order(quick: bool) -> list[tuple[str, Callable[[], Any]]]:

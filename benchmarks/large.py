@@ -231,7 +231,7 @@ def run(options: Options) -> str:
     lines = []
     for name in QUICK if options.quick else CASES:
         figures[name] = in_fresh_process(name)
-        lines.append(f"- {name}: " + ", ".join(f"{key} {_short(value)}" for key, value in figures[name].items()))
+        lines.append(f"- {name}: " + ", ".join(f"{key} {short(value)}" for key, value in figures[name].items()))
         print(lines[-1], flush=True)
     if not options.quick:
         lines += _slopes(figures)
@@ -279,7 +279,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

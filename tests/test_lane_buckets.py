@@ -41,6 +41,18 @@ def test_each_lane_ends_where_it_ends_alone(monkeypatch, least, solver):
     np.testing.assert_allclose(together.params, alone.params[:-2], rtol=1e-6, atol=1e-8)
 
 
+def test_a_bucket_that_shrinks_again_keeps_what_each_lane_reached(monkeypatch):
+    """Spare places of a smaller bucket hold copies, of which those left behind in a still smaller one are stale."""
+    for name, value in (("LEAST_BUCKET", 1), ("SMALLER_BUCKET", 0.5), ("STEPS_AT_ONCE", 2)):
+        monkeypatch.setattr(lane_buckets, name, value)
+    with jax.enable_x64(True):
+        problems, starts = problems_of(noise=1.0)
+        together = solve_together(sf.LevenbergMarquardt(), problems, starts, len(CENTERS))
+        alone = jax.vmap(lambda problem, start: sf.solve(problem, start, sf.LevenbergMarquardt()))(problems, starts)
+    np.testing.assert_array_equal(together.steps, alone.steps)
+    np.testing.assert_allclose(together.params, alone.params, rtol=1e-6, atol=1e-8)
+
+
 def test_lanes_that_cannot_be_trusted_go_on_with_the_fallback(monkeypatch):
     """Components in one place: the normal matrix is singular to rounding, and QR takes over."""
     doubtful, resumed = [], lane_buckets._resumed

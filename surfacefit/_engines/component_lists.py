@@ -96,9 +96,7 @@ def have_moved(room: Ellipsoids, there: PlacedComponents, here: PlacedComponents
     """Which components (K,) have used up USED_SHARE of what they may change within their room there, or are no longer
     within it here.
     """
-    inverse = np.linalg.inv(room.factors)
-    shift = np.linalg.norm(np.einsum("kij,kj->ki", inverse, there.centers - room.centers), axis=1)
-    growth = spectral_norms(inverse @ there.factors)
+    shift, growth = _change(room, there)
     shrinkage = spectral_norms(np.linalg.inv(there.factors) @ room.factors)
     kept = shift <= USED_SHARE * SAME_RULES_SHIFT_WIDTHS
     kept &= growth - 1 <= USED_SHARE * (SAME_PAIRS_GROWTH - 1)
@@ -121,9 +119,14 @@ def spectral_norms(matrices: np.ndarray) -> np.ndarray:
 
 def _reached(room: Ellipsoids, parts: PlacedComponents, cutoff: float) -> np.ndarray:
     """How far (K,) components reach from the middles of their ellipsoids, in widths of these."""
-    inverse = np.linalg.inv(room.factors)
-    offset = np.linalg.norm(np.einsum("kij,kj->ki", inverse, parts.centers - room.centers), axis=1)
-    return np.asarray(offset + cutoff_radii(parts.amplitudes, cutoff) * spectral_norms(inverse @ parts.factors))
+    shift, growth = _change(room, parts)
+    return np.asarray(shift + cutoff_radii(parts.amplitudes, cutoff) * growth)
+
+
+def _change(room: Ellipsoids, parts: PlacedComponents) -> tuple[np.ndarray, np.ndarray]:
+    """How far (K,) components have moved from the middles of their ellipsoids, and grown, in widths of these."""
+    shift = np.linalg.norm(np.einsum("kij,kj->ki", room.inverse, parts.centers - room.centers), axis=1)
+    return shift, spectral_norms(room.inverse @ parts.factors)
 
 
 def _replaced(room: Ellipsoids, moved: np.ndarray, new: Ellipsoids) -> Ellipsoids:

@@ -10,6 +10,7 @@ that new lists compile nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,11 @@ class Ellipsoids:
 
     def __getitem__(self, some: Any) -> Ellipsoids:
         return Ellipsoids(self.centers[some], self.factors[some], self.radii[some])
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """L^-1 (K, d, d)."""
+        return np.linalg.inv(self.factors)
 
     @property
     def half_sides(self) -> np.ndarray:
@@ -108,7 +114,7 @@ def touching(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf"
 def tile_pairs(tiling: Tiling, ellipsoids: Ellipsoids, memory: float = float("inf")) -> TilePairs:
     """All pairs of an ellipsoid and a tile that it may touch, found within so many bytes."""
     component, tile = _candidates(tiling, ellipsoids, memory)
-    inverse = np.linalg.inv(ellipsoids.factors)
+    inverse = ellipsoids.inverse
     corner = np.einsum("kij,kj->ki", np.abs(inverse), tiling.half.max(axis=0)[None])
     reach = ellipsoids.radii + np.sqrt(np.sum(corner**2, axis=1))
     offset = tiling.middle[tile] - ellipsoids.centers[component]

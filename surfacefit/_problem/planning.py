@@ -222,7 +222,7 @@ def tile_plan(
         half=jnp.asarray(np.where(tiling.half > 0, tiling.half, 1.0), dtype),
         centers=jnp.asarray(room.centers, dtype),
         factors=jnp.asarray(room.factors, dtype),
-        inverse_factors=jnp.asarray(np.linalg.inv(room.factors), dtype),
+        inverse_factors=jnp.asarray(room.inverse, dtype),
         radii=jnp.asarray(room.radii, dtype),
         cutoff=jnp.asarray(cutoff, dtype),
     )

@@ -49,7 +49,8 @@ def _finished(solver: Solver, problems: Any, carry: Carry, places: np.ndarray) -
         if len(places) <= smaller < room:
             index = np.resize(places, smaller)  # spare places take the steps of others once more
             some, begun = _taken((problems, carry), index)
-            ended: Carry = _put(carry, _finished(solver, some, begun, np.arange(len(places))), index)
+            back = np.append(places, np.full(smaller - len(places), room))  # what spare places hold goes nowhere
+            ended: Carry = _put(carry, _finished(solver, some, begun, np.arange(len(places))), back)
             return ended
         carry = _advanced(solver, problems, carry)
         status, steps = on_host((carry.best.status, carry.best.steps))
@@ -75,7 +76,7 @@ def taken(tree: Any, index: Array) -> Any:
 
 
 def put(tree: Any, some: Any, index: Array) -> Any:
-    return jax.tree.map(lambda leaf, part: leaf.at[index].set(part), tree, some)
+    return jax.tree.map(lambda leaf, part: leaf.at[index].set(part, mode="drop"), tree, some)
 
 
 _begun, _advanced, _resumed, _taken, _put = (

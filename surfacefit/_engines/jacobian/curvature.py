@@ -37,7 +37,7 @@ class Curvature:
     low: Array
     step: Array
     shape: Array
-    rows_at_once: int = field(default=64, metadata={"static": True})
+    rows_at_once: int = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
