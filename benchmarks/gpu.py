@@ -174,6 +174,8 @@ def main() -> None:
         return
     import jax
 
+    from .large import short
+
     if options.device == "gpu" and jax.default_backend() == "cpu":
         print("no GPU found: nothing was measured (try --device cpu --quick)")
         return
@@ -181,7 +183,6 @@ def main() -> None:
     begun = time.perf_counter()
     for dtype in DTYPES:
         print("\n".join(compared(dtype, options.device)), flush=True)
-
     for name, case in _in_order(options.quick):
         if time.perf_counter() - begun > BUDGET_SECONDS:
             print(f"- {name}: left out, no time is left", flush=True)
@@ -189,10 +190,7 @@ def main() -> None:
         print(f"- {name}:", flush=True)
         found = case()
         if isinstance(found, dict):
-            figures = (
-                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items()
-            )
-            print(f"  {', '.join(figures)}", flush=True)
+            print(f"  {', '.join(f'{key} {short(value)}' for key, value in found.items())}", flush=True)
 
 
 def _in_order(quick: bool) -> list[tuple[str, Callable[[], Any]]]:
