@@ -49,8 +49,11 @@ def test_a_bucket_that_shrinks_again_keeps_what_each_lane_reached(monkeypatch):
         problems, starts = problems_of(noise=1.0)
         together = solve_together(sf.LevenbergMarquardt(), problems, starts, len(CENTERS))
         alone = jax.vmap(lambda problem, start: sf.solve(problem, start, sf.LevenbergMarquardt()))(problems, starts)
-    np.testing.assert_array_equal(together.steps, alone.steps)
-    np.testing.assert_allclose(together.params, alone.params, rtol=1e-6, atol=1e-8)
+    # Noise of the height of the peaks makes some minima flat: rounding, which differs between processors, moves where a
+    # lane ends there by some 1e-5. What a stale copy reached lies seven steps and 0.14 away.
+    assert np.abs(together.steps - np.asarray(alone.steps)).max() <= 1
+    np.testing.assert_allclose(together.cost, alone.cost, rtol=1e-7)
+    np.testing.assert_allclose(together.params, alone.params, rtol=1e-3, atol=1e-6)
 
 
 def test_lanes_that_cannot_be_trusted_go_on_with_the_fallback(monkeypatch):

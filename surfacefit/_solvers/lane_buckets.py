@@ -2,7 +2,8 @@
 
 All lanes of a bucket take their steps together, some at a time. When few are still under way, these go on in a smaller
 bucket, so that nobody waits for the slowest. Lanes whose normal matrix cannot be trusted go on with the solver's
-fallback in a second pass, since a choice under ``vmap`` takes both ways.
+fallback in a second pass, since a choice under ``vmap`` takes both ways; one by one, since an accelerator factorizes
+tall matrices by QR one after the other.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def solve_together(solver: Solver, problems: Any, starts: Any, count: int) -> So
     carry = _finished(solver, problems, _begun(solver, problems, starts), np.arange(count))
     if solver.fallback is not None:
         doubtful = np.flatnonzero(np.asarray(carry.best.status)[:count] == int(Status.ILL_CONDITIONED))
-        if len(doubtful):
-            carry = _finished(solver.fallback, problems, _resumed(carry), doubtful)
+        for lane in doubtful:
+            some, begun = _taken((problems, carry), np.array([lane]))
+            carry = _put(carry, _finished(solver.fallback, some, _resumed(begun), np.arange(1)), np.array([lane]))
     found: Solution = jax.tree.map(lambda column: column[:count], on_host(carry.best))
     exhausted = found.status == int(Status.RUNNING)
     return found._replace(status=np.where(exhausted, int(Status.MAX_STEPS), found.status))
