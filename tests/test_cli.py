@@ -18,7 +18,6 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data
-from surfacefit._data.read import CannotRead, read_heights, read_points
 from surfacefit._engines.engines import ENGINES
 from surfacefit._fit import cli_actions
 from surfacefit._fit.cli import main
@@ -31,6 +30,7 @@ from surfacefit._model.covariance import COVARIANCE_TYPES
 from surfacefit._search.initialization import INITS
 from surfacefit._solvers import SOLVERS
 from surfacefit._system.interrupts import ended_by_interrupts, interrupts_kept
+from surfacefit.interop.files.reading import CannotRead, read_heights, read_points
 
 CHOICES = {
     "amplitudes": {*AMPLITUDE_TYPES},

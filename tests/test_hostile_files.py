@@ -16,8 +16,8 @@ from PIL import Image
 import surfacefit as sf
 from surfacefit._base.array_files import LARGE_BYTES
 from surfacefit._base.documents import NotAFit
-from surfacefit._data.read import CannotRead, read_heights
 from surfacefit._fit.cli import main
+from surfacefit.interop.files.reading import CannotRead, read_heights
 
 HEIGHTS = np.random.default_rng(0).normal(size=(6, 7))
 
@@ -104,7 +104,7 @@ def saved(array):
     return file.getvalue()
 
 
-HEAD = {"format": "surfacefit result", "version": 5}
+HEAD = {"format": "surfacefit result", "version": 6}
 
 JSON_FILES = {
     "deep list": ("[" * 200_000, "nested too deeply"),

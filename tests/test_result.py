@@ -162,10 +162,10 @@ NO_FITS = {
     "text": (b"hello", "is no surfacefit result"),
     "other json": (b'{"a": 1}', "does not say format='surfacefit result'"),
     "a list": (b"[1, 2]", "does not say format"),
-    "incomplete": (b'{"format": "surfacefit result", "version": 5}', "is no complete surfacefit result"),
+    "incomplete": (b'{"format": "surfacefit result", "version": 6}', "is no complete surfacefit result"),
     "later version": (
         b'{"format": "surfacefit result", "version": 99}',
-        "has version 99 of the format, this surfacefit reads version 5",
+        "has version 99 of the format, this surfacefit reads version 6",
     ),
     "unknown dtype": (b'{"a": {"dtype": "float7", "shape": [1], "values": [1]}}', "is no surfacefit result"),
     "empty": (b"", "is no surfacefit result"),
@@ -219,7 +219,7 @@ def test_json_is_readable_and_strict(tmp_path):
     path = tmp_path / "fit.json"
     made("grid").save(path)
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"JSON holds {name}"))
-    assert document["version"] == 5
+    assert document["version"] == 6
     assert len(document["surface"]["amplitudes"]["values"]) == 2
 
 

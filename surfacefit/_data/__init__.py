@@ -6,9 +6,8 @@ coverage         Where the data are, as a component sees it: the share of its vo
 data             Input validation: a user's arrays as checked `SurfaceData`
 effective_size   How many independent points residuals are worth, where neighbours are correlated
 examples         Example maps that come with the package, by name
+labels           Names, units and the way back to what heights came as
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
-read             Files of heights for the command line: arrays, text tables and pictures
-readers/         How files of each kind are read, and how a table becomes a grid or points
 spacing          How far apart scattered points are along each axis
 windows          Small samples of the points around some components, found fast however many points there are
 """

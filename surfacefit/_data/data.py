@@ -8,13 +8,14 @@ value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE, finite, first_index, one_of, real_array, yes_or_no
+from .labels import Labels
 
 # Of the sum of 1 / sigma^2: what the heavy points carry together. The others then hardly count.
 HEAVY_SHARE = 0.999
@@ -25,8 +26,8 @@ class UnusableValues(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class SurfaceData:
-    """Heights with their points, in the user's units.
+class DataRecord:
+    """The fields of `SurfaceData`, in the user's units.
 
     heights : float array in the user's shape; what it holds where ``used`` is False plays no part.
     used : boolean array of that shape.
@@ -36,6 +37,8 @@ class SurfaceData:
     absolute_sigma : whether ``sigma`` is in the units of the heights, or only relative.
     n_nan, n_masked : how many points are left out because their height or sigma is NaN or their sigma infinite, and for
         the mask.
+    falling : the axes of the user's array along which coordinates fall; here they rise, and the arrays are turned.
+    labels : names, units and the way back to what the heights came as; None for plain arrays.
     """
 
     heights: np.ndarray
@@ -46,6 +49,20 @@ class SurfaceData:
     absolute_sigma: bool
     n_nan: int
     n_masked: int
+    falling: tuple[int, ...] = ()
+    labels: Labels | None = None
+
+
+class SurfaceData(DataRecord):
+    """Heights with their points, and what follows from them."""
+
+    def as_given(self, values: np.ndarray, name: str) -> Any:
+        """Values in the shape of ``heights`` as the user's heights came: the same order along axes, the same kind of
+        array. ``name`` says what they are: "model", "residual" or "error".
+        """
+        turned = np.flip(values, self.falling) if self.falling else values
+        back = None if self.labels is None else self.labels.back
+        return turned if back is None else back.array(turned, name)
 
     @property
     def n_dim(self) -> int:
@@ -105,10 +122,16 @@ def n_heavy(data: SurfaceData) -> int:
 def grid_data(
     heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None, absolute_sigma: bool = False
 ) -> SurfaceData:
-    """Heights on a grid of any dimension, with one increasing coordinate array an axis (default 0, 1, 2, ...)."""
+    """Heights on a grid of any dimension, with one coordinate array an axis that rises or falls (default 0, 1, ...)."""
     array, mask = _heights_and_mask(heights, mask)
     axes = _axes(coords, array.shape)
-    return _surface_data(array, mask, sigma, absolute_sigma, axes=axes)
+    falling = tuple(i for i, axis in enumerate(axes) if len(axis) > 1 and axis[0] > axis[-1])
+    if falling:
+        axes = tuple(axis[::-1] if i in falling else axis for i, axis in enumerate(axes))
+        sigma = np.flip(sigma, falling) if np.shape(sigma) == array.shape else sigma
+        array, mask = np.flip(array, falling), np.flip(mask, falling)
+    found = _surface_data(array, mask, sigma, absolute_sigma, axes=axes)
+    return replace(found, falling=falling) if falling else found
 
 
 def point_data(
@@ -189,12 +212,13 @@ def _axis(name: str, values: Any, length: int) -> np.ndarray:
     if axis.shape != (length,):
         raise ValueError(f"`{name}` must have shape ({length},) to match `heights`, got {axis.shape}")
     finite(name, axis)
-    falling = np.diff(axis) <= 0
-    if falling.any():
-        i = int(np.argmax(falling))
-        way_out = ": reverse the axis and the heights along it" if (np.diff(axis) < 0).all() else ""
+    steps = np.diff(axis)
+    wrong = steps >= 0 if length > 1 and axis[0] > axis[-1] else steps <= 0
+    if wrong.any():
+        i = int(np.argmax(wrong))
         raise ValueError(
-            f"`{name}` must be strictly increasing, got {axis[i]:g} then {axis[i + 1]:g} at index {i}{way_out}"
+            f"`{name}` must be strictly increasing or strictly decreasing, got {axis[i]:g} then {axis[i + 1]:g} at"
+            f" index {i}"
         )
     return axis
 

@@ -19,9 +19,9 @@ import numpy as np
 import surfacefit as sf
 
 from .._base.checks import real_array
-from .._data.read import Heights, read_heights, read_points
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
+from ..interop.files.reading import Heights, read_heights, read_points
 from .cli_options import keywords_of
 from .cli_parser import PICTURE_SUFFIXES
 

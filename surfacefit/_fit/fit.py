@@ -15,9 +15,10 @@ from .._base.checks import names_its_options
 from .._base.progress import Progress
 from .._constraints.bounds import Bounds
 from .._constraints.prior import SurfacePrior
-from .._data.data import grid_data, point_data
+from .._data.data import point_data
 from .._results.criteria import AutoComponents
 from .._results.result import FitResult
+from ..interop.arrays.opening import opened
 from .fitting import fitted
 from .options import checked_options
 
@@ -67,14 +68,15 @@ def fit(
     ----------
     heights : array_like, shape (n_1, ..., n_d), d >= 1
         The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
-        counted; infinity raises an error.
+        counted; infinity raises an error. An `xarray.DataArray` brings its coordinates and units, and model and
+        residuals come back as one.
     n_components : int, "auto" or `AutoComponents`
         The number K of components. "auto" (default) chooses it: the lowest BIC, where residuals that are
         correlated count as fewer points, and no component below five of its errors. It may be 0. `AutoComponents`
         chooses by another criterion.
     coords : sequence of d arrays, optional
-        The coordinates of the grid, one strictly increasing 1-D array for each axis of ``heights``, in the same order.
-        Default: 0, 1, 2, ... Centres and covariances are in these units.
+        The coordinates of the grid, one 1-D array for each axis of ``heights``, in the same order, which strictly rises
+        or falls. Default: 0, 1, 2, ... Centres and covariances are in these units.
     mask : boolean array, shape of ``heights``, optional
         True where a point is to be ignored, as in `numpy.ma`.
     sigma : float or array, shape of ``heights``, optional
@@ -190,7 +192,7 @@ def fit(
     """
     options = dict(locals())  # all keywords by name: no list of them can get out of step with the signature
     begun = time.perf_counter()
-    data = grid_data(heights, coords, mask, sigma, absolute_sigma)
+    data = opened(heights, coords, mask, sigma).surface_data(absolute_sigma)
     model, run, auto = checked_options(options, data)
     return fitted(data, model, run, begun=begun, auto=auto)
 

@@ -20,6 +20,7 @@ from .._base.status import Status
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._data.data import SurfaceData
+from .._data.labels import Labels
 from .._losses import LOSSES
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import (
@@ -95,7 +96,10 @@ def _document(result: FitResult) -> dict[str, Any]:
         "settings": asdict(result.settings),
         "timings": asdict(result.timings),
         "history": dict(result.history),
-        "data": {name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
+        "data": {
+            **{name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
+            "labels": labels_to_document(data.labels),
+        },
         "flags": shown_flags(result),
         "flags_not_looked_for": [flag.name for flag in not_checked(result)],
         "path": None if result.path is None else vars(result.path),
@@ -109,6 +113,8 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
     surface, data, fit = dict(document["surface"]), dict(document["data"]), document["fit"]
     surface["background"] = background_from_document(surface["background"], function)
     data["axes"] = None if data["axes"] is None else tuple(data["axes"])
+    data["falling"] = tuple(data["falling"])
+    data["labels"] = labels_from_document(data["labels"])
     return checked_result(
         FitResult(
             surface=GaussianSurface(**surface),
@@ -125,6 +131,18 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
             path=None if document["path"] is None else ComponentPath(**document["path"]),
         )
     )
+
+
+def labels_to_document(labels: Labels | None) -> dict[str, Any] | None:
+    """The labels without the way back, which is an object of another library."""
+    return None if labels is None else {key: value for key, value in vars(labels).items() if key != "back"}
+
+
+def labels_from_document(document: dict[str, Any] | None) -> Labels | None:
+    if document is None:
+        return None
+    lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    return Labels(**lists)
 
 
 def settings_from_document(document: dict[str, Any]) -> Settings:

@@ -96,6 +96,16 @@ class FitRecord:
         if self.resets is None:
             object.__setattr__(self, "resets", np.zeros(self.surface.n_components, int))
 
+    @property
+    def misfits(self) -> np.ndarray:
+        """Heights minus fit in the order of ``data.heights``; NaN where a point was not used."""
+        return np.where(self.data.used, self.data.heights - self.fitted, np.nan)
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """Heights of the fitted surface in the order of ``data.heights``; not to be written to."""
+        return self.surface(self.data.all_points).reshape(self.data.heights.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class FitNumbers(FitRecord):
@@ -134,7 +144,7 @@ class FitNumbers(FitRecord):
     def _pit_note(self) -> str:
         if self.settings.amplitudes != "positive" or not self.r2 < MOST_R2_WITH_PITS:
             return ""
-        residuals = self.residuals[self.data.used].astype(float)
+        residuals = self.misfits[self.data.used].astype(float)
         residuals = residuals / np.abs(residuals).max()
         far = residuals < np.median(residuals) - FAR_DEVIATIONS * robust_deviation(residuals)
         if float(np.sum(residuals[far] ** 2)) < PIT_SHARE * float(np.sum(residuals**2)):
@@ -169,25 +179,26 @@ class FitNumbers(FitRecord):
         """Free numbers of the fit: of components and background, without what is fixed."""
         return self.settings.n_parameters
 
-    def predict(self, points: Any = None) -> np.ndarray:
+    def predict(self, points: Any = None) -> Any:
         """Heights of the fitted surface, background included.
 
         points : (..., d) coordinates; the heights have shape (...). None (default): the points of the data, and the
-            heights have the shape of the data. Masked and NaN places are filled in.
+            heights come as the data came: the same shape, and the same kind of array. Masked and NaN places are filled
+            in.
         """
         if points is not None:
             return np.asarray(self.surface(points))
-        return self._fitted.copy()
+        return self.data.as_given(self.fitted.copy(), "model")
 
     @property
-    def residuals(self) -> np.ndarray:
-        """Heights minus fit, in the shape of the data; NaN where a point was not used."""
-        return np.where(self.data.used, self.data.heights - self._fitted, np.nan)
+    def residuals(self) -> Any:
+        """Heights minus fit, as the data came: the same shape and kind of array; NaN where a point was not used."""
+        return self.data.as_given(self.misfits, "residual")
 
     @cached_property
     def rmse(self) -> float:
         """Root mean square of the residuals over the points used, not weighted."""
-        return root_mean_square(self.residuals[self.data.used])
+        return root_mean_square(self.misfits[self.data.used])
 
     @cached_property
     def r2(self) -> float:
@@ -243,7 +254,3 @@ class FitNumbers(FitRecord):
     def _shapes(self) -> Shapes:
         surface = self.surface
         return Shapes.of(self.data, np.asarray(surface.centers, float), np.asarray(surface.covariances, float))
-
-    @cached_property
-    def _fitted(self) -> np.ndarray:
-        return self.surface(self.data.all_points).reshape(self.data.heights.shape)

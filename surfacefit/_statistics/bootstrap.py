@@ -106,8 +106,8 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
 def _simulated(result: FitResult, prepared: Prepared, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Heights (n, N) in the units of the problem: the fit plus the noise that its loss assumes."""
     data, scaling, used = result.data, prepared.scaling, result.data.n_used
-    fitted = result.predict()[data.used]
-    shape, own = (n_samples, used), result.residuals[data.used] * data.weights
+    fitted = result.fitted[data.used]
+    shape, own = (n_samples, used), result.misfits[data.used] * data.weights
     spread = np.sqrt(result.n_points / (result.n_points - result.n_parameters))
     if result.settings.loss == "poisson":
         heights = rng.poisson(np.maximum(fitted, 0), shape).astype(float)

@@ -111,7 +111,7 @@ def diagnostics(result: FitResult) -> ResidualDiagnostics:
     lags, correlation, chance = _correlation(data, residuals)
     unevenness = _unevenness(result, residuals)
     errors = _errors(result, residuals, _reach(lags, correlation, chance), unevenness)
-    runs, expected, z = _runs(np.where(data.used, result.residuals, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
+    runs, expected, z = _runs(np.where(data.used, result.misfits, np.nan)) if data.axes is not None else (0, 0.0, 0.0)
     outliers = int(np.count_nonzero(outlying(residuals)))
     return ResidualDiagnostics(residuals, lags, correlation, chance, runs, expected, z, outliers, unevenness, errors)
 
@@ -144,7 +144,7 @@ def _unevenness(result: FitResult, residuals: np.ndarray) -> float:
     if largest == 0:
         return 0.0
     squares = (residuals / largest) ** 2
-    fitted = result.predict()[result.data.used]
+    fitted = result.fitted[result.data.used]
     one, other = (values - values.mean() for values in (squares, fitted / (np.abs(fitted).max() or 1.0)))
     sizes = float(np.linalg.norm(one)), float(np.linalg.norm(other))
     known = min(sizes) > TREND_ROUNDING * len(squares)
@@ -171,7 +171,7 @@ def _correlation(data: SurfaceData, values: np.ndarray) -> tuple[np.ndarray, np.
 
 def weighted_residuals(result: FitResult) -> np.ndarray:
     """Residuals (N,) at the points used over their standard deviations, as far as these are known."""
-    residuals = np.asarray(result.residuals[result.data.used], float)
+    residuals = np.asarray(result.misfits[result.data.used], float)
     if result.settings.loss != "poisson":
         return residuals * result.data.weights
     return residuals / np.sqrt(fitted_rates(result))
@@ -179,7 +179,7 @@ def weighted_residuals(result: FitResult) -> np.ndarray:
 
 def fitted_rates(result: FitResult) -> np.ndarray:
     """Fitted counts (N,) at the points used, kept above zero."""
-    rates = result.predict()[result.data.used]
+    rates = result.fitted[result.data.used]
     return np.maximum(rates, MIN_RELATIVE_RATE * (result.data.used_heights.mean() or 1.0))
 
 

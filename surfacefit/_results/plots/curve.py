@@ -59,7 +59,7 @@ def draw_curve(figure: Figure, result: FitResult) -> None:
         _draw_components(upper, result.surface, fine, shown_flags(result) != 0)
     upper.legend(frameon=False, fontsize="small")
     upper.set_title(titles(result)[1], fontsize="medium")
-    lower.plot(x, result.residuals[result.data.used], color="0.4", **dots)
+    lower.plot(x, result.misfits[result.data.used], color="0.4", **dots)
     lower.axhline(0, color="C3", linewidth=1)
     lower.set_title(titles(result)[2], fontsize="medium")
     lower.set_xlabel("index" if has_index_axes(result) else "axis 0")

@@ -176,14 +176,14 @@ def finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None
 
 def data_model_residual(result: FitResult) -> list[np.ndarray]:
     """Three arrays in the shape of the data; data and residual are NaN where a point was not used."""
-    return [np.where(result.data.used, result.data.heights, np.nan), result.predict(), result.residuals]
+    return [np.where(result.data.used, result.data.heights, np.nan), result.fitted, result.misfits]
 
 
 def color_scales(result: FitResult) -> list[Style]:
     """Colours of data, model and residual."""
     from matplotlib.colors import Normalize
 
-    heights, residuals = result.data.used_heights.astype(float), result.residuals[result.data.used]
+    heights, residuals = result.data.used_heights.astype(float), result.misfits[result.data.used]
     if result.settings.loss in ROBUST:  # the fit ignores outliers, and so do its colours
         inliers = ~outlying(residuals * result.data.weights)
         heights, residuals = heights[inliers], residuals[inliers]

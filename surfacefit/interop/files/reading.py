@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .._base.checks import nearest
-from .examples import EXAMPLES, example_map
-from .readers.arrangement import CannotRead, Heights, Table, arranged, only_grid
-from .readers.arrays import array_in, arrays_in, heights_of_arrays
-from .readers.pictures import picture
-from .readers.text import read_table
+from ..._base.checks import nearest
+from ..._data.examples import EXAMPLES, example_map
+from .arrangement import CannotRead, Heights, Table, arranged, only_grid
+from .arrays import array_in, arrays_in, heights_of_arrays
+from .pictures import picture
+from .text import read_table
 
 # Suffixes of the files that each reader takes.
 ARRAYS = (".npy", ".npz")

@@ -1,0 +1,41 @@
+"""What coordinates and heights are called and measured in, and how values go back to what the heights came as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Back(Protocol):
+    """The way back to a kind of array."""
+
+    def array(self, values: np.ndarray, name: str) -> Any:
+        """An array like the one that came in, in its order of axes, with other values of that shape. ``name`` says what
+        these are: "model", "residual" or "error".
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Names, units and the georeference of data.
+
+    dims : the name of each axis, in the order of the axes of the heights as they are fitted.
+    units : the unit of each axis, as text; "" where none is known.
+    name, unit : of the heights; "" where none is known.
+    crs : the coordinate reference system of a map as WKT, or "".
+    wcs : the world coordinate system of an image as the text of a FITS header, or "".
+    notes : what a reader of the fit must know of how the heights were taken, a clause each.
+    back : the way back to the kind of array that came in; None for arrays of NumPy, and after a fit was loaded.
+    """
+
+    dims: tuple[str, ...]
+    units: tuple[str, ...]
+    name: str = ""
+    unit: str = ""
+    crs: str = ""
+    wcs: str = ""
+    notes: tuple[str, ...] = ()
+    back: Back | None = field(default=None, repr=False)

@@ -1,0 +1,5 @@
+"""Other people's arrays, files, tables and programs; everything here imports its package when it is used.
+
+arrays      arrays of other libraries, in and back
+files       files of heights
+"""

@@ -1,0 +1,63 @@
+"""What the heights, mask and standard deviations of other libraries hold, as arrays of NumPy with their labels.
+
+A library has one file here with a function ``opened(heights, beside)``; `LIBRARIES` names it. A new kind of array is a
+new file and a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from ..._data.data import SurfaceData, grid_data, point_data
+from ..._data.labels import Labels
+
+# The first part of a type's module, and the file here that opens objects of that library.
+LIBRARIES = {"xarray": "of_xarray"}
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Heights with what goes with them, as arrays.
+
+    heights : an array, or (N,) for scattered points.
+    coords : the coordinates of each axis of a grid; None for 0, 1, 2, ...
+    points : (N, d) coordinates of scattered points; None for a grid.
+    mask, sigma : arrays of the shape of the heights, or None.
+    absolute_sigma : whether ``sigma`` is in the units of the heights; None where the object does not say.
+    labels : names, units and the way back; None for plain arrays.
+    """
+
+    heights: Any
+    coords: Any = None
+    mask: Any = None
+    sigma: Any = None
+    points: Any = None
+    absolute_sigma: bool | None = None
+    labels: Labels | None = None
+
+    def surface_data(self, absolute_sigma: bool) -> SurfaceData:
+        """The checked data."""
+        absolute = absolute_sigma if self.absolute_sigma is None else self.absolute_sigma
+        if self.points is not None:
+            data = point_data(self.points, self.heights, self.mask, self.sigma, absolute)
+        else:
+            data = grid_data(self.heights, self.coords, self.mask, self.sigma, absolute)
+        return data if self.labels is None else replace(data, labels=self.labels)
+
+
+def opened(heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None) -> Opened:
+    """Heights of any library that is known here; anything else as it is, for `grid_data` to check."""
+    beside = Opened(None, coords, mask, sigma)
+    library = library_of(heights)
+    return replace(beside, heights=heights) if library is None else library.opened(heights, beside)
+
+
+def library_of(value: Any) -> Any:
+    """The file here that opens an object, by its type or the types it is derived from; None for all others."""
+    for kind in type(value).__mro__:
+        name = LIBRARIES.get(kind.__module__.partition(".")[0])
+        if name is not None:
+            return import_module(f".{name}", __package__)
+    return None
