@@ -6,6 +6,7 @@ coverage         Where the data are, as a component sees it: the share of its vo
 data             Input validation: a user's arrays as checked `SurfaceData`
 effective_size   How many independent points residuals are worth, where neighbours are correlated
 examples         Example maps that come with the package, by name
+frames           Whether a volume looks like a stack of frames
 labels           Names, units and the way back to what heights came as
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
 spacing          How far apart scattered points are along each axis

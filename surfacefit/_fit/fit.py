@@ -15,10 +15,9 @@ from .._base.checks import names_its_options
 from .._base.progress import Progress
 from .._constraints.bounds import Bounds
 from .._constraints.prior import SurfacePrior
-from .._data.data import point_data
 from .._results.criteria import AutoComponents
 from .._results.result import FitResult
-from ..interop.arrays.opening import opened
+from ..interop.arrays.opening import opened, opened_points
 from .fitting import fitted
 from .options import checked_options
 
@@ -68,8 +67,9 @@ def fit(
     ----------
     heights : array_like, shape (n_1, ..., n_d), d >= 1
         The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
-        counted; infinity raises an error. An `xarray.DataArray` brings its coordinates and units, and model and
-        residuals come back as one.
+        counted; infinity raises an error. Arrays of xarray, pandas,
+        polars, astropy, torch and dask bring what they know (coordinates, units, mask, errors), and model and residuals
+        come back as the same kind. A table with columns x, y, z holds scattered points.
     n_components : int, "auto" or `AutoComponents`
         The number K of components. "auto" (default) chooses it: the lowest BIC, where residuals that are
         correlated count as fewer points, and no component below five of its errors. It may be 0. `AutoComponents`
@@ -252,7 +252,7 @@ def fit_points(
     array([[ 1., -1.]])
     """
     begun = time.perf_counter()
-    data = point_data(points, heights, mask, sigma, absolute_sigma)
+    data = opened_points(points, heights, mask, sigma).surface_data(absolute_sigma)
     defaults = {name: one.default for name, one in inspect.signature(fit).parameters.items()}
     model, run, auto = checked_options({**defaults, **options, "n_components": n_components}, data)
     return fitted(data, model, run, begun=begun, auto=auto)

@@ -11,6 +11,7 @@ import numpy as np
 from .._base.status import LIMIT_STATUSES, STATUS, Status
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
+from .._data.frames import looks_like_frames
 from .._data.noise import robust_deviation
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
@@ -126,7 +127,7 @@ class FitNumbers(FitRecord):
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
         chosen = "" if self.path is None or self.status in LIMIT_STATUSES else self.path.note
-        for note in (chosen, self._weight_note, self._pit_note):
+        for note in (chosen, self._weight_note, self._pit_note, self._frames_note):
             ended = f"{ended.rstrip('.')}. {note}" if note else ended
         return ended
 
@@ -152,6 +153,15 @@ class FitNumbers(FitRecord):
         return (
             "Most of the misfit is far below the surface, while components may only add: amplitudes='signed' lets them"
             " be pits; mask what is no part of the surface."
+        )
+
+    @cached_property
+    def _frames_note(self) -> str:
+        if self.data.axes is None or not looks_like_frames(self.data.heights, self.data.used):
+            return ""
+        return (
+            f"Neighbours along the first axis are far less alike than along the others, and all {self.data.n_dim} axes"
+            " were fitted as one volume: for frames use `fit_many`."
         )
 
     @property

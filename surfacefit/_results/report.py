@@ -75,8 +75,19 @@ def _quality(result: FitResult) -> list[Fact]:
         ("R2", f"{result.r2:.6f}"),
         ("cost", number(result.cost) + penalty),
         ("points", f"{result.n_points} of {shape}" + (f" ({unused})" if unused else "")),
+        *_labels(result),
         ("parameters", f"{result.n_parameters} ({kinds})"),
     ]
+
+
+def _labels(result: FitResult) -> list[Fact]:
+    """The names and units of the axes and heights, in the order of the columns of centres."""
+    labels = result.data.labels
+    if labels is None:
+        return []
+    axes = [name + f" [{unit}]" * bool(unit) for name, unit in zip(labels.dims, labels.units, strict=True)]
+    heights = labels.name + f" [{labels.unit}]" * bool(labels.unit)
+    return [("axes", "; ".join([", ".join(axes) + f": {heights.strip()}" * bool(heights), *labels.notes]))]
 
 
 def _effort(result: FitResult) -> list[Fact]:

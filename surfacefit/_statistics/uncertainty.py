@@ -127,13 +127,18 @@ class Uncertainty(ComponentUncertainty):
         """
         return self._whole("of").of(function)
 
-    def band(self, points: Any) -> np.ndarray:
+    def band(self, points: Any = None) -> Any:
         """Standard errors (...) of the surface at points (..., d), in the units of the heights. Needs ``exact``.
+
+        Without points, at those of the data, as the data came: an error map of the same shape and kind of array.
 
         Numbers that a limit holds count as known here, as fixed ones do: it is the band of the surface within its
         limits. Infinite only where the heights depend on what the data do not determine.
         """
         whole = self._whole("band")
+        if points is None:
+            data = whole.prepared.data
+            return data.as_given(whole.band(data.all_points).reshape(data.heights.shape), "error")
         positions = with_last_axis(np.asarray(points, np.float64), whole.prepared.data.n_dim)
         return whole.band(positions.reshape(-1, positions.shape[-1])).reshape(positions.shape[:-1])
 

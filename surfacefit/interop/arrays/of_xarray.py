@@ -35,6 +35,11 @@ class Back:
 
 def opened(heights: Any, beside: Opened) -> Opened:
     """The values of a DataArray with the coordinates of its dimensions."""
+    if not hasattr(heights, "dims") or hasattr(heights, "data_vars"):
+        names = ", ".join(str(name) for name in getattr(heights, "data_vars", ()))
+        raise TypeError(
+            f"`heights` must be a DataArray, got a {type(heights).__name__}: give one of its variables {names}"
+        )
     whole, heights = heights, heights.squeeze()
     if not heights.dims:
         raise ValueError(f"`heights` must have a dimension longer than one, got {dict(whole.sizes)}")
@@ -48,6 +53,7 @@ def opened(heights: Any, beside: Opened) -> Opened:
         units=units,
         name=str(heights.attrs.get("long_name") or heights.name or ""),
         unit=str(heights.attrs.get("units", "")),
+        crs=_reference_system(whole),
         notes=tuple(f"dimension {dim!r} of length 1 left out" for dim in left_out),
         back=Back(whole, heights.dims),
     )
@@ -59,6 +65,13 @@ def opened(heights: Any, beside: Opened) -> Opened:
         sigma=_like(beside.sigma, heights),
         labels=labels,
     )
+
+
+def _reference_system(heights: Any) -> str:
+    """The coordinate reference system as WKT, where CF conventions or rioxarray keep it: on a scalar coordinate."""
+    name = heights.encoding.get("grid_mapping") or heights.attrs.get("grid_mapping") or "spatial_ref"
+    attributes = heights.coords[name].attrs if name in heights.coords else {}
+    return str(attributes.get("crs_wkt") or attributes.get("spatial_ref") or "")
 
 
 def _attribute(heights: Any, dim: Any, name: str) -> Any:

@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from ..._data.data import SurfaceData, grid_data, point_data
 from ..._data.labels import Labels
 
 # The first part of a type's module, and the file here that opens objects of that library.
-LIBRARIES = {"xarray": "of_xarray"}
+LIBRARIES = {name: f"of_{name}" for name in ("xarray", "pandas", "polars", "astropy", "torch", "dask")}
+# Names of the axes of a grid that has none of its own, the last axis first.
+AXES = ("x", "y", "z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,22 @@ def opened(heights: Any, coords: Any = None, mask: Any = None, sigma: Any = None
     beside = Opened(None, coords, mask, sigma)
     library = library_of(heights)
     return replace(beside, heights=heights) if library is None else library.opened(heights, beside)
+
+
+def opened_points(points: Any, heights: Any, mask: Any = None, sigma: Any = None) -> Opened:
+    """Heights (N,) of any library that is known here at points (N, d)."""
+    found = opened(heights, None, mask, sigma)
+    columns = getattr(points, "columns", None)
+    if found.labels is None or np.ndim(points) not in (1, 2):
+        return replace(found, points=points)
+    names = columns if columns is not None else axis_names(1 if np.ndim(points) == 1 else np.shape(points)[1])[::-1]
+    labels = replace(found.labels, dims=tuple(str(name) for name in names), units=("",) * len(names))
+    return replace(found, points=points, coords=None, labels=labels)
+
+
+def axis_names(n_dim: int) -> tuple[str, ...]:
+    """The names of the axes of a grid that has none of its own: (y, x) in 2-D."""
+    return AXES[:n_dim][::-1] if n_dim <= len(AXES) else tuple(f"x{i}" for i in range(n_dim))
 
 
 def library_of(value: Any) -> Any:
