@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ._results.io import load
     from ._system.compile_cache import cache
     from ._data.examples import example_map
+    from ._data.map import Map
+    from .interop.files.reading import read
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
     from ._derivatives.implicit import Implicit
@@ -68,6 +70,8 @@ _NAMES = {
     "_results.io": ("load",),
     "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),
+    "_data.map": ("Map",),
+    "interop.files.reading": ("read",),
     "_problem.problem": ("SurfaceProblem",),
     "_derivatives.implicit": ("Implicit",),
     "_derivatives.sensitivity": ("Sensitivity",),
@@ -113,6 +117,8 @@ __all__ = [
     "load",
     "cache",
     "example_map",
+    "Map",
+    "read",
     "SurfaceProblem",
     "Solution",
     "solve",

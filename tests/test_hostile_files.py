@@ -17,7 +17,7 @@ import surfacefit as sf
 from surfacefit._base.array_files import LARGE_BYTES
 from surfacefit._base.documents import NotAFit
 from surfacefit._fit.cli import main
-from surfacefit.interop.files.reading import CannotRead, read_heights
+from surfacefit.interop.files.reading import CannotRead, read
 
 HEIGHTS = np.random.default_rng(0).normal(size=(6, 7))
 
@@ -360,7 +360,7 @@ class TestHeights:
     def test_an_npy(self, content, message, tmp_path):
         (tmp_path / "a.npy").write_bytes(content)
         with pytest.raises(CannotRead, match="cannot read") as error:
-            read_heights(tmp_path / "a.npy")
+            read(tmp_path / "a.npy")
         assert message in str(error.value)
         assert repr(str(tmp_path / "a.npy")) in str(error.value)
 
@@ -378,7 +378,7 @@ class TestHeights:
         path = tmp_path / f"a{suffix}"
         path.write_bytes(content)
         with pytest.raises(CannotRead, match=message):
-            read_heights(path)
+            read(path)
 
     def test_a_picture_that_claims_more_pixels_than_it_can_hold(self, tmp_path):
         Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
@@ -386,16 +386,16 @@ class TestHeights:
         head = b"IHDR" + struct.pack(">II", 13_000, 13_000) + content[24:29]
         (tmp_path / "a.png").write_bytes(content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:])
         with pytest.raises(CannotRead, match="13000 x 13000 pixels in"):
-            read_heights(tmp_path / "a.png")
+            read(tmp_path / "a.png")
 
     def test_a_small_array_beside_a_large_or_broken_one(self, tmp_path):
         bomb(tmp_path / "a.npz", "junk", "x", z=saved(HEIGHTS), broken=npy((10**12,)), text=saved(np.array("a")))
         for key in (None, "z"):
-            np.testing.assert_array_equal(read_heights(tmp_path / "a.npz", key).heights, HEIGHTS)
+            np.testing.assert_array_equal(read(tmp_path / "a.npz", key=key).heights, HEIGHTS)
         with pytest.raises(CannotRead, match=r"0\.0671 GB of one value unfold from 0\.0\d+ MB"):
-            read_heights(tmp_path / "a.npz", "junk")
+            read(tmp_path / "a.npz", key="junk")
         with pytest.raises(CannotRead, match="does not take 0 bytes"):
-            read_heights(tmp_path / "a.npz", "broken")
+            read(tmp_path / "a.npz", key="broken")
 
 
 UNFOLDING = {

@@ -8,6 +8,7 @@ effective_size   How many independent points residuals are worth, where neighbou
 examples         Example maps that come with the package, by name
 frames           Whether a volume looks like a stack of frames
 labels           Names, units and the way back to what heights came as
+map              Heights with their coordinates, units and georeference, as a record
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
 spacing          How far apart scattered points are along each axis
 windows          Small samples of the points around some components, found fast however many points there are

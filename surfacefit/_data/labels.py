@@ -27,6 +27,9 @@ class Labels:
     name, unit : of the heights; "" where none is known.
     crs : the coordinate reference system of a map as WKT, or "".
     wcs : the world coordinate system of an image as the text of a FITS header, or "".
+    transform : the affine transform of a raster as six numbers (a, b, c, d, e, f) of x = a column + b row + c and
+        y = d column + e row + f, at corners of pixels; () without one.
+    beam : the beam of a radio image: major and minor FWHM and position angle, all in degrees; () without one.
     notes : what a reader of the fit must know of how the heights were taken, a clause each.
     back : the way back to the kind of array that came in; None for arrays of NumPy, and after a fit was loaded.
     """
@@ -37,5 +40,7 @@ class Labels:
     unit: str = ""
     crs: str = ""
     wcs: str = ""
+    transform: tuple[float, ...] = ()
+    beam: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     back: Back | None = field(default=None, repr=False)

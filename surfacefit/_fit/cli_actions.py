@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ import numpy as np
 import surfacefit as sf
 
 from .._base.checks import real_array
+from .._data.map import Map, map_of
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
-from ..interop.files.reading import Heights, read_heights, read_points
-from .cli_options import keywords_of
+from ..interop.files.reading import read, read_points
+from ..interop.files.writing import WRITERS
+from .cli_options import keywords_of, window_of
 from .cli_parser import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -49,7 +52,9 @@ def fit(options: argparse.Namespace) -> None:
     _check_output("-o", options.output, FIT_SUFFIXES, options.file)
     _check_plot(options.plot, options.file)
     watch = _Stopwatch()
-    data = read_heights(options.file, options.key, options.layout)
+    data = read(
+        options.file, key=options.key, columns=options.columns, layout=options.layout, window=window_of(options.window)
+    )
     watch.lap("reading")
     print(f"{options.file}: {data.how}", flush=True)
     if options.plot and data.n_dim > MOST_DIMENSIONS_DRAWN:
@@ -104,12 +109,19 @@ def show(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Heights of a saved fit at the points of a file, as CSV."""
-    _check_output("-o", options.output, TABLE_SUFFIXES, options.file, options.points)
+    """Heights of a saved fit: at the points of a file, as CSV, or on the grid of the data, in a file like theirs."""
+    sources = [options.file] if options.points is None else [options.file, options.points]
+    _check_output("-o", options.output, TABLE_SUFFIXES if options.points else tuple(WRITERS), *sources)
+    if options.points is None and options.output is None:
+        raise ValueError("without POINTS the grid of the data is evaluated, and `-o` must name a file for it")
     with ended_by_interrupts():
-        surface = sf.load(options.file).surface
-    points = read_points(options.points, surface.n_dim)
-    heights = surface(points)
+        result = sf.load(options.file)
+    if options.points is None:
+        map_of(result.data, _of_data(result, options.what), options.what).save(options.output)
+        print(f"saved {options.what} to {options.output}")
+        return
+    points = read_points(options.points, result.surface.n_dim)
+    heights = _at_points(result, points, options.what)
     if options.output is None:
         _write_csv(sys.stdout, points, heights)
         return
@@ -118,12 +130,23 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"saved {len(points)} heights to {options.output}")
 
 
-def _fitted(data: Heights, options: argparse.Namespace) -> FitResult:
-    heights = _above_minimum(data.heights) if options.subtract_minimum else data.heights
+def _of_data(result: FitResult, what: str) -> Any:
+    if what == "model":
+        return result.predict()
+    return result.residuals if what == "residual" else result.standard_errors.band()
+
+
+def _at_points(result: FitResult, points: np.ndarray, what: str) -> np.ndarray:
+    if what == "residual":
+        raise ValueError("`--what residual` needs the heights of the data: leave out POINTS")
+    return np.asarray(result.surface(points) if what == "model" else result.standard_errors.band(points))
+
+
+def _fitted(data: Map, options: argparse.Namespace) -> FitResult:
+    if options.subtract_minimum:
+        data = replace(data, heights=_above_minimum(data.heights))
     keywords = {**keywords_of(options), "progress": False if options.quiet else None}
-    if data.points is not None:
-        return sf.fit_points(data.points, heights, _components(options), **keywords)
-    return sf.fit(heights, _components(options), coords=data.coords, **keywords)
+    return sf.fit(data, _components(options), **keywords)
 
 
 def _components(options: argparse.Namespace) -> Any:

@@ -86,6 +86,17 @@ FIT_OPTIONS = (
 )
 
 
+def window_of(text: str | None) -> list[tuple[int, int]] | None:
+    """The window "0:100,50:150" as one (start, stop) an axis."""
+    if text is None:
+        return None
+    try:
+        sides = [tuple(int(n) for n in side.split(":")) for side in text.split(",")]
+        return [(start, stop) for start, stop in sides]
+    except ValueError:
+        raise ValueError(f"`--window` must be start:stop for each axis, 0:100,50:150 say, got {text!r}") from None
+
+
 def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
     """The keywords for `fit` that were given on the command line."""
     given = {row.name: getattr(options, row.name) for row in FIT_OPTIONS if hasattr(options, row.name)}

@@ -58,8 +58,12 @@ EVALUATE_EXAMPLES = """\
 POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
 The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.
 
-example:
+Without POINTS the grid of the data is evaluated, and written to a file like theirs: a GeoTIFF keeps its coordinate
+reference system.
+
+examples:
   surfacefit evaluate fit.json points.csv -o heights.csv
+  surfacefit evaluate fit.json -o residual.tif --what residual
 """
 
 
@@ -155,7 +159,9 @@ def _add_number(command: argparse.ArgumentParser) -> None:
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("reading")
-    group.add_argument("--key", metavar="NAME", help="the array of an .npz to fit")
+    group.add_argument("--key", metavar="NAME", help="which array, band, variable or extension of FILE to fit")
+    group.add_argument("--columns", metavar="X,Y,Z", help="columns of a table by name or number, heights last")
+    group.add_argument("--window", metavar="R0:R1,C0:C1", help="only this part of a grid, in rows and columns")
     layout = group.add_mutually_exclusive_group()
     layout.add_argument(
         "--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z"
@@ -174,8 +180,13 @@ def _add_show(command: argparse.ArgumentParser) -> None:
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(action="evaluate")
     command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
-    command.add_argument("points", metavar="POINTS", help="a text table as of `surfacefit fit`, or an .npy")
-    command.add_argument("-o", "--output", type=Path, metavar="CSV", help="where to write (default: print)")
+    command.add_argument(
+        "points", nargs="?", metavar="POINTS", help="a text table, or an .npy; without it the grid of the data"
+    )
+    command.add_argument("-o", "--output", type=Path, metavar="OUT", help="where to write (points: default print)")
+    command.add_argument(
+        "--what", choices=("model", "residual", "error"), default="model", help="of the fit (default model)"
+    )
 
 
 def _add_plot(command: argparse.ArgumentParser) -> None:

@@ -8,5 +8,6 @@ of_polars   Frames and Series of polars
 of_astropy  Quantities and NDData: units, masks, uncertainties, world coordinates
 of_torch    Tensors
 of_dask     Arrays of dask
+of_surfacefit  Maps that were read from files
 points_table  Which columns of a table are coordinates, and which heights
 """

@@ -16,7 +16,7 @@ from ..._data.data import SurfaceData, grid_data, point_data
 from ..._data.labels import Labels
 
 # The first part of a type's module, and the file here that opens objects of that library.
-LIBRARIES = {name: f"of_{name}" for name in ("xarray", "pandas", "polars", "astropy", "torch", "dask")}
+LIBRARIES = {name: f"of_{name}" for name in ("xarray", "pandas", "polars", "astropy", "torch", "dask", "surfacefit")}
 # Names of the axes of a grid that has none of its own, the last axis first.
 AXES = ("x", "y", "z")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._data.map import Map
+
 # Rows for each column from which a table of three or four columns without names is taken for points: few grids are so
 # much longer than wide.
 POINTS_FROM_ROWS_A_COLUMN = 10
@@ -17,22 +19,6 @@ POINTS_FROM_ROWS_A_COLUMN = 10
 
 class CannotRead(ValueError):
     """A file that holds no heights, or none that can be told apart."""
-
-
-@dataclass(frozen=True, eq=False)
-class Heights:
-    """Heights on a grid, with ``coords`` where the file has them, or (N,) at ``points`` (N, d); ``how`` they were
-    read.
-    """
-
-    heights: np.ndarray
-    points: np.ndarray | None = None
-    coords: tuple[np.ndarray, ...] | None = None
-    how: str = ""
-
-    @property
-    def n_dim(self) -> int:
-        return self.heights.ndim if self.points is None else int(self.points.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +33,13 @@ class Table:
     how: str = ""
 
 
-def only_grid(table: Table, path: str | Path, layout: str | None) -> Heights:
+def only_grid(table: Table, path: str | Path, layout: str | None) -> Map:
     if layout == "points":
         raise CannotRead(f"{str(path)!r} is a grid of heights and holds no columns of points")
     return arranged(table, "grid")
 
 
-def arranged(table: Table, layout: str | None) -> Heights:
+def arranged(table: Table, layout: str | None) -> Map:
     """A table as a grid or as points, with what was decided."""
     numbers, hint = table.numbers, ""
     if layout is None and table.coords is None and _looks_like_points(table):
@@ -65,7 +51,7 @@ def arranged(table: Table, layout: str | None) -> Heights:
     if table.coords is None and numbers.ndim == 2 and 1 in numbers.shape:
         numbers = numbers.ravel()
     shape = " x ".join(str(n) for n in numbers.shape)
-    return Heights(numbers, coords=table.coords, how=f"{table.how}{numbers.ndim}-D grid of {shape} heights{hint}")
+    return Map(numbers, coords=table.coords, how=f"{table.how}{numbers.ndim}-D grid of {shape} heights{hint}")
 
 
 def _looks_like_points(table: Table) -> bool:
@@ -76,7 +62,7 @@ def _looks_like_points(table: Table) -> bool:
     return columns == 2 or (columns in (3, 4) and (named or rows > POINTS_FROM_ROWS_A_COLUMN * columns))
 
 
-def _columns(table: Table) -> Heights:
+def _columns(table: Table) -> Map:
     """Coordinates and heights from the columns of a table, heights last."""
     numbers = table.numbers
     if numbers.ndim != 2 or numbers.shape[1] < 2:
@@ -86,4 +72,4 @@ def _columns(table: Table) -> Heights:
         table.names if len(table.names) == n_dim + 1 else (*(f"column {i}" for i in range(n_dim)), f"column {n_dim}")
     )
     how = f"{len(numbers)} points in {n_dim}-D at ({', '.join(names[:-1])}) with heights {names[-1]}"
-    return Heights(numbers[:, -1], points=numbers[:, :-1], how=how)
+    return Map(numbers[:, -1], points=numbers[:, :-1], how=how)

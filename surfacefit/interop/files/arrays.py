@@ -6,15 +6,41 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..._base.array_files import Archive, StoredArray, array_of_npy, reason
 from ..._base.checks import nearest
-from .arrangement import CannotRead, Heights, Table, arranged
+from ..._data.map import Map
+from .arrangement import CannotRead, Table, arranged
+from .layer import Request, cut, no_key
 
 # Names under which heights are looked for in an .npz, the first that is there.
 HEIGHT_NAMES = ("z", "heights", "elevation", "data")
+# Names of axes and coordinates beside the heights, of which there may be two at most.
+AXES = ("x", "y")
+
+
+def read(path: Path, request: Request) -> Map:
+    """The heights of an .npy or .npz."""
+    if request.key is not None and path.suffix.lower() == ".npy":
+        raise no_key(path)
+    return cut(heights_of_arrays(arrays_in(path), request.key, request.layout, path), request.window)
+
+
+def write(found: Map, path: Path) -> None:
+    """The heights as .npy; with axes or points, as `read` takes them, as .npz."""
+    if path.suffix.lower() == ".npy":
+        np.save(path, found.heights)
+        return
+    beside: dict[str, np.ndarray] = {}
+    if found.points is not None and found.n_dim <= len(AXES):
+        beside = dict(zip(AXES, found.points.T, strict=False))
+    elif found.coords is not None and found.n_dim <= len(AXES):
+        beside = dict(zip(AXES, found.coords[::-1], strict=False))
+    arrays: dict[str, Any] = {HEIGHT_NAMES[0]: found.heights, **beside}
+    np.savez_compressed(path, **arrays)
 
 
 def arrays_in(path: Path) -> Mapping[str, StoredArray]:
@@ -39,7 +65,7 @@ def _told(path: Path) -> Iterator[None]:
         raise CannotRead(f"cannot read {str(path)!r} as NumPy's {path.suffix}: {reason(error)}") from None
 
 
-def heights_of_arrays(arrays: Mapping[str, StoredArray], key: str | None, layout: str | None, path: Path) -> Heights:
+def heights_of_arrays(arrays: Mapping[str, StoredArray], key: str | None, layout: str | None, path: Path) -> Map:
     """Heights, with the arrays x and y as axes or coordinates where their shapes say so."""
     name = _chosen(arrays, key, path)
     heights, how = array_in(arrays, name, path), f"array {name!r}, " if name else ""
@@ -79,10 +105,10 @@ def _chosen(arrays: Mapping[str, StoredArray], key: str | None, path: Path) -> s
 
 
 def _are_axes(axes: Sequence[np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Whether there is one strictly increasing axis for each side of a shape."""
+    """Whether there is one strictly rising or falling axis for each side of a shape."""
     if any(axis.ndim != 1 or axis.dtype.kind not in "fiu" for axis in axes):
         return False
-    return tuple(len(axis) for axis in axes) == shape and all(increases(axis) for axis in axes)
+    return tuple(len(axis) for axis in axes) == shape and all(increases(axis) or increases(axis[::-1]) for axis in axes)
 
 
 def increases(axis: np.ndarray) -> bool:

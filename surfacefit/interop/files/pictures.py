@@ -10,7 +10,9 @@ import numpy as np
 
 from ..._base.array_files import reason
 from ..._base.layout import counted
-from .arrangement import CannotRead, Table
+from ..._data.map import Map
+from .arrangement import CannotRead, Table, only_grid
+from .layer import Request, cut, no_key
 from .text import as_number
 
 # Pixels that a byte of a picture can unfold to: deflate and LZW reach about a thousand bytes, of at least one pixel.
@@ -18,6 +20,13 @@ MOST_PIXELS_A_BYTE = 2000
 # Tags of a TIFF: how samples are stored (TIFF 6.0, section 19), and the value of places without data (GDAL's own).
 SAMPLE_FORMAT = 339
 GDAL_NODATA = 42113
+
+
+def read(path: Path, request: Request) -> Map:
+    """The gray values of a picture as heights."""
+    if request.key is not None:
+        raise no_key(path)
+    return cut(only_grid(picture(path), path, request.layout), request.window)
 
 
 def picture(path: Path) -> Table:

@@ -1,44 +1,104 @@
-"""Files of heights for the command line: arrays, text tables and pictures, or a reason why one cannot be read.
+"""Files of heights: arrays, tables, rasters, volumes and pictures, or a reason why one cannot be read.
 
-What a file was taken for is told in ``Heights.how``.
+What a file was taken for is told in ``Map.how``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..._base.array_files import reason
 from ..._base.checks import nearest
 from ..._data.examples import EXAMPLES, example_map
-from .arrangement import CannotRead, Heights, Table, arranged, only_grid
-from .arrays import array_in, arrays_in, heights_of_arrays
-from .pictures import picture
+from ..._data.map import Map
+from .arrangement import CannotRead, Table, only_grid
+from .arrays import array_in, arrays_in
+from .layer import Request, cut
 from .text import read_table
 
-# Suffixes of the files that each reader takes.
-ARRAYS = (".npy", ".npz")
+# Suffixes of text tables.
 TABLES = (".csv", ".txt", ".dat", ".tsv", ".xyz")
-PICTURES = (".png", ".tif", ".tiff")
+# The file here that reads each suffix, by its function `read`.
+READERS = {
+    **dict.fromkeys((".npy", ".npz"), "arrays"),
+    **dict.fromkeys(TABLES, "text"),
+    ".png": "pictures",
+    **dict.fromkeys((".tif", ".tiff"), "geotiff"),
+}
+# Suffixes of formats that are folders.
+FOLDERS = (".zarr",)
 
-__all__ = ["CannotRead", "Heights", "read_heights", "read_points"]
+__all__ = ["CannotRead", "read", "read_points"]
 
 
-def read_heights(path: str | Path, key: str | None = None, layout: str | None = None) -> Heights:
-    """Heights of a file or of an example map; ``layout`` "grid" or "points" says what they are, None leaves it to the
-    file.
+def read(
+    path: str | PathLike[str],
+    *,
+    key: str | int | None = None,
+    columns: str | Sequence[str | int] | None = None,
+    layout: str | None = None,
+    window: Sequence[Any] | None = None,
+) -> Map:
+    """Heights of a file with coordinates, units and georeference, as a `Map` that `fit` takes as it is.
+
+    path : a file, whose suffix says what it is (`surfacefit fit --help` lists them), or the name of an example map.
+    key : which of several arrays: the name of an array, variable, data set or channel, or the number of a band (from 1)
+        or of an extension (from 0). A file with one array needs none.
+    columns : of a table: names or numbers (from 0) of the columns of coordinates, heights last, "x,y,z".
+    layout : "grid" or "points" for a table that could be both; None (default) leaves it to the file.
+    window : the part of a grid to read, a slice or (start, stop) an axis, in rows and columns.
+
+    Places without data are NaN. Raises `CannotRead`, a ValueError, that names the file, what is wrong with it and the
+    way out; ImportError where a package is missing, naming the extra that brings it.
+
+    >>> import surfacefit as sf
+    >>> sf.read("jacksboro", window=[(0, 10), (5, 25)])
+    <Map: 10 x 20 heights>
     """
+    if layout not in (None, "grid", "points"):
+        raise ValueError(f"`layout` must be 'grid', 'points' or None, got {layout!r}")
+    request = Request(None if key is None else str(key), _columns(columns), layout, _window(window))
     if str(path) in EXAMPLES and not Path(path).exists():
-        return only_grid(Table(example_map(str(path)), how="example map, "), path, layout)
-    path = _existing(Path(path))
-    if key is not None and path.suffix.lower() != ".npz":
-        raise CannotRead(f"`--key` names an array in an .npz, and {str(path)!r} is none")
-    if path.suffix.lower() in PICTURES:
-        return only_grid(picture(path), path, layout)
-    if path.suffix.lower() in TABLES:
-        return arranged(read_table(path), layout)
-    return heights_of_arrays(arrays_in(path), key, layout, path)
+        found = only_grid(Table(example_map(str(path)), how="example map, "), str(path), layout)
+        return cut(found, request.window)
+    return _read(_existing(Path(path)), request)
+
+
+def _read(path: Path, request: Request) -> Map:
+    """Whatever a reader raises for bytes that can be anything is told as `CannotRead`."""
+    reader = import_module(f".{READERS[path.suffix.lower()]}", __package__)
+    if not path.is_dir():
+        path.open("rb").close()  # what may not be read is no broken file
+        if not path.stat().st_size:
+            raise CannotRead(f"cannot read {str(path)!r}: it is empty and holds no numbers")
+    try:
+        return reader.read(path, request)
+    except (CannotRead, ImportError):
+        raise
+    except Exception as error:
+        raise CannotRead(f"cannot read {str(path)!r} as {path.suffix}: {reason(error)}") from None
+
+
+def _columns(columns: Any) -> tuple[str, ...]:
+    if columns is None:
+        return ()
+    names = columns.split(",") if isinstance(columns, str) else columns
+    return tuple(str(name).strip() for name in names)
+
+
+def _window(window: Any) -> tuple[tuple[int, int], ...]:
+    if window is None:
+        return ()
+    sides = [(side.start, side.stop) if isinstance(side, slice) else tuple(side) for side in window]
+    if any(len(side) != 2 or not all(isinstance(n, int | np.integer) for n in side) for side in sides):
+        raise ValueError(f"`window` must be one (start, stop) of integers an axis, got {window!r}")
+    return tuple((int(start), int(stop)) for start, stop in sides)
 
 
 def read_points(path: str | Path, n_dim: int) -> np.ndarray:
@@ -55,11 +115,11 @@ def read_points(path: str | Path, n_dim: int) -> np.ndarray:
     return points.astype(float)
 
 
-def _existing(path: Path, suffixes: Sequence[str] = (*ARRAYS, *TABLES, *PICTURES)) -> Path:
+def _existing(path: Path, suffixes: Sequence[str] = tuple(READERS)) -> Path:
     if not path.exists():
         hint = nearest(str(path), EXAMPLES) or f"; example maps are {', '.join(EXAMPLES)}"
         raise CannotRead(f"there is no file {str(path)!r}{hint}")
-    if not path.is_file():
+    if not path.is_file() and not (path.is_dir() and path.suffix.lower() in FOLDERS):
         raise CannotRead(f"{str(path)!r} is {'a folder' if path.is_dir() else 'a device'}, not a file")
     if path.suffix.lower() not in suffixes:
         raise CannotRead(f"cannot read {str(path)!r}: the name must end in {', '.join(suffixes)}")

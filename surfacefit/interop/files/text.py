@@ -3,17 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .arrangement import CannotRead, Table
+from ..._base.checks import nearest
+from ..._data.labels import Labels
+from ..._data.map import Map
+from .arrangement import CannotRead, Table, arranged
 from .arrays import increases
+from .layer import Request, cut, no_key
 
 # Characters of a file that tell whether it is a table at all: more than any header takes.
 HEAD_CHARACTERS = 2**16
 # Cells that stand for no number, in small letters.
 MISSING_CELLS = ("", "na", "n/a", "null")
+
+
+def read(path: Path, request: Request) -> Map:
+    """A text table as a grid or as points; ``columns`` of it as coordinates and heights."""
+    if request.key is not None:
+        raise no_key(path)
+    table = read_table(path)
+    if not request.columns:
+        return cut(arranged(table, request.layout), request.window)
+    if request.layout == "grid":
+        raise CannotRead("`columns` names coordinates and heights, and a grid has none: leave out one of the two")
+    picked = [_column(table, name, path) for name in request.columns]
+    names = tuple(table.names[i] if len(table.names) == table.numbers.shape[1] else f"column {i}" for i in picked)
+    found = arranged(Table(table.numbers[:, picked], names, how=table.how), "points")
+    return replace(found, labels=Labels(names[:-1], ("",) * (len(names) - 1), name=names[-1]))
+
+
+def _column(table: Table, name: str, path: Path) -> int:
+    """The number of a column, from its name or number."""
+    names = [known.lower() for known in table.names]
+    if len(names) == table.numbers.shape[1] and name.lower() in names:
+        return names.index(name.lower())
+    n = table.numbers.shape[1]
+    if name.isdecimal() and int(name) < n:
+        return int(name)
+    held = ", ".join(table.names[:10]) or f"no names; give numbers, 0 to {n - 1}"
+    raise CannotRead(f"{str(path)!r} has no column {name!r}{nearest(name, table.names)}; it has {held}")
+
+
+def write(found: Map, path: Path) -> None:
+    """Coordinates and heights, a row a point, with a header; digits enough to give back the same numbers."""
+    points = found.points
+    if points is None:
+        axes = found.coords or tuple(np.arange(n, dtype=float) for n in found.shape)
+        points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=-1)
+    known = () if found.labels is None else found.labels.dims
+    names = known if len(known) == points.shape[1] else tuple(f"x{i}" for i in range(points.shape[1]))
+    table = np.column_stack([points, found.heights.ravel()])
+    np.savetxt(path, table, fmt="%.17g", delimiter=",", header=",".join([*names, "height"]), comments="")
 
 
 def read_table(path: Path) -> Table:
