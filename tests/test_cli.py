@@ -759,7 +759,7 @@ class TestPictures:
         content = (tmp_path / "a.png").read_bytes()
         for part in (content[:50], b"nothing", b""):
             (tmp_path / "a.png").write_bytes(part)
-            with pytest.raises(CannotRead, match="as a picture|it is empty"):
+            with pytest.raises(CannotRead, match=r"as a picture|it is empty"):
                 read(tmp_path / "a.png")
 
     def test_without_pillow(self, tmp_path, capsys, monkeypatch):

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+# Names of the axes of a grid that has none of its own, the last axis first.
+LAST_AXES = ("x", "y", "z")
+
 
 class Back(Protocol):
     """The way back to a kind of array."""
@@ -44,3 +47,8 @@ class Labels:
     beam: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     back: Back | None = field(default=None, repr=False)
+
+
+def axis_names(n_dim: int) -> tuple[str, ...]:
+    """The names of the axes of a grid that has none of its own: (y, x) in 2-D."""
+    return LAST_AXES[:n_dim][::-1] if n_dim <= len(LAST_AXES) else tuple(f"x{i}" for i in range(n_dim))

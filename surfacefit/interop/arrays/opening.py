@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..._data.data import SurfaceData, grid_data, point_data
-from ..._data.labels import Labels
+from ..._data.labels import Labels, axis_names
 
 # The first part of a type's module, and the file here that opens objects of that library.
 LIBRARIES = {name: f"of_{name}" for name in ("xarray", "pandas", "polars", "astropy", "torch", "dask", "surfacefit")}
-# Names of the axes of a grid that has none of its own, the last axis first.
-AXES = ("x", "y", "z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +65,6 @@ def opened_points(points: Any, heights: Any, mask: Any = None, sigma: Any = None
     names = columns if columns is not None else axis_names(1 if np.ndim(points) == 1 else np.shape(points)[1])[::-1]
     labels = replace(found.labels, dims=tuple(str(name) for name in names), units=("",) * len(names))
     return replace(found, points=points, coords=None, labels=labels)
-
-
-def axis_names(n_dim: int) -> tuple[str, ...]:
-    """The names of the axes of a grid that has none of its own: (y, x) in 2-D."""
-    return AXES[:n_dim][::-1] if n_dim <= len(AXES) else tuple(f"x{i}" for i in range(n_dim))
 
 
 def library_of(value: Any) -> Any:

@@ -100,6 +100,11 @@ def no_key(path: Path) -> CannotRead:
     return CannotRead(f"`key` names one of several arrays, and {str(path)!r} holds only one: leave it out")
 
 
+def pixels(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The coordinates 0, 1, 2, ... of each axis."""
+    return tuple(np.arange(n, dtype=float) for n in shape)
+
+
 def slices(shape: tuple[int, ...], window: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
     """A window as slices, refused where it is not within the shape."""
     if not window:
