@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._system.compile_cache import cache
     from ._data.examples import example_map
     from ._data.map import Map
-    from .interop.files.reading import read
+    from .interop.files.formats import read
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
     from ._derivatives.implicit import Implicit
@@ -71,7 +71,7 @@ _NAMES = {
     "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),
     "_data.map": ("Map",),
-    "interop.files.reading": ("read",),
+    "interop.files.formats": ("read",),
     "_problem.problem": ("SurfaceProblem",),
     "_derivatives.implicit": ("Implicit",),
     "_derivatives.sensitivity": ("Sensitivity",),

@@ -42,7 +42,7 @@ VIEWS = {
     ("_many.batch_result", "_batches.plot"),
     ("_results.io", "_batches.io"),
     ("_results.io", "_many.batch_result"),  # for the type of what it returns
-    ("_data.map", "interop.files.writing"),
+    ("_data.map", "interop.files.formats"),
     ("_base.progress", "_model.surface"),  # for the type of what a callback sees
     ("_model.surface", "_problem.evaluation"),
     ("_mixture.result", "_mixture.io"),

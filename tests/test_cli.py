@@ -30,7 +30,7 @@ from surfacefit._model.covariance import COVARIANCE_TYPES
 from surfacefit._search.initialization import INITS
 from surfacefit._solvers import SOLVERS
 from surfacefit._system.interrupts import ended_by_interrupts, interrupts_kept
-from surfacefit.interop.files.reading import CannotRead, read, read_points
+from surfacefit.interop.files.formats import CannotRead, read, read_points
 
 CHOICES = {
     "amplitudes": {*AMPLITUDE_TYPES},

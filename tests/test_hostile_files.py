@@ -17,7 +17,7 @@ import surfacefit as sf
 from surfacefit._base.array_files import LARGE_BYTES
 from surfacefit._base.documents import NotAFit
 from surfacefit._fit.cli import main
-from surfacefit.interop.files.reading import CannotRead, read
+from surfacefit.interop.files.formats import CannotRead, read
 
 HEIGHTS = np.random.default_rng(0).normal(size=(6, 7))
 

@@ -62,7 +62,7 @@ class Map:
         A GeoTIFF keeps coordinate reference system and transform, FITS the world coordinates, MRC voxel size and
         origin. Raises `ValueError` where the format cannot hold the map, naming the way out.
         """
-        from ..interop.files.writing import write
+        from ..interop.files.formats import write
 
         write(self, path)
 

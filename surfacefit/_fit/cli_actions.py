@@ -23,8 +23,7 @@ from .._base.checks import real_array
 from .._data.map import Map, map_of
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
-from ..interop.files.reading import read, read_points
-from ..interop.files.writing import WRITERS
+from ..interop.files.formats import WRITERS, read, read_points
 from .cli_options import keywords_of, window_of
 from .cli_parser import PICTURE_SUFFIXES
 

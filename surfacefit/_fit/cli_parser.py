@@ -39,7 +39,11 @@ FILE is one of
   .csv .txt .dat .tsv .xyz numbers between commas, semicolons, tabs or blanks, with or without a header and
                            # comments; an empty cell is a gap. The table is a grid of heights, or columns x, ..., z
                            where it has 2 columns, or 3 or 4 columns that a header names or many rows
-  .png .tif .tiff          gray values (needs pillow)
+  .png .tif .tiff          gray values (needs pillow); a GeoTIFF with its coordinates (extra geo), a band by --key
+  .fits                    an image with its world coordinates, the fit in pixels (extra astro)
+  .nc .zarr                a variable with its coordinates (extra geo)
+  .h5 .mrc .gwy            a data set, a volume in Angstrom, a channel (extra volumes)
+  .asc .sdf                an ESRI grid; a surface data file; .dat also a grid of PLUMED
   jacksboro                the example map that comes with the package
 
 examples:

@@ -11,6 +11,7 @@ import numpy as np
 from ..._base.checks import nearest
 from ..._data.labels import Labels
 from ..._data.map import Map
+from . import plumed
 from .arrangement import CannotRead, Table, arranged
 from .arrays import increases
 from .layer import Request, cut, no_key
@@ -23,6 +24,8 @@ MISSING_CELLS = ("", "na", "n/a", "null")
 
 def read(path: Path, request: Request) -> Map:
     """A text table as a grid or as points; ``columns`` of it as coordinates and heights."""
+    if plumed.is_grid(path):
+        return plumed.read(path, request)
     if request.key is not None:
         raise no_key(path)
     table = read_table(path)

@@ -1,10 +1,11 @@
-"""Files of heights: arrays, tables, rasters, volumes and pictures, or a reason why one cannot be read.
+"""Which file here reads and writes a format, or a reason why a file cannot be read.
 
 What a file was taken for is told in ``Map.how``.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from os import PathLike
@@ -30,11 +31,32 @@ READERS = {
     **dict.fromkeys(TABLES, "text"),
     ".png": "pictures",
     **dict.fromkeys((".tif", ".tiff"), "geotiff"),
+    **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
+    **dict.fromkeys((".mrc", ".map", ".ccp4"), "mrc"),
+    **dict.fromkeys((".nc", ".nc4", ".zarr"), "netcdf"),
+    **dict.fromkeys((".h5", ".hdf5"), "hdf5"),
+    ".asc": "esri_ascii",
+    **dict.fromkeys((".gwy", ".sdf"), "gwyddion"),
+}
+# The file here that writes each suffix.
+WRITERS = {
+    ".tif": "geotiff",
+    ".tiff": "geotiff",
+    ".fits": "fits",
+    ".mrc": "mrc",
+    ".nc": "netcdf",
+    ".zarr": "netcdf",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".asc": "esri_ascii",
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".csv": "text",
 }
 # Suffixes of formats that are folders.
 FOLDERS = (".zarr",)
 
-__all__ = ["CannotRead", "read", "read_points"]
+__all__ = ["CannotRead", "read", "read_points", "write"]
 
 
 def read(
@@ -78,7 +100,9 @@ def _read(path: Path, request: Request) -> Map:
         if not path.stat().st_size:
             raise CannotRead(f"cannot read {str(path)!r}: it is empty and holds no numbers")
     try:
-        return reader.read(path, request)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages, on headers that are not as they should be
+            return reader.read(path, request)
     except (CannotRead, ImportError):
         raise
     except Exception as error:
@@ -99,6 +123,15 @@ def _window(window: Any) -> tuple[tuple[int, int], ...]:
     if any(len(side) != 2 or not all(isinstance(n, int | np.integer) for n in side) for side in sides):
         raise ValueError(f"`window` must be one (start, stop) of integers an axis, got {window!r}")
     return tuple((int(start), int(stop)) for start, stop in sides)
+
+
+def write(found: Map, path: str | PathLike[str]) -> None:
+    """Write a map in the format that the suffix names; ValueError for one that is not known."""
+    path = Path(path)
+    name = WRITERS.get(path.suffix.lower())
+    if name is None:
+        raise ValueError(f"`path` must end in {', '.join(WRITERS)}, got {str(path)!r}")
+    import_module(f".{name}", __package__).write(found, path)
 
 
 def read_points(path: str | Path, n_dim: int) -> np.ndarray:
