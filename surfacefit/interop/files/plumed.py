@@ -14,13 +14,13 @@ from .layer import Request, chosen, cut
 # How such a file begins, and the line that names the sizes of the grid.
 BEGINNING, SIZES = "#! FIELDS", "#! SET nbins_"
 # Characters at the beginning of a file in which the sizes stand.
-HEAD_CHARACTERS = 4096
+PLUMED_HEAD_CHARACTERS = 4096
 
 
 def is_grid(path: Path) -> bool:
     """Whether a text file is a grid of PLUMED."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        head = file.read(HEAD_CHARACTERS)
+        head = file.read(PLUMED_HEAD_CHARACTERS)
     return head.startswith(BEGINNING) and SIZES in head
 
 
