@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._data.labels import Labels
 from surfacefit._fit.cli import main
 from surfacefit.interop.files.formats import CannotRead
 
@@ -370,3 +371,16 @@ class TestBadFiles:
         np.testing.assert_array_equal(sf.read(tmp_path / "a.h5", key="/entry/noise").heights, 2 * HEIGHTS)
         with pytest.raises(CannotRead, match="several data sets"):
             sf.read(tmp_path / "a.h5")
+
+
+def test_a_report_is_one_page(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    result = sf.fit(sf.Map(HEIGHTS, labels=Labels(("y", "x"), ("m", "m"), name="a < b", unit="m")), 1, **QUICK)
+    result.save(tmp_path / "fit.json")
+    assert main(["report", str(tmp_path / "fit.json"), "-o", str(tmp_path / "r.html")]) == 0
+    text = (tmp_path / "r.html").read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert "a &lt; b [m]" in text
+    assert "http" not in text
+    assert main(["report", str(tmp_path / "fit.json"), "-o", str(tmp_path / "r.txt")]) == 2
+    assert "`-o` must end in .html" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the commands do: fit, show and evaluate. Outputs are checked before the work.
+"""What the commands do: fit, show, report and evaluate. Outputs are checked before the work.
 
 `show` prints the summary that a file holds, without JAX; fits and pictures import it where they are made.
 """
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FIT_SUFFIXES = (".json", ".npz")
 # Endings of the files that heights at points are written to, as text.
 TABLE_SUFFIXES = (".csv", ".txt", ".dat")
+# Endings of the pages that are written.
+PAGE_SUFFIXES = (".html",)
 # Largest number of dimensions that `FitResult.plot` draws.
 MOST_DIMENSIONS_DRAWN = 3
 
@@ -105,6 +107,19 @@ def show(options: argparse.Namespace) -> None:
         print(sf.load(options.file).summary(options.rows) if stored is None else stored.shown(options.rows).text())
     if options.plot is not None:
         _plot(sf.load(options.file), options.plot)
+
+
+def report(options: argparse.Namespace) -> None:
+    """A saved fit as one page of HTML."""
+    _check_output("-o", options.output, PAGE_SUFFIXES, options.file)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("`report` needs matplotlib: pip install 'surfacefit[plot]'")
+    with ended_by_interrupts():
+        result = sf.load(options.file)
+    from .._results.page import save_page
+
+    save_page(result, options.output, f"surfacefit: {Path(options.file).name}", options.rows)
+    print(f"saved report to {options.output}")
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -27,7 +27,9 @@ examples:
   surfacefit fit map.csv -k 20 -o fit.json             a table of heights
   surfacefit fit survey.txt -k 5 --points -o fit.npz   columns x, y, z
   surfacefit show fit.json --rows 20
+  surfacefit report fit.json -o report.html
   surfacefit evaluate fit.json points.csv -o heights.csv
+  surfacefit evaluate fit.json -o model.tif            the model as a raster like the data
 
 Errors are one line; with the environment variable SURFACEFIT_TRACEBACK=1 they show where they happened.
 """
@@ -58,6 +60,13 @@ example:
   surfacefit show fit.json --rows 20 --plot fit.png
 """
 
+REPORT_EXAMPLES = """\
+The page holds its pictures and needs no other file (needs matplotlib).
+
+example:
+  surfacefit report fit.json -o report.html --rows 50
+"""
+
 EVALUATE_EXAMPLES = """\
 POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
 The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.
@@ -84,10 +93,11 @@ def parser() -> argparse.ArgumentParser:
         _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=COMMAND_EXAMPLES
     )
     made.add_argument("--version", action="version", version=f"surfacefit {__version__}")
-    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | evaluate")
+    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | report | evaluate")
     add = commands.add_parser
     _add_fit(_command(add, "fit", help="fit heights from a file", epilog=FIT_EXAMPLES))
     _add_show(_command(add, "show", help="print the summary of a saved fit", epilog=SHOW_EXAMPLES))
+    _add_report(_command(add, "report", help="a saved fit as one page of HTML", epilog=REPORT_EXAMPLES))
     _add_evaluate(_command(add, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES))
     return made
 
@@ -178,6 +188,13 @@ def _add_show(command: argparse.ArgumentParser) -> None:
     command.set_defaults(action="show")
     command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
     _add_plot(command)
+    _add_rows(command)
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="report")
+    command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
+    command.add_argument("-o", "--output", type=Path, metavar="PAGE", required=True, help="the .html to write")
     _add_rows(command)
 
 
