@@ -116,7 +116,7 @@ def report(options: argparse.Namespace) -> None:
         raise ValueError("`report` needs matplotlib: pip install 'surfacefit[plot]'")
     with ended_by_interrupts():
         result = sf.load(options.file)
-    from .._results.page import save_page
+    from ..interop.reports.page import save_page
 
     save_page(result, options.output, f"surfacefit: {Path(options.file).name}", options.rows)
     print(f"saved report to {options.output}")

@@ -1,7 +1,6 @@
 """What a fit returns, and its files, tables and plots.
 
 criteria         How the number of components is chosen: the options, and the quality of each number that was tried
-page             A fit as one page of HTML
 record           What a fit found, as a record, with the quantities that follow from it directly
 result           `FitResult`: the record with its errors, statistics, tables, files and plots
 flags            Warnings about components (at a limit, redundant, undetermined, ...): one table of flags

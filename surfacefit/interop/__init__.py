@@ -2,4 +2,5 @@
 
 arrays      arrays of other libraries, in and back
 files       files of heights
+reports     a fit as a page
 """
