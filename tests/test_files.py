@@ -384,3 +384,63 @@ def test_a_report_is_one_page(tmp_path, capsys):
     assert "http" not in text
     assert main(["report", str(tmp_path / "fit.json"), "-o", str(tmp_path / "r.txt")]) == 2
     assert "`-o` must end in .html" in capsys.readouterr().err
+
+
+class TestOptions:
+    def seen(self, tmp_path, monkeypatch, *options):
+        """What the command line hands to `fit`."""
+        found = {}
+        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: found.update(options, k=k) or result)
+        np.save(tmp_path / "a.npy", HEIGHTS)
+        assert main(["fit", str(tmp_path / "a.npy"), "-q", *options]) == 0
+        return found
+
+    def test_what_stands_beside_the_heights(self, tmp_path, monkeypatch):
+        np.save(tmp_path / "mask.npy", (HEIGHTS > 6).astype("uint8"))
+        np.save(tmp_path / "sigma.npy", np.abs(HEIGHTS))
+        mask, sigma = str(tmp_path / "mask.npy"), str(tmp_path / "sigma.npy")
+        options = ["--mask", mask, "--sigma", sigma, "--window", "1:5,2:7", "--coords", "10:-2,0:0.5"]
+        found = self.seen(tmp_path, monkeypatch, *options)
+        np.testing.assert_array_equal(found["mask"], HEIGHTS[1:5, 2:7] > 6)
+        np.testing.assert_array_equal(found["sigma"], np.abs(HEIGHTS)[1:5, 2:7])
+        np.testing.assert_array_equal(found["coords"][0], [10, 8, 6, 4])
+        assert self.seen(tmp_path, monkeypatch, "--sigma", "0.5", "--min-width", "1.5").items() >= {
+            ("sigma", 0.5),
+            ("absolute_sigma", True),
+            ("min_width", 1.5),
+        }
+
+    def test_limits(self, tmp_path, monkeypatch):
+        limits = ["widths=1:10", "centers=0:4,:5", "amplitudes=:7", "aspect=3"]
+        bounds = self.seen(tmp_path, monkeypatch, "--bounds", *limits)["bounds"]
+        assert (bounds.widths, bounds.amplitudes, bounds.aspect) == ((1, 10), (None, 7), 3)
+        assert bounds.centers == ([0, -np.inf], [4, 5])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--bounds", "width=1:2"], "`--bounds` must be"),
+            (["--bounds", "widths=1"], "`--bounds` must be"),
+            (["--coords", "0:1"], "`--coords` must be first:step for each of 2 axes"),
+            (["--window", "0:3"], "one start and stop for each of 2 axes"),
+            (["--window", "a:b,0:1"], "`--window` must be start:stop"),
+            (["--mask", "nowhere.npy"], "there is no file 'nowhere.npy'"),
+            (["--fixed", "centers"], "fixed"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, tmp_path, capsys, options, message):
+        np.save(tmp_path / "a.npy", HEIGHTS)
+        assert main(["fit", str(tmp_path / "a.npy"), "-k", "1", *options]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_start_of_which_something_is_fixed(self, tmp_path):
+        first, second = str(tmp_path / "first.json"), str(tmp_path / "second.json")
+        sf.fit(HEIGHTS, 1, **QUICK).save(first)
+        np.save(tmp_path / "a.npy", HEIGHTS)
+        options = ["--start", first, "--fixed", "centers,covariances", "--max-steps", "2", "-q", "-o", second]
+        assert main(["fit", str(tmp_path / "a.npy"), *options]) == 0
+        np.testing.assert_allclose(sf.load(second).surface.centers, sf.load(first).surface.centers)
+        output = tmp_path / "error.npy"
+        assert main(["evaluate", second, "-o", str(output), "--what", "error", "--errors", "sandwich"]) == 0
+        assert np.load(output).shape == HEIGHTS.shape

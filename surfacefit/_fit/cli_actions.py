@@ -24,7 +24,7 @@ from .._data.map import Map, map_of
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
 from ..interop.files.formats import WRITERS, read, read_points
-from .cli_options import keywords_of, window_of
+from .cli_options import coords_of, data_keywords, keywords_of, window_of
 from .cli_parser import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -131,11 +131,11 @@ def evaluate(options: argparse.Namespace) -> None:
     with ended_by_interrupts():
         result = sf.load(options.file)
     if options.points is None:
-        map_of(result.data, _of_data(result, options.what), options.what).save(options.output)
+        map_of(result.data, _of_data(result, options.what, options.errors), options.what).save(options.output)
         print(f"saved {options.what} to {options.output}")
         return
     points = read_points(options.points, result.surface.n_dim)
-    heights = _at_points(result, points, options.what)
+    heights = _at_points(result, points, options.what, options.errors)
     if options.output is None:
         _write_csv(sys.stdout, points, heights)
         return
@@ -144,22 +144,28 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"saved {len(points)} heights to {options.output}")
 
 
-def _of_data(result: FitResult, what: str) -> Any:
+def _of_data(result: FitResult, what: str, errors: str) -> Any:
     if what == "model":
         return result.predict()
-    return result.residuals if what == "residual" else result.standard_errors.band()
+    return result.residuals if what == "residual" else result.uncertainty(errors).band()
 
 
-def _at_points(result: FitResult, points: np.ndarray, what: str) -> np.ndarray:
+def _at_points(result: FitResult, points: np.ndarray, what: str, errors: str) -> np.ndarray:
     if what == "residual":
         raise ValueError("`--what residual` needs the heights of the data: leave out POINTS")
-    return np.asarray(result.surface(points) if what == "model" else result.standard_errors.band(points))
+    return np.asarray(result.surface(points) if what == "model" else result.uncertainty(errors).band(points))
 
 
 def _fitted(data: Map, options: argparse.Namespace) -> FitResult:
     if options.subtract_minimum:
         data = replace(data, heights=_above_minimum(data.heights))
-    keywords = {**keywords_of(options), "progress": False if options.quiet else None}
+    coords = None if data.points is not None else coords_of(options.coords, data.shape)
+    given = data_keywords(options, data.n_dim)
+    if coords is not None:
+        given["coords"] = coords
+    keywords = {**keywords_of(options), **given, "progress": False if options.quiet else None}
+    if options.start is not None and options.n_components == "auto":
+        return sf.fit(data, given["init"].n_components, **keywords)
     return sf.fit(data, _components(options), **keywords)
 
 

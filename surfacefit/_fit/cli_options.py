@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class FitOption(NamedTuple):
     """A keyword of `fit` as ``--keyword``: one of ``choices``, or a value that ``type`` reads, shown as ``metavar``.
@@ -81,9 +83,87 @@ FIT_OPTIONS = (
         type=float,
         metavar="SECONDS",
     ),
+    FitOption(
+        "min_width",
+        "smallest width along an axis, in distances of samples",
+        "0.25",
+        type=float,
+        metavar="W",
+    ),
     FitOption("dtype", "precision", "float32 for float32 heights, else float64", choices=("float32", "float64")),
     FitOption("seed", "of random starts and of the search", "0", type=int, metavar="N"),
 )
+
+
+def data_keywords(options: argparse.Namespace, n_dim: int) -> dict[str, Any]:
+    """The keywords for `fit` that stand beside the heights: ``sigma``, ``mask``, ``bounds``, ``init`` and ``fixed``."""
+    given: dict[str, Any] = {}
+    if options.sigma is not None:
+        sigma = _number_or_file(options.sigma, options.window)
+        given.update(sigma=sigma, absolute_sigma=True)
+    if options.mask is not None:
+        from ..interop.files.formats import read
+
+        given["mask"] = np.asarray(read(options.mask, window=window_of(options.window)).heights) != 0
+    if options.bounds:
+        from .._constraints.bounds import Bounds
+
+        given["bounds"] = Bounds(**dict(_bound(text, n_dim) for text in options.bounds))
+    if options.start is not None:
+        from .._results.io import load
+
+        given["init"] = load(options.start).surface
+    if options.fixed is not None:
+        given["fixed"] = options.fixed.split(",")
+    return given
+
+
+def _number_or_file(text: str, window: str | None) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        from ..interop.files.formats import read
+
+        return read(text, window=window_of(window)).heights
+
+
+def _bound(text: str, n_dim: int) -> tuple[str, Any]:
+    """A name and its limits, of ``widths=1:10``, ``centers=0:40,0:50``, ``amplitudes=:5`` or ``aspect=3``."""
+    name, _, limits = text.partition("=")
+    try:
+        if name == "aspect":
+            return name, float(limits)
+        if name not in ("amplitudes", "centers", "widths", "background"):
+            raise ValueError
+        pairs = [[float(side) if side else None for side in pair.split(":")] for pair in limits.split(",")]
+        if any(len(pair) != 2 for pair in pairs) or len(pairs) not in (1, n_dim):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "`--bounds` must be amplitudes, centers, widths or background with low:high, either of which may be left"
+            f" out, centers also one pair an axis, or aspect with a number; centers=0:40,0:50 say, got {text!r}"
+        ) from None
+    if len(pairs) == 1:
+        return name, tuple(pairs[0])
+    lows, highs = (
+        [-np.inf if side is None and i == 0 else np.inf if side is None else side for side in sides]
+        for i, sides in enumerate(zip(*pairs, strict=True))
+    )
+    return name, (lows, highs)
+
+
+def coords_of(text: str | None, shape: tuple[int, ...]) -> tuple[np.ndarray, ...] | None:
+    """Coordinates "0:0.5,10:-2", the first and the step of each axis."""
+    if text is None:
+        return None
+    try:
+        sides = [tuple(float(number) for number in side.split(":")) for side in text.split(",")]
+        axes = tuple(first + step * np.arange(n) for (first, step), n in zip(sides, shape, strict=True))
+    except ValueError:
+        raise ValueError(
+            f"`--coords` must be first:step for each of {len(shape)} axes, 0:0.5,10:-2 say, got {text!r}"
+        ) from None
+    return axes
 
 
 def window_of(text: str | None) -> list[tuple[int, int]] | None:

@@ -120,6 +120,14 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("model and solver")
     for row in FIT_OPTIONS:
         row.add_to(group)
+    group.add_argument(
+        "--bounds",
+        nargs="+",
+        metavar="NAME=LOW:HIGH",
+        help="limits of amplitudes, centers, widths, background; aspect=R",
+    )
+    group.add_argument("--start", metavar="FIT", help="start from the surface of a saved fit")
+    group.add_argument("--fixed", metavar="NAMES", help="with --start: amplitudes, centers, covariances, background")
     group.add_argument("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     _add_rows(command)
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
@@ -181,6 +189,9 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
         "--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z"
     )
     layout.add_argument("--grid", dest="layout", action="store_const", const="grid", help="FILE is a grid of heights")
+    group.add_argument("--coords", metavar="Y0:DY,X0:DX", help="first coordinate and step of each axis of a grid")
+    group.add_argument("--sigma", metavar="S", help="standard deviation of the heights: a number, or a file like FILE")
+    group.add_argument("--mask", metavar="FILE", help="a file like FILE that is not 0 where heights are ignored")
     group.add_argument("--subtract-minimum", action="store_true", help="fit the heights above the lowest one")
 
 
@@ -207,6 +218,12 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, metavar="OUT", help="where to write (points: default print)")
     command.add_argument(
         "--what", choices=("model", "residual", "error"), default="model", help="of the fit (default model)"
+    )
+    command.add_argument(
+        "--errors",
+        choices=("hessian", "sandwich", "correlated", "auto"),
+        default="hessian",
+        help="how --what error counts: as of FitResult.uncertainty (default hessian)",
     )
 
 

@@ -17,12 +17,15 @@ def opened(heights: Any, beside: Opened) -> Opened:
     if not isinstance(heights, Map):
         return replace(beside, heights=heights)
     labels = heights.labels or Labels(axis_names(heights.n_dim), ("",) * heights.n_dim)
+    if beside.coords is not None:
+        labels = replace(labels, transform=())
+        heights = replace(heights, coords=beside.coords)
     masks = [mask for mask in (heights.mask, beside.mask) if mask is not None]
     return replace(
         beside,
         heights=heights.heights,
         points=heights.points,
-        coords=heights.coords if beside.coords is None else beside.coords,
+        coords=heights.coords,
         mask=np.logical_or(*masks) if len(masks) > 1 else (masks[0] if masks else None),
         sigma=heights.sigma if beside.sigma is None else beside.sigma,
         labels=replace(labels, back=MapBack(heights)),
