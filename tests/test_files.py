@@ -84,6 +84,33 @@ class TestGeoTIFF:
         with pytest.raises(CannotRead, match="has no band"):
             sf.read(path, key=3)
 
+    def test_without_georeference_coordinates_are_pixels(self, tmp_path):
+        Image = pytest.importorskip("PIL.Image")
+        heights = HEIGHTS.astype("float32")
+        Image.fromarray(heights).save(tmp_path / "a.tif")
+        found = sf.read(tmp_path / "a.tif")
+        np.testing.assert_array_equal(found.heights, heights)
+        assert found.coords is None
+        model = sf.fit(found, 1, **QUICK).predict()
+        model.save(tmp_path / "b.tif")
+        np.testing.assert_array_equal(sf.read(tmp_path / "b.tif", key=1).heights, model.heights)
+
+    def test_scale_and_offset(self, tmp_path):
+        rasterio = pytest.importorskip("rasterio")
+        heights = np.arange(42, dtype="int16").reshape(6, 7)
+        with rasterio.open(geotiff(tmp_path / "a.tif", heights, nodata=3), "r+") as raster:
+            raster.scales, raster.offsets = (0.5,), (100,)
+        expected = np.where(heights == 3, np.nan, 100 + 0.5 * heights)
+        np.testing.assert_array_equal(sf.read(tmp_path / "a.tif").heights, expected)
+
+    def test_without_rasterio_a_plain_picture(self, tmp_path, monkeypatch):
+        pytest.importorskip("PIL.Image")
+        path = geotiff(tmp_path / "a.tif", HEIGHTS.astype("float32"))
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        found = sf.read(path)
+        assert found.coords is None
+        assert "coordinates would need rasterio: pip install 'surfacefit[geo]'" in found.how
+
     def test_what_cannot_be_read(self, tmp_path):
         rasterio = pytest.importorskip("rasterio")
         with pytest.raises(CannotRead, match=r"is rotated.*gdalwarp"):

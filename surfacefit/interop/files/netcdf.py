@@ -16,6 +16,8 @@ from .layer import Layer, Request, chosen, package
 
 # Name of the coordinate that holds the reference system, as rioxarray calls it.
 REFERENCE = "spatial_ref"
+# First bytes of a file in the HDF5 format, which NetCDF 4 is.
+HDF5_SIGNATURE = b"\x89HDF"
 
 
 def read(path: Path, request: Request) -> Map:
@@ -25,7 +27,9 @@ def read(path: Path, request: Request) -> Map:
         package("zarr", "zarr", path)
         data = xarray.open_zarr(path, chunks=None, consolidated=False, decode_coords="all")
     else:
-        package("h5netcdf", "geo", path)
+        with path.open("rb") as file:
+            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:  # the classic formats are read by SciPy
+                package("h5netcdf", "geo", path)
         data = xarray.open_dataset(path, decode_coords="all")
     with data:
         names = [str(name) for name in data.data_vars if data[name].ndim and data[name].dtype.kind in "biufc"]
