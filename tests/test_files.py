@@ -471,3 +471,22 @@ class TestOptions:
         output = tmp_path / "error.npy"
         assert main(["evaluate", second, "-o", str(output), "--what", "error", "--errors", "sandwich"]) == 0
         assert np.load(output).shape == HEIGHTS.shape
+
+
+def test_columns_and_points_of_a_grid(samples):
+    with pytest.raises(CannotRead, match="`columns` are of text tables"):
+        sf.read(samples / "a.asc", columns="x,y,z")
+    with pytest.raises(CannotRead, match="is a grid of heights"):
+        sf.read(samples / "a.asc", layout="points")
+
+
+def test_a_broken_file_of_gwyddion(tmp_path):
+    objects = pytest.importorskip("gwyfile.objects")
+    container = objects.GwyContainer()
+    container["/0/data"] = objects.GwyDataField(HEIGHTS, xreal=7e-6, yreal=3e-6)
+    container.tofile(str(tmp_path / "a.gwy"))
+    content = (tmp_path / "a.gwy").read_bytes()
+    for broken in (content[: len(content) // 2], content[:9], b"nothing"):
+        (tmp_path / "a.gwy").write_bytes(broken)
+        with pytest.raises(CannotRead, match=r"a\.gwy"):
+            sf.read(tmp_path / "a.gwy")

@@ -94,6 +94,12 @@ def read(
 
 def _read(path: Path, request: Request) -> Map:
     """Whatever a reader raises for bytes that can be anything is told as `CannotRead`."""
+    if request.columns and path.suffix.lower() not in TABLES:
+        raise CannotRead(
+            f"`columns` are of text tables ({', '.join(TABLES)}), and {str(path)!r} is none: leave them out"
+        )
+    if request.layout == "points" and path.suffix.lower() not in (*TABLES, ".npy", ".npz"):
+        raise CannotRead(f"{str(path)!r} is a grid of heights and holds no columns of points")
     reader = import_module(f".{READERS[path.suffix.lower()]}", __package__)
     if not path.is_dir():
         path.open("rb").close()  # what may not be read is no broken file
