@@ -28,7 +28,7 @@ def module(path):
 
 
 FILES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-ENTRY_POINTS = ("", "__main__", "xarray")
+ENTRY_POINTS = ("", "__main__", "sklearn", "xarray")
 
 # A record may know its own views, where its methods are called, and `fit_many` the ways that are made of several fits:
 # (record, view). Nothing else imports upwards.

@@ -19,13 +19,21 @@ def folds(data: SurfaceData, block: int, count: int) -> np.ndarray:
     """
     points = data.used_points
     cells = np.floor((points - points.min(axis=0)) / (block * data.spacing) + 1e-9).astype(int)
-    step = next(g for g in range(2, count + 2) if math.gcd(g, count) == 1)
-    lattice = (cells @ np.array([pow(step, axis, count) for axis in range(data.n_dim)])) % count
-    if len(np.unique(lattice)) < min(count, len(np.unique(cells, axis=0))):  # few blocks, or many without points
-        lattice = np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(points)) % count
-    found, of_point = np.unique(lattice, return_inverse=True)
+    found, of_point = np.unique(folds_of_cells(cells, count), return_inverse=True)
     if len(found) < 2:
         raise ValueError(
             f"`n_components.block`={block} makes one block of all data: nothing can be left out; use smaller blocks"
         )
     return np.asarray(of_point.reshape(len(points)))
+
+
+def folds_of_cells(cells: np.ndarray, count: int) -> np.ndarray:
+    """The fold (N,) of each point, below ``count``, from the numbers (N, d) >= 0 of its block along each axis.
+
+    All folds hold points where so many blocks do.
+    """
+    step = next(g for g in range(2, count + 2) if math.gcd(g, count) == 1)
+    lattice = (cells @ np.array([pow(step, axis, count) for axis in range(cells.shape[1])])) % count
+    if len(np.unique(lattice)) < min(count, len(np.unique(cells, axis=0))):  # few blocks, or many without points
+        lattice = np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(cells)) % count
+    return np.asarray(lattice)
