@@ -36,7 +36,7 @@ ATTRIBUTES = (
 )
 
 
-class GaussianMixtureEM(DensityMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianMixtureEM(DensityMixin, BaseEstimator):
     r"""A Gaussian mixture of points by expectation-maximisation, as scikit-learn's `GaussianMixture`.
 
     It maximises the log-likelihood
@@ -231,13 +231,16 @@ class GaussianMixtureEM(DensityMixin, BaseEstimator):  # type: ignore[misc]
         given, random = self._given(samples.rows.shape[1]), check_random_state(self.random_state)
         if self._goes_on(samples.rows.shape[1]):
             return self._fitted(samples, self.result_, random)
-        model = self.n_components, self.covariance_type, float(self.reg_covar)
-        starts = [
-            Start(*given) if given.is_whole else given.completed(drawn_start(self.init_params, *samples, model, random))
-            for _ in range(self.n_init)
-        ]
+        starts = [self._start(given, samples, random) for _ in range(self.n_init)]
         results = [self._fitted(samples, start, random) for start in starts]
         return max(results, key=lambda result: float(result.history["objective"][-1]))
+
+    def _start(self, given: Given, samples: Samples, random: Any) -> Start:
+        weights, means, covariances = given
+        if weights is not None and means is not None and covariances is not None:
+            return Start(weights, means, covariances)
+        model = self.n_components, self.covariance_type, float(self.reg_covar)
+        return given.completed(drawn_start(self.init_params, *samples, model, random))
 
     def _given(self, n_dim: int) -> Given:
         starts = self.weights_init, self.means_init, self.precisions_init

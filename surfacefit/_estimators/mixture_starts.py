@@ -33,10 +33,6 @@ class Given(NamedTuple):
     means: np.ndarray | None
     covariances: np.ndarray | None
 
-    @property
-    def is_whole(self) -> bool:
-        return all(part is not None for part in self)
-
     def completed(self, start: Start) -> Start:
         """The start, with what is given in its place."""
         return Start(*(drawn if own is None else own for own, drawn in zip(self, start, strict=True)))

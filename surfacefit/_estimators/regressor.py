@@ -22,7 +22,7 @@ from .options import fit_options, is_zero
 from .sample_weights import kept_samples, merged_samples
 
 
-class GaussianSurfaceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianSurfaceRegressor(RegressorMixin, BaseEstimator):
     r"""A sum of scaled Gaussians over a background, fitted to targets at scattered points by least squares.
 
     The prediction at x is

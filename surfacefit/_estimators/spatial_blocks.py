@@ -13,7 +13,7 @@ from .._base.checks import count, finite, real_array
 from .._data.blocks_left_out import folds_of_cells
 
 
-class SpatialBlocks(BaseCrossValidator):  # type: ignore[misc]
+class SpatialBlocks(BaseCrossValidator):
     """Splits of points in space, which leave out whole blocks in turn: ``cross_val_score(model, X, y, cv=...)``.
 
     Neighbours have much the same height and noise: where single points are left out, those next to them tell their
