@@ -28,7 +28,7 @@ class Map:
     >>> import numpy as np, surfacefit as sf
     >>> line = sf.Map(np.exp(-0.5 * np.linspace(-4, 4, 81) ** 2), coords=(np.linspace(-4, 4, 81),))
     >>> sf.fit(line, 1, background=None, init="peaks").predict()
-    <Map: 81 heights, model>
+    <Map: 81 heights>
     """
 
     heights: np.ndarray
