@@ -16,6 +16,54 @@ def test_coordinates_may_fall():
     np.testing.assert_allclose(fit.residuals, 0, atol=1e-6)
 
 
+def fits_of_one_map():
+    """The fits of a noisy map with coordinates that fall, and of the same map turned, whose coordinates rise."""
+    noisy = HILL + 0.01 * np.random.default_rng(0).normal(size=HILL.shape)
+    sigma, mask = 1 + Y[:, None] / 60 + 0 * X, np.zeros(HILL.shape, bool)
+    mask[:3, :5] = True
+    given = {"sigma": sigma, "mask": mask, "init": "peaks"}
+    fit = sf.fit(noisy, 1, coords=(Y, X), **given)
+    given = {"sigma": sigma[::-1], "mask": mask[::-1], "init": "peaks"}
+    turned = sf.fit(noisy[::-1], 1, coords=(Y[::-1], X), **given)
+    return fit, turned
+
+
+def test_what_stands_beside_heights_turns_with_falling_coordinates():
+    fit, turned = fits_of_one_map()
+    np.testing.assert_array_equal(fit.surface.centers, turned.surface.centers)
+    np.testing.assert_array_equal(np.isnan(fit.residuals), np.isnan(turned.residuals)[::-1])
+    assert np.isnan(fit.residuals[:3, :5]).all()
+    np.testing.assert_array_equal(fit.uncertainty().band(), turned.uncertainty().band()[::-1])
+
+
+@pytest.mark.slow
+def test_derivatives_turn_with_falling_coordinates():
+    one, other = (fit.sensitivity() for fit in fits_of_one_map())
+    for ask in (
+        lambda s: s.leverage(),
+        lambda s: s.of(lambda surface: surface.amplitudes[0]),
+        lambda s: s.left_out(4).residuals,
+        lambda s: s.vjp(s.surface),
+    ):
+        np.testing.assert_array_equal(ask(one), ask(other)[::-1])
+    blocks = np.arange(HILL.size).reshape(HILL.shape) // 50
+    np.testing.assert_allclose(one.left_out(blocks).rmse, other.left_out(blocks[::-1]).rmse)
+    changes = np.random.default_rng(1).normal(size=HILL.shape)
+    np.testing.assert_array_equal(one.jvp(changes).centers, other.jvp(changes[::-1]).centers)
+    figure, again = one.plot(), other.plot()
+    shown, same = (drawn.axes[0].collections[0].get_array() for drawn in (figure, again))
+    np.testing.assert_array_equal(shown, same)
+
+
+@pytest.mark.parametrize(
+    ("maps", "coords"),
+    [([HILL, HILL], (Y, X)), (np.array([HILL, HILL]), (Y, X)), ([HILL, HILL[:9]], [(Y, X), (Y[:9], X)])],
+)
+def test_many_maps_refuse_coordinates_that_fall(maps, coords):
+    with pytest.raises(ValueError, match="must be strictly increasing for many maps"):
+        sf.fit_many(maps, 1, coords=coords, init="peaks")
+
+
 def test_a_labelled_map_comes_back_as_it_was():
     xarray = pytest.importorskip("xarray")
     coords = {"band": [1], "y": ("y", Y, {"units": "m"}), "x": ("x", X, {"units": "m"}), "spatial_ref": 0}
@@ -122,3 +170,33 @@ def test_labelled_arrays_that_cannot_be_taken():
         sf.fit(line, 1)
     with pytest.raises(TypeError, match="give one of its variables z"):
         sf.fit(line.to_dataset(), 1)
+
+
+def test_a_stack_of_labelled_maps_is_fitted_along_a_dimension():
+    xarray = pytest.importorskip("xarray")
+    import surfacefit.xarray  # noqa: F401
+
+    maps = xarray.DataArray(np.array([HILL, 2 * HILL]), {"y": Y, "x": X, "time": [0, 1]}, ("time", "y", "x"))
+    batch = maps.transpose("y", "time", "x").surfacefit.fit_many(1, over="time", init="peaks")
+    np.testing.assert_allclose(batch.centers[:, 0], [[20, 30], [20, 30]], atol=1e-5)
+    np.testing.assert_allclose(batch.amplitudes[:, 0], [3, 6], atol=1e-5)
+    with pytest.raises(ValueError, match="`over` must name dimensions"):
+        maps.surfacefit.fit_many(1, over="band")
+
+
+def test_dates_count_as_seconds():
+    xarray = pytest.importorskip("xarray")
+    times = np.datetime64("2026-01-01") + np.arange(21) * np.timedelta64(2, "s")
+    fit = sf.fit(xarray.DataArray(HILL[20], {"time": times}, ("time",)), 1, init="peaks")
+    np.testing.assert_allclose(fit.surface.centers, [[30]], atol=1e-5)
+    assert fit.data.labels.units[0].startswith("s since 2026-01-01")
+    assert (fit.predict().time.values == times).all()
+
+
+def test_a_series_at_points_comes_back_with_its_index():
+    pandas = pytest.importorskip("pandas")
+    y, x = (axis.ravel() for axis in np.meshgrid(Y, X, indexing="ij"))
+    heights = pandas.Series(HILL.ravel(), index=range(7, 7 + HILL.size), name="h")
+    fit = sf.fit_points(pandas.DataFrame({"north": y, "east": x}), heights, 1, init="peaks")
+    assert fit.data.labels.dims == ("north", "east")
+    pandas.testing.assert_series_equal(fit.predict(), heights.rename("h_model"), atol=1e-6)

@@ -60,9 +60,14 @@ class SurfaceData(DataRecord):
         """Values in the shape of ``heights`` as the user's heights came: the same order along axes, the same kind of
         array. ``name`` says what they are: "model", "residual" or "error".
         """
-        turned = np.flip(values, self.falling) if self.falling else values
         back = None if self.labels is None else self.labels.back
-        return turned if back is None else back.array(turned, name)
+        return self.turned(values) if back is None else back.array(self.turned(values), name)
+
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., *shape) from the order of ``heights`` to that of the user's array, or back."""
+        if not self.falling:
+            return values
+        return np.flip(values, tuple(axis - self.heights.ndim for axis in self.falling))
 
     @property
     def n_dim(self) -> int:

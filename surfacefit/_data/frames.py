@@ -9,13 +9,13 @@ import numpy as np
 FRAMES_SHARE = 2 / 3
 # Correlation between neighbours along the other axes from which frames show structure at all, and not only noise.
 LEAST_CORRELATION = 0.3
-# Numbers of axes from which the first may count frames.
-LEAST_AXES = 3
+# Numbers of axes, and of frames along the first, from which a volume may be a stack of frames.
+LEAST_AXES, LEAST_FRAMES = 3, 3
 
 
 def looks_like_frames(heights: np.ndarray, used: np.ndarray) -> bool:
     """Whether an array of three or more axes looks like frames along its first axis."""
-    if heights.ndim < LEAST_AXES or heights.shape[0] < LEAST_AXES:
+    if heights.ndim < LEAST_AXES or heights.shape[0] < LEAST_FRAMES:
         return False
     values = np.where(used, heights, 0.0).astype(float)
     deviations = np.where(used, values - values.sum() / max(np.count_nonzero(used), 1), 0.0)

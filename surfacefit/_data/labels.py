@@ -49,6 +49,11 @@ class Labels:
     back: Back | None = field(default=None, repr=False)
 
 
+def with_unit(name: str, unit: str) -> str:
+    """A name with its unit in brackets, where there is one."""
+    return f"{name} [{unit}]".strip() if unit else name
+
+
 def axis_names(n_dim: int) -> tuple[str, ...]:
     """The names of the axes of a grid that has none of its own: (y, x) in 2-D."""
     return LAST_AXES[:n_dim][::-1] if n_dim <= len(LAST_AXES) else tuple(f"x{i}" for i in range(n_dim))

@@ -71,7 +71,7 @@ def leverage(found: FittedMinimum) -> np.ndarray:
         values = np.concatenate([np.sum(part**2, axis=1) for part in _root_rows(found, root)])
     result = np.zeros(found.result.data.heights.shape)
     result[found.result.data.used] = values * each.pulls
-    return result
+    return found.result.data.turned(result)
 
 
 def left_out(found: FittedMinimum, blocks: Any) -> LeftOut:
@@ -89,7 +89,9 @@ def left_out(found: FittedMinimum, blocks: Any) -> LeftOut:
     predictions[data.used] = inner * scale.height_scale + scale.height_shift
     residuals = np.where(data.used, data.heights, np.nan) - predictions
     known = residuals[np.isfinite(residuals)]
-    return LeftOut(predictions, residuals, root_mean_square(known) if known.size else float("nan"))
+    return LeftOut(
+        data.turned(predictions), data.turned(residuals), root_mean_square(known) if known.size else float("nan")
+    )
 
 
 def _without(rows: np.ndarray, model: np.ndarray, scores: np.ndarray, curvatures: np.ndarray) -> np.ndarray:
@@ -111,7 +113,7 @@ def _labels(found: FittedMinimum, blocks: Any) -> np.ndarray:
     if array.ndim:
         if array.shape != data.heights.shape:
             raise ValueError(f"`blocks` must have the shape of the heights {data.heights.shape}, got {array.shape}")
-        return array[data.used]
+        return data.turned(array)[data.used]
     points = data.used_points
     cells = np.floor((points - points.min(axis=0)) / (int(array) * data.spacing) + 1e-9).astype(int)
     return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1].reshape(len(points)))

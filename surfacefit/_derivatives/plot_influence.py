@@ -22,7 +22,7 @@ def plot_influence(found: FittedMinimum, values: np.ndarray, is_leverage: bool) 
         raise ValueError("`function` must give one number for a plot: take one entry of its answer")
     figure = empty_figure()
     panel = figure.subplots()
-    shown = np.where(data.used, values, np.nan)
+    shown = np.where(data.used, data.turned(values), np.nan)
     name = "leverage" if is_leverage else "derivative by each height"
     if data.n_dim == 1:
         place = data.all_points[:, 0]

@@ -117,6 +117,7 @@ class Sensitivity:
         data, array = self._at.result.data, real_array("changes", changes)
         if array.shape != data.heights.shape:
             raise ValueError(f"`changes` must have the shape of the heights {data.heights.shape}, got {array.shape}")
+        array = data.turned(array)
         if not np.isfinite(array[data.used]).all():
             raise ValueError("`changes` must be finite where heights were used: give 0 where nothing changes")
         inner = np.zeros(len(self._at.problem.heights))
@@ -193,7 +194,7 @@ class Sensitivity:
                 for number, row in enumerate(rows[: len(some)]):
                     values = self._at.prepared.by_point(row) / self._at.prepared.scaling.height_scale
                     found[first + number][data.used] = values
-        return found
+        return data.turned(found)
 
     def __repr__(self) -> str:
         lost = int(self.undetermined.sum())

@@ -67,9 +67,9 @@ def fit(
     ----------
     heights : array_like, shape (n_1, ..., n_d), d >= 1
         The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
-        counted; infinity raises an error. Arrays of xarray, pandas,
-        polars, astropy, torch and dask bring what they know (coordinates, units, mask, errors), and model and residuals
-        come back as the same kind. A table with columns x, y, z holds scattered points.
+        counted; infinity raises an error. Arrays of xarray, pandas, polars, astropy, torch and dask bring what they
+        know (coordinates, units, mask, errors), and model and residuals come back as the same kind. A table with
+        columns x, y, z holds scattered points.
     n_components : int, "auto" or `AutoComponents`
         The number K of components. "auto" (default) chooses it: the lowest BIC, where residuals that are
         correlated count as fewer points, and no component below five of its errors. It may be 0. `AutoComponents`

@@ -87,7 +87,7 @@ class MapStack:
         """The data of a map whose heights are all zero: its points and their distances."""
         heights = np.zeros(self.maps[flat].shape)
         if self.points is None:
-            return grid_data(heights, self.coords[flat])
+            return self._grid(heights, flat)
         return point_data(self._points(flat), heights)
 
     def block(self, flats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,12 +125,22 @@ class MapStack:
         heights, more = self.maps[flat], (self.masks[flat], self.sigmas[flat], self.absolute_sigma)
         try:
             if self.points is None:
-                return grid_data(heights, self.coords[flat], *more)
+                return self._grid(heights, flat, *more)
             return point_data(self._points(flat), heights, *more)
         except UnusableValues as error:
             raise UnusableValues(f"map {self.index(flat)} of `maps`: {error}") from None
         except (ValueError, TypeError) as error:
             raise type(error)(f"map {self.index(flat)} of `maps`: {error}") from None
+
+    def _grid(self, heights: np.ndarray, flat: int, *more: Any) -> SurfaceData:
+        """The data of a grid whose axes rise: heights of many maps are taken as they stand."""
+        data = grid_data(heights, self.coords[flat], *more)
+        if data.falling:
+            raise ValueError(
+                f"`coords[{data.falling[0]}]` must be strictly increasing for many maps, and it falls: reverse the axis"
+                " and the maps along it"
+            )
+        return data
 
     def _points(self, flat: int) -> Any:
         return self.points[flat] if isinstance(self.points, list) else self.points

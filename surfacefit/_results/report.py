@@ -10,6 +10,7 @@ import numpy as np
 from .._base.layout import counted, number
 from .._base.status import MAX_DISTANCE
 from .._constraints.bounds import FIXABLE
+from .._data.labels import with_unit
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
 from .criteria import LABELS, NOISE_CRITERIA, decided_by
 from .flags import (
@@ -85,9 +86,9 @@ def _labels(result: FitResult) -> list[Fact]:
     labels = result.data.labels
     if labels is None:
         return []
-    axes = [name + f" [{unit}]" * bool(unit) for name, unit in zip(labels.dims, labels.units, strict=True)]
-    heights = labels.name + f" [{labels.unit}]" * bool(labels.unit)
-    return [("axes", "; ".join([", ".join(axes) + f": {heights.strip()}" * bool(heights), *labels.notes]))]
+    axes = ", ".join(map(with_unit, labels.dims, labels.units))
+    heights = with_unit(labels.name, labels.unit)
+    return [("axes", "; ".join([f"{axes}: {heights}" if heights else axes, *labels.notes]))]
 
 
 def _effort(result: FitResult) -> list[Fact]:

@@ -20,7 +20,8 @@ class Back:
     def array(self, values: np.ndarray, name: str) -> Any:
         import dask.array
 
-        return dask.array.from_array(values, chunks=self.chunks, name=f"surfacefit-{name}-{id(values)}")
+        del name
+        return dask.array.from_array(values, chunks=self.chunks)
 
 
 def opened(heights: Any, beside: Opened) -> Opened:

@@ -14,7 +14,7 @@ import numpy as np
 from ..._data.labels import Labels, axis_names
 from ..._data.map import Map
 from .arrangement import CannotRead
-from .layer import Layer, Request, chosen, package, pixels
+from .layer import Layer, Request, axes_of, chosen, package, pixels
 
 # Keywords of world coordinates (FITS standard 4.0, table 22), and of distortion beside them.
 WORLD = re.compile(
@@ -136,11 +136,10 @@ def _notes(header: Any, whole: tuple[int, ...], kept: list[int]) -> tuple[str, .
 def write(found: Map, path: Path) -> None:
     """An image with the unit, the world coordinates and the beam of the labels; blanks are NaN."""
     fits = package("astropy.io.fits", "astro", path)
-    if found.points is not None:
-        raise ValueError(f"{str(path)!r} would need a grid, and these heights are at points: write .csv")
+    axes = axes_of(found, path)
     labels = found.labels
     header = fits.Header() if labels is None or not labels.wcs else fits.Header.fromstring(labels.wcs)
-    for i, axis in enumerate((found.coords or pixels(found.shape))[::-1]):
+    for i, axis in enumerate(axes[::-1]):
         first = float(axis[0])
         if f"CRPIX{i + 1}" in header and first:  # a window: its first pixel is not the first of the whole
             header[f"CRPIX{i + 1}"] -= first

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._data.labels import Labels, axis_names
 from ..._data.map import Map
-from .layer import Layer, Request, chosen, package, pixels
+from .layer import Layer, Request, axes_of, chosen, package, pixels
 
 
 def read(path: Path, request: Request) -> Map:
@@ -70,13 +70,11 @@ def _text(stored: Any, name: str) -> str:
 def write(found: Map, path: Path) -> None:
     """One data set with scales along its dimensions."""
     h5py = package("h5py", "volumes", path)
-    if found.points is not None:
-        raise ValueError(f"{str(path)!r} would need a grid, and these heights are at points: write .csv")
+    axes = axes_of(found, path)
     labels = found.labels or Labels(axis_names(found.heights.ndim), ("",) * found.heights.ndim)
     with h5py.File(path, "w") as file:
         stored = file.create_dataset("heights", data=found.heights)
         stored.attrs["units"] = labels.unit
-        axes = found.coords or pixels(found.shape)
         for i, (axis, dim, unit) in enumerate(zip(axes, labels.dims, labels.units, strict=True)):
             scale = file.create_dataset(dim, data=axis)
             scale.attrs["units"] = unit

@@ -144,10 +144,14 @@ def chosen(names: Sequence[str], key: str | None, path: Path, what: str, first: 
 
 def steps(found: Map, path: str | Path) -> tuple[tuple[np.ndarray, float], ...]:
     """The coordinates of each axis and their even step; refused where a format needs even steps and they are not."""
+    return tuple((axis, _step(axis, path)) for axis in axes_of(found, path))
+
+
+def axes_of(found: Map, path: str | Path) -> tuple[np.ndarray, ...]:
+    """The coordinates of each axis of a grid; points are refused."""
     if found.points is not None:
         raise ValueError(f"{str(path)!r} would need a grid, and these heights are at points: write .csv")
-    axes = found.coords or tuple(np.arange(n, dtype=float) for n in found.shape)
-    return tuple((axis, _step(axis, path)) for axis in axes)
+    return found.coords or pixels(found.shape)
 
 
 def _step(axis: np.ndarray, path: str | Path) -> float:

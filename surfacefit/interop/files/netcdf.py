@@ -12,7 +12,7 @@ from ..._data.labels import axis_names
 from ..._data.map import Map
 from ..arrays.of_xarray import opened
 from ..arrays.opening import Opened
-from .layer import Layer, Request, chosen, package
+from .layer import Layer, Request, axes_of, chosen, package
 
 # Name of the coordinate that holds the reference system, as rioxarray calls it.
 REFERENCE = "spatial_ref"
@@ -50,12 +50,10 @@ def _layer(array: Any) -> Layer:
 def write(found: Map, path: Path) -> None:
     """A dataset of one variable with coordinates, units and reference system."""
     xarray = package("xarray", "geo", path)
-    if found.points is not None:
-        raise ValueError(f"{str(path)!r} would need a grid, and these heights are at points: write .csv")
+    axes = axes_of(found, path)
     labels = found.labels
     dims = axis_names(found.heights.ndim) if labels is None else labels.dims
     units = ("",) * len(dims) if labels is None else labels.units
-    axes = found.coords or tuple(np.arange(n, dtype=float) for n in found.shape)
     coords: dict[str, Any] = {
         dim: ((dim,), axis, {"units": unit} if unit else {}) for dim, axis, unit in zip(dims, axes, units, strict=True)
     }

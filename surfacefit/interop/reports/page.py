@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..._data.labels import with_unit
 from ..._results.report import summary
 from .html import STYLE, picture, table
 
@@ -59,10 +60,9 @@ def _labels(result: FitResult) -> list[str]:
     labels = result.data.labels
     if labels is None:
         return []
-    axes = ", ".join(f"{dim} [{unit}]" if unit else dim for dim, unit in zip(labels.dims, labels.units, strict=True))
     known = [
-        ("axes", axes),
-        ("heights", f"{labels.name} [{labels.unit}]" if labels.unit else labels.name),
+        ("axes", ", ".join(map(with_unit, labels.dims, labels.units))),
+        ("heights", with_unit(labels.name, labels.unit)),
         ("reference system", _name(labels.crs)),
         ("notes", "; ".join(labels.notes)),
     ]
