@@ -72,6 +72,9 @@ def test_a_labelled_map_comes_back_as_it_was():
     for given in (whole, whole.transpose("x", "band", "y")):
         fit = sf.fit(given, 1, sigma=sigma, init="peaks")
         order = [("y", "x").index(dim) for dim in fit.data.labels.dims]
+        of_each = sf.fit(given, 1, sigma=sigma.expand_dims(y=Y), init="peaks")
+        for one in (fit, of_each):
+            np.testing.assert_array_equal(one.data.sigma, np.broadcast_to(sigma, HILL.shape).transpose(order))
         np.testing.assert_allclose(fit.surface.centers[0], np.array([20, 30])[order], atol=1e-6)
         model = fit.predict()
         xarray.testing.assert_allclose(model, given.rename("dem_model"), atol=1e-6)

@@ -102,4 +102,4 @@ def _like(other: Any, heights: Any) -> Any:
     strange = [dim for dim in other.squeeze().dims if dim not in heights.dims]
     if strange:
         raise ValueError(f"`mask` and `sigma` must have dimensions of `heights` {heights.dims}, got {other.dims}")
-    return other.squeeze().broadcast_like(heights).transpose(*heights.dims).values
+    return other.squeeze().broadcast_like(heights).values
