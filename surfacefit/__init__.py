@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._data.examples import example_map
     from ._data.map import Map
     from .interop.files.formats import read
+    from .interop.widget.view import view
     from ._problem.problem import SurfaceProblem
     from ._solvers import Solution, solve
     from ._derivatives.implicit import Implicit
@@ -72,6 +73,7 @@ _NAMES = {
     "_data.examples": ("example_map",),
     "_data.map": ("Map",),
     "interop.files.formats": ("read",),
+    "interop.widget.view": ("view",),
     "_problem.problem": ("SurfaceProblem",),
     "_derivatives.implicit": ("Implicit",),
     "_derivatives.sensitivity": ("Sensitivity",),
@@ -119,6 +121,7 @@ __all__ = [
     "example_map",
     "Map",
     "read",
+    "view",
     "SurfaceProblem",
     "Solution",
     "solve",

@@ -44,17 +44,21 @@ VIEWS = {
     ("_results.io", "_many.batch_result"),  # for the type of what it returns
     ("_data.map", "interop.files.formats"),
     ("_base.progress", "_model.surface"),  # for the type of what a callback sees
+    ("_model.surface", "_plots.surface"),
     ("_model.surface", "_problem.evaluation"),
+    ("_derivatives.sensitivity", "_plots.influence"),
     ("_mixture.result", "_mixture.io"),
     ("_mixture.result", "_mixture.sklearn"),
     ("_mixture.result", "_mixture.report"),
-    ("_mixture.result", "_results.plots.mixture"),
-    ("_results.criteria", "_results.plots.path"),
+    ("_mixture.result", "_plots.mixture"),
+    ("_results.criteria", "_plots.path"),
     ("_results.result", "_derivatives.sensitivity"),
     ("_results.result", "_fit.merging"),
     ("_results.result", "_results.flags"),
     ("_results.result", "_results.io"),
-    ("_results.result", "_results.plots.result"),
+    ("_results.result", "_plots.result"),
+    ("_results.result", "interop.widget.view"),
+    ("_results.result", "interop.widget.surface_view"),  # for the type of what it returns
     ("_results.result", "_results.report"),
     ("_results.result", "_statistics.bootstrap"),
     ("_results.result", "_statistics.diagnostics"),
@@ -62,7 +66,7 @@ VIEWS = {
     ("_results.result", "_statistics.statistics"),
     ("_results.result", "_statistics.covariance_methods"),
     ("_results.result", "_statistics.uncertainty"),  # for the type of what it returns
-    ("_statistics.diagnostics", "_statistics.plot_residuals"),
+    ("_statistics.diagnostics", "_plots.residuals"),
 }
 
 

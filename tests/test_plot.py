@@ -1,6 +1,7 @@
 """Pictures of results: what is drawn is the data, the model and the residual, in the right places."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from matplotlib.colors import to_rgba
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data, point_data
+from surfacefit._data.labels import Labels
+from surfacefit._plots.result import KINDS
 from surfacefit._results.record import Settings, Timings
 from surfacefit._results.result import FitResult
 
@@ -321,3 +324,192 @@ def test_missing_matplotlib_says_what_to_install(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install surfacefit\[plot\]"):
         map_result().plot()
+
+
+def fitted_like(result):
+    """A result with the cost and the number of parameters of its own, so that it has errors."""
+    n_dim, k = result.surface.n_dim, result.n_components
+    settings = replace(result.settings, n_parameters=k * (1 + n_dim + n_dim * (n_dim + 1) // 2) + 1)
+    return replace(result, cost=0.5 * float(np.nansum(result.misfits**2)), settings=settings)
+
+
+def one_hill(n_dim, center=4.0):
+    """A component in the middle of a small grid, or of points."""
+    return sf.GaussianSurface([2.0], [[center] * n_dim], [2.0 * np.eye(n_dim)], 0.5)
+
+
+def small(n_dim, scattered=False, labels=None, seed=3):
+    rng, surface, shape = np.random.default_rng(seed), one_hill(n_dim), (9,) * n_dim
+    points = rng.uniform(0, 8, (60, n_dim)) if scattered else grid_data(np.zeros(shape)).all_points
+    heights = surface(points) + 0.1 * rng.normal(size=len(points))
+    data = point_data(points, heights) if scattered else grid_data(heights.reshape(shape))
+    return fitted_like(result_of(surface, data if labels is None else replace(data, labels=labels)))
+
+
+SMALL = {f"{d}-D {'points' if s else 'grid'}": small(d, s) for d in (1, 2, 3) for s in (False, True)}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_picture_or_a_refusal(kind, name):
+    result = SMALL[name]
+    if kind == "3d" and not name.startswith("2"):
+        with pytest.raises(ValueError, match=rf"`kind`='3d' shows heights over 2 dimensions, this fit has {name[0]}"):
+            result.plot(kind)
+    elif kind == "path":
+        with pytest.raises(ValueError, match="neither: use kind='fit'"):
+            result.plot(kind)
+    else:
+        assert result.plot(kind)._repr_png_().startswith(PNG)
+
+
+def test_unknown_kinds_and_idle_arguments_are_refused():
+    with pytest.raises(ValueError, match="`kind` must be one of"):
+        map_result().plot("pie")
+    with pytest.raises(ValueError, match="`ellipses` is for kind='fit', got kind='error'"):
+        map_result().plot("error", ellipses=True)
+    with pytest.raises(ValueError, match="this fit has 4: use `result"):
+        map_result(shape=(3, 3, 3, 3)).plot("components")
+    none = result_of(sf.GaussianSurface(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 2, 2)), 1.0), grid_data(np.eye(4)))
+    with pytest.raises(ValueError, match="this fit has none: use kind='fit'"):
+        none.plot("components")
+
+
+def numbers_of(panel):
+    return {text.get_text(): text.xy for text in panel.texts}
+
+
+def test_components_are_shown_one_by_one_with_their_numbers():
+    result = map_result(k=4)
+    surface, figure = result.surface, result.plot("components")
+    whole, *single = figure.axes[:5]
+    np.testing.assert_allclose(shown(whole), result.predict() - 1.0, atol=1e-12)
+    for k, panel in zip(surface.by_volume, single, strict=True):
+        at = grid_data(result.data.heights).all_points
+        np.testing.assert_allclose(shown(panel).ravel(), surface.component(k)(at))
+        share = surface.volumes[k] / surface.volumes.sum()
+        assert panel.get_title() == f"{k}: {share:.1%} of the volume"
+        assert panel.images[0].get_clim() == whole.images[0].get_clim()
+    assert {int(k): tuple(xy) for k, xy in numbers_of(whole).items()} == {
+        k: tuple(center[::-1]) for k, center in enumerate(surface.centers)
+    }
+
+
+def test_components_of_either_sign_have_colours_around_zero():
+    surface = sf.GaussianSurface([2.0, -1.0], [[3.0, 3.0], [8.0, 8.0]], np.tile(np.eye(2), (2, 1, 1)))
+    low, high = result_of(surface, grid_data(np.ones((12, 12)))).plot("components").axes[0].images[0].get_clim()
+    assert low == -high == pytest.approx(-2, rel=1e-2)
+
+
+def test_components_of_a_curve_stand_on_the_background():
+    x = np.linspace(0, 10, 80)
+    surface = sf.GaussianSurface([2.0, 1.0], [[3.0], [7.0]], [[[0.25]], [[1.0]]], 0.5)
+    (panel,) = result_of(surface, grid_data(surface(x), x)).plot("components").axes
+    assert numbers_of(panel) == {"0": pytest.approx((3.0, 2.5)), "1": pytest.approx((7.0, 1.5))}
+
+
+def test_components_of_a_volume_are_outlines_from_three_sides():
+    covariance = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 1.0]])
+    surface = sf.GaussianSurface([2.0], [[4.0, 5.0, 6.0]], [covariance])
+    figure = result_of(surface, grid_data(np.ones((9, 10, 11)))).plot("components")
+    for panel, pair in zip(figure.axes[:3], [(0, 1), (0, 2), (1, 2)], strict=True):
+        (ellipse,) = [one for one in panel.collections if isinstance(one, EllipseCollection)]
+        half = np.array([ellipse.get_widths()[0], ellipse.get_heights()[0]]) / 2
+        np.testing.assert_allclose(half**2, np.linalg.eigvalsh(covariance[np.ix_(pair, pair)])[::-1])
+        np.testing.assert_allclose(ellipse.get_offsets()[0], np.array([4.0, 5.0, 6.0])[list(pair)][::-1])
+
+
+def test_errors_are_those_of_the_band():
+    result = SMALL["2-D grid"]
+    panel = result.plot("error").axes[0]
+    np.testing.assert_allclose(shown(panel), result.uncertainty().band())
+    assert panel.images[0].get_cmap().name == "cividis"
+    line = SMALL["1-D grid"]
+    lower = line.plot("error").axes[1].lines[0]
+    np.testing.assert_allclose(lower.get_ydata(), line.uncertainty().band(lower.get_xdata()))
+
+
+def test_perspective_shows_data_and_model_on_one_scale():
+    figure = SMALL["2-D grid"].plot("3d")
+    data, model = figure.axes[:2]
+    assert (data.name, model.name) == ("3d", "3d")
+    assert data.get_zlim() == model.get_zlim()
+    assert data.get_ylim()[0] > data.get_ylim()[1]  # rows run downwards, as in an image
+
+
+def test_path_is_the_choice_of_a_number_or_the_cost_of_each_step():
+    figure = replace(map_result(), history={"cost": np.array([9.0, 4.0, 1.0]), "optimality": np.ones(3)}).plot("path")
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [9, 4, 1])
+    path = sf.fit(small(1).data.heights).path
+    figure = replace(map_result(), path=path).plot("path")
+    assert figure.axes[0].get_xlabel() == "number of components K"
+
+
+LABELS = {
+    d: Labels(("depth", "lat", "lon")[-d:], ("km", "deg", "deg")[-d:], name="gravity", unit="mGal") for d in (1, 2, 3)
+}
+
+
+def texts_of(figure):
+    return {
+        text
+        for panel in figure.axes
+        for text in [panel.get_xlabel(), panel.get_ylabel(), *([panel.get_zlabel()] if panel.name == "3d" else [])]
+    }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "path"])
+@pytest.mark.parametrize("scattered", [False, True])
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_pictures_call_axes_and_heights_what_the_data_call_them(d, scattered, kind):
+    if kind == "3d" and d != 2:
+        pytest.skip("refused")
+    names = texts_of(small(d, scattered, LABELS[d]).plot(kind))
+    assert names >= {f"{name} [{unit}]" for name, unit in zip(LABELS[d].dims, LABELS[d].units, strict=True)}
+    assert names & {"gravity [mGal]", "[mGal]"}
+    assert not [name for name in names if name.startswith(("axis", "row", "column", "index"))]
+
+
+def test_long_coordinates_do_not_touch():
+    axes = [4_123_456.0 + 30 * np.arange(12), 558_123.5 + 30 * np.arange(15)]
+    for kind in ("fit", "components", "error"):
+        figure = fitted_like(map_result(coords=axes)).plot(kind)
+        figure.draw_without_rendering()
+        for panel in figure.axes:
+            boxes = [text.get_window_extent() for text in panel.get_xticklabels() if text.get_text()]
+            boxes = sorted((box.x0, box.x1) for box in boxes if box.width)
+            low, high = panel.get_window_extent().x0, panel.get_window_extent().x1
+            boxes = [box for box in boxes if low - 1 <= sum(box) / 2 <= high + 1]
+            assert all(left[1] < right[0] for left, right in zip(boxes, boxes[1:], strict=False)), kind
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_surfaces_have_pictures_without_data(n_dim):
+    surface = hills(n_dim, 3)
+    figure = surface.plot()
+    assert figure._repr_png_().startswith(PNG)
+    reach = 4 * np.sqrt(np.diagonal(surface.covariances, axis1=1, axis2=2))
+    low, high = (surface.centers - reach).min(axis=0), (surface.centers + reach).max(axis=0)
+    np.testing.assert_allclose(figure.axes[0].get_xlim(), [low[min(n_dim, 2) - 1], high[min(n_dim, 2) - 1]])
+
+
+def test_surface_shows_the_extent_that_is_asked_for():
+    surface = one_hill(2)
+    panel = surface.plot([(0, 8), (2, 6)]).axes[0]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((2, 6), (0, 8))
+    rows, columns = (np.arange(200) + 0.5) / 200 * 8, 2 + (np.arange(200) + 0.5) / 200 * 4
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(shown(panel), surface(points))
+
+
+@pytest.mark.parametrize("extent", [[(0, 1)], [(0, 1), (3, 3)], [(0, 1), (0, np.nan)], 5])
+def test_extents_that_are_none_are_refused(extent):
+    with pytest.raises(ValueError, match="`extent` must be the lowest and the highest coordinate"):
+        one_hill(2).plot(extent)
+
+
+def test_surfaces_without_a_picture_say_so():
+    with pytest.raises(ValueError, match="this surface has 4: call it at points of yours"):
+        one_hill(4).plot()
+    with pytest.raises(ValueError, match="`extent` must be given"):
+        sf.GaussianSurface(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 2, 2)), 1.0).plot()

@@ -8,8 +8,9 @@ import numpy as np
 
 from .._base.checks import one_of
 from .._base.status import Status
+from .._data.labels import with_unit
 from .._many.batch_result import BatchResult
-from .._results.plots.panels import UNUSED_COLOR, empty_figure
+from .._plots.panels import UNUSED_COLOR, empty_figure, space_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # Quantities of each component, and of each map.
 OF_COMPONENTS = ("amplitude", "center", "width", "volume", "flags")
 OF_MAPS = ("status", "rmse", "r2", "bic", "chi2", "cost", "steps", "n_used", "n_components", "background")
+
+# Quantities in the unit of the heights.
+OF_HEIGHTS = ("amplitude", "rmse", "background")
 
 # Panels unasked: more make each too small to read on a page.
 MAX_PANELS = 12
@@ -63,7 +67,7 @@ def _panels(batch: BatchResult, quantity: str, component: int | None) -> list[tu
         raise ValueError(f"`component` must be None or one of 0 to {n_components - 1}, got {component!r}")
     values = _of_components(batch, quantity)
     chosen = range(n_components) if component is None else [int(component)]
-    names = [f"{quantity}{f' {i}' if values.shape[-1] > 1 else ''}" for i in range(values.shape[-1])]
+    names = _names(batch, quantity, values.shape[-1])
     panels = [(f"{name} of component {k}", values[..., k, i]) for k in chosen for i, name in enumerate(names)]
     if len(panels) > MAX_PANELS:
         raise ValueError(f"{len(panels)} panels of {quantity!r} are too many for a figure: choose a `component`")
@@ -102,7 +106,7 @@ def _draw_curves(figure: Figure, batch: BatchResult, quantity: str, panels: list
             markersize=None if joined else POINT_SIZE,
         )
     panel.set_xlabel(name)
-    panel.set_ylabel(quantity)
+    panel.set_ylabel(_with_unit(batch, quantity))
     if quantity == "status":
         codes = np.unique(batch.status)
         panel.set_yticks(codes, [Status(int(code)).name for code in codes])
@@ -122,6 +126,7 @@ def _draw_maps(figure: Figure, batch: BatchResult, quantity: str, panels: list[t
     for panel, (title, values) in zip(axes.ravel(), panels, strict=False):
         panel.set_title(title, fontsize="medium")
         _draw_map(figure, panel, batch, quantity, values)
+        space_ticks(panel, 0.7 * PANEL_INCHES)
     names = _positions(batch)[1]
     for panel in axes[:, 0]:
         panel.set_ylabel(names[0])
@@ -148,9 +153,8 @@ def _draw_map(figure: Figure, panel: Axes, batch: BatchResult, quantity: str, va
     known = np.asarray(values, float)[np.isfinite(np.asarray(values, float))]
     low, high = np.quantile(known, COLOR_QUANTILES) if known.size else (0.0, 1.0)
     drawn = panel.imshow(np.asarray(values, float), vmin=low, vmax=high, **style)
-    figure.colorbar(
-        drawn, ax=panel, extend="both" if known.size and (known.min() < low or known.max() > high) else None
-    )
+    beyond = "both" if known.size and (known.min() < low or known.max() > high) else None
+    figure.colorbar(drawn, ax=panel, extend=beyond, label=_with_unit(batch, quantity))
 
 
 def _code_name(quantity: str, code: int) -> str:
@@ -158,10 +162,28 @@ def _code_name(quantity: str, code: int) -> str:
 
 
 def _positions(batch: BatchResult) -> tuple[list[np.ndarray], list[str]]:
-    """Positions of the maps along each axis of the batch, and the axes' names."""
+    """Positions of the maps along each axis of the batch, and the axes' names with their units."""
     if batch.labels is None:
         return [np.arange(n) for n in batch.shape], [f"map_{n}" for n in range(len(batch.shape))]
-    return [np.asarray(batch.labels[name].values) for name in batch.labels.dims], [str(n) for n in batch.labels.dims]
+    axes = [batch.labels[name] for name in batch.labels.dims]
+    names = [with_unit(str(axis.name), str(axis.attrs.get("units", ""))) for axis in axes]
+    return [np.asarray(axis.values) for axis in axes], names
+
+
+def _with_unit(batch: BatchResult, quantity: str) -> str:
+    """A quantity with the unit of the heights, where it has that and the maps say so."""
+    known = batch.labels is not None and quantity in OF_HEIGHTS
+    return with_unit(quantity, str(batch.labels.attrs.get("units", ""))) if known else quantity
+
+
+def _names(batch: BatchResult, quantity: str, count: int) -> list[str]:
+    """The quantity of a component, number by number."""
+    own = [] if batch.labels is None else list(batch.labels.attrs.get("axes", ()))
+    if quantity == "center" and len(own) == count:
+        return [f"center along {name}" for name in own]
+    return [f"{quantity}{f' {i}' if count > 1 else ''}" for i in range(count)]
+
+
 
 
 def _extent(batch: BatchResult) -> tuple[float, float, float, float]:

@@ -10,5 +10,4 @@ implicit         `surfacefit.solve` with a derivative, and the last steps to the
 fitted_minimum   the minimum behind a result of `fit`
 sensitivity      the same for a result of `fit`, in the user's units and the shape of the data
 influence        what single heights, and whole blocks of them, do to the fit at their own places
-plot_influence   the map of any of these
 """

@@ -27,7 +27,6 @@ from .._statistics.whole_covariance import COMPILED_FUNCTIONS, physical_surface,
 from .fitted_minimum import FittedMinimum, fitted_minimum
 from .implicit import HESSIANS, Implicit, attached
 from .influence import LeftOut, left_out, leverage
-from .plot_influence import plot_influence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,6 +176,8 @@ class Sensitivity:
         dimensions, and for a function that gives more than one number.
         """
         values = self.leverage() if function is None else self.of(function)
+        from .._plots.influence import plot_influence
+
         return plot_influence(self._at, values, function is None)
 
     @property

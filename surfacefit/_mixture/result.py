@@ -80,7 +80,7 @@ class MixtureResult(MixtureNumbers):
         Needs matplotlib: ``pip install surfacefit[plot]``. Raises ValueError in more dimensions, and where there are no
         points to show.
         """
-        from .._results.plots.mixture import plot_mixture
+        from .._plots.mixture import plot_mixture
 
         return plot_mixture(self, points)
 

@@ -1,4 +1,4 @@
-"""Formulas of a Gaussian, for NumPy and JAX arrays: its profile, its integrals, and how far two lie apart.
+"""Formulas of Gaussians, for NumPy and JAX arrays: profiles, integrals, widths, angles, and how far two lie apart.
 
 With the squared distance s = (x - c)^T Sigma^{-1} (x - c) the profile is exp(-s / 2). Its integral over space is
 sqrt(det(2 pi Sigma)), in units of the coordinates to the power d.
@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from .._base.devices import namespace
+
+# Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
+FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
+# Eccentricity, as a share of the trace, below which a component has no orientation: rounding of a circle.
+ROUND_ECCENTRICITY = 1e-12
 
 
 def profile(squares: Any) -> Any:
@@ -56,3 +62,72 @@ def bhattacharyya(
     squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(means, offsets[:, :, None])[:, :, 0])
     logs = np.linalg.slogdet(covariances)[1] + np.linalg.slogdet(covariance)[1]
     return np.asarray(squares / 8 + np.linalg.slogdet(means)[1] / 2 - logs / 4)
+
+
+class GaussianNumbers:
+    """What follows from the arrays of a sum of Gaussians: numbers that people quote."""
+
+    amplitudes: Any
+    centers: Any
+    covariances: Any
+
+    @property
+    def n_components(self) -> int:
+        return int(np.shape(self.amplitudes)[-1])
+
+    @property
+    def n_dim(self) -> int:
+        return int(np.shape(self.centers)[-1])
+
+    @property
+    def principal_widths(self) -> Any:
+        """Principal standard deviations (K, d), larger first: square roots of the covariance's eigenvalues."""
+        return self._principal()[0]
+
+    @property
+    def principal_axes(self) -> Any:
+        """Unit vectors (K, d, d): row i of a component is the axis of its i-th principal width."""
+        return self._principal()[1]
+
+    @property
+    def orientation(self) -> Any:
+        """Angle (K,) in radians, in [0, pi), of the major axis in 2-D: from the second axis (columns, "x")
+        towards the first (rows, "y"), hence counterclockwise in a plot with x = columns and y = rows upwards."""
+        if self.n_dim != 2:
+            raise ValueError(
+                f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`"
+            )
+        xp = self._namespace
+        shapes = xp.asarray(self.covariances, float)
+        along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
+        # A round component has no angle: exact zeros make its derivatives NaN, rounding would make them arbitrary.
+        oriented = xp.hypot(along, across) > ROUND_ECCENTRICITY * (shapes[:, 0, 0] + shapes[:, 1, 1])
+        angle = 0.5 * xp.arctan2(xp.where(oriented, across, 0.0), xp.where(oriented, along, 0.0)) % np.pi
+        return xp.where(xp.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
+
+    @property
+    def fwhm(self) -> Any:
+        """Full widths at half maximum (K, d) along the principal axes: 2 sqrt(2 ln 2) times the widths."""
+        return FWHM_PER_WIDTH * self.principal_widths
+
+    @property
+    def volumes(self) -> Any:
+        """Integrals (K,) of the components over all space: a (2 pi)^(d/2) sqrt(det Sigma)."""
+        xp = self._namespace
+        return volumes(xp.asarray(self.amplitudes), xp.asarray(self.covariances, float))
+
+    @property
+    def volume(self) -> Any:
+        """Integral of the whole sum without the background."""
+        total = self.volumes.sum()
+        return total if isinstance(total, jax.Array) else float(total)
+
+    @property
+    def _namespace(self) -> Any:
+        """JAX's functions for JAX arrays, so that these numbers can be differentiated; NumPy's for all else."""
+        return namespace(self.covariances)
+
+    def _principal(self) -> tuple[Any, Any]:
+        xp = self._namespace
+        values, vectors = xp.linalg.eigh(xp.asarray(self.covariances, float))
+        return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]

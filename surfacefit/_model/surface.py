@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,11 @@ from jax.tree_util import register_dataclass
 from .._base.checks import finite, moderate, real_array
 from .._base.devices import namespace
 from .background import background_model, with_last_axis
-from .gaussian import profile, volumes
+from .gaussian import GaussianNumbers, profile
 
-# Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
-FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
-# Eccentricity, as a share of the trace, below which a component has no orientation: rounding of a circle.
-ROUND_ECCENTRICITY = 1e-12
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Asymmetry that a given covariance may have, in units of the widths of its axes: rounding of float32.
 COVARIANCE_ASYMMETRY = 1e-6
 # Values of single components at single points in one block of an evaluation: its few arrays of 1 MB stay in a
@@ -82,7 +81,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class GaussianSurface:
+class GaussianSurface(GaussianNumbers):
     r"""A sum of scaled Gaussians with full covariances over a background,
 
     .. math:: f(x) = b(x) + \sum_k a_k \exp\bigl(-\tfrac12 (x - c_k)^T \Sigma_k^{-1} (x - c_k)\bigr).
@@ -120,57 +119,6 @@ class GaussianSurface:
             return evaluate(self, with_last_axis(jnp.asarray(points), n_dim))
         return _evaluate_numpy(self, with_last_axis(_numbers(points), n_dim))
 
-    @property
-    def n_components(self) -> int:
-        return int(np.shape(self.amplitudes)[-1])
-
-    @property
-    def n_dim(self) -> int:
-        return int(np.shape(self.centers)[-1])
-
-    @property
-    def principal_widths(self) -> Any:
-        """Principal standard deviations (K, d), larger first: square roots of the covariance's eigenvalues."""
-        return self._principal()[0]
-
-    @property
-    def principal_axes(self) -> Any:
-        """Unit vectors (K, d, d): row i of a component is the axis of its i-th principal width."""
-        return self._principal()[1]
-
-    @property
-    def orientation(self) -> Any:
-        """Angle (K,) in radians, in [0, pi), of the major axis in 2-D: from the second axis (columns, "x")
-        towards the first (rows, "y"), hence counterclockwise in a plot with x = columns and y = rows upwards."""
-        if self.n_dim != 2:
-            raise ValueError(
-                f"`orientation` is an angle in 2-D; this surface has {self.n_dim} dimensions: use `principal_axes`"
-            )
-        xp = self._namespace
-        shapes = xp.asarray(self.covariances, float)
-        along, across = shapes[:, 1, 1] - shapes[:, 0, 0], 2 * shapes[:, 0, 1]
-        # A round component has no angle: exact zeros make its derivatives NaN, rounding would make them arbitrary.
-        oriented = xp.hypot(along, across) > ROUND_ECCENTRICITY * (shapes[:, 0, 0] + shapes[:, 1, 1])
-        angle = 0.5 * xp.arctan2(xp.where(oriented, across, 0.0), xp.where(oriented, along, 0.0)) % np.pi
-        return xp.where(xp.isclose(angle, np.pi, rtol=0, atol=1e-15), 0.0, angle)
-
-    @property
-    def fwhm(self) -> Any:
-        """Full widths at half maximum (K, d) along the principal axes: 2 sqrt(2 ln 2) times the widths."""
-        return FWHM_PER_WIDTH * self.principal_widths
-
-    @property
-    def volumes(self) -> Any:
-        """Integrals (K,) of the components over all space: a (2 pi)^(d/2) sqrt(det Sigma)."""
-        xp = self._namespace
-        return volumes(xp.asarray(self.amplitudes), xp.asarray(self.covariances, float))
-
-    @property
-    def volume(self) -> Any:
-        """Integral of the whole sum without the background."""
-        total = self.volumes.sum()
-        return total if isinstance(total, jax.Array) else float(total)
-
     def component(self, index: Any) -> GaussianSurface:
         """The component (or components) at ``index``, without the background."""
         index = np.atleast_1d(np.arange(self.n_components)[index])
@@ -185,15 +133,21 @@ class GaussianSurface:
         """Indices (K,) of the components in the order of falling volume, whatever its sign."""
         return np.argsort(-np.abs(self.volumes), kind="stable")
 
-    @property
-    def _namespace(self) -> Any:
-        """JAX's functions for JAX arrays, so that these numbers can be differentiated; NumPy's for all else."""
-        return namespace(self.covariances)
+    def plot(self, extent: Any = None) -> Figure:
+        """A picture without data, as a matplotlib Figure, for one to three dimensions.
 
-    def _principal(self) -> tuple[Any, Any]:
-        xp = self._namespace
-        values, vectors = xp.linalg.eigh(xp.asarray(self.covariances, float))
-        return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
+        A curve with its components in 1-D, a map with the 1-sigma ellipse of each component in 2-D, in 3-D the highest
+        value along each axis. ``extent`` (d, 2) is the lowest and highest coordinate along each axis; None (default):
+        four widths around all components. Needs matplotlib: ``pip install surfacefit[plot]``.
+
+        >>> import numpy as np, surfacefit as sf
+        >>> sf.GaussianSurface([2.0], [[0.0, 5.0]], [np.eye(2)]).plot([(-3, 3), (0, 9)]).axes[0].get_xlim()
+        (0.0, 9.0)
+        """
+        from .._plots.surface import plot_surface
+
+        return plot_surface(self, extent)
+
 
 
 def _checked_dimension(surface: GaussianSurface) -> int:

@@ -1,4 +1,4 @@
-"""What a fit returns, and its files, tables and plots.
+"""What a fit returns, and its files and tables.
 
 criteria         How the number of components is chosen: the options, and the quality of each number that was tried
 record           What a fit found, as a record, with the quantities that follow from it directly
@@ -7,5 +7,4 @@ flags            Warnings about components (at a limit, redundant, undetermined,
 report           The summary of a fit: facts in a few lines, then the components
 summary_record   A summary as a record: its facts, and the components as a table with standard errors
 io               A `FitResult` as a versioned file, and back
-plots/           Figures of results
 """

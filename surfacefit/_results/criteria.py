@@ -266,7 +266,7 @@ class ComponentPath:
 
         The chosen K is marked. Needs matplotlib: ``pip install surfacefit[plot]``.
         """
-        from .plots.path import plot_path
+        from .._plots.path import plot_path
 
         return plot_path(self)
 

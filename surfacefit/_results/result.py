@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .._statistics.diagnostics import ResidualDiagnostics
     from .._statistics.statistics import FitStatistics
     from .._statistics.uncertainty import Uncertainty
+    from ..interop.widget.surface_view import SurfaceView
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,16 +202,30 @@ class FitResult(FitNumbers):
 
         return summary(self).shown(10).html()
 
-    def plot(self, *, ellipses: bool | None = None) -> Figure:
-        """Data, model and residual side by side, as a matplotlib Figure, for one to three dimensions.
+    def plot(self, kind: str = "fit", *, ellipses: bool | None = None) -> Figure:
+        """A picture of the fit as a matplotlib Figure.
 
-        In 1-D a curve with its components, in 3-D the middle slices of a grid or the points in space. ``ellipses``
-        draws the 1-sigma ellipse of each component in 2-D; None (default) does so for up to 300 components. Needs
-        matplotlib: ``pip install surfacefit[plot]``. Raises ValueError in more than three dimensions.
+        kind : "fit" (default): data, model and residual side by side; in 1-D a curve with its components, in 3-D the
+            middle slices of a grid or the points in space. "3d": data and model in perspective (2-D). "components":
+            what each component contributes, with its number. "error": the standard error of the model at every place.
+            "path": how the number of components was chosen, or, where it was given, the cost step by step.
+        ellipses : whether "fit" draws the 1-sigma ellipse of each component in 2-D; None (default): up to 300.
+
+        Axes and colour bars have the names and units of the data. Needs matplotlib: ``pip install surfacefit[plot]``.
+        Raises ValueError in more than three dimensions, and where a kind does not apply.
         """
-        from .plots.result import plot_result
+        from .._plots.result import plot_result
 
-        return plot_result(self, ellipses)
+        return plot_result(self, kind, ellipses)
+
+    def view(self) -> SurfaceView:
+        """The fit as a widget in a notebook, to look at and to touch; see `surfacefit.view`.
+
+        Needs anywidget: ``pip install surfacefit[widget]``.
+        """
+        from ..interop.widget.view import view
+
+        return view(self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the whole result, data included, to a versioned ``.json`` file or, smaller and faster for large data,

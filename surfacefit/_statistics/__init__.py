@@ -13,5 +13,4 @@ bootstrap               Parametric bootstrap: refits to simulated data, as a che
 redundancy              How much each component lowers the cost, and which ones the data do not support
 statistics              Chi-squared, likelihood, AIC, AICc and BIC of a fit
 diagnostics             Whether residuals look like noise: autocorrelation, runs, outliers
-plot_residuals          The plot of residual diagnostics
 """

@@ -20,7 +20,8 @@ from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
-from .._model.surface import ROUND_ECCENTRICITY, GaussianSurface
+from .._model.gaussian import ROUND_ECCENTRICITY
+from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .covariance_root import UNDETERMINED_SHARE, unit_slopes
 

@@ -99,7 +99,7 @@ class ResidualDiagnostics:
 
         Needs matplotlib: ``pip install surfacefit[plot]``.
         """
-        from .plot_residuals import plot_residuals
+        from .._plots.residuals import plot_residuals
 
         return plot_residuals(self)
 

@@ -19,7 +19,8 @@ from jax import Array
 
 from .._base.status import MAX_DISTANCE
 from .._model.background import background_model, with_last_axis
-from .._model.surface import FWHM_PER_WIDTH, GaussianSurface
+from .._model.gaussian import FWHM_PER_WIDTH
+from .._model.surface import GaussianSurface
 from .._results.record import MAX_EXACT_PARAMETERS
 from .component_errors import ComponentErrors
 from .whole_covariance import WholeCovariance

@@ -3,4 +3,5 @@
 arrays      arrays of other libraries, in and back
 files       files of heights
 reports     a fit as a page
+widget      a fit in a notebook, to look at and to touch
 """

@@ -34,6 +34,7 @@ def page(result: FitResult, title: str, n_rows: int) -> str:
     parts = [f"<h1>{escape(title)}</h1>"]
     if result.surface.n_dim <= MOST_DIMENSIONS:
         parts += ["<h2>Data, model and residual</h2>", picture(result.plot(), "data, model and residual")]
+        parts += _more_pictures(result)
     parts += ["<h2>Summary and components</h2>", f'<div class="wide">{summary(result).shown(n_rows).html()}</div>']
     parts += ["<h2>Are the residuals noise?</h2>", *_diagnostics(result), *_labels(result)]
     body = "\n".join(parts)
@@ -46,6 +47,16 @@ def page(result: FitResult, title: str, n_rows: int) -> str:
 def save_page(result: FitResult, path: str | PathLike[str], title: str, n_rows: int) -> None:
     """Write the page of a fit to a file."""
     Path(path).write_text(page(result, title, n_rows), encoding="utf-8")
+
+
+def _more_pictures(result: FitResult) -> list[str]:
+    """What the components contribute, and how their number was chosen."""
+    parts = []
+    if result.n_components:
+        parts += ["<h2>What each component contributes</h2>", picture(result.plot("components"), "components")]
+    if result.path is not None and result.path.chosen >= 0:
+        parts += ["<h2>The number of components</h2>", picture(result.plot("path"), "criteria against the number")]
+    return parts
 
 
 def _diagnostics(result: FitResult) -> list[str]:

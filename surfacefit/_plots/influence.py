@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._results.plots.panels import MAX_ELLIPSES, draw_ellipses, empty_figure
-from .fitted_minimum import FittedMinimum
+from .panels import MAX_ELLIPSES, axis_names, draw_ellipses, empty_figure, has_index_axes, space_ticks
+from .._derivatives.fitted_minimum import FittedMinimum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,13 +23,13 @@ def plot_influence(found: FittedMinimum, values: np.ndarray, is_leverage: bool) 
     figure = empty_figure()
     panel = figure.subplots()
     shown = np.where(data.used, data.turned(values), np.nan)
-    name = "leverage" if is_leverage else "derivative by each height"
+    name, names = "leverage" if is_leverage else "derivative by each height", axis_names(data)
     if data.n_dim == 1:
         place = data.all_points[:, 0]
         order = np.argsort(place)
         panel.plot(place[order], shown.ravel()[order], "C3", lw=1.2)
         panel.axhline(0, color="0.6", lw=0.8)
-        panel.set(xlabel="axis 0", ylabel=name)
+        panel.set(xlabel=names[0], ylabel=name)
         figure.set_size_inches(8, 3)
         return figure
     largest = float(np.nanmax(np.abs(shown), initial=0.0)) or 1.0
@@ -41,11 +41,12 @@ def plot_influence(found: FittedMinimum, values: np.ndarray, is_leverage: bool) 
         drawn = panel.scatter(points[:, 1], points[:, 0], c=shown.ravel(), s=12, **style)
     else:
         drawn = panel.pcolormesh(data.axes[1], data.axes[0], shown, shading="nearest", rasterized=True, **style)
-        if all(np.array_equal(axis, np.arange(len(axis))) for axis in data.axes):
+        if has_index_axes(data):
             panel.invert_yaxis()
     if found.surface.n_components <= MAX_ELLIPSES:
         draw_ellipses(panel, found.surface)
-    panel.set(xlabel="axis 1", ylabel="axis 0", title=name)
+    panel.set(xlabel=names[1], ylabel=names[0], title=name)
     figure.colorbar(drawn, ax=panel)
     figure.set_size_inches(7, 5)
+    space_ticks(panel, 4.5)
     return figure

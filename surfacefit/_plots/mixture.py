@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._base.checks import real_array
+from .._base.checks import real_array
 from .panels import FIGURE_INCHES, MAX_CURVES, MAX_ELLIPSES, draw_ellipses, empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..._mixture.result import MixtureResult
+    from .._mixture.result import MixtureResult
 
 # Inches: the height of a density's panel.
 DENSITY_HEIGHT_INCHES = 4

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._model.gaussian import profile
-from ..flags import shown_flags
-from .panels import FIGURE_INCHES, FLAG_COLOR, MAX_CURVES, Style, has_index_axes, titles
+from .._model.gaussian import profile
+from .._results.flags import shown_flags
+from .canvas import sampled_curve
+from .panels import FIGURE_INCHES, FLAG_COLOR, MAX_CURVES, Style, axis_names, height_name, titles, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..._model.surface import GaussianSurface
-    from ..result import FitResult
+    from .._model.surface import GaussianSurface
+    from .._results.result import FitResult
 
 # Thin, so that many components leave the data visible.
 COMPONENT_STYLE: Style = {"color": "C0", "linewidth": 0.8}
@@ -24,15 +25,6 @@ FLAGGED_STYLE: Style = {"color": FLAG_COLOR, "linewidth": 1.2, "zorder": 4}
 
 # Inches: three parts data over one part residuals, readable at half the page's height.
 CURVE_HEIGHT_INCHES = 5
-
-# Points of the model's line between samples: a component at the smallest width still looks round.
-CURVE_POINTS_PER_SAMPLE = 4
-
-# Points of the model's line: about one to a pixel of the figure.
-MIN_CURVE_POINTS = 1000
-
-# Points of the model's line: keeps vector files small.
-MAX_CURVE_POINTS = 20000
 
 # Diameter of a marker times the number of samples, in points (1/72 inch): markers shrink as samples get denser.
 MARKER_POINTS_TIMES_SAMPLES = 2000
@@ -49,8 +41,7 @@ def draw_curve(figure: Figure, result: FitResult) -> None:
     figure.set_size_inches(FIGURE_INCHES, CURVE_HEIGHT_INCHES)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     x = result.data.used_points[:, 0]
-    n_fine = int(np.clip(CURVE_POINTS_PER_SAMPLE * len(x), MIN_CURVE_POINTS, MAX_CURVE_POINTS))
-    fine = np.linspace(x.min(), x.max(), n_fine)
+    fine = sampled_curve(x)
     size = float(np.clip(MARKER_POINTS_TIMES_SAMPLES / len(x), MIN_MARKER_POINTS, MAX_MARKER_POINTS))
     dots: Style = {"marker": ".", "linestyle": "none", "rasterized": True, "markersize": size}
     upper.plot(x, result.data.used_heights, color="0.6", label="data", **dots)
@@ -62,7 +53,9 @@ def draw_curve(figure: Figure, result: FitResult) -> None:
     lower.plot(x, result.misfits[result.data.used], color="0.4", **dots)
     lower.axhline(0, color="C3", linewidth=1)
     lower.set_title(titles(result)[2], fontsize="medium")
-    lower.set_xlabel("index" if has_index_axes(result) else "axis 0")
+    upper.set_ylabel(height_name(result.data))
+    lower.set_ylabel(unit_of(result.data))
+    lower.set_xlabel(axis_names(result.data)[0])
 
 
 def _draw_components(panel: Axes, surface: GaussianSurface, x: np.ndarray, flagged: np.ndarray) -> None:

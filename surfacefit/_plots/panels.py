@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._data.noise import outlying
-from ..._losses import ROBUST
-from ..flags import listed, shown_flags
+from .._data.labels import with_unit
+from .._data.noise import outlying
+from .._losses import ROBUST
+from .._results.flags import listed, shown_flags
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..._model.surface import GaussianSurface
-    from ..result import FitResult
+    from .._data.data import SurfaceData
+    from .._model.surface import GaussianSurface
+    from .._results.result import FitResult
 
 Style = dict[str, Any]
 
@@ -38,6 +40,15 @@ UNUSED_COLOR = "0.85"
 
 # In no colour map used here.
 FLAG_COLOR = "orange"
+
+# Names of the axes of a grid that has neither names nor coordinates, in one and two dimensions.
+INDEX_NAMES = (("index",), ("row", "column"))
+
+# Inches: the width of a digit in the numbers at ticks, of 10 points (1/72 inch).
+CHARACTER_INCHES = 0.09
+
+# Characters between two numbers at ticks: less looks like one number.
+TICK_GAP_CHARACTERS = 2
 
 # Ticks along an axis of a flat panel: what three panels side by side have room for.
 MAX_TICKS_2D = 6
@@ -68,6 +79,9 @@ MIN_PANEL_RATIO = 0.2
 
 # Height over width of a panel with equal scales: a higher one does not fit on a page.
 MAX_PANEL_RATIO = 1.6
+
+# Of the width of a figure: each of three panels beside two colour bars.
+PANEL_SHARE = 0.25
 
 # Height over width of a panel whose axes have scales of their own.
 FREE_PANEL_RATIO = 0.8
@@ -141,7 +155,7 @@ def _are_even(edges: np.ndarray) -> bool:
     return bool(abs(edges - even).max() <= EVEN_TOLERANCE * (even[1] - even[0]))
 
 
-def label_panels(panels: Any, names: tuple[str, str], texts: list[str]) -> None:
+def label_panels(panels: Any, names: list[str], texts: list[str]) -> None:
     """Titles of data, model and residual, and the names of the (vertical, horizontal) axes."""
     panels[0].set_ylabel(names[0])
     for panel, text in zip(panels, texts, strict=True):
@@ -161,7 +175,7 @@ def flagged_components(result: FitResult) -> list[str]:
 
 
 def finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None:
-    """One colour bar for data and model, one for the residual, and the size of the figure.
+    """One colour bar for data and model, one for the residual, the size of the figure, and ticks that have room.
 
     ``ratio`` is the height of all rows over the width of a panel.
     """
@@ -169,9 +183,13 @@ def finish(figure: Figure, panels: Any, result: FitResult, ratio: float) -> None
 
     heights, _, residual = color_scales(result)
     aspect, width = 20 * len(panels), FIGURE_INCHES if len(panels) == 1 else 0.8 * FIGURE_INCHES
-    figure.colorbar(ScalarMappable(**heights), ax=panels[:, :2], aspect=aspect)
-    figure.colorbar(ScalarMappable(**residual), ax=panels[:, 2], aspect=aspect, extend="both", extendfrac=0.03)
-    figure.set_size_inches(width, float(max(0.27 * width * ratio + 0.8 * len(panels), 2.5)))
+    both: Style = {"extend": "both", "extendfrac": 0.03}
+    figure.colorbar(ScalarMappable(**heights), ax=panels[:, :2], aspect=aspect, label=height_name(result.data))
+    figure.colorbar(ScalarMappable(**residual), ax=panels[:, 2], aspect=aspect, label=unit_of(result.data), **both)
+    figure.set_size_inches(width, float(max(PANEL_SHARE * width * ratio + 0.8 * len(panels), 2.5)))
+    for panel in panels.ravel():
+        if panel.name != "3d":
+            space_ticks(panel, PANEL_SHARE * width)
 
 
 def data_model_residual(result: FitResult) -> list[np.ndarray]:
@@ -194,10 +212,42 @@ def color_scales(result: FitResult) -> list[Style]:
     return [shared, shared, {"cmap": "RdBu_r", "norm": Normalize(-limit, limit)}]
 
 
-def has_index_axes(result: FitResult) -> bool:
+def has_index_axes(data: SurfaceData) -> bool:
     """Whether the data are a grid with coordinates 0, 1, 2, ... along each axis."""
-    axes = result.data.axes
-    return axes is not None and all(np.array_equal(axis, np.arange(len(axis))) for axis in axes)
+    return data.axes is not None and all(np.array_equal(axis, np.arange(len(axis))) for axis in data.axes)
+
+
+def axis_names(data: SurfaceData) -> list[str]:
+    """What the axes are called, with their units, as the data say; else "row" and "column", or "axis 0", ..."""
+    indexed = has_index_axes(data)
+    if data.labels is not None:
+        units = [unit or "index" * indexed for unit in data.labels.units]
+        return [with_unit(name, unit) for name, unit in zip(data.labels.dims, units, strict=True)]
+    if indexed and data.n_dim <= len(INDEX_NAMES):
+        return list(INDEX_NAMES[data.n_dim - 1])
+    return [f"axis {i}" for i in range(data.n_dim)]
+
+
+def height_name(data: SurfaceData) -> str:
+    """What the heights are called, with their unit; "" where the data do not say."""
+    return "" if data.labels is None else with_unit(data.labels.name, data.labels.unit)
+
+
+def unit_of(data: SurfaceData) -> str:
+    """The unit of the heights in brackets, to stand behind another name; "" where the data do not say."""
+    return "" if data.labels is None else with_unit("", data.labels.unit)
+
+
+def space_ticks(panel: Axes, inches: float) -> None:
+    """So many ticks along x, of a panel of this width, that their numbers do not touch."""
+    axis = panel.xaxis
+    for count in range(MAX_TICKS_2D, 0, -1):
+        panel.locator_params(axis="x", nbins=count)
+        written = axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+        if sum(len(text) + TICK_GAP_CHARACTERS for text in written) * CHARACTER_INCHES <= inches:
+            break
+
+
 
 
 def panel_aspect(edges: list[np.ndarray], steps: np.ndarray) -> tuple[str, float]:

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.stats import norm
 
 from .._data.noise import robust_deviation
-from .._results.plots.panels import empty_figure
+from .panels import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .diagnostics import ResidualDiagnostics
+    from .._statistics.diagnostics import ResidualDiagnostics
 
 # Points of the quantile plot: more cover each other, and make vector files large.
 MAX_QUANTILES = 5000
