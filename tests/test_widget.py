@@ -275,7 +275,7 @@ REFUSED = [
     (lambda fit: sf.view(hills(), 2, loss="none"), ValueError, "`loss` must be one of"),
     (lambda fit: sf.view(np.arange(4.0), points=np.eye(4)[:, :2], coords=[1]), ValueError, "`coords` are for a grid"),
     (lambda fit: sf.view(np.zeros((2, 2, 2, 2))), ValueError, "not a grid in 4-D: use `result.plot"),
-    (lambda fit: sf.view(np.arange(9.0), points=np.random.rand(9, 3)), ValueError, "not scattered points in 3-D"),
+    (lambda fit: sf.view(np.arange(9.0), points=np.eye(9)[:, :3]), ValueError, "not scattered points in 3-D"),
 ]
 
 
@@ -314,7 +314,9 @@ def test_uneven_steps_show_the_nearest_sample():
 
 def test_curves_are_lines_with_their_background():
     x = np.linspace(100, 110, 4001)[::-1]
-    surface = sf.GaussianSurface([2.0], [[104.0]], [[[0.25]]], sf.PlaneBackground(1.0, np.array([0.1]), np.array([105.0])))
+    surface = sf.GaussianSurface(
+        [2.0], [[104.0]], [[[0.25]]], sf.PlaneBackground(1.0, np.array([0.1]), np.array([105.0]))
+    )
     panels = panels_of(point_data(x, surface(x)))
     count, line = panels.scene["count"], panels.scene["line"]
     places, heights = floats(panels.heights, 2, count)
@@ -368,5 +370,3 @@ def test_files_of_the_browser_come_with_the_package():
     for name in ("surface_view.js", "surface_view.css"):
         assert (folder / name).stat().st_size > 1000
     assert "export default { render }" in (folder / "surface_view.js").read_text("utf-8")
-
-

@@ -184,8 +184,6 @@ def _names(batch: BatchResult, quantity: str, count: int) -> list[str]:
     return [f"{quantity}{f' {i}' if count > 1 else ''}" for i in range(count)]
 
 
-
-
 def _extent(batch: BatchResult) -> tuple[float, float, float, float]:
     """Edges of the map: those of the cells around labels that are numbers at even distances, else around indices."""
     edges: list[float] = []

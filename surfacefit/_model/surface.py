@@ -149,7 +149,6 @@ class GaussianSurface(GaussianNumbers):
         return plot_surface(self, extent)
 
 
-
 def _checked_dimension(surface: GaussianSurface) -> int:
     """The dimension d of a surface, whose arrays must have shapes (K,), (K, d) and (K, d, d)."""
     amplitudes, centers, covariances = (np.shape(getattr(surface, name)) for name in COMPONENT_ARRAYS)

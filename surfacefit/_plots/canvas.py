@@ -56,10 +56,10 @@ def grid_canvas(data: SurfaceData, axes: tuple[int, int]) -> Canvas:
     return Canvas(edges, *panel_aspect(edges, steps), downwards=has_index_axes(data))
 
 
-def box_canvas(low: np.ndarray, high: np.ndarray, n_cells: int = MODEL_CELLS) -> Canvas:
+def box_canvas(low: np.ndarray, high: np.ndarray, n_cells: int = MODEL_CELLS, downwards: bool = False) -> Canvas:
     """A box (2,), (2,) of two coordinates in even cells."""
     edges = [np.linspace(a, b, n_cells + 1) for a, b in zip(low, high, strict=True)]
-    return Canvas(edges, *panel_aspect(edges, high - low))
+    return Canvas(edges, *panel_aspect(edges, high - low), downwards=downwards)
 
 
 def points_box(data: SurfaceData) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from .panels import (
     Style,
     axis_names,
     draw_ellipses,
+    has_index_axes,
     height_name,
     space_ticks,
 )
@@ -55,7 +56,7 @@ def draw_components(figure: Figure, result: FitResult) -> None:
         draw_contributions(figure, surface, canvas_of(data), names, heights)
     else:
         low, high = points_box(data)
-        draw_projections(figure, surface, np.stack([low, high], axis=1), names, heights)
+        draw_projections(figure, surface, np.stack([low, high], axis=1), names, heights, has_index_axes(data))
 
 
 def draw_curves(figure: Figure, surface: GaussianSurface, x: np.ndarray, name: str, heights: str) -> Axes:
@@ -74,9 +75,9 @@ def draw_curves(figure: Figure, surface: GaussianSurface, x: np.ndarray, name: s
     panel.set(xlabel=name, ylabel=heights, xlim=(x.min(), x.max()))
     panel.legend(frameon=False, fontsize="small")
     for k in surface.by_volume[:MOST_NUMBERS]:
-        center = float(surface.centers[k, 0])
+        center = float(np.asarray(surface.centers)[k, 0])
         if x.min() <= center <= x.max():
-            top = np.interp(center, x, background) + surface.amplitudes[k]
+            top = np.interp(center, x, background) + np.asarray(surface.amplitudes)[k]
             panel.annotate(str(k), (center, top), (0, 3), textcoords="offset points", ha="center", fontsize="small")
     return panel
 
@@ -111,7 +112,7 @@ def draw_contributions(
 
 
 def draw_projections(
-    figure: Figure, surface: GaussianSurface, box: np.ndarray, names: list[str], heights: str
+    figure: Figure, surface: GaussianSurface, box: np.ndarray, names: list[str], heights: str, downwards: bool = False
 ) -> None:
     """The sum of components in a box (3, 2) of space: the value farthest from zero along each axis, with their
     numbers.
@@ -126,7 +127,7 @@ def draw_projections(
     style = contribution_style(surface, values)
     for panel, (j, k) in zip(panels, combinations(range(3), 2), strict=True):
         (i,) = {0, 1, 2} - {j, k}
-        canvas = box_canvas(box[[j, k], 0], box[[j, k], 1], SPACE_CELLS)
+        canvas = box_canvas(box[[j, k], 0], box[[j, k], 1], SPACE_CELLS, downwards)
         draw_on(panel, canvas, _farthest_from_zero(values, i), style)
         panel.set_title(f"highest along {names[i]}", fontsize="medium")
         panel.set(xlabel=names[k], ylabel=names[j])
@@ -151,7 +152,7 @@ def draw_numbered(panel: Axes, surface: GaussianSurface) -> None:
     for k in surface.by_volume[:MOST_NUMBERS]:
         panel.annotate(
             str(k),
-            np.asarray(surface.centers)[k, ::-1],
+            tuple(np.asarray(surface.centers)[k, ::-1]),
             color="white",
             fontsize="small",
             ha="center",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .panels import MAX_ELLIPSES, axis_names, draw_ellipses, empty_figure, has_index_axes, space_ticks
 from .._derivatives.fitted_minimum import FittedMinimum
+from .panels import MAX_ELLIPSES, axis_names, draw_ellipses, empty_figure, has_index_axes, space_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -47,6 +47,9 @@ INDEX_NAMES = (("index",), ("row", "column"))
 # Inches: the width of a digit in the numbers at ticks, of 10 points (1/72 inch).
 CHARACTER_INCHES = 0.09
 
+# Powers of ten between which coordinates are written in full: those of maps in metres, and of scans in millimetres.
+PLAIN_POWERS = (-4, 9)
+
 # Characters between two numbers at ticks: less looks like one number.
 TICK_GAP_CHARACTERS = 2
 
@@ -238,16 +241,20 @@ def unit_of(data: SurfaceData) -> str:
     return "" if data.labels is None else with_unit("", data.labels.unit)
 
 
+def plain_ticks(panel: Axes) -> None:
+    """Coordinates in full, such as 4132000, without an offset or a power of ten beside the axis."""
+    panel.ticklabel_format(axis="both", useOffset=False, scilimits=PLAIN_POWERS)
+
+
 def space_ticks(panel: Axes, inches: float) -> None:
     """So many ticks along x, of a panel of this width, that their numbers do not touch."""
+    plain_ticks(panel)
     axis = panel.xaxis
     for count in range(MAX_TICKS_2D, 0, -1):
         panel.locator_params(axis="x", nbins=count)
-        written = axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+        written = axis.get_major_formatter().format_ticks(list(axis.get_majorticklocs()))
         if sum(len(text) + TICK_GAP_CHARACTERS for text in written) * CHARACTER_INCHES <= inches:
             break
-
-
 
 
 def panel_aspect(edges: list[np.ndarray], steps: np.ndarray) -> tuple[str, float]:

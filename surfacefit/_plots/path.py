@@ -62,7 +62,7 @@ def draw_steps_or_path(figure: Figure, result: FitResult) -> None:
         known = values[np.isfinite(values)]
         if known.size and (known > 0).all() and known.max() > LOG_SCALE_RATIO * known.min():
             panel.set_yscale("log")
-    figure.suptitle(f"K = {result.n_components}, {result.status.name.lower()}", fontsize="medium")
+    figure.suptitle(f"K = {result.n_components}, {result.status.name.lower().replace('_', ' ')}", fontsize="medium")
 
 
 def _draw(panel: Axes, path: ComponentPath, name: str) -> None:

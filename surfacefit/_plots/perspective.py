@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .canvas import Canvas, canvas_of
-from .panels import FIGURE_INCHES, Style, axis_names, color_scales, data_model_residual, height_name, titles
+from .panels import (
+    FIGURE_INCHES,
+    Style,
+    axis_names,
+    color_scales,
+    data_model_residual,
+    height_name,
+    plain_ticks,
+    titles,
+)
 from .points import MAX_TICKS_3D, draw_scatter
 
 if TYPE_CHECKING:
@@ -21,10 +30,13 @@ MAX_FACETS = 120
 # Degrees above the horizon, and around the vertical: both axes rise away from the nearest corner.
 ELEVATION, AZIMUTH = 35, -60
 
+# Points (1/72 inch) between an axis and its name: room for slanted numbers.
+LABEL_POINTS = 10
+
 
 def draw_perspective(figure: Figure, result: FitResult) -> None:
     """Data (a surface, or scattered points) and model as surfaces with one scale of heights."""
-    figure.set_size_inches(FIGURE_INCHES, 0.45 * FIGURE_INCHES)
+    figure.set_size_inches(FIGURE_INCHES, 0.42 * FIGURE_INCHES)
     panels = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
     canvas, style = canvas_of(result.data), color_scales(result)[0]
     data = data_model_residual(result)[0]
@@ -56,13 +68,16 @@ def _draw_facets(panel: Any, canvas: Canvas, values: np.ndarray, style: Style) -
 
 def _dress(panel: Any, result: FitResult, canvas: Canvas, style: Style) -> None:
     names, (rows, columns) = axis_names(result.data), canvas.edges
-    panel.set(xlabel=names[1], ylabel=names[0], zlabel=height_name(result.data))
+    panel.set_xlabel(names[1], labelpad=LABEL_POINTS)
+    panel.set_ylabel(names[0], labelpad=LABEL_POINTS)
+    panel.set_zlabel(height_name(result.data))
     panel.set(xlim=(columns[0], columns[-1]), zlim=(style["norm"].vmin, style["norm"].vmax))
     panel.set_ylim(*(rows[[-1, 0]] if canvas.downwards else rows[[0, -1]]))
-    panel.set_box_aspect((1, min(max(canvas.ratio, 0.5), 2), 0.45), zoom=0.9)
+    panel.set_box_aspect((1, min(max(canvas.ratio, 0.5), 2), 0.45), zoom=0.92)
     panel.view_init(ELEVATION, AZIMUTH)
     panel.set_facecolor("none")
     panel.locator_params(nbins=MAX_TICKS_3D)
+    plain_ticks(panel)
 
 
 def _mappable(style: Style) -> Any:

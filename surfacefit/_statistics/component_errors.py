@@ -18,9 +18,9 @@ import numpy as np
 
 from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
+from .._model.gaussian import ROUND_ECCENTRICITY
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
-from .._model.gaussian import ROUND_ECCENTRICITY
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .covariance_root import UNDETERMINED_SHARE, unit_slopes

@@ -61,9 +61,7 @@ def _typical_covariance(surface: GaussianSurface, data: SurfaceData, kind: str) 
     return np.diag(np.full(data.n_dim, variances.min()) if kind == "spherical" else variances)
 
 
-def _height(
-    surface: GaussianSurface, data: SurfaceData, at: np.ndarray, covariance: np.ndarray, signed: bool
-) -> float:
+def _height(surface: GaussianSurface, data: SurfaceData, at: np.ndarray, covariance: np.ndarray, signed: bool) -> float:
     """The mean residual around a place; where that is no height for a component, the spread of the heights."""
     offsets = (data.used_points - at) / np.sqrt(np.diagonal(covariance))
     squares = (offsets**2).sum(axis=1)

@@ -60,5 +60,3 @@ def panels_of(data: SurfaceData, at: int = 0) -> Panels:
         )
     kind.scene.update(names=axis_names(data), height=height_name(data), unit=unit_of(data))
     return kind
-
-

@@ -151,7 +151,7 @@ class SurfaceView(anywidget.AnyWidget):
 
     def _on_message(self, _: Any, message: Any, __: Any) -> None:
         """What was done in the browser; what cannot be done is said there."""
-        action = ACTIONS.get(message.get("do")) if isinstance(message, dict) else None
+        action = ACTIONS.get(str(message.get("do"))) if isinstance(message, dict) else None
         if action is None:
             return
         try:
@@ -196,7 +196,7 @@ class SurfaceView(anywidget.AnyWidget):
     def _remember(self, before: tuple[GaussianSurface, FitResult | None, bool]) -> None:
         self._past = [*self._past[1 - MOST_UNDONE :], before]
 
-    @observe("_slice")
+    @observe("_slice")  # type: ignore[untyped-decorator]
     def _other_slice(self, change: Any) -> None:
         if not hasattr(self, "_panels") or self._scene.get("slices") is None:
             return
@@ -228,7 +228,7 @@ class SurfaceView(anywidget.AnyWidget):
     def _show_errors(self) -> None:
         """Standard errors in the table, where the surface is that of a fit and they take no time."""
         result = self._result
-        if result is None or self._edited or not 0 < result.n_components or result.n_parameters > MAX_SHOWN_PARAMETERS:
+        if result is None or self._edited or not result.n_components > 0 or result.n_parameters > MAX_SHOWN_PARAMETERS:
             return
         errors = result.uncertainty()
         if self._result is result and not self._edited and not self._busy.locked():
@@ -239,7 +239,7 @@ class SurfaceView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and a picture of it for where there is no JavaScript."""
-        found = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        found: tuple[dict[str, Any], dict[str, Any]] = super()._repr_mimebundle_(**kwargs) or ({}, {})
         png = picture(self._fitter.data, self._surface, None if self._edited else self._result)
         if png is None:
             return found
