@@ -29,7 +29,7 @@ def plot_surface(surface: GaussianSurface, extent: Any = None) -> Figure:
     figure = empty_figure()
     names = [f"axis {i}" for i in range(surface.n_dim)]
     if surface.n_dim == 1:
-        draw_curves(figure, surface, np.linspace(*box[0], MIN_CURVE_POINTS), names[0], "")
+        draw_curves(figure, surface, np.linspace(float(box[0, 0]), float(box[0, 1]), MIN_CURVE_POINTS), names[0], "")
     elif surface.n_dim == 2:
         _draw_map(figure, surface, box, names)
     else:
