@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._constraints.mixture_regularization import MixturePrior
     from ._base.progress import BatchProgress, MixtureProgress, Progress
     from ._model.surface import GaussianSurface
+    from ._model.gaussian import covariance_from_fwhm
     from ._results.result import FitResult
     from ._results.criteria import ComponentPath
     from ._mixture.result import MixtureResult
@@ -60,6 +61,7 @@ _NAMES = {
     "_constraints.mixture_regularization": ("MixturePrior",),
     "_base.progress": ("BatchProgress", "MixtureProgress", "Progress"),
     "_model.surface": ("GaussianSurface",),
+    "_model.gaussian": ("covariance_from_fwhm",),
     "_results.result": ("FitResult",),
     "_mixture.result": ("MixtureResult",),
     "_base.status": ("Status",),
@@ -106,6 +108,7 @@ __all__ = [
     "MixtureProgress",
     "Progress",
     "GaussianSurface",
+    "covariance_from_fwhm",
     "FitResult",
     "ComponentPath",
     "MixtureResult",

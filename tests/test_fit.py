@@ -173,7 +173,13 @@ def test_bad_input_is_refused_before_any_work(case, monkeypatch):
 
 
 DATA = ["heights", "coords", "mask", "sigma", "absolute_sigma"]
-JOINED = {"tied": "covariance_type", "bounds": "constraints", "fixed": "constraints", "max_memory": "engine"}
+JOINED = {
+    "tied": "covariance_type",
+    "shape": "constraints",
+    "bounds": "constraints",
+    "fixed": "constraints",
+    "max_memory": "engine",
+}
 
 
 def test_a_result_is_a_start():

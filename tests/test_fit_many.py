@@ -359,3 +359,11 @@ def test_volumes_and_their_errors_are_those_of_each_map():
         np.testing.assert_allclose(batch.volumes[n][batch.active[n]], alone.surface.volumes, rtol=1e-12)
         np.testing.assert_allclose(table["volume"][rows], alone.surface.volumes, rtol=1e-12)
         np.testing.assert_allclose(table["volume_error"][rows], alone.standard_errors.volumes, rtol=1e-12)
+
+
+def test_a_map_of_more_points_than_stay_near_is_set_up_in_its_precision():
+    y, x = np.mgrid[:50, :48]
+    maps = np.stack([np.exp(-((y - 25) ** 2 + (x - c) ** 2) / 40) for c in (20, 26)])
+    start = sf.GaussianSurface([0.9], [[24.0, 23.0]], [16 * np.eye(2)])
+    batch = sf.fit_many(maps, 1, init=start)  # a warning of JAX is an error in tests
+    np.testing.assert_allclose(batch.centers[:, 0], [[25, 20], [25, 26]], atol=1e-6)

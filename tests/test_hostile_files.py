@@ -17,6 +17,7 @@ import surfacefit as sf
 from surfacefit._base.array_files import LARGE_BYTES
 from surfacefit._base.documents import NotAFit
 from surfacefit._fit.cli import main
+from surfacefit._results.summary_record import RESULT_VERSION
 from surfacefit.interop.files.formats import CannotRead, read
 
 HEIGHTS = np.random.default_rng(0).normal(size=(6, 7))
@@ -104,7 +105,7 @@ def saved(array):
     return file.getvalue()
 
 
-HEAD = {"format": "surfacefit result", "version": 6}
+HEAD = {"format": "surfacefit result", "version": RESULT_VERSION}
 
 JSON_FILES = {
     "deep list": ("[" * 200_000, "nested too deeply"),
@@ -414,7 +415,7 @@ def test_a_fit_whose_arrays_unfold(documents, tmp_path):
     members = {"junk": saved(HEIGHTS)}
 
     def tree(item, place=""):
-        if isinstance(item, dict) and "shape" in item:
+        if isinstance(item, dict) and {"dtype", "shape"} <= set(item):
             coded, dtype = item.get("base64"), item["dtype"]
             array = np.array(item["values"]) if coded is None else np.frombuffer(base64.b64decode(coded), dtype)
             members[place] = saved(array.astype(dtype).reshape(item["shape"]))

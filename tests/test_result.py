@@ -16,6 +16,7 @@ from surfacefit._fit.run_spec import RunSpec
 from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._results.flags import ComponentFlags
 from surfacefit._results.report import summary
+from surfacefit._results.summary_record import RESULT_VERSION
 from surfacefit._statistics.linearization import linearized_at, model_of
 
 Y, X = np.mgrid[:14, :16].astype(float)
@@ -162,10 +163,13 @@ NO_FITS = {
     "text": (b"hello", "is no surfacefit result"),
     "other json": (b'{"a": 1}', "does not say format='surfacefit result'"),
     "a list": (b"[1, 2]", "does not say format"),
-    "incomplete": (b'{"format": "surfacefit result", "version": 6}', "is no complete surfacefit result"),
+    "incomplete": (
+        b'{"format": "surfacefit result", "version": %d}' % RESULT_VERSION,
+        "is no complete surfacefit result",
+    ),
     "later version": (
         b'{"format": "surfacefit result", "version": 99}',
-        "has version 99 of the format, this surfacefit reads version 6",
+        f"has version 99 of the format, this surfacefit reads version {RESULT_VERSION}",
     ),
     "unknown dtype": (b'{"a": {"dtype": "float7", "shape": [1], "values": [1]}}', "is no surfacefit result"),
     "empty": (b"", "is no surfacefit result"),
@@ -219,7 +223,7 @@ def test_json_is_readable_and_strict(tmp_path):
     path = tmp_path / "fit.json"
     made("grid").save(path)
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"JSON holds {name}"))
-    assert document["version"] == 6
+    assert document["version"] == RESULT_VERSION
     assert len(document["surface"]["amplitudes"]["values"]) == 2
 
 

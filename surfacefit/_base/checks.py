@@ -106,6 +106,14 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
+def finite_number(name: str, value: Any) -> float:
+    """A finite number of either sign."""
+    number = _number(name, value)
+    if not np.isfinite(number):
+        raise ValueError(f"`{name}` must be finite, got {value!r}")
+    return number
+
+
 def _number(name: str, value: Any) -> float:
     """A single number: no text that could be read as one, no truth value, no array."""
     try:

@@ -1,6 +1,7 @@
 """What parameters may be, and what is known of them beforehand.
 
 bounds                  What a user may ask of parameters: limits, and some that are fixed
+shape                   One shape that all components have
 box                     Limits and fixed parameters as a box in the parameters of a fit
 containment             Centres over the data and widths up to their extent, so that no component runs away
 prior                   A prior on components, for fits by maximum a posteriori

@@ -1,4 +1,4 @@
-"""What a user may ask of parameters: limits, and some that are fixed."""
+"""What a user may ask of parameters: limits, some that are fixed, and one shape for all components."""
 
 from __future__ import annotations
 
@@ -50,18 +50,20 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """What a user asked for, checked: ``bounds`` of float arrays (low, high), and ``fixed``: masks (K,) or True by
-    name.
+    """What a user asked for, checked: ``bounds`` of float arrays (low, high); ``fixed``: masks (K,) or True by name;
+    and the covariance ``shape`` (d, d) that all components have, whose name then stands in ``fixed``.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
     fixed: dict[str, Any] = field(default_factory=dict)
+    shape: np.ndarray | None = None
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Constraints)
             and _same(vars(self.bounds), vars(other.bounds))
             and _same(self.fixed, other.fixed)
+            and _same(self.shape, other.shape)
         )
 
     def __bool__(self) -> bool:
@@ -86,7 +88,13 @@ class Constraints:
         """Whether the user knows the components of the start one by one: by limits or masks of their own, or because
         something of theirs is fixed.
         """
-        return self.by_component or any(np.any(mask) for name, mask in self.fixed.items() if name != "background")
+        return self.by_component or bool(self.held_at_start)
+
+    @property
+    def held_at_start(self) -> set[str]:
+        """Names of what components keep of their start; a shape for all is no part of it."""
+        common = {"background"} if self.shape is None else {"background", "covariances"}
+        return {name for name, mask in self.fixed.items() if np.any(mask)} - common
 
     def without(self, k: int) -> Constraints:
         """Of the components but ``k``."""
@@ -96,7 +104,7 @@ class Constraints:
             if (pair := getattr(self.bounds, name)) is not None
         }
         return Constraints(
-            replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()}
+            replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()}, self.shape
         )
 
 

@@ -42,6 +42,10 @@ class Region(NamedTuple):
         entries = np.abs(_cholesky(np.asarray(covariances, float)))
         return np.asarray((entries >= (1 - tolerance) * self.widest[:, None]).any(axis=(1, 2)))
 
+    def holds_shape(self, covariance: np.ndarray) -> bool:
+        """Whether a component with this covariance (d, d) is no wider than the region allows, to rounding."""
+        return not self.meets_widths(np.asarray(covariance)[None], -ROUNDING_SHARE).any()
+
 
 def _cholesky(covariances: np.ndarray) -> np.ndarray:
     """Cholesky factors (K, d, d) of covariances that rounding may have left with a pivot of zero or below."""

@@ -40,6 +40,8 @@ class GaussianSurfaceRegressor(RegressorMixin, BaseEstimator):
         background alone.
     covariance_type : {"full", "diag", "spherical", "tied"}
         Shapes of the components.
+    shape : float, (d,) or (d, d), optional
+        The shape of all components, held: a covariance, or standard deviations along the axes.
     background : {"constant", "plane"}, float, background object, (function, start) or None
         What the components stand on.
     amplitudes : {"positive", "signed"}
@@ -99,6 +101,7 @@ class GaussianSurfaceRegressor(RegressorMixin, BaseEstimator):
         n_components: int | str | AutoComponents = "auto",
         *,
         covariance_type: str = "full",
+        shape: Any = None,
         background: Any = "constant",
         amplitudes: str = "positive",
         loss: str = "linear",
@@ -122,6 +125,7 @@ class GaussianSurfaceRegressor(RegressorMixin, BaseEstimator):
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.shape = shape
         self.background = background
         self.amplitudes = amplitudes
         self.loss = loss

@@ -7,6 +7,7 @@ where one is made, so that the command line can show its help without JAX.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,15 @@ class FitOption(NamedTuple):
         )
 
 
+def numbers(text: str) -> Any:
+    """One number, a few for the axes, or the d x d entries of a covariance, row by row."""
+    values = [float(number) for number in text.split(",")]
+    side = math.isqrt(len(values))
+    if len(values) == 1:
+        return values[0]
+    return np.reshape(values, (side, side)) if side > 1 and side * side == len(values) else np.array(values)
+
+
 # The keywords of `fit` that the command line has, in the order of its help.
 FIT_OPTIONS = (
     FitOption("background", "under the Gaussians", "constant", choices=("constant", "plane", "none")),
@@ -59,6 +69,13 @@ FIT_OPTIONS = (
         "shapes of the Gaussians; tied: one for all",
         "full",
         choices=("full", "diag", "spherical", "tied"),
+    ),
+    FitOption(
+        "shape",
+        "of all Gaussians, held: a width, one an axis, or the entries of a covariance",
+        "fitted",
+        type=numbers,
+        metavar="S[,S...]",
     ),
     FitOption(
         "solver",

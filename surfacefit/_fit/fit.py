@@ -34,6 +34,7 @@ def fit(
     background: Any = "constant",
     covariance_type: str = "full",
     tied: str | None = None,
+    shape: Any = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -95,6 +96,10 @@ def fit(
         that all components share. The names are those of scikit-learn's `GaussianMixture`.
     tied : "covariances", optional
         Another name for ``covariance_type="tied"``. Nothing else can be tied.
+    shape : float, (d,) or (d, d), optional
+        The shape of all components, held while their number, places and amplitudes are fitted, as of stars under one
+        beam: a covariance (d, d), standard deviations (d,) along the axes, or one for all, in the units of ``coords``.
+        `covariance_from_fwhm` makes it from widths and an angle. A start keeps its centres and amplitudes.
     amplitudes : {"positive", "signed"}
         "positive" (default): peaks only, a_k >= 0. "signed": peaks and pits.
     loss : {"linear", "huber", "soft_l1", "cauchy", "poisson"}

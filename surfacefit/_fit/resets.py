@@ -140,11 +140,7 @@ def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -
 def _may_move(prepared: Prepared) -> bool:
     """Whether no component is fixed or has limits of its own, and squares of heights measure the cost."""
     constraints = prepared.model.constraints
-    return (
-        prepared.model.loss != "poisson"
-        and not constraints.by_component
-        and not any(mask for name, mask in constraints.fixed.items() if name != "background")
-    )
+    return prepared.model.loss != "poisson" and not constraints.by_component and not constraints.held_at_start
 
 
 def _better(ended: RunOutcome, solver_run: SolverRun | None, placed: np.ndarray, outcome: Status) -> RunOutcome:

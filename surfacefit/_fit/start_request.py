@@ -47,6 +47,9 @@ def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:
     init = run.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
+        shape = prepared.model.constraints.shape
+        if shape is not None:
+            start = replace(start, covariances=np.broadcast_to(shape, np.shape(start.covariances)))
         inner = to_internal(replace(start, background=None), prepared.scaling)
         _check_fixed(prepared, start, inner)
         init = _above_zero(inner, prepared.model)
@@ -66,7 +69,7 @@ def _check_fixed(prepared: Prepared, start: GaussianSurface, inner: GaussianSurf
     the start in the units of the fit.
     """
     fixed = prepared.model.constraints.fixed
-    names = [name for name in ("amplitudes", "centers", "covariances") if np.any(fixed.get(name, False))]
+    names = sorted(prepared.model.constraints.held_at_start)
     if not names:
         return
     host = prepared.host

@@ -53,6 +53,7 @@ def fit_many(
     background: Any = "constant",
     covariance_type: str = "full",
     tied: str | None = None,
+    shape: Any = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -113,8 +114,8 @@ def fit_many(
         do Ctrl-C (INTERRUPTED) and ``callback`` (STOPPED): what is finished is kept.
     callback : function, optional
         Called with a `BatchProgress` after each chunk; if it returns True, no further chunk is begun.
-    absolute_sigma, background, covariance_type, tied, amplitudes, loss, f_scale, bounds, contained, fixed, min_width,
-    prior, solver, max_memory, dtype, progress, seed : as for `fit`.
+    absolute_sigma, background, covariance_type, tied, shape, amplitudes, loss, f_scale, bounds, contained, fixed,
+    min_width, prior, solver, max_memory, dtype, progress, seed : as for `fit`.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from jax import Device
 
 from .._base import devices
 from .._base.devices import beside_accelerator
+from .._base.precision import precision
 from .._base.status import Status
 from .._constraints.bounds import Bounds
 from .._data.data import UnusableValues
@@ -139,7 +140,7 @@ class Batch:
         try:
             specs = checked_options({**self.options, **given}, data)
             model = replace(specs.model, n_components=count)
-            with beside_accelerator():
+            with precision(specs.run.dtype), beside_accelerator():
                 prepared = problem_setup(data, model, specs.run.dtype, specs.run.engine, start)
         except TooFewPoints:
             return Status.TOO_FEW_POINTS

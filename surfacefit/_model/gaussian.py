@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._base.checks import finite_number, positive_number
 from .._base.devices import namespace
 
 # Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
@@ -131,3 +132,39 @@ class GaussianNumbers:
         xp = self._namespace
         values, vectors = xp.linalg.eigh(xp.asarray(self.covariances, float))
         return xp.sqrt(xp.maximum(values[:, ::-1], 0)), xp.swapaxes(vectors, 1, 2)[:, ::-1]
+
+
+def covariance_from_fwhm(major: float, minor: float, angle: float = 0.0) -> np.ndarray:
+    """The covariance (2, 2) of an ellipse, in the order of a map's axes (rows, columns): for ``fit(shape=...)``.
+
+    Parameters
+    ----------
+    major, minor : float
+        Full widths at half maximum along the ellipse's own axes, in the units of the coordinates.
+    angle : float
+        Degrees of the major axis from the axis of columns ("x") towards that of rows ("y"), as
+        `GaussianSurface.orientation` counts them. For a position angle from north (rows, upwards) through east give
+        90 + angle where east is to the left, as on most maps of the sky.
+
+    Returns
+    -------
+    ndarray, shape (2, 2)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a width is not positive, or ``minor`` exceeds ``major``.
+
+    Examples
+    --------
+    >>> import surfacefit as sf
+    >>> sf.covariance_from_fwhm(4.7096, 2.3548).round(3)
+    array([[1., 0.],
+           [0., 4.]])
+    """
+    widths = np.array([positive_number("major", major), positive_number("minor", minor)]) / FWHM_PER_WIDTH
+    if widths[0] < widths[1]:
+        raise ValueError(f"`minor` must not exceed `major`, got major={major:g} and minor={minor:g}")
+    turn = np.deg2rad(finite_number("angle", angle))
+    axes = np.array([[np.sin(turn), np.cos(turn)], [np.cos(turn), -np.sin(turn)]])  # rows: major, minor, as (y, x)
+    return np.asarray(axes.T @ np.diag(widths**2) @ axes)

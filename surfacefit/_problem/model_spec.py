@@ -6,7 +6,7 @@ it, and everything that is computed after the fit uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .._base.checks import first_index, moderate_number, one_of, positive_number
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
+from .._constraints.shape import check_room, checked_shape
 from .._data.data import SurfaceData
 from .._losses import LOSSES, ROBUST, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
@@ -31,8 +32,12 @@ SPREAD_QUANTILES = (0.05, 0.95)
 
 def _covariance_type(name: str, given: Given) -> str:
     kind, tied = one_of(name, given.options[name], COVARIANCE_TYPES), given.options["tied"]
+    if given.options["shape"] is not None and kind not in ("full", "tied"):
+        raise ValueError(
+            f"`shape` is one covariance for all components, got covariance_type={kind!r} with it: leave one out"
+        )
     if tied is None:
-        return kind
+        return kind if given.options["shape"] is None else "tied"
     if not isinstance(tied, str) or tied != "covariances":
         raise ValueError(
             f"`tied` must be None or 'covariances' (one shape for all): nothing else can be tied, got {tied!r}"
@@ -101,7 +106,24 @@ def _f_scale(name: str, given: Given) -> float:
 
 
 def _constraints(name: str, given: Given) -> Constraints:
-    return Constraints(_bounds(given), _fixed(given))
+    return Constraints(_bounds(given), _fixed(given), _shape(given))
+
+
+def _shape(given: Given) -> np.ndarray | None:
+    options, data = given.options, given.data
+    shape = checked_shape(options["shape"], data.n_dim)
+    if shape is None:
+        return None
+    check_room(shape, _min_width("min_width", given) * data.spacing)
+    limits = None if options["bounds"] is None else (options["bounds"].widths, options["bounds"].aspect)
+    if limits is not None and limits != (None, None):
+        raise ValueError("`bounds.widths` and `bounds.aspect` have no width to bound beside `shape`: leave them out")
+    if options["contained"] is not False and not region_of(data).holds_shape(shape):
+        raise ValueError(
+            f"`shape` must not be wider than the data, got deviations of {np.sqrt(np.diagonal(shape)).tolist()} along"
+            " the axes: its unit is that of `coords`; contained=False allows it"
+        )
+    return shape
 
 
 def _bounds(given: Given) -> Bounds:
@@ -121,6 +143,12 @@ def _bounds(given: Given) -> Bounds:
 
 def _fixed(given: Given) -> dict[str, Any]:
     fixed = checked_fixed(given.options["fixed"], _number_of_start(given))
+    if given.options["shape"] is not None:
+        if "covariances" in fixed:
+            raise ValueError("`fixed` names 'covariances', which `shape` holds for all components: leave one out")
+        at_start, fixed = fixed, {**fixed, "covariances": True}
+    else:
+        at_start = fixed
     if fixed.get("background"):
         _check_fixed_background(given)
     shapes = np.atleast_1d(fixed.get("covariances", False))
@@ -128,7 +156,7 @@ def _fixed(given: Given) -> dict[str, Any]:
         raise ValueError(
             f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}"
         )
-    if given.moves_components and any(np.any(mask) for name, mask in fixed.items() if name != "background"):
+    if given.moves_components and any(np.any(mask) for name, mask in at_start.items() if name != "background"):
         raise ValueError(
             "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
             f" 'auto' and 'growth', and no `search`; got init={given.options['init']!r}"
@@ -163,19 +191,17 @@ def _number_of_start(given: Given) -> int | None:
 def _contained(name: str, given: Given) -> bool:
     """A start of the user's with a component outside is taken as it is, unless the user asks for containment."""
     asked, start = given.options[name], given.start
+    constraints = _constraints(name, given)
+    if start is not None and constraints.shape is not None:
+        start = replace(start, covariances=np.broadcast_to(constraints.shape, np.shape(start.covariances)))
     inside = start is None or holds(region_of(given.data), start)
     if asked is None:
         return inside
-    if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & _names_fixed(given):
+    if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & constraints.held_at_start:
         raise ValueError(
             "`contained`=True would move fixed components of `init` that lie outside the data: leave it out"
         )
     return bool(asked)
-
-
-def _names_fixed(given: Given) -> set[str]:
-    """Names of what is fixed for at least one component."""
-    return {name for name, mask in _fixed(given).items() if np.any(mask)}
 
 
 def _n_components(name: str, given: Given) -> int:

@@ -13,6 +13,7 @@ from .._constraints.bounds import check_held_background
 from .._constraints.box import Box, box, contained
 from .._constraints.containment import region_of
 from .._constraints.prior import Penalty, penalty
+from .._constraints.shape import shape_numbers
 from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
 from .._engines.engines import Dense, EngineChoice
@@ -187,20 +188,30 @@ def _box(
     scaling: Scaling,
     background: BackgroundModel,
 ) -> Box | None:
-    """The limits, with a background that is fixed held at its start; None where nothing is limited or fixed."""
+    """The limits, with a shape or a background that is fixed held there; None where nothing is limited or fixed."""
     if not model.constraints and not model.contained:
         return None
     bounds = model.constraints.bounds
     limits = box(bounds, parameterization, scaling, background)
     if model.contained:
         limits = contained(limits, region_of(data), bounds, parameterization, scaling)
-    if not np.any(model.constraints.fixed.get("background", False)):
-        return limits
-    check_held_background(bounds, background)
-    open_shape = np.full(parameterization.layout.n_shared, np.nan)
-    held = np.concatenate([open_shape, np.asarray(parameterization.background.vector(), float)])
+    held = _held_border(model, parameterization, scaling, background)
     low, high = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
     return replace(limits, border_low=low, border_high=high)
+
+
+def _held_border(
+    model: ModelSpec, parameterization: Parameterization, scaling: Scaling, background: BackgroundModel
+) -> np.ndarray:
+    """What is held of the numbers (s + b,) of the shared shape and of the background, NaN where nothing is."""
+    constraints, layout = model.constraints, parameterization.layout
+    held = np.full(layout.n_border, np.nan)
+    if constraints.shape is not None:
+        held[layout.shared_shape] = shape_numbers(constraints.shape, parameterization, scaling)
+    if np.any(constraints.fixed.get("background", False)):
+        check_held_background(constraints.bounds, background)
+        held[layout.background] = np.asarray(parameterization.background.vector(), float)
+    return held
 
 
 def _check_dense(data: SurfaceData, parameterization: Parameterization, dtype: np.dtype, limit: float) -> None:

@@ -19,6 +19,7 @@ from .._base.documents import read_one_of, write
 from .._base.status import Status
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.prior import SurfacePrior, checked_prior
+from .._constraints.shape import checked_shape
 from .._data.data import SurfaceData
 from .._data.labels import Labels
 from .._losses import LOSSES
@@ -155,7 +156,7 @@ def settings_from_document(document: dict[str, Any]) -> Settings:
         **{
             **document,
             "prior": None if prior is None else SurfacePrior(**prior),
-            "constraints": Constraints(Bounds(**bounds), constraints["fixed"]),
+            "constraints": Constraints(Bounds(**bounds), constraints["fixed"], constraints["shape"]),
         }
     )
 
@@ -301,11 +302,12 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
         if np.shape(side) not in shapes:
             raise ValueError(f"`bounds.background` must have one of the shapes {shapes}, got {np.shape(side)}")
     fixed = checked_fixed(constraints.fixed, surface.n_components)
+    shape = checked_shape(constraints.shape, data.n_dim)
     prior = checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
     for name in ("solver", "engine"):
         if not isinstance(getattr(settings, name), str):
             raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
-    return replace(settings, constraints=Constraints(bounds, fixed), prior=prior)
+    return replace(settings, constraints=Constraints(bounds, fixed, shape), prior=prior)
 
 
 def _check_path(path: ComponentPath) -> None:

@@ -25,7 +25,7 @@ DIGITS = (5, 4, 3)
 RESULT_FORMAT = "surfacefit result"
 
 # Of the format: counted up by a change after which older files cannot be read.
-RESULT_VERSION = 6
+RESULT_VERSION = 7
 
 # What the file of a batch says it is.
 BATCH_FORMAT = "surfacefit batch"

@@ -66,7 +66,7 @@ class ResidualViews:
         return state._replace(cost=0.5 * float(residuals @ residuals))
 
     def background_only(self) -> State:
-        """The state without components: the background at its start, a tied shape as on an even lattice."""
+        """The state without components: the background at its start, a shape for all as on an even lattice, or held."""
         parts = self.packing.prepared.host.parameterization
         if parts.layout.n_shared:
             border = np.asarray(self.packing.even_params())[parts.layout.n_own :]

@@ -77,7 +77,7 @@ class Packing:
     def even_params(self) -> Any:
         """Parameters (P,) of `even_start`."""
         parts = self.prepared.host.parameterization
-        return parts.pack(replace(self.even_start, background=parts.background))
+        return self._projected(parts.pack(replace(self.even_start, background=parts.background)))
 
     def params(self, surface: GaussianSurface) -> Any:
         """Parameters (P,) of a surface in the units of the fit, over the background at its start."""
