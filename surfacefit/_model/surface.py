@@ -141,8 +141,9 @@ class GaussianSurface(GaussianNumbers):
         four widths around all components. Needs matplotlib: ``pip install surfacefit[plot]``.
 
         >>> import numpy as np, surfacefit as sf
-        >>> sf.GaussianSurface([2.0], [[0.0, 5.0]], [np.eye(2)]).plot([(-3, 3), (0, 9)]).axes[0].get_xlim()
-        (0.0, 9.0)
+        >>> figure = sf.GaussianSurface([2.0], [[0.0, 5.0]], [np.eye(2)]).plot([(-3, 3), (0, 9)])
+        >>> figure.axes[0].get_xlim() == (0, 9)
+        True
         """
         from .._plots.surface import plot_surface
 
