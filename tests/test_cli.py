@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from scipy.ndimage import uniform_filter
 
 import surfacefit as sf
 from surfacefit._data.data import grid_data
@@ -86,6 +87,22 @@ def fitted(tmp_path_factory):
 
 
 class TestFit:
+    def test_errors_of_the_summary_are_of_the_method_asked_for(self, tmp_path, capsys):
+        noise = 0.2 * uniform_filter(np.random.default_rng(0).normal(size=GRID.shape), 5)
+        np.save(tmp_path / "a.npy", GRID + noise)
+        saved = tmp_path / "fit.json"
+        options = ["-k", "1", "--errors", "correlated", "--init", "peaks"]
+        assert main(["fit", str(tmp_path / "a.npy"), *options, "-o", str(saved)]) == 0
+        result, out = sf.load(saved), capsys.readouterr().out
+        assert result.summary(errors="correlated") in out
+        assert result.summary(errors="correlated") != result.summary()
+        assert "by method 'correlated'" in out
+
+    def test_errors_that_cannot_be_had_are_refused_before_the_fit(self, tmp_path, capsys):
+        written(tmp_path / "a.csv", "x,y,z\n1,2,3\n2,2,1\n0,5,4\n7,1,2\n")
+        message = error_of(capsys, "fit", str(tmp_path / "a.csv"), "-k", "1", "--errors", "correlated")
+        assert "`--errors correlated` needs heights on a grid" in message
+
     def test_prints_summary_and_saves(self, tmp_path, capsys):
         np.save(tmp_path / "hill.npy", GRID)
         assert main(["fit", str(tmp_path / "hill.npy"), "-k", "1", "-o", str(tmp_path / "fit.npz")]) == 0
@@ -298,7 +315,7 @@ class TestErrors:
         def save(self, path):
             raise OSError(28, "No space left on device", str(path))
 
-        result = type("Result", (), {"summary": lambda self, n_rows: "the summary", "save": save})()
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: "the summary", "save": save})()
         monkeypatch.setattr(sf, "fit", lambda *args, **options: result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "1", "-o", str(tmp_path / "fit.json")]) == 2

@@ -406,7 +406,7 @@ def test_a_report_is_one_page(tmp_path, capsys):
     result.save(tmp_path / "fit.json")
     assert main(["report", str(tmp_path / "fit.json"), "-o", str(tmp_path / "r.html")]) == 0
     text = (tmp_path / "r.html").read_text()
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count("data:image/png;base64,") == 3
     assert "a &lt; b [m]" in text
     assert "http" not in text
     assert main(["report", str(tmp_path / "fit.json"), "-o", str(tmp_path / "r.txt")]) == 2
@@ -417,7 +417,7 @@ class TestOptions:
     def seen(self, tmp_path, monkeypatch, *options):
         """What the command line hands to `fit`."""
         found = {}
-        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: ""})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: found.update(options, k=k) or result)
         np.save(tmp_path / "a.npy", HEIGHTS)
         assert main(["fit", str(tmp_path / "a.npy"), "-q", *options]) == 0

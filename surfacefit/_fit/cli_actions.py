@@ -60,6 +60,8 @@ def fit(options: argparse.Namespace) -> None:
     print(f"{options.file}: {data.how}", flush=True)
     if options.plot and data.n_dim > MOST_DIMENSIONS_DRAWN:
         raise ValueError(f"`--plot` shows 1 to {MOST_DIMENSIONS_DRAWN} dimensions, these heights have {data.n_dim}")
+    if options.errors == "correlated" and (data.points is not None or getattr(options, "loss", "linear") != "linear"):
+        raise ValueError("`--errors correlated` needs heights on a grid and --loss linear: use --errors sandwich")
     with ended_by_interrupts():
         sf.fit  # noqa: B018  imports JAX, whose time is no time of the fit
     watch.lap("importing")
@@ -70,7 +72,7 @@ def fit(options: argparse.Namespace) -> None:
             result.save(options.output)
     finally:
         if not options.quiet:
-            print(result.summary(options.rows))
+            print(result.summary(options.rows, errors=options.errors))
             watch.lap("errors and summary" + ", saved" * bool(options.output))
     if options.output:
         print(f"saved fit to {options.output}")
@@ -118,7 +120,7 @@ def report(options: argparse.Namespace) -> None:
         result = sf.load(options.file)
     from ..interop.reports.page import save_page
 
-    save_page(result, options.output, f"surfacefit: {Path(options.file).name}", options.rows)
+    save_page(result, options.output, f"surfacefit: {Path(options.file).name}", options.rows, options.errors)
     print(f"saved report to {options.output}")
 
 

@@ -130,6 +130,7 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument("--fixed", metavar="NAMES", help="with --start: amplitudes, centers, covariances, background")
     group.add_argument("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     _add_rows(command)
+    _add_errors(command, "errors in the summary")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
 
 
@@ -207,6 +208,7 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
     command.add_argument("-o", "--output", type=Path, metavar="PAGE", required=True, help="the .html to write")
     _add_rows(command)
+    _add_errors(command, "errors in the table")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -219,11 +221,15 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--what", choices=("model", "residual", "error"), default="model", help="of the fit (default model)"
     )
+    _add_errors(command, "how --what error counts")
+
+
+def _add_errors(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument(
         "--errors",
         choices=("hessian", "sandwich", "correlated", "auto"),
         default="hessian",
-        help="how --what error counts: as of FitResult.uncertainty (default hessian)",
+        help=f"{what}: as of FitResult.uncertainty (default hessian)",
     )
 
 

@@ -41,19 +41,19 @@ HONEST_ERRORS = "see result.uncertainty('auto')"
 Fact = tuple[str, str]
 
 
-def summary(result: FitResult) -> StoredSummary:
-    """Facts, and the table of all components; ``shown`` gives the first of them."""
+def summary(result: FitResult, errors: str = "hessian") -> StoredSummary:
+    """Facts, and the table of all components with errors of a method; ``shown`` gives the first of them."""
     title = f"surfacefit: {counted(result.n_components, 'Gaussian')} in {result.surface.n_dim}-D"
-    return StoredSummary(title, _facts(result), _columns(result))
+    return StoredSummary(title, _facts(result, errors), _columns(result, errors))
 
 
-def _facts(result: FitResult) -> list[Fact]:
+def _facts(result: FitResult, errors: str) -> list[Fact]:
     return [
         ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
         *_path(result),
         *_starts(result),
         *_correlation(result),
-        *_honest_errors(result),
+        *(_honest_errors(result) if errors == "hessian" else _errors_told(result, errors)),
         *_distance(result),
         *_quality(result),
         ("background", _background(result)),
@@ -161,6 +161,13 @@ def _honest_errors(result: FitResult) -> list[Fact]:
     return []
 
 
+def _errors_told(result: FitResult, errors: str) -> list[Fact]:
+    """The method of the table's errors, where a user asked for one."""
+    if result.n_parameters > MAX_SHOWN_PARAMETERS or not result.n_components:
+        return []
+    return [("errors", f"by method {result.uncertainty(errors).method!r}")]
+
+
 def _distance(result: FitResult) -> list[Fact]:
     """How far the minimum is in units of the errors, where it is far and errors are shown."""
     if result.n_parameters > MAX_SHOWN_PARAMETERS or not result.n_components:
@@ -196,7 +203,7 @@ def _background(result: FitResult) -> str:
     return "none"
 
 
-def _columns(result: FitResult) -> list[Column]:
+def _columns(result: FitResult, errors: str) -> list[Column]:
     """Volumes, amplitudes, centres, widths and in 2-D angles of all components, with errors up to
     MAX_SHOWN_PARAMETERS parameters.
     """
@@ -204,23 +211,23 @@ def _columns(result: FitResult) -> list[Column]:
     d = surface.n_dim
     axis_widths = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))
     centers, widths = np.asarray(surface.centers), surface.principal_widths
-    errors = _errors(result)
+    found = _errors(result, errors)
     fixed = {
         name: np.broadcast_to(result.settings.constraints.fixed.get(name, False), result.n_components)
         for name in FIXABLE[:3]
     }
     columns = [
         Column("volume", surface.volumes),
-        Column("amplitude", np.asarray(surface.amplitudes), errors[0], fixed["amplitudes"]),
-        *(Column(f"center{i}", centers[:, i], errors[1 + i], fixed["centers"], axis_widths[:, i]) for i in range(d)),
-        *(Column(f"width{i}", widths[:, i], errors[1 + d + i], fixed["covariances"]) for i in range(d)),
+        Column("amplitude", np.asarray(surface.amplitudes), found[0], fixed["amplitudes"]),
+        *(Column(f"center{i}", centers[:, i], found[1 + i], fixed["centers"], axis_widths[:, i]) for i in range(d)),
+        *(Column(f"width{i}", widths[:, i], found[1 + d + i], fixed["covariances"]) for i in range(d)),
     ]
     return columns + ([Column("angle/deg", np.degrees(surface.orientation).round(6) % 180)] if d == 2 else [])
 
 
-def _errors(result: FitResult) -> Sequence[np.ndarray | None]:
+def _errors(result: FitResult, method: str) -> Sequence[np.ndarray | None]:
     """Standard errors of amplitudes, centres along each axis, and principal widths; None where they take too long."""
     if result.n_parameters > MAX_SHOWN_PARAMETERS:
         return [None] * (1 + 2 * result.surface.n_dim)
-    found = result.uncertainty()
+    found = result.uncertainty(method)
     return [found.amplitudes, *found.centers.T, *found.principal_widths.T]

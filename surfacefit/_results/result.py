@@ -183,11 +183,14 @@ class FitResult(FitNumbers):
 
         return merged(self)
 
-    def summary(self, n_rows: int = 10) -> str:
-        """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume."""
+    def summary(self, n_rows: int = 10, *, errors: str = "hessian") -> str:
+        """A table to print: the fit in a few lines, then the ``n_rows`` components of largest volume.
+
+        errors : the method of the errors, as of `uncertainty`.
+        """
         from .report import summary
 
-        return summary(self).shown(count("n_rows", n_rows, 0)).text()
+        return summary(self, errors).shown(count("n_rows", n_rows, 0)).text()
 
     def __str__(self) -> str:
         return self.summary()

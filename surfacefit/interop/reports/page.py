@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._data.labels import with_unit
 from ..._results.report import summary
 from .html import STYLE, picture, table
 
@@ -29,14 +28,17 @@ DIAGNOSTICS = (
 )
 
 
-def page(result: FitResult, title: str, n_rows: int) -> str:
+def page(result: FitResult, title: str, n_rows: int, errors: str = "hessian") -> str:
     """The page of a fit, with the ``n_rows`` components of largest volume; needs matplotlib."""
     parts = [f"<h1>{escape(title)}</h1>"]
     if result.surface.n_dim <= MOST_DIMENSIONS:
         parts += ["<h2>Data, model and residual</h2>", picture(result.plot(), "data, model and residual")]
         parts += _more_pictures(result)
-    parts += ["<h2>Summary and components</h2>", f'<div class="wide">{summary(result).shown(n_rows).html()}</div>']
-    parts += ["<h2>Are the residuals noise?</h2>", *_diagnostics(result), *_labels(result)]
+    parts += [
+        "<h2>Summary and components</h2>",
+        f'<div class="wide">{summary(result, errors).shown(n_rows).html()}</div>',
+    ]
+    parts += ["<h2>Are the residuals noise?</h2>", *_diagnostics(result), *_reference_system(result)]
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -44,9 +46,9 @@ def page(result: FitResult, title: str, n_rows: int) -> str:
     )
 
 
-def save_page(result: FitResult, path: str | PathLike[str], title: str, n_rows: int) -> None:
+def save_page(result: FitResult, path: str | PathLike[str], title: str, n_rows: int, errors: str) -> None:
     """Write the page of a fit to a file."""
-    Path(path).write_text(page(result, title, n_rows), encoding="utf-8")
+    Path(path).write_text(page(result, title, n_rows, errors), encoding="utf-8")
 
 
 def _more_pictures(result: FitResult) -> list[str]:
@@ -66,18 +68,12 @@ def _diagnostics(result: FitResult) -> list[str]:
     return [picture(found.plot(), "distribution and correlation of the residuals"), table(rows)]
 
 
-def _labels(result: FitResult) -> list[str]:
-    """Units and reference system of the data."""
+def _reference_system(result: FitResult) -> list[str]:
+    """The reference system of the data, which the summary does not name."""
     labels = result.data.labels
-    if labels is None:
+    if labels is None or not labels.crs:
         return []
-    known = [
-        ("axes", ", ".join(map(with_unit, labels.dims, labels.units))),
-        ("heights", with_unit(labels.name, labels.unit)),
-        ("reference system", _name(labels.crs)),
-        ("notes", "; ".join(labels.notes)),
-    ]
-    return ["<h2>Data</h2>", table([row for row in known if row[1]])]
+    return ["<h2>Data</h2>", table([("reference system", _name(labels.crs))])]
 
 
 def _name(wkt: str) -> str:
