@@ -121,7 +121,7 @@ class TestFit:
 
     def test_options_reach_the_fit(self, tmp_path, monkeypatch):
         seen = {}
-        result = type("Result", (), {"summary": lambda self, n_rows: f"rows {n_rows}"})()
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: f"rows {n_rows}"})()
         monkeypatch.setattr(
             sf, "fit", lambda heights, k, **options: seen.update(options, k=k, heights=heights) or result
         )
@@ -149,7 +149,7 @@ class TestFit:
 
     def test_the_number_may_be_chosen(self, tmp_path, monkeypatch, capsys):
         seen = []
-        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: ""})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.append(k) or result)
         np.save(tmp_path / "a.npy", SMALL)
         for options in ("", "-k auto", "--criterion r2 --target 0.9 --most 20"):
@@ -161,7 +161,7 @@ class TestFit:
 
     def test_defaults_are_those_of_the_library(self, tmp_path, monkeypatch):
         seen = {}
-        result = type("Result", (), {"summary": lambda self, n_rows: ""})()
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: ""})()
         monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
         np.save(tmp_path / "a.npy", SMALL)
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2"]) == 0
