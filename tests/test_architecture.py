@@ -45,6 +45,10 @@ VIEWS = {
     ("_data.map", "interop.files.formats"),
     ("_base.progress", "_model.surface"),  # for the type of what a callback sees
     ("_model.surface", "_plots.surface"),
+    ("_base.exchange", "_model.surface"),  # for the type of what it returns
+    ("_base.exchange", "interop.tables.columns"),
+    ("_base.exchange", "interop.tables.reading"),
+    ("_base.exchange", "interop.tables.record"),  # for the type of what it returns
     ("_model.surface", "_problem.evaluation"),
     ("_derivatives.sensitivity", "_plots.influence"),
     ("_mixture.result", "_mixture.io"),
@@ -60,6 +64,7 @@ VIEWS = {
     ("_results.result", "interop.widget.view"),
     ("_results.result", "interop.widget.surface_view"),  # for the type of what it returns
     ("_results.result", "_results.report"),
+    ("_results.result", "interop.tables.columns"),
     ("_results.result", "_statistics.bootstrap"),
     ("_results.result", "_statistics.diagnostics"),
     ("_results.result", "_statistics.redundancy"),
@@ -67,6 +72,8 @@ VIEWS = {
     ("_results.result", "_statistics.covariance_methods"),
     ("_results.result", "_statistics.uncertainty"),  # for the type of what it returns
     ("_statistics.diagnostics", "_plots.residuals"),
+    ("interop.tables.record", "interop.tables.libraries"),
+    ("interop.tables.record", "interop.tables.saving"),
 }
 
 

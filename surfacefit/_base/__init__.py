@@ -5,6 +5,7 @@ compile               Compiling in less time: all compiled programs are made her
 devices               Which kind of device holds arrays: what runs fastest differs between a CPU and an accelerator
 array_files           Files of NumPy, read with care: what an array claims is checked before memory is taken for it
 documents             Documents on disk as JSON or npz, never pickle; every number comes back exactly
+exchange              A surface to and from other programs
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
 layout                A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory                How much memory a fit will need, before it takes any

@@ -1,4 +1,4 @@
-"""The command line: `surfacefit fit`, `show` and `evaluate`, with errors of one line and exit codes."""
+"""The command line: `surfacefit fit`, `show`, `report`, `table`, ..., with errors of one line and exit codes."""
 
 from __future__ import annotations
 

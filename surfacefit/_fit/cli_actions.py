@@ -1,4 +1,4 @@
-"""What the commands do: fit, show, report and evaluate. Outputs are checked before the work.
+"""What the commands do: fit, show, report, table and evaluate. Outputs are checked before the work.
 
 `show` prints the summary that a file holds, without JAX; fits and pictures import it where they are made.
 """
@@ -20,12 +20,13 @@ import numpy as np
 import surfacefit as sf
 
 from .._base.checks import real_array
+from .._base.layout import counted
 from .._data.map import Map, map_of
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
 from ..interop.files.formats import WRITERS, read, read_points
 from .cli_options import coords_of, data_keywords, keywords_of, window_of
-from .cli_parser import PICTURE_SUFFIXES
+from .cli_parser import PICTURE_SUFFIXES, TABLE_FORMATS
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 FIT_SUFFIXES = (".json", ".npz")
 # Endings of the files that heights at points are written to, as text.
 TABLE_SUFFIXES = (".csv", ".txt", ".dat")
+# Endings of the files that tables of components are written to, and those of them that are no text.
+ROW_SUFFIXES = tuple(f".{name}" for name in TABLE_FORMATS)
+BINARY_SUFFIXES = (".fits", ".vot", ".parquet")
 # Endings of the pages that are written.
 PAGE_SUFFIXES = (".html",)
 # Largest number of dimensions that `FitResult.plot` draws.
@@ -122,6 +126,25 @@ def report(options: argparse.Namespace) -> None:
 
     save_page(result, options.output, f"surfacefit: {Path(options.file).name}", options.rows, options.errors)
     print(f"saved report to {options.output}")
+
+
+def table(options: argparse.Namespace) -> None:
+    """The components of a saved fit as a table: printed, or written to a file."""
+    suffix = f".{options.format}" if options.format else options.output.suffix.lower() if options.output else ""
+    any_suffix = [] if options.output is None else [options.output.suffix]
+    _check_output("-o", options.output, any_suffix if options.format else ROW_SUFFIXES, options.file)
+    if options.output is None and suffix in BINARY_SUFFIXES:
+        raise ValueError(f"`--format {options.format}` is not text: name a file by `-o`")
+    with ended_by_interrupts():
+        result = sf.load(options.file)
+    from ..interop.tables import saving
+
+    found = result.table(errors=options.errors)
+    if options.output is None:
+        print(saving.text(found, suffix) if suffix else found, end="" if suffix else None)
+        return
+    saving.save(found, options.output, suffix)
+    print(f"saved {counted(result.n_components, 'component')} to {options.output}")
 
 
 def evaluate(options: argparse.Namespace) -> None:

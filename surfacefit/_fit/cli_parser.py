@@ -16,6 +16,8 @@ USER_ERROR_CODE = 2
 TRACEBACK_VARIABLE = "SURFACEFIT_TRACEBACK"
 # Endings of the files that a picture can be written to: what matplotlib writes without further packages.
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
+# Formats of tables, as the endings of their files.
+TABLE_FORMATS = ("csv", "ecsv", "fits", "vot", "parquet", "reg")
 # Components in a printed summary: a screenful.
 SUMMARY_ROWS = 10
 # Largest number of components to try: the default of `AutoComponents`.
@@ -28,6 +30,7 @@ examples:
   surfacefit fit survey.txt -k 5 --points -o fit.npz   columns x, y, z
   surfacefit show fit.json --rows 20
   surfacefit report fit.json -o report.html
+  surfacefit table fit.json -o catalogue.ecsv          one row a component, with errors
   surfacefit evaluate fit.json points.csv -o heights.csv
   surfacefit evaluate fit.json -o model.tif            the model as a raster like the data
 
@@ -67,6 +70,18 @@ example:
   surfacefit report fit.json -o report.html --rows 50
 """
 
+TABLE_EXAMPLES = """\
+One row a component: amplitude, centre, widths, angle, volume with standard errors, and for images with world
+coordinates positions on the sky and position angles. OUT ends in .csv, .ecsv, .fits, .vot (VOTable), .parquet, or .reg
+for ellipses at half maximum that DS9 draws.
+
+examples:
+  surfacefit table fit.json
+  surfacefit table fit.json -o catalogue.ecsv --errors auto
+  surfacefit table fit.json -o regions.reg
+  surfacefit table fit.json --format csv | head
+"""
+
 EVALUATE_EXAMPLES = """\
 POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
 The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.
@@ -93,11 +108,12 @@ def parser() -> argparse.ArgumentParser:
         _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=COMMAND_EXAMPLES
     )
     made.add_argument("--version", action="version", version=f"surfacefit {__version__}")
-    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | report | evaluate")
+    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | report | table | evaluate")
     add = commands.add_parser
     _add_fit(_command(add, "fit", help="fit heights from a file", epilog=FIT_EXAMPLES))
     _add_show(_command(add, "show", help="print the summary of a saved fit", epilog=SHOW_EXAMPLES))
     _add_report(_command(add, "report", help="a saved fit as one page of HTML", epilog=REPORT_EXAMPLES))
+    _add_table(_command(add, "table", help="the components of a saved fit as a table", epilog=TABLE_EXAMPLES))
     _add_evaluate(_command(add, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES))
     return made
 
@@ -209,6 +225,14 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, metavar="PAGE", required=True, help="the .html to write")
     _add_rows(command)
     _add_errors(command, "errors in the table")
+
+
+def _add_table(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="table")
+    command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
+    command.add_argument("-o", "--output", type=Path, metavar="OUT", help="where to write (default print)")
+    command.add_argument("--format", choices=TABLE_FORMATS, help="of the table, whatever the ending of OUT")
+    _add_errors(command, "how errors count")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:

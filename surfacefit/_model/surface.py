@@ -14,6 +14,7 @@ from jax.tree_util import register_dataclass
 
 from .._base.checks import finite, moderate, real_array
 from .._base.devices import namespace
+from .._base.exchange import SurfaceExchange
 from .background import background_model, with_last_axis
 from .gaussian import GaussianNumbers, profile
 
@@ -81,7 +82,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class GaussianSurface(GaussianNumbers):
+class GaussianSurface(GaussianNumbers, SurfaceExchange):
     r"""A sum of scaled Gaussians with full covariances over a background,
 
     .. math:: f(x) = b(x) + \sum_k a_k \exp\bigl(-\tfrac12 (x - c_k)^T \Sigma_k^{-1} (x - c_k)\bigr).

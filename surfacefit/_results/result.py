@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -191,6 +191,27 @@ class FitResult(FitNumbers):
         from .report import summary
 
         return summary(self, errors).shown(count("n_rows", n_rows, 0)).text()
+
+    def table(self, kind: str | None = None, *, errors: str | None = "hessian", sky: bool = True) -> Any:
+        """One row a component, as columns with their units: a dict of NumPy arrays, or the table of another library.
+
+        kind : None (default) for a `dict` with ``units``, ``meta`` and ``save(path)`` (.csv, .ecsv, .fits, .vot,
+            .parquet, DS9 .reg); "pandas", "polars", "astropy" (a QTable with units) or "arrow".
+        errors : how standard errors count, as of `uncertainty`; None for a table without.
+        sky : whether images with world coordinates get positions on the sky; needs astropy.
+
+        "component", "amplitude", the centre along each axis by its name ("y", "x") or as "center_0", ..., "sigma_major"
+        and "fwhm_major" (likewise "_minor"), "angle" of the major axis (degrees counter-clockwise from +x, in 2-D),
+        "volume", "volume_over_data" (the share over the data counts as known), "background" at the centre, "flags" in
+        words, and the entries of the covariances. Standard errors stand in "amplitude_error" and so on; what the data
+        do not determine has an infinite one. With world coordinates also "ra", "dec" (their errors are of these
+        numbers: to the east that of "ra" is smaller by cos dec), "sky_fwhm_major" and "_minor", "position_angle" (east
+        of north), and "flux" where the heights are per beam and the beam is known. `GaussianSurface.from_table` reads
+        a table back.
+        """
+        from ..interop.tables.columns import table
+
+        return table(self, kind, errors, sky)
 
     def __str__(self) -> str:
         return self.summary()

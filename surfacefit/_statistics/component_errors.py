@@ -69,6 +69,18 @@ class ComponentSlopes:
         traces = np.einsum("kij,kjim->km", inverses, self.covariances, optimize=True)
         return np.asarray(profiles * (self.amplitudes + 0.5 * np.asarray(self.surface.amplitudes)[:, None] * traces))
 
+    def mapped(self, maps: np.ndarray) -> ComponentSlopes:
+        """Of the components under linear maps (K, q, d) of the coordinates around each centre."""
+        turned = maps.swapaxes(1, 2)
+        surface = replace(
+            self.surface,
+            centers=np.einsum("kqi,ki->kq", maps, self.surface.centers),
+            covariances=maps @ self.surface.covariances @ turned,
+        )
+        covariances = np.einsum("kqi,kijm,krj->kqrm", maps, self.covariances, maps, optimize=True)
+        centers = np.einsum("kqi,kim->kqm", maps, self.centers)
+        return replace(self, surface=surface, centers=centers, covariances=covariances)
+
 
 @dataclass(frozen=True, eq=False)
 class ComponentErrors:

@@ -9,7 +9,7 @@ not the others, nor the angle of a component whose widths differ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +82,14 @@ class ComponentUncertainty:
     def volumes(self) -> np.ndarray:
         """Errors (K,) of the volumes, in units of heights times coordinates to the power d."""
         return self._components.by_component(self._components.slopes.volumes)
+
+    def mapped(self, maps: np.ndarray) -> ComponentUncertainty:
+        """Errors of the components under linear maps (K, q, d) of the coordinates around each centre, by the same
+        names: on the sky, for example, where ``orientation`` is from the second of two coordinates to the first.
+        """
+        found = self._components
+        mapped = replace(found, slopes=found.slopes.mapped(np.asarray(maps, float)))
+        return ComponentUncertainty(self.method, self.exact, self.correlation_length, self.distance, mapped)
 
     @property
     def _components(self) -> ComponentErrors:

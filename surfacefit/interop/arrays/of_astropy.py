@@ -55,7 +55,7 @@ def _image(image: Any, beside: Opened) -> Opened:
     elif image.unit is not None:
         sigma = in_unit("sigma", sigma, image.unit)
     unit = "" if image.unit is None else str(image.unit)
-    wcs, notes = _world(image.wcs)
+    wcs, notes = _world(image.wcs if beside.coords is None else None)  # which counts pixels
     labels = replace(_labels(np.ndim(image.data), unit, ImageBack(image)), wcs=wcs, notes=notes)
     return replace(beside, heights=image.data, mask=mask, sigma=sigma, absolute_sigma=absolute, labels=labels)
 

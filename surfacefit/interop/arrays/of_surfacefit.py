@@ -18,7 +18,7 @@ def opened(heights: Any, beside: Opened) -> Opened:
         return replace(beside, heights=heights)
     labels = heights.labels or Labels(axis_names(heights.n_dim), ("",) * heights.n_dim)
     if beside.coords is not None:
-        labels = replace(labels, transform=())
+        labels = replace(labels, transform=(), wcs="")
         heights = replace(heights, coords=beside.coords)
     masks = [mask for mask in (heights.mask, beside.mask) if mask is not None]
     return replace(
