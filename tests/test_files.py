@@ -247,11 +247,10 @@ class TestRoundTrips:
         pytest.importorskip(package)
         pytest.importorskip("rasterio")
         found = sf.read(geotiff(tmp_path / "source.tif", HEIGHTS.astype("float32")))
-        if suffix == ".mrc":  # whose axes rise
-            found = sf.Map(found.heights[::-1], coords=(found.coords[0][::-1], found.coords[1]), labels=found.labels)
         found.save(tmp_path / f"a{suffix}")
         again = sf.read(tmp_path / f"a{suffix}", columns="y,x,height" if suffix == ".csv" else None)
-        np.testing.assert_array_equal(again.heights.reshape(6, 7), found.heights)
+        expected = found.heights[::-1] if suffix == ".mrc" else found.heights  # a format whose axes rise
+        np.testing.assert_array_equal(again.heights.reshape(6, 7), expected)
         if suffix in (".fits", ".npy"):  # which have pixels
             return
         axes = again.coords if suffix != ".csv" else [np.unique(axis) for axis in again.points.T]

@@ -66,11 +66,12 @@ def write(found: Map, path: Path) -> None:
     """A volume or image in single precision, all that the format holds, with voxel size and origin."""
     mrcfile = package("mrcfile", "volumes", path)
     axes = steps(found, path)
-    if len(axes) not in (2, 3) or any(step < 0 for _, step in axes):
-        raise ValueError(f"{str(path)!r} holds grids of 2 or 3 axes that rise, got {len(axes)}: write .npz")
+    if len(axes) not in (2, 3):
+        raise ValueError(f"{str(path)!r} holds grids of 2 or 3 axes, got {len(axes)}: write .npz")
+    rising = tuple(slice(None, None, -1 if step < 0 else 1) for _, step in axes)  # the format has no falling axes
     with mrcfile.new(path, overwrite=True) as volume:
-        volume.set_data(found.heights.astype(np.float32))
-        volume.voxel_size = (*(step for _, step in axes[::-1]), 1.0)[:3]
-        origin = (*(float(axis[0]) for axis, _ in axes[::-1]), 0.0)[:3]
+        volume.set_data(found.heights[rising].astype(np.float32))
+        volume.voxel_size = (*(abs(step) for _, step in axes[::-1]), 1.0)[:3]
+        origin = (*(float(np.min(axis)) for axis, _ in axes[::-1]), 0.0)[:3]
         for name, place in zip("xyz", origin, strict=True):
             volume.header.origin[name] = place
