@@ -57,7 +57,7 @@ class Shown:
         self.view, self.received, self.dirty, self.errors = view, [], set(view.keys), []
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.expose_function("toKernel", self.received.append)
+        self.page.expose_function("toKernel", lambda said: self.received.append(said))
         self.page.set_content('<body style="margin: 8px"><div id="out"></div></body>')
         self.page.add_style_tag(content=str(view._css))
         view.observe(lambda change: self.dirty.add(change["name"]))
@@ -65,8 +65,8 @@ class Shown:
         self.pump()
 
     def _state(self):
-        names = [name for name in self.dirty if name == "selected" or (name.startswith("_") and name in OWN)]
-        self.dirty = set()
+        dirty, self.dirty = self.dirty, set()  # a fit on another thread goes on changing
+        names = [name for name in dirty if name in OWN]
         values = {name: getattr(self.view, name) for name in names}
         return {
             name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
@@ -121,4 +121,4 @@ class Shown:
 
 
 # What the widget shares with the page.
-OWN = {"_scene", "_heights", "_model", "_components", "_status", "_slice"}
+OWN = {"selected", "_scene", "_heights", "_model", "_components", "_status", "_slice"}

@@ -15,6 +15,7 @@ from surfacefit.interop.widget import edits
 from surfacefit.interop.widget.frames import Frames
 from surfacefit.interop.widget.panels import panels_of
 from surfacefit.interop.widget.pixels import AxisPixels, Pixels
+from surfacefit.interop.widget.rows import _with_error
 
 pytest.importorskip("anywidget")
 
@@ -81,6 +82,12 @@ def test_ellipses_and_rows_are_the_components(fitted, view):
     assert float(error) == pytest.approx(fitted.standard_errors.amplitudes[0], rel=0.06)
 
 
+def test_numbers_end_where_their_errors_begin():
+    assert _with_error(1431494.0, 113456.0) == "1430000 ± 110000"
+    assert _with_error(12.3456, 0.0234) == "12.346 ± 0.023"
+    assert _with_error(3.25, np.inf) == "3.25"
+
+
 def test_a_click_adds_a_component_as_high_as_the_residual():
     surface = TRUTH.component([0])
     view = sf.view(hills(), init=surface, background=0.5)
@@ -141,7 +148,7 @@ def test_a_click_refits_what_is_shown_with_what_the_fit_was_made_with(fitted, vi
 
 def test_heights_are_fitted_with_the_options_of_the_user():
     view = sf.view(hills(), 2, **FAST)
-    assert (view.result, view.surface.n_components) == (None, 0)
+    assert (view.result, view.surface.n_components, view._scene["number"]) == (None, 0, "2")
     result = view.fit()
     assert (result.n_components, result.settings.covariance_type) == (2, "diag")
     assert view.result is result

@@ -43,6 +43,9 @@ def _numbers(values: Any, errors: Any) -> list[str]:
 def _with_error(value: float, spread: float) -> str:
     if not np.isfinite(spread) or spread <= 0:
         return number(value, 4)
+    places = 1 - int(np.floor(np.log10(spread)))
+    if places < 0:  # the last digits of a large number are noise
+        return f"{round(value, places):.0f} ± {round(spread, places):.0f}"
     return f"{positions([value], [spread])[0]} ± {error(spread)}"
 
 

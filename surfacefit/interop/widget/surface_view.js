@@ -7,7 +7,7 @@ const SHADES = 256; // of a colour map, one a value of a byte
 const RESIDUAL_QUANTILE = 0.995; // of residuals within the colours, as in `result.plot()`
 const CLICK_PIXELS = 4; // a pointer that moves less is a click
 const DRAG_MILLISECONDS = 100; // between two messages of a drag
-const LEFT = 58; // pixels for the numbers along y
+const LEFT = 72; // pixels for the numbers along y
 const BOTTOM = 34; // pixels for the numbers along x, and its name
 const TOP = 4;
 const RIGHT = 10;
@@ -276,7 +276,6 @@ class View {
       return found;
     };
     this.number = element("input", "sf-number", bar);
-    this.number.value = "auto";
     this.number.title = "number of components: auto, or a number";
     this.number.setAttribute("aria-label", this.number.title);
     this.fit = button("Fit", "fit from nothing", () => this.send({ do: "fit", k: this.number.value }));
@@ -330,6 +329,8 @@ class View {
     this.drawnWidth = this.root.clientWidth;
     const room = Math.max(this.root.clientWidth - 12, 320);
     this.notes.textContent = (scene.notes || []).join("; ");
+    if (!this.numberSet) this.number.value = scene.number;
+    this.numberSet = true;
     this.slider(scene);
     this.panels = [];
     if (scene.kind === "curve") {

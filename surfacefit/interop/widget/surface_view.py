@@ -25,7 +25,7 @@ from ..._results.result import FitResult
 from .edits import added, moved, removed
 from .fitters import Fitter
 from .frames import Frames
-from .panels import panels_of
+from .panels import Panels, panels_of
 from .rows import MOST_ROWS, table_of
 from .still import picture
 
@@ -62,7 +62,7 @@ class SurfaceView(anywidget.AnyWidget):
         self._busy = threading.Lock()
         self._frames = Frames(self._show_progress)
         middle = fitter.data.heights.shape[0] // 2 if fitter.data.n_dim == 3 else 0
-        self._panels = panels_of(fitter.data, middle)
+        self._panels = self._panels_at(middle)
         self.set_trait("_slice", middle)
         self._show_scene()
         self._tell("" if result is None else _ended(result))
@@ -200,8 +200,13 @@ class SurfaceView(anywidget.AnyWidget):
     def _other_slice(self, change: Any) -> None:
         if not hasattr(self, "_panels") or self._scene.get("slices") is None:
             return
-        self._panels = panels_of(self._fitter.data, int(np.clip(change["new"], 0, len(self._fitter.data.heights) - 1)))
+        self._panels = self._panels_at(int(np.clip(change["new"], 0, len(self._fitter.data.heights) - 1)))
         self._show_scene()
+
+    def _panels_at(self, at: int) -> Panels:
+        panels, number = panels_of(self._fitter.data, at), self._fitter.number
+        panels.scene["number"] = str(number) if isinstance(number, int | np.integer) else "auto"
+        return panels
 
     def _show_scene(self) -> None:
         with self.hold_sync():
