@@ -1,6 +1,7 @@
 """Strict defaults for every test: no silent promotion of dtypes, no display, the data folder if it is there."""
 
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(sizes.__file__).parents[2]), os.environ.get("PYTHONPATH")])
 )
+
+# A shell that starts tests in the background has Ctrl-C ignored, here and in the processes that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWN_SIZES = [
     (module, name, getattr(module, name))
