@@ -46,6 +46,8 @@ VIEWS = {
     ("_base.progress", "_model.surface"),  # for the type of what a callback sees
     ("_model.surface", "_plots.surface"),
     ("_base.exchange", "_model.surface"),  # for the type of what it returns
+    ("_base.exchange", "interop.exports.formats"),
+    ("_base.exchange", "interop.exports.hills"),
     ("_base.exchange", "interop.tables.columns"),
     ("_base.exchange", "interop.tables.reading"),
     ("_base.exchange", "interop.tables.record"),  # for the type of what it returns

@@ -1,8 +1,8 @@
-"""A surface as a table, and back from one."""
+"""A surface as a table or for other programs, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -58,3 +58,58 @@ class SurfaceExchange:
 
         table = surface_table(self)  # type: ignore[arg-type]
         return table if kind is None else table.to(kind)
+
+    @staticmethod
+    def from_hills(path: str | PathLike[str], *, free_energy: bool = False, images: bool = True) -> GaussianSurface:
+        """The sum of the hills in a HILLS file of PLUMED, diagonal or multivariate.
+
+        free_energy : False (default) for the bias V, the sum of the hills; True for the free energy F = -V.
+        images : whether hills near the ends of a variable that the file names periodic (``min_phi``, ``max_phi``) get
+            images beyond, so that the plain sum is the periodic one.
+
+        Axes are the variables in reverse, as of the grids that `surfacefit.read` opens. PLUMED cuts its hills off and
+        stretches them, so that its own grids differ from this sum by 0.2 % of a hill.
+        """
+        from pathlib import Path
+
+        from ..interop.exports.hills import read
+
+        return read(Path(path), free_energy, images)
+
+    def to_source(self, language: str, names: Sequence[str] | None = None) -> str:
+        """The surface as a function for where there is no surfacefit: "numpy", "c" or "latex".
+
+        names : of the axes, in the order of the centres; None for ("y", "x") and the like.
+
+        Sources of NumPy and C have all digits, and a function ``surface``; the formula in LaTeX has six. Raises
+        ValueError for a background function, whose source is not known.
+
+        >>> import surfacefit as sf
+        >>> surface = sf.GaussianSurface([2.0], [[3.0]], [[[4.0]]], background=1.0)
+        >>> print(surface.to_source("latex").splitlines()[2])
+          & + 2 \\exp\\left[-\\frac{1}{2} \\left(0.25 (x - 3)^2\\right)\\right]
+        """
+        from ..interop.exports.formats import source
+
+        return source(self, language, names)  # type: ignore[arg-type]
+
+    def export(
+        self,
+        path: str | PathLike[str],
+        *,
+        names: Sequence[str] | None = None,
+        free_energy: bool = False,
+        periodic: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        """Write the surface for another program: a source (.py, .c, .tex), HILLS of PLUMED (a file HILLS, or .hills),
+        or in 3-D pseudo-atoms (.pdb) or markers of ChimeraX (.cmm).
+
+        names : of the axes, in the order of the centres: those of the collective variables, for HILLS.
+        free_energy : for HILLS: whether the surface is a free energy F, whose hills are those of the bias -F.
+        periodic : for HILLS: the ends of the period of variables, ``{"phi": (-np.pi, np.pi)}``.
+
+        HILLS, .pdb and .cmm hold the components without the background.
+        """
+        from ..interop.exports.formats import export
+
+        export(self, path, names, free_energy, periodic)  # type: ignore[arg-type]

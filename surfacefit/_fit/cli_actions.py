@@ -1,4 +1,4 @@
-"""What the commands do: fit, show, report, table and evaluate. Outputs are checked before the work.
+"""What the commands do: fit, show, report, table, export and evaluate. Outputs are checked before the work.
 
 `show` prints the summary that a file holds, without JAX; fits and pictures import it where they are made.
 """
@@ -38,6 +38,8 @@ TABLE_SUFFIXES = (".csv", ".txt", ".dat")
 # Endings of the files that tables of components are written to, and those of them that are no text.
 ROW_SUFFIXES = tuple(f".{name}" for name in TABLE_FORMATS)
 BINARY_SUFFIXES = (".fits", ".vot", ".parquet")
+# Endings of the files that surfaces are exported to, besides the name HILLS.
+EXPORT_SUFFIXES = (".py", ".c", ".tex", ".pdb", ".cmm", ".hills")
 # Endings of the pages that are written.
 PAGE_SUFFIXES = (".html",)
 # Largest number of dimensions that `FitResult.plot` draws.
@@ -145,6 +147,29 @@ def table(options: argparse.Namespace) -> None:
         return
     saving.save(found, options.output, suffix)
     print(f"saved {counted(result.n_components, 'component')} to {options.output}")
+
+
+def export(options: argparse.Namespace) -> None:
+    """The surface of a saved fit for another program."""
+    named_hills = options.output.name.upper() == "HILLS"
+    _check_output("-o", options.output, [""] if named_hills else EXPORT_SUFFIXES, options.file)
+    periodic = dict(_period(text) for text in options.periodic)
+    with ended_by_interrupts():
+        result = sf.load(options.file)
+    names = None if result.data.labels is None else ["_".join(name.split()) for name in result.data.labels.dims]
+    result.surface.export(options.output, names=names, free_energy=options.free_energy, periodic=periodic)
+    print(f"saved {counted(result.n_components, 'component')} to {options.output}")
+
+
+def _period(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, ends = text.partition("=")
+    try:
+        low, high = (float(end) for end in ends.split(":"))
+        if not low < high:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"`--periodic` must be name=low:high, phi=-3.14:3.14 say, got {text!r}") from None
+    return name, (low, high)
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ examples:
   surfacefit show fit.json --rows 20
   surfacefit report fit.json -o report.html
   surfacefit table fit.json -o catalogue.ecsv          one row a component, with errors
+  surfacefit export fit.json -o model.c                the surface as a function
   surfacefit evaluate fit.json points.csv -o heights.csv
   surfacefit evaluate fit.json -o model.tif            the model as a raster like the data
 
@@ -82,6 +83,14 @@ examples:
   surfacefit table fit.json --format csv | head
 """
 
+EXPORT_EXAMPLES = """\
+OUT ends in .py (NumPy), .c, .tex (LaTeX), in 3-D .pdb or .cmm (ChimeraX); or it is HILLS or .hills, for PLUMED.
+
+examples:
+  surfacefit export fit.json -o model.c
+  surfacefit export fit.json -o HILLS --free-energy --periodic phi=-3.141592653589793:3.141592653589793
+"""
+
 EVALUATE_EXAMPLES = """\
 POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
 The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.
@@ -108,12 +117,15 @@ def parser() -> argparse.ArgumentParser:
         _Parser, prog="surfacefit", description="Fit surfaces as sums of scaled Gaussians.", epilog=COMMAND_EXAMPLES
     )
     made.add_argument("--version", action="version", version=f"surfacefit {__version__}")
-    commands = made.add_subparsers(title="commands", required=True, metavar="fit | show | report | table | evaluate")
+    commands = made.add_subparsers(
+        title="commands", required=True, metavar="fit | show | report | table | export | evaluate"
+    )
     add = commands.add_parser
     _add_fit(_command(add, "fit", help="fit heights from a file", epilog=FIT_EXAMPLES))
     _add_show(_command(add, "show", help="print the summary of a saved fit", epilog=SHOW_EXAMPLES))
     _add_report(_command(add, "report", help="a saved fit as one page of HTML", epilog=REPORT_EXAMPLES))
     _add_table(_command(add, "table", help="the components of a saved fit as a table", epilog=TABLE_EXAMPLES))
+    _add_export(_command(add, "export", help="the surface of a saved fit for other programs", epilog=EXPORT_EXAMPLES))
     _add_evaluate(_command(add, "evaluate", help="heights of a saved fit at points", epilog=EVALUATE_EXAMPLES))
     return made
 
@@ -233,6 +245,16 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, metavar="OUT", help="where to write (default print)")
     command.add_argument("--format", choices=TABLE_FORMATS, help="of the table, whatever the ending of OUT")
     _add_errors(command, "how errors count")
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(action="export")
+    command.add_argument("file", metavar="FIT", help="a .json or .npz saved by `surfacefit fit`")
+    command.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="where to write")
+    command.add_argument("--free-energy", action="store_true", help="for HILLS: heights are a free energy, not a bias")
+    command.add_argument(
+        "--periodic", nargs="+", default=[], metavar="NAME=LOW:HIGH", help="for HILLS: periods of axes"
+    )
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
