@@ -438,12 +438,16 @@ def test_perspective_shows_data_and_model_on_one_scale():
     assert data.get_ylim()[0] > data.get_ylim()[1]  # rows run downwards, as in an image
 
 
-def test_path_is_the_choice_of_a_number_or_the_cost_of_each_step():
-    figure = replace(map_result(), history={"cost": np.array([9.0, 4.0, 1.0]), "optimality": np.ones(3)}).plot("path")
-    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [9, 4, 1])
+@pytest.mark.slow
+def test_path_is_the_choice_of_a_number():
     path = sf.fit(small(1).data.heights).path
     figure = replace(map_result(), path=path).plot("path")
     assert figure.axes[0].get_xlabel() == "number of components K"
+
+
+def test_path_without_a_choice_is_the_cost_of_each_step():
+    figure = replace(map_result(), history={"cost": np.array([9.0, 4.0, 1.0]), "optimality": np.ones(3)}).plot("path")
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [9, 4, 1])
 
 
 LABELS = {
@@ -460,7 +464,7 @@ def texts_of(figure):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "path"])
-@pytest.mark.parametrize("scattered", [False, True])
+@pytest.mark.parametrize("scattered", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_pictures_call_axes_and_heights_what_the_data_call_them(d, scattered, kind):
     if kind == "3d" and d != 2:

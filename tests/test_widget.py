@@ -197,6 +197,18 @@ def test_stop_ends_a_fit_with_its_best():
     assert "stopped" in view._status["text"]
 
 
+def test_stop_is_offered_only_where_it_arrives(view):
+    """Messages wait while a cell runs; they arrive while a fit runs on a thread of its own."""
+    seen = []
+    view.observe(lambda change: seen.append(change["new"]["stops"]) if change["new"]["running"] else None, "_status")
+    view.refit()
+    assert set(seen) == {False}
+    seen.clear()
+    say(view, do="refit")
+    finished(view)
+    assert set(seen) == {True}
+
+
 def test_one_fit_at_a_time(view):
     with view._alone():
         say(view, do="refit")
@@ -239,6 +251,7 @@ def test_messages_that_make_no_sense_change_nothing(view, message):
     assert view.surface is before
 
 
+@pytest.mark.slow
 def test_limits_of_single_components_do_not_follow_added_ones():
     bounds = sf.Bounds(amplitudes=([0, 0], [9, 9]))
     view = sf.fit(hills(), 2, init=TRUTH, bounds=bounds, search=0).view()

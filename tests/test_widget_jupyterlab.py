@@ -117,6 +117,13 @@ def test_look_and_touch(lab):
         page.get_by_role("button", name="Stop").click()
         says("stopped", 30)
 
+        run(1)  # messages wait while a cell runs: an interrupt ends its fit with the best
+        says("^[0-9]+ steps.*interrupt the kernel")
+        assert page.get_by_role("button", name="Stop").is_disabled()
+        for key in ("Escape", "i", "i"):
+            page.keyboard.press(key)
+        says("^K = 12.*interrupted", 30)
+
         page.keyboard.press("Control+S")
         page.wait_for_timeout(3000)
     outputs = json.loads((lab / "look.ipynb").read_text("utf-8"))["cells"][0]["outputs"]

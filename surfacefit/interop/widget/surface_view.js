@@ -290,10 +290,11 @@ class View {
   status() {
     const status = this.model.get("_status");
     this.running = Boolean(status.running);
-    this.text.textContent = status.text || "click a panel to add a component, drag a dot to move one";
+    const hint = this.running && !status.stops ? " (interrupt the kernel to end it)" : "";
+    this.text.textContent = (status.text || "click a panel to add a component, drag a dot to move one") + hint;
     this.text.classList.toggle("sf-running", this.running);
     for (const one of [this.fit, this.refit]) one.disabled = this.running;
-    this.stop.disabled = !this.running;
+    this.stop.disabled = !this.running || !status.stops;
     this.undo.disabled = this.running || !status.undo;
     this.remove.disabled = this.running || this.model.get("selected") < 0;
     this.refit.classList.toggle("sf-due", Boolean(status.edited) && !this.running);

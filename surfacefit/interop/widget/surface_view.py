@@ -2,7 +2,8 @@
 
 Arrays go to the browser as bytes, one message a frame; what a person does there comes back as small messages: {"do":
 "add", "at": [y, x]}, "move", "remove", "undo", "fit", "refit", "stop". Fits that a click begins run on a thread of
-their own, so that "stop" arrives while they run; those of `fit` and `refit` run where they are called.
+their own, so that "stop" arrives while they run. Those of `fit` and `refit` run where they are called: while a cell
+runs messages wait, and an interrupt of the kernel ends the fit with its best.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class SurfaceView(anywidget.AnyWidget):
         self._fitter, self._surface, self._result = fitter, surface, result
         self._edited, self._drag = False, (None, surface)
         self._past: list[tuple[GaussianSurface, FitResult | None, bool]] = []
-        self._busy = threading.Lock()
+        self._busy, self._thread, self._beside = threading.Lock(), threading.Thread(), False
         self._frames = Frames(self._show_progress)
         middle = fitter.data.heights.shape[0] // 2 if fitter.data.n_dim == 3 else 0
         self._panels = self._panels_at(middle)
@@ -126,6 +127,7 @@ class SurfaceView(anywidget.AnyWidget):
         with self._alone():
             before = (self._surface, self._result, self._edited)
             self._frames = Frames(self._show_progress)
+            self._beside = threading.current_thread() is self._thread
             self._tell("the fit begins", running=True)
             try:
                 result = job(self._frames)
@@ -240,7 +242,8 @@ class SurfaceView(anywidget.AnyWidget):
             self._show(result.surface, errors)
 
     def _tell(self, text: str, running: bool = False) -> None:
-        self._status = {"text": text, "running": running, "edited": self._edited, "undo": bool(self._past)}
+        state = {"running": running, "stops": self._beside, "edited": self._edited, "undo": bool(self._past)}
+        self._status = {"text": text, **state}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and a picture of it for where there is no JavaScript."""
