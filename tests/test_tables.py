@@ -208,6 +208,18 @@ def test_a_table_gives_the_surface_back_exactly(result, kind):
         np.testing.assert_array_equal(again[name], result.table()[name])
 
 
+def test_units_in_capitals_are_understood(result):
+    labels = replace(result.data.labels, unit="JY/BEAM")
+    table = replace(result, data=replace(result.data, labels=labels)).table("astropy")
+    assert (str(table["amplitude"].unit), str(table["flux"].unit)) == ("Jy / beam", "Jy")
+
+
+def test_what_is_printed_has_the_digits_of_its_error():
+    columns = {"a": np.array([1.23456, 2.0, 345.6789]), "a_error": np.array([0.012, 0.01, np.inf])}
+    rows = str(sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]]).table().__class__(columns, {"a": "m"}, {})).splitlines()
+    assert [row.strip() for row in rows] == ["a/m", "1.235±0.012", "2.000±0.010", "345.679±-"]
+
+
 def test_units_and_meta_go_along(result):
     from astropy.units import Unit
 

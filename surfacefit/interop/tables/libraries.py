@@ -40,17 +40,25 @@ def package_of(kind: str) -> Any:
 
 def _astropy(table: Any, package: Any) -> Any:
     """A QTable; a unit that astropy does not know is told in the description of its column."""
-    from astropy.units import Unit
-
     made = package.QTable(meta=dict(table.meta))
     for name, values in table.items():
         unit = table.units[name]
         try:
-            made[name] = values if not unit or values.dtype.kind != "f" else values * Unit(unit)
+            made[name] = values if not unit or values.dtype.kind != "f" else values * _unit(unit)
         except ValueError:
             made[name] = values
             made[name].info.description = f"in {unit}"
     return made
+
+
+def _unit(text: str) -> Any:
+    """A unit of astropy; radio images often have theirs in capitals, JY/BEAM."""
+    from astropy.units import Unit
+
+    try:
+        return Unit(text)
+    except ValueError:
+        return Unit(text.replace("JY", "Jy").replace("BEAM", "beam"))
 
 
 def _arrow(table: Any, package: Any) -> Any:

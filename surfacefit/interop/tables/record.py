@@ -67,14 +67,16 @@ class ComponentTable(dict[str, np.ndarray]):
             return [str(value) for value in values]
         if errors is None:
             return [number(value) for value in values]
-        return [_with_error(value, one) for value, one in zip(values, errors, strict=True)]
+        known = errors[np.isfinite(errors) & (errors > 0)]
+        digits = float(np.median(known)) if len(known) else 0.0  # of numbers whose own error is not known
+        return [_with_error(value, one, digits) for value, one in zip(values, errors, strict=True)]
 
 
-def _with_error(value: float, deviation: float) -> str:
-    """12.3±0.2; the last digit of a number is that of its error, where this is known."""
-    if not np.isfinite(deviation) or deviation <= 0:
+def _with_error(value: float, deviation: float, others: float) -> str:
+    """12.3±0.2; the last digit of a number is that of its error, where this is known, else that of others'."""
+    unit = deviation if np.isfinite(deviation) and deviation > 0 else others
+    if unit == 0:
         return f"{number(value)}±{error(deviation)}"
-    decimals = max(int(1 - np.floor(np.log10(deviation))), 0)
-    if decimals > MOST_DECIMALS:
-        return f"{value:.{PRINTED_DIGITS}g}±{error(deviation)}"
-    return f"{value:.{decimals}f}±{error(deviation)}"
+    decimals = max(int(1 - np.floor(np.log10(unit))), 0)
+    shown = f"{value:.{PRINTED_DIGITS}g}" if decimals > MOST_DECIMALS else f"{value:.{decimals}f}"
+    return f"{shown}±{error(deviation)}"
