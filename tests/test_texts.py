@@ -1,5 +1,6 @@
 """The texts: lines a person can read, links that lead somewhere, paths that exist."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -7,9 +8,13 @@ from pathlib import Path
 import pytest
 
 import surfacefit as sf
+import surfacefit.sklearn
 
 ROOT = Path(__file__).parents[1]
-TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+BUILT = ("build", "auto_gallery", "generated")  # folders of the site below docs/, which Sphinx makes
+PAGES = [path for path in ROOT.glob("docs/**/*.md") if not set(path.relative_to(ROOT).parts) & set(BUILT)]
+TEXTS = sorted([*ROOT.glob("*.md"), *PAGES, *ROOT.glob("benchmarks/*.md")])
+SCRIPTS = sorted(ROOT.glob("docs/gallery/plot_*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 RECORDS = ("CHANGELOG.md", "RESULTS.md")  # these name files as they were at their time
 LONGEST_LINE = 120  # characters, as in the code
@@ -64,3 +69,30 @@ def test_paths_exist(path):
 def test_public_names_exist(path):
     names = re.findall(r"\bsf\.([A-Za-z_]+)", path.read_text(encoding="utf-8"))
     assert [one for one in names if not hasattr(sf, one)] == []
+
+
+def public_names():
+    """(name, value) of all that users may call."""
+    for module in (sf, surfacefit.sklearn):
+        yield from ((name, getattr(module, name)) for name in module.__all__)
+
+
+def test_the_reference_has_every_public_name():
+    """`docs/api/index.rst` lists it, and Sphinx makes a page of each with all methods that have a docstring."""
+    listed = re.findall(r"^   (\w+)$", (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted({name for name, _ in public_names()} - set(listed)) == []
+
+
+@pytest.mark.parametrize(("name", "cls"), [pair for pair in public_names() if inspect.isclass(pair[1])])
+def test_every_public_method_has_a_docstring(name, cls):
+    """Without one it would be missing in the reference."""
+    own = [base for base in cls.__mro__ if base.__module__.startswith("surfacefit")]
+    members = {m: v for base in reversed(own) for m, v in vars(base).items() if not m.startswith("_")}
+    is_method = {m: callable(v) or isinstance(v, property | classmethod | staticmethod) or hasattr(v, "attrname")
+                 for m, v in members.items()}
+    assert [m for m, v in members.items() if is_method[m] and not inspect.isclass(v) and not inspect.getdoc(v)] == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_scripts_of_the_gallery_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 30

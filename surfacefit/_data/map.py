@@ -41,6 +41,7 @@ class Map:
 
     @property
     def n_dim(self) -> int:
+        """Number d of dimensions."""
         return self.heights.ndim if self.points is None else int(self.points.shape[1])
 
     @property

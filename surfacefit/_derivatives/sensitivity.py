@@ -66,14 +66,17 @@ class Sensitivity:
 
     @property
     def surface(self) -> GaussianSurface:
+        """The surface at the minimum, to which the derivatives belong."""
         return self._at.surface
 
     @property
     def step(self) -> float:
+        """Relative length of the last Newton step towards the minimum; above about 1e-6 it was not reached."""
         return float(self._at.minimum.step)
 
     @property
     def undetermined(self) -> np.ndarray:
+        """Components (K,) of which a number is not determined by the data."""
         return self._at.undetermined
 
     def of(self, function: Callable[[GaussianSurface], Any]) -> Any:

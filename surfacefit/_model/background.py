@@ -213,7 +213,7 @@ class NoBackground:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class ConstantBackground:
+class ConstantBackground(BackgroundModel):
     """A constant background, b(x) = value.
 
     ``value`` is in the units of the heights. `surfacefit.fit` makes one for ``background="constant"``; given as
@@ -247,7 +247,7 @@ class ConstantBackground:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class PlaneBackground:
+class PlaneBackground(BackgroundModel):
     """A plane as background, b(x) = value + slopes . (x - origin).
 
     ``value`` is in the units of the heights, ``slopes`` (d,) in heights per coordinate; ``origin`` (d,) is not
@@ -300,7 +300,7 @@ class PlaneBackground:
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
-class FunctionBackground:
+class FunctionBackground(BackgroundModel):
     """A user's background, b(x) = function(parameters, x).
 
     ``function`` is a JAX function of parameters (m,) and points (..., d) that gives heights (...); it always sees the

@@ -74,10 +74,12 @@ class GaussianNumbers:
 
     @property
     def n_components(self) -> int:
+        """Number K of components."""
         return int(np.shape(self.amplitudes)[-1])
 
     @property
     def n_dim(self) -> int:
+        """Number d of dimensions."""
         return int(np.shape(self.centers)[-1])
 
     @property

@@ -48,11 +48,13 @@ class SurfaceObjective:
     variance: Any = None
 
     def residuals(self, params: Array) -> Array:
+        """Residuals (N,) of the loss at parameters (P,), and below them those of a prior."""
         components = self.parameterization.components(params)
         model = self.engine.model(self.points, components)
         return self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
 
     def linearize(self, params: Array) -> tuple[Array, Jacobian]:
+        """Residuals, and their Jacobian as an operator."""
         components = self.parameterization.components(params)
         model = self.engine.model(self.points, components)
         residuals = self._with_rows(self.loss.residuals(model, self.heights, self.weights), params)
@@ -75,11 +77,13 @@ class SurfaceObjective:
         return jnp.concatenate([residuals, own.ravel(), border])
 
     def plan_is_valid(self, params: Array) -> Array | bool:
+        """Whether no component leaves at these parameters what the plan of the engine has room for."""
         if not self.engine.has_plan:
             return True
         return self.engine.plan_is_valid(self.parameterization.components(params))
 
     def curvature_is_valid(self, params: Array) -> Array | bool:
+        """Whether J^T J may be asked for here as well, with an error too small to mislead an undamped step."""
         if not self.engine.has_plan:
             return True
         return self.engine.curvature_is_valid(self.parameterization.components(params))

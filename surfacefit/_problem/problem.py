@@ -130,6 +130,7 @@ class SurfaceProblem(SurfaceObjective):
     def active_constraints(
         self, params: Array, gradient: Array, scaling: Array | None = None
     ) -> ActiveConstraints | None:
+        """The limits of principal widths that hold at these parameters; None where no widths are limited."""
         if self.width_limits is None:
             return None
         return self.width_limits.active_constraints(self.parameterization, params, gradient, scaling)

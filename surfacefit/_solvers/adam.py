@@ -91,6 +91,7 @@ class Adam(SolverBase):
                 raise ValueError(f"`{name}.{decay}` must be below 1, got {getattr(self, decay)!r}")
 
     def init(self, problem: Problem, params: Array) -> AdamState:
+        """The state at the start."""
         residuals, gradient = _residuals_and_gradient(problem, params)
         cost = half_square(residuals)
         return AdamState(
@@ -107,6 +108,7 @@ class Adam(SolverBase):
         )
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
+        """The state after one step, or with status REPLAN where the trial lies outside the plan."""
         rate = state.brake * self.learning_rate * self._schedule()(state.n_taken.astype(state.params.dtype))
         rate = jnp.asarray(rate, state.params.dtype)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers

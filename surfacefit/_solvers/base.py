@@ -119,24 +119,30 @@ class SolverBase:
 
     @property
     def fallback(self) -> Any:
+        """The solver that goes on where a matrix is ill-conditioned; None where there is none."""
         return None
 
     @property
     def needs_whole_jacobian(self) -> bool:
+        """Whether it asks for a Jacobian as a whole matrix, which a tiled fit cannot afford."""
         return False
 
     @property
     def uses_normal(self) -> bool:
+        """Whether it asks for J^T J."""
         return True
 
     @property
     def takes_all_steps(self) -> bool:
+        """Whether ``max_steps`` is the length of a schedule, so that to reach it is an ordinary end."""
         return False
 
     def check_settings(self, name: str = "solver") -> None:
+        """Raise ValueError or TypeError that names a wrong setting as ``{name}.{field}``."""
         count(f"{name}.max_steps", self.max_steps, 0)
 
     def unevaluated(self, problem: Problem, params: Array, state: Any = None) -> Any:
+        """The state before the cost is known, for solvers that have one; else None."""
         return None
 
     def replanned(self, problem: Problem, state: Any) -> Any:

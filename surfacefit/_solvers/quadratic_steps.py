@@ -122,6 +122,7 @@ class QuadraticSteps(SolverBase):
             raise ValueError(f"`{name}.reach` must be two increasing positive numbers, got {self.reach!r}")
 
     def init(self, problem: Problem, params: Array) -> QuadraticState:
+        """The state at the start."""
         state, residuals = self.unevaluated(problem, params), problem.residuals(params)
         cost = half_square(residuals)
         return state._replace(
@@ -170,6 +171,7 @@ class QuadraticSteps(SolverBase):
         )
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        """The state after one step, or with status REPLAN where the trial lies outside the plan."""
         is_new, ready = state.status == int(Status.UNEVALUATED), self._is_ready(problem, state)
         waits = state.proposal.made | is_new | ~jnp.asarray(ready)
         state = jax.lax.cond(waits, lambda: state, lambda: self._proposed(problem, state))

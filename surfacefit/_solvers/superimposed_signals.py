@@ -65,9 +65,11 @@ class SuperimposedSignals(SolverBase):
         self.inner.check_settings(f"{name}.inner")
 
     def init(self, problem: Problem, params: Array) -> QuadraticState:
+        """The state at the start."""
         return self.inner.init(_separated(problem), params)
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+        """The state after one step, or with status REPLAN where the trial lies outside the plan."""
         return self.inner.step(_separated(problem), state)
 
     def unevaluated(self, problem: Problem, params: Array, state: QuadraticState | None = None) -> QuadraticState:
