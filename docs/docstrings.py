@@ -52,7 +52,8 @@ def _text_below(lines, i):
 def _in_section(item, text):
     if text and not _runs_on(item.string, text[0]):
         return [item.string, *text]
-    return [item[1], f"    {item[2]}", *text]
+    names = item[1].replace("_,", "\\_,")  # numpydoc escapes the last one itself
+    return [names, f"    {item[2]}", *text]
 
 
 def _definition(item, text, out):

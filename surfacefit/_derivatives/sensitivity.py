@@ -84,7 +84,7 @@ class Sensitivity:
 
         ``function`` is given a `GaussianSurface` of JAX arrays in the user's units, and must use jax.numpy and return
         real floating-point numbers, or TypeError is raised. For a number the derivatives have the shape of the heights,
-        for an array (...) the shape (..., *shape of the heights). They are 0 at heights that were not used, and NaN for
+        for an array (...) the shape ``(..., *heights.shape)``. They are 0 at heights that were not used, and NaN for
         a number that depends on what the data do not determine.
         """
         if not callable(function):

@@ -33,8 +33,8 @@ CHUNK_SECONDS = 0.2
 class Solution(NamedTuple):
     """What `surfacefit.solve` gives, as JAX arrays (with a leading axis under ``vmap``).
 
-    ``params`` (P,) are the best parameters met, ``cost`` is 1/2 |r|^2 there, ``status`` a `Status` code as an integer,
-    ``steps`` the number of steps taken. With an ``adjoint``, ``minimum`` says what its derivatives are worth.
+    ``params`` (P,) are the best parameters met, ``cost`` is ``|r|^2 / 2`` there, ``status`` a `Status` code as an
+    integer, ``steps`` the number of steps taken. With an ``adjoint``, ``minimum`` says what its derivatives are worth.
     """
 
     params: Array

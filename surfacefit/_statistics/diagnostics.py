@@ -65,7 +65,7 @@ class ResidualDiagnostics:
     runs_z : the difference of both in standard deviations (Wald & Wolfowitz, Annals of Mathematical Statistics 11
         (1940) 147). Well below -2, the model misses something smooth.
     outliers : number of residuals farther than five robust standard deviations from the median; one is 1.4826 times
-        the median of |r - median|.
+        the median of ``|r - median|``.
     unevenness : how clearly the noise is larger in some places, or at some heights, than elsewhere, in standard
         deviations of what even noise shows by chance.
     errors : "hessian", "sandwich" or "correlated": the method of `FitResult.uncertainty` whose assumptions the fit and
