@@ -7,7 +7,6 @@ beside the repository. Where a file is missing, its script is shown without bein
 import os
 import re
 import sys
-import warnings
 from pathlib import Path
 
 import surfacefit
@@ -60,6 +59,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120  # seconds a cell
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # nothing from elsewhere
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
@@ -67,15 +67,14 @@ sphinx_gallery_conf = {
     "filename_pattern": "|".join(re.escape(script.name) for script in scripts if script.name not in missing) or "^$",
     "abort_on_example_error": True,
     "download_all_examples": False,
-    "show_memory": False,
+    "notebook_extensions": set(),  # MyST would read notebooks as pages
+    "within_subsection_order": "FileNameSortKey",
+    "write_computation_times": False,
     "show_signature": False,
     "plot_gallery": "True",
     "image_scrapers": ("matplotlib",),
     "copyfile_regex": r".*\.rst",
 }
-# Agg shows nothing by `plt.show()`, which scripts call for those who run them by hand.
-warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive", UserWarning)
-
 html_theme = "pydata_sphinx_theme"
 html_title = "surfacefit"
 html_static_path = ["_static"]
