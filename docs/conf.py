@@ -36,8 +36,9 @@ version = release = surfacefit.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "docstrings",
+    "links",
+    "mathml",
     "numpydoc",
     "myst_nb",
     "sphinx_gallery.gen_gallery",
@@ -75,6 +76,7 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "copyfile_regex": r".*\.rst",
 }
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "surfacefit"
 html_static_path = ["_static"]

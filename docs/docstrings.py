@@ -15,12 +15,18 @@ LINE_LENGTH, INDENTS = 120, (4, 8)
 def setup(app):
     """Runs before numpydoc, which listens with priority 500."""
     app.connect("autodoc-process-docstring", reshape, priority=400)
+    app.connect("autodoc-skip-member", is_from_scikit_learn)
     return {"parallel_read_safe": True}
 
 
 def reshape(app, what, name, obj, options, lines):
     """Changes ``lines`` in place."""
     lines[:] = reshaped(lines)
+
+
+def is_from_scikit_learn(app, what, name, obj, skip, options):
+    """Members that scikit-learn gives our estimators: its documentation describes them."""
+    return True if (getattr(obj, "__module__", None) or "").startswith("sklearn") else None
 
 
 def reshaped(lines):

@@ -88,8 +88,10 @@ def test_every_public_method_has_a_docstring(name, cls):
     """Without one it would be missing in the reference."""
     own = [base for base in cls.__mro__ if base.__module__.startswith("surfacefit")]
     members = {m: v for base in reversed(own) for m, v in vars(base).items() if not m.startswith("_")}
-    is_method = {m: callable(v) or isinstance(v, property | classmethod | staticmethod) or hasattr(v, "attrname")
-                 for m, v in members.items()}
+    is_method = {
+        m: callable(v) or isinstance(v, property | classmethod | staticmethod) or hasattr(v, "attrname")
+        for m, v in members.items()
+    }
     assert [m for m, v in members.items() if is_method[m] and not inspect.isclass(v) and not inspect.getdoc(v)] == []
 
 

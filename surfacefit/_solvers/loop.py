@@ -95,8 +95,8 @@ def solve(problem: Problem, params: Array, solver: Solver, adjoint: Adjoint | No
 
     ``problem`` is any record with the methods of a problem, such as `SurfaceProblem` with its dense engine (plans of a
     tiled one are renewed by `fit` alone); ``solver`` any solver object.
-    Gives the best parameters met, their cost 1/2 |r|^2, a `Status` code and the number of steps. Nothing is scaled, and
-    no failure raises: a fit among those of a ``vmap`` that fails keeps its best parameters, and its status says so.
+    Gives the best parameters met, their cost ``|r|^2 / 2``, a `Status` code and the number of steps. Nothing is scaled,
+    and no failure raises: a fit among those of a ``vmap`` that fails keeps its best parameters, and its status says so.
     With ``adjoint=surfacefit.Implicit()`` derivatives go through the solution of a `SurfaceProblem`, forwards and
     backwards. See `SurfaceProblem.from_start` for an example.
     """
