@@ -44,7 +44,7 @@ def page(path):
 
 
 def main(site):
-    pages = sorted(site.rglob("*.html"))
+    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
     external, wrong = set(), []
     for path in pages:
         for is_loaded, link in page(path).links:
@@ -85,12 +85,11 @@ def public_names():
 def own_members(cls):
     """Public methods and properties of a class, with those of its bases in this package."""
     kinds = (property, staticmethod, classmethod)
-    for base in cls.__mro__:
-        if base.__module__.startswith("surfacefit"):
-            for name, value in vars(base).items():
-                is_method = isinstance(value, kinds) or callable(value) or hasattr(value, "attrname")
-                if not name.startswith("_") and is_method and not isinstance(value, type):
-                    yield name
+    own = [base for base in reversed(cls.__mro__) if base.__module__.startswith("surfacefit")]
+    for name, value in {name: value for base in own for name, value in vars(base).items()}.items():
+        is_method = isinstance(value, kinds) or callable(value) or hasattr(value, "attrname")
+        if not name.startswith("_") and is_method and not isinstance(value, type):
+            yield name
 
 
 def documented(site):
