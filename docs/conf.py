@@ -15,6 +15,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 DATA = Path(os.environ.setdefault("SURFACEFIT_DATA", str(HERE.parents[1] / "shared" / "data")))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time is compiling: programs are optimized less, and each is kept for the pages that follow.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(HERE / "build" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ["TQDM_DISABLE"] = "1"  # a bar that moves is no part of a page
 
 
@@ -73,7 +78,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_signature": False,
     "plot_gallery": "True",
-    "image_scrapers": ("matplotlib",),
+    "image_scrapers": ("figures", "matplotlib"),
     "copyfile_regex": r".*\.rst",
 }
 html_math_renderer = "mathml"

@@ -9,7 +9,6 @@ far the residuals are correlated.
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -21,5 +20,4 @@ y, x = (10.0 * np.arange(n) for n in heights.shape)
 result = sf.fit(heights, 8, coords=(y, x))
 volumes, errors = result.surface.volumes, result.uncertainty("correlated").volumes
 print(f"largest hill: {volumes[0] / 1e6:.1f} +- {errors[0] / 1e6:.1f} million cubic metres")
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it

@@ -9,7 +9,6 @@ and pits over a tilted plane; every fourth point is enough for features of this 
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -20,5 +19,4 @@ axis = np.linspace(0, 10, len(heights))  # um
 
 result = sf.fit(heights, 24, coords=(axis, axis), background="plane", amplitudes="signed", search=0)
 print(f"R2 {result.r2:.3f}; {np.sum(result.surface.amplitudes < 0)} pits")
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it

@@ -9,7 +9,6 @@ A radio image and the 48 Gaussians that PyBDSF found in it (test data of PyBDSF,
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -23,5 +22,4 @@ start = sf.GaussianSurface(rows["peak"], np.stack([rows["y"], rows["x"]], axis=1
 catalogue_rms = np.sqrt(np.mean((start(np.stack(np.indices(image.shape, float), axis=-1)) - image) ** 2))
 result = sf.fit(image, 48, background=None, init=start)
 print(f"residual: catalogue {catalogue_rms:.2e}, fitted jointly {result.rmse:.2e} Jy/beam")
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -25,5 +24,4 @@ def decay(b, x):
 
 result = sf.fit(counts, 2, coords=x, background=(decay, [100.0, 0.01]))
 print(result.summary())
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it

@@ -8,7 +8,6 @@ EMD-3197 (EMDB, CC0) on a coarse grid of 20 x 20 x 20 voxels of 11.4 Angstrom: h
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -19,5 +18,4 @@ axis = 11.4 * np.arange(20)  # Angstrom
 
 result = sf.fit(density, 20, coords=(axis, axis, axis), search=0)
 print(f"relative RMS {result.rmse / density.std():.3f}; widths {result.surface.principal_widths[0].round(1)} Angstrom")
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it

@@ -9,7 +9,6 @@ islands and basins.
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import surfacefit as sf
@@ -21,5 +20,4 @@ heights, axes = map_["z"], (map_["latitude"], map_["longitude"])
 result = sf.fit(heights, 20, coords=axes, amplitudes="signed", search=0)
 land = result.surface.amplitudes > 0
 print(f"{land.sum()} hills, {(~land).sum()} basins, R2 {result.r2:.4f}")
-result.plot()
-plt.show()
+figure = result.plot()  # figure.savefig("fit.png") keeps it
