@@ -1,6 +1,7 @@
 """What is done with many fits: cut-outs, an order of components, labels, pictures, files."""
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import xarray
 
 import surfacefit as sf
 from surfacefit._base.documents import NotAFit
-from surfacefit._batches.labels import DATASET_NAMES
+from surfacefit._batches.labels import DATASET_NAMES, _labels
 from surfacefit._batches.matching import distances
 
 X = np.arange(40.0)
@@ -286,6 +287,15 @@ def test_a_map_shows_the_values_of_the_batch(lines, quantity):
         "background": batch.background[..., 0],
     }[quantity]
     np.testing.assert_allclose(images[min(1, len(images) - 1)], values)
+
+
+def test_pictures_have_the_names_and_units_of_the_maps(lines):
+    maps = labelled().assign_coords(row=("row", [10, 20, 30, 40], {"units": "km"}))
+    batch = replace(lines[0], labels=_labels(maps, ("wavelength",)))
+    figure = batch.plot("center")
+    assert (figure.axes[0].get_ylabel(), figure.axes[2].get_xlabel()) == ("row [km]", "column")
+    assert figure.axes[1].get_title() == "center along wavelength of component 1"
+    assert "amplitude [Jy]" in [panel.get_ylabel() for panel in batch.plot("amplitude").axes]
 
 
 def test_volumes_are_drawn_where_maps_have_fewer_components():

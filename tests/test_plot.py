@@ -476,7 +476,7 @@ def test_pictures_call_axes_and_heights_what_the_data_call_them(d, scattered, ki
 
 
 def test_long_coordinates_do_not_touch():
-    axes = [4_123_456.0 + 30 * np.arange(12), 558_123.5 + 30 * np.arange(15)]
+    axes = [4_123_456.0 + 0.3 * np.arange(12), 8_558_123.5 + 0.3 * np.arange(15)]
     for kind in ("fit", "components", "error"):
         figure = fitted_like(map_result(coords=axes)).plot(kind)
         figure.draw_without_rendering()
