@@ -46,6 +46,13 @@ def test_what_is_held_counts_as_no_parameter_and_has_no_error(chosen):
     assert (np.diff(volumes) <= 0).all(), "by falling volume: a shape for all is no reason to keep a start's order"
 
 
+def test_noise_has_no_component_and_no_held_shape_counts_for_it(tmp_path):
+    result = sf.fit(np.random.default_rng(0).normal(size=(46, 50)), shape=SHAPE)
+    assert (result.n_components, result.n_parameters) == (0, 1)
+    result.save(tmp_path / "none.json")
+    assert sf.load(tmp_path / "none.json").n_parameters == 1
+
+
 def test_the_minimum_is_that_of_curve_fit():
     from scipy.optimize import least_squares
 

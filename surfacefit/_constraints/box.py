@@ -198,7 +198,8 @@ def _rank(pair: Any) -> int:
 
 
 def n_fixed(fixed: dict[str, Any], parts: Parameterization, n_components: int) -> int:
-    """How many parameters of a model with so many components are fixed."""
+    """How many parameters of a model with so many components are fixed; without any there is no shape to share."""
     own, border = fixed_masks(fixed, parts)
+    border = border if n_components else border[parts.layout.background]
     rows = np.broadcast_to(own, (max(n_components, len(own)), own.shape[1]))[:n_components]
     return int(rows.sum() + border.sum())
