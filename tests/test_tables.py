@@ -107,8 +107,8 @@ def test_the_sky_is_astropys(result):
     np.testing.assert_allclose(table["flux"], table["amplitude"] * area / (0.004 * 0.003), rtol=1e-6)
 
 
-def test_errors_on_the_sky_are_those_of_refits(result):
-    """The scatter of 60 fits of simulated data, to four of its own errors."""
+def test_errors_on_the_sky_are_those_of_draws_from_the_covariance(result):
+    """The scatter of 300 surfaces drawn from the covariance of the fit, to four of its own errors."""
     scatter = {name: [] for name in ("ra", "dec", "sky_fwhm_major", "sky_fwhm_minor", "position_angle", "flux")}
     table = result.table()
     from surfacefit.interop.tables.sky import sky_columns, sky_of
