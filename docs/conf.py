@@ -50,7 +50,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["build", "gallery", "jupyter_execute", "**.ipynb_checkpoints"]
+exclude_patterns = ["build", "gallery", "workflows", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "py:obj"
 
 autosummary_generate = True
