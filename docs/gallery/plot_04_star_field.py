@@ -2,7 +2,7 @@
 Star field: how many stars, and how bright?
 ===========================================
 
-A corner of photutils' simulated field of 100 Gaussian sources (BSD-3), drawn here from its table with noise. Nobody
+A part of photutils' simulated field of 100 Gaussian sources (BSD-3), drawn here from its table with noise. Nobody
 tells the fit how many there are.
 """
 
@@ -15,7 +15,7 @@ import surfacefit as sf
 
 DATA = Path(os.environ["SURFACEFIT_DATA"])
 stars = np.genfromtxt(DATA / "synth_photutils_100gaussians.csv", delimiter=",", names=True)
-y, x = np.mgrid[:64, :80]
+y, x = np.mgrid[90:154, 60:140]
 image = np.random.default_rng(0).normal(5, 2, y.shape)
 for s in stars:
     u = np.cos(s["theta"]) * (x - s["x_mean"]) + np.sin(s["theta"]) * (y - s["y_mean"])
