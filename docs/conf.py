@@ -28,7 +28,7 @@ def can_run(script):
     return all((DATA / name).exists() for name in re.findall(r'DATA / "([^"]+)"', script.read_text(encoding="utf-8")))
 
 
-scripts = sorted((HERE / "gallery").glob("plot_*.py"))
+scripts = sorted([*(HERE / "gallery").glob("plot_*.py"), *(HERE / "workflows").glob("plot_*.py")])
 missing = [script.name for script in scripts if not can_run(script)]
 if missing:
     print(f"Shown without being run, as their data are missing: {', '.join(missing)}")
@@ -68,8 +68,8 @@ nb_merge_streams = True
 nb_ipywidgets_js = {}  # nothing from elsewhere
 
 sphinx_gallery_conf = {
-    "examples_dirs": "gallery",
-    "gallery_dirs": "auto_gallery",
+    "examples_dirs": ["gallery", "workflows"],
+    "gallery_dirs": ["auto_gallery", "auto_workflows"],
     "filename_pattern": "|".join(re.escape(script.name) for script in scripts if script.name not in missing) or "^$",
     "abort_on_example_error": True,
     "download_all_examples": False,

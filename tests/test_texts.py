@@ -11,7 +11,7 @@ import surfacefit as sf
 import surfacefit.sklearn
 
 ROOT = Path(__file__).parents[1]
-BUILT = ("build", "auto_gallery", "generated")  # folders of the site below docs/, which Sphinx makes
+BUILT = ("build", "auto_gallery", "auto_workflows", "generated")  # folders of the site below docs/, which Sphinx makes
 PAGES = [path for path in ROOT.glob("docs/**/*.md") if not set(path.relative_to(ROOT).parts) & set(BUILT)]
 TEXTS = sorted([*ROOT.glob("*.md"), *PAGES, *ROOT.glob("benchmarks/*.md")])
 SCRIPTS = sorted(ROOT.glob("docs/gallery/plot_*.py"))
