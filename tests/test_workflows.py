@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SURFACEFIT_DATA", ROOT.parent / "shared" / "data"))
 SCRIPTS = sorted((ROOT / "docs" / "workflows").glob("plot_*.py"))
-WANTED = {"1": "error.tif EPSG:32760", "2": "sources", "3": "converged", "4": "500 waveforms", "5": "hills for 94"}
+WANTED = {"1": "error.tif EPSG:32760", "2": "sources", "3": "converged", "4": "500 waveforms", "5": "in HILLS: 0.01"}
 
 
 @pytest.mark.slow

@@ -23,19 +23,18 @@ with mrcfile.new(folder / "emd_3197.mrc") as file:
     file.voxel_size = 11.4
 fes = np.load(DATA / "metad_ala2_94_surface.npz")
 y, x = np.meshgrid(fes["y"], fes["x"], indexing="ij")
-period = "".join(
-    f"\n#! SET {end}_{name} {sign}pi" for name in ("phi", "psi") for end, sign in (("min", "-"), ("max", ""))
-)
-header = f"! FIELDS phi psi file.free{period}"
-np.savetxt(
-    folder / "fes.dat", np.stack([x, y, -fes["z_periodic"]], axis=-1).reshape(-1, 3), header=header, comments="#"
-)
+lines = ["#! FIELDS phi psi file.free"]
+for name in ("phi", "psi"):
+    lines += [f"#! SET min_{name} -pi", f"#! SET max_{name} pi"]
+    lines += [f"#! SET nbins_{name} 20", f"#! SET periodic_{name} true"]
+table = np.stack([x, y, -fes["z_periodic"]], axis=-1).reshape(-1, 3)
+np.savetxt(folder / "fes.dat", table, header="\n".join(lines), comments="")
 
 # %%
 # Density
 # -------
 
-volume = sf.fit(sf.read(folder / "emd_3197.mrc"), 12, init="growth")
+volume = sf.fit(sf.read(folder / "emd_3197.mrc"), 20, init="growth")
 volume.surface.export(folder / "atoms.pdb")
 volume.predict().save(folder / "model.mrc")
 print(volume.table("pandas")[["z", "y", "x", "amplitude", "fwhm_major"]].head(3).round(1))
@@ -44,11 +43,11 @@ print(volume.table("pandas")[["z", "y", "x", "amplitude", "fwhm_major"]].head(3)
 # Free energy
 # -----------
 
-result = sf.fit(sf.read(folder / "fes.dat"), 12, amplitudes="signed", init="growth")
-turn = (-np.pi, np.pi)
-periodic = {"phi": turn, "psi": turn}
-result.surface.export(folder / "HILLS", names=("psi", "phi"), free_energy=True, periodic=periodic)
+surface = sf.read(folder / "fes.dat")  # axes (psi, phi), as rows and columns
+result = sf.fit(surface, 12, amplitudes="signed", background=None, init="growth")
+result.surface.export(folder / "HILLS", names=("psi", "phi"), free_energy=True)
+points = np.stack(np.meshgrid(*surface.coords, indexing="ij"), axis=-1)
 back = sf.GaussianSurface.from_hills(folder / "HILLS", free_energy=True)
 print(f"{result.n_components} hills for 94: RMSE {result.rmse:.2f} of {np.ptp(fes['z_periodic']):.2f} kJ/mol")
-print((folder / "HILLS").read_text().splitlines()[0])
+print(f"of their sum in HILLS: {np.sqrt(np.mean((back(points) + fes['z_periodic']) ** 2)):.2f}")
 density, free_energy = volume.plot(), result.plot()
