@@ -131,6 +131,11 @@ def test_shapes_that_cannot_be_meant_are_refused(options, message):
         sf.fit(np.ones((20, 30)), 1, **options)
 
 
+def test_a_shape_is_no_truth_value():
+    with pytest.raises(TypeError, match="`shape` must be a standard deviation or a covariance, got True"):
+        sf.fit(np.ones((20, 30)), 1, shape=True)
+
+
 def test_a_shape_beside_fixed_centres_keeps_their_order():
     start = sf.GaussianSurface(np.ones(5), PLACES[::-1], np.array([SHAPE] * 5))
     result = sf.fit(field(), 5, shape=SHAPE, init=start, fixed="centers")

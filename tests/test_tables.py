@@ -327,7 +327,7 @@ REFUSED = [
     ({"amplitude": [1], "x": [1], "y": [1]}, None, "must have a column 'sigma_major'"),
     ({"amplitude": ["a"], "x": [1], "sigma": [1]}, None, "numbers in its column 'amplitude'"),
     ({"amplitude": [np.nan], "x": [1], "sigma": [1]}, None, "finite numbers in its column 'amplitude'"),
-    ({"amplitude": [1], "x": [1], "sigma": [0]}, None, "positive definite"),
+    ({"amplitude": [1], "x": [1], "sigma": [0]}, None, "positive"),
     ({"amplitude": [1], "x": [1], "y": [1], "z": [1]}, None, "in 3-D"),
     ({}, None, "must have a column 'x'"),
 ]
@@ -423,3 +423,48 @@ def test_a_table_needs_none_of_these_packages():
         "print([n for n in ('pandas', 'polars', 'pyarrow', 'astropy') if n in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+GOOD = {"amplitude": [1.0, 2.0], "x": [1.0, 2.0], "y": [3.0, 4.0], "sigma_major": [2.0, 2.0], "sigma_minor": [1.0, 1.0]}
+UNUSABLE = {
+    "masked": ({"x": np.ma.masked_array([1.0, 2.0], [0, 1])}, "finite numbers in its column 'x'"),
+    "negative width": ({"sigma_minor": [-1.0, 1.0]}, "positive widths in its column 'sigma_minor', got -1"),
+    "complex": ({"x": np.array([1j, 2])}, "real numbers in its column 'x'"),
+    "shorter": ({"y": [1.0]}, "columns of one length, got 1 rows of 'y', 2 of 'x'"),
+    "two numbers a row": ({"x": np.ones((2, 2))}, "one number a row in its column 'x'"),
+    "some covariances": ({"covariance_y_y": [1.0, 1.0]}, "covariances along all axes .* got none along x"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_columns_that_cannot_be_meant_are_refused(case):
+    columns, message = UNUSABLE[case]
+    with pytest.raises(ValueError, match=message):
+        sf.GaussianSurface.from_table({**GOOD, **columns})
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(ValueError, match="must have a column 'y'"):
+        sf.GaussianSurface.from_table({name: column for name, column in GOOD.items() if name != "y"})
+    with pytest.raises(ValueError, match="got no column"):
+        sf.GaussianSurface.from_table({})
+
+
+def test_a_pair_of_widths_is_more_than_one_width():
+    surface = sf.GaussianSurface.from_table({**GOOD, "fwhm": [9.0, 9.0]})
+    np.testing.assert_allclose(surface.principal_widths, [[2, 1], [2, 1]])
+
+
+def test_lengths_of_other_units_become_those_of_the_centres():
+    units = pytest.importorskip("astropy.units")
+    table = pytest.importorskip("astropy.table")
+    mixed = {"x": [1, 2] * units.mm, "y": [0.3, 0.4] * units.cm, "sigma_major": [0.002, 0.002] * units.m}
+    surface = sf.GaussianSurface.from_table(table.QTable({**GOOD, **mixed}))
+    np.testing.assert_allclose(surface.centers, [[3, 1], [4, 2]])
+    np.testing.assert_allclose(surface.principal_widths, [[2, 1], [2, 1]])
+    for other in ({"y": [3, 4] * units.s, "x": [1, 2] * units.m}, {"sigma_major": [2, 2] * units.arcsec}):
+        with pytest.raises(ValueError, match="units that agree"):
+            sf.GaussianSurface.from_table(table.QTable({**GOOD, **other}))
+    missing = table.Table({**GOOD, "x": table.MaskedColumn([1.0, 2.0], mask=[0, 1])})
+    with pytest.raises(ValueError, match="finite numbers in its column 'x'"):
+        sf.GaussianSurface.from_table(missing)

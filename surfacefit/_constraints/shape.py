@@ -20,7 +20,10 @@ def checked_shape(shape: Any, n_dim: int) -> np.ndarray | None:
     """The option ``shape`` as a covariance (d, d), from a deviation for all axes, (d,) one along each, or itself."""
     if shape is None:
         return None
-    array = real_array("shape", shape).astype(float)
+    array = real_array("shape", shape)
+    if np.asarray(shape).dtype == bool:
+        raise TypeError(f"`shape` must be a standard deviation or a covariance, got {shape!r}")
+    array = array.astype(float)
     if array.shape not in ((), (n_dim,), (n_dim, n_dim)):
         raise ValueError(
             f"`shape` must be a standard deviation, one for each axis ({n_dim},), or a covariance ({n_dim}, {n_dim}),"

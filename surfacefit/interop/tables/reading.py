@@ -30,6 +30,7 @@ class Columns:
             raise ValueError(f"`columns` must name columns of the table, got {', '.join(unknown)}; it has {names}")
         self.table, self.names, self.columns = table, names, dict(columns)
         self._lower = {name.lower(): name for name in names[::-1]}
+        self._length: tuple[str, int] | None = None  # the first column that was read, and its rows
 
     def name(self, ours: str) -> str | None:
         if ours in self.columns:
@@ -40,35 +41,75 @@ class Columns:
     def get(self, ours: str) -> np.ndarray | None:
         """The numbers of a column, angles in degrees where the column has a unit; None without it."""
         name = self.name(ours)
-        return None if name is None else self.values(name, "deg" if ours in ("angle", "theta") else "")
+        return None if name is None else self.values(name, "deg" if ours in ("angle", "theta") else None)
 
     def need(self, ours: str) -> np.ndarray:
         found = self.get(ours)
         if found is None:
             raise ValueError(
-                f"`table` must have a column {ours!r}{nearest(ours, self.names)}, got {', '.join(self.names)}: name it"
-                f" by columns={{{ours!r}: ...}}"
+                f"`table` must have a column {ours!r}{nearest(ours, self.names)}, got"
+                f" {', '.join(self.names) or 'no column'}: name it by columns={{{ours!r}: ...}}"
             )
         return found
 
-    def values(self, name: str, unit: str = "") -> np.ndarray:
+    def values(self, name: str, unit: Any = None) -> np.ndarray:
+        """The numbers of a column, in a unit where one is given and the column has one."""
         column = self.table[name]
-        known = getattr(column, "unit", None)
-        if known is not None and hasattr(column, "to_value"):
-            column = column.to_value(unit or known)
-        elif known is not None and unit:
-            column = (np.asarray(column, float) * known).to_value(unit)
-        column = column.to_numpy() if hasattr(column, "to_numpy") else column
-        try:
-            values = np.asarray(column, dtype=float)
-        except (TypeError, ValueError):
-            raise ValueError(f"`table` must have numbers in its column {name!r}, got {column[:1]}") from None
-        if not np.isfinite(values).all():
+        values = np.asarray(_numbers(name, _in_unit(name, column, unit)))
+        if values.ndim != 1:
+            raise ValueError(f"`table` must have one number a row in its column {name!r}, got shape {values.shape}")
+        first, length = self._length = self._length or (name, len(values))
+        if len(values) != length:
+            raise ValueError(
+                f"`table` must have columns of one length, got {length} rows of {first!r}, {len(values)} of {name!r}"
+            )
+        if _is_masked(column) or not np.isfinite(values).all():
             raise ValueError(f"`table` must have finite numbers in its column {name!r}: leave other rows out")
         return values
 
+    def lengths(self, ours: str, like: str) -> np.ndarray:
+        """The numbers of a column in the unit of the centres' column ``like``; those without a unit are in it."""
+        name = self.name(ours)
+        if name is None:
+            return self.need(ours)
+        unit, own = (getattr(self.table[self.name(one)], "unit", None) for one in (like, ours))
+        if unit is None and own is not None and str(own) not in ("", "pix", "pixel"):
+            raise ValueError(
+                f"`table` must have units that agree, got {str(own)!r} for {name!r} and none for {self.name(like)!r}"
+            )
+        return self.values(name, unit)
+
     def has_unit(self, ours: str) -> bool:
         return getattr(self.table[self.name(ours)], "unit", None) is not None
+
+
+def _in_unit(name: str, column: Any, unit: Any) -> Any:
+    """The numbers of a column in a unit, where the column and the caller have one."""
+    known = getattr(column, "unit", None)
+    try:
+        if known is not None and hasattr(column, "to_value"):
+            return column.to_value(known if unit is None else unit)
+        if known is not None and unit is not None:
+            return (np.asarray(column, float) * known).to_value(unit)
+    except Exception:  # of astropy, which has classes of its own for units
+        raise ValueError(f"`table` must have units that agree, got {known} for {name!r} beside {unit}") from None
+    return column.to_numpy() if hasattr(column, "to_numpy") else column
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    array = np.asarray(column)
+    try:
+        if array.dtype.kind == "c":
+            raise TypeError
+        return array.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(f"`table` must have real numbers in its column {name!r}, got {column[:1]}") from None
+
+
+def _is_masked(column: Any) -> bool:
+    """Whether a number is missing in a column of NumPy or astropy."""
+    mask = getattr(column, "mask", False)  # of pandas a method
+    return not callable(mask) and bool(np.any(mask))
 
 
 def surface_of(table: Any, columns: Mapping[str, str] | None = None, background: Any = None) -> GaussianSurface:
@@ -78,6 +119,8 @@ def surface_of(table: Any, columns: Mapping[str, str] | None = None, background:
     names = _names(table)
     found = Columns(table, names, columns or {})
     axes = _axes_of_covariances(names)
+    if axes:
+        _check_all_axes(found, axes)
     centers, covariances = _of_covariances(found, axes) if axes else _of_widths(found)
     surface = GaussianSurface(_amplitudes(found, covariances), centers, covariances, background)
     return checked_surface("table", surface, len(centers), centers.shape[1], signed=True)
@@ -101,6 +144,17 @@ def _axes_of_covariances(names: list[str]) -> list[str]:
     return [name[: len(name) // 2] for name in rest if name == "_".join([name[: len(name) // 2]] * 2)]
 
 
+def _check_all_axes(found: Columns, axes: list[str]) -> None:
+    """Refuses covariances along fewer axes than there are centres."""
+    centers = [axis for axis in ("z", "y", "x") if axis in found.names]
+    missing = [axis for axis in centers if axis not in axes]
+    if missing and set(axes) < set(centers):
+        raise ValueError(
+            f"`table` must have covariances along all axes of its centres, got none along {', '.join(missing)}:"
+            f" add covariance_{missing[0]}_{missing[0]} and those with the others"
+        )
+
+
 def _of_covariances(found: Columns, axes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     centers = [found.need(axis if found.name(axis) else f"center_{axis}") for axis in axes]
     covariances = np.empty((len(centers[0]), len(axes), len(axes)))
@@ -116,25 +170,34 @@ def _of_widths(found: Columns) -> tuple[np.ndarray, np.ndarray]:
     axes = axes or [f"center_{i}" for i in range(3) if found.name(f"center_{i}")]
     if not axes:
         found.need("x")
-    centers = np.stack([found.need(axis) for axis in axes], axis=1)
+    centers = np.stack([found.lengths(axis, axes[-1]) for axis in axes], axis=1)
     if found.name("cxx") and len(axes) == 2:
         xx, xy, yy = (found.need(name) for name in ("cxx", "cxy", "cyy"))
         return centers, np.stack([yy, xy, xy, xx], axis=1).reshape(-1, 2, 2)
+    pair = next((pair for pair in PAIRS if found.name(pair[0]) and found.name(pair[1])), None)
+    if pair is not None:
+        if len(axes) == 1:
+            found.need("y")
+        return centers, _ellipses(found, pair, axes[-1])
     for name, unit in (("sigma", 1.0), ("fwhm", FWHM_PER_WIDTH)):
         if found.name(name):
-            return centers, (found.need(name) / unit)[:, None, None] ** 2 * np.eye(len(axes))
+            return centers, (_widths(found, name, axes[-1]) / unit)[:, None, None] ** 2 * np.eye(len(axes))
     if len(axes) != 2:
         raise ValueError(f"`table` must have covariance columns, or a column sigma, in {len(axes)}-D")
-    return centers, _ellipses(found)
+    found.need("sigma_major")
+    found.need("sigma_minor")
+    raise AssertionError("one of them is missing")
 
 
-def _ellipses(found: Columns) -> np.ndarray:
-    pair = next((pair for pair in PAIRS if found.name(pair[0]) and found.name(pair[1])), None)
-    if pair is None:
-        found.need("sigma_major")
-        found.need("sigma_minor")
-    assert pair is not None
-    first, second = ((found.need(name) / (FWHM_PER_WIDTH if pair[2] else 1.0)) ** 2 for name in pair[:2])
+def _widths(found: Columns, name: str, like: str) -> np.ndarray:
+    widths = found.lengths(name, like)
+    if (widths <= 0).any():
+        raise ValueError(f"`table` must have positive widths in its column {found.name(name)!r}, got {widths.min():g}")
+    return widths
+
+
+def _ellipses(found: Columns, pair: tuple[str, str, bool], like: str) -> np.ndarray:
+    first, second = ((_widths(found, name, like) / (FWHM_PER_WIDTH if pair[2] else 1.0)) ** 2 for name in pair[:2])
     angle = _angle(found, np.zeros(len(first)))
     x, y, cross = (
         first * np.cos(angle) ** 2 + second * np.sin(angle) ** 2,
