@@ -352,6 +352,8 @@ class TestErrors:
         assert "not allowed with" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--grid", "--points")
         assert "--rows: must be an integer from 0, got '-1'" in error_of(capsys, "show", "fit.json", "--rows=-1")
         assert "unrecognized arguments: --subtract" in error_of(capsys, "fit", "jacksboro", "-k", "1", "--subtract")
+        message = "unrecognized arguments: --sigm 1: did you mean '--sigma'? (see `surfacefit fit --help`)"
+        assert message in error_of(capsys, "fit", "jacksboro", "--sigm", "1")
         assert "required" in error_of(capsys)
 
     def test_no_fit_in_the_file(self, tmp_path, capsys):

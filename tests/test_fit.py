@@ -37,7 +37,7 @@ def with_value(array, index, value):
 
 
 REFUSED = {
-    "a file": (lambda: sf.fit("map.npy", 1), TypeError, r"`heights` must be an array of numbers, got 'map.npy': read the file first, by `numpy.load`"),
+    "a file": (lambda: sf.fit("map.npy", 1), TypeError, r"`heights` must be an array of numbers, got 'map.npy': read the file first, by `surfacefit.read`"),
     "a path": (lambda: sf.fit_points(POINTS, Path("map.npy"), 1), TypeError, r"`heights` must be .* got PosixPath\('map.npy'\)|WindowsPath: read the file first"),
     "points of a file": (lambda: sf.fit_points("p.csv", HILL.ravel(), 1), TypeError, r"`points` must be an array of numbers, got 'p.csv': read the file"),
     "an object around an array": (lambda: sf.fit(SimpleNamespace(data=HILL), 1), TypeError, r"`heights` must be an array of numbers, got a SimpleNamespace: give its `.data`"),

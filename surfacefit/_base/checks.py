@@ -147,7 +147,7 @@ def _refuse_what_holds_an_array(name: str, value: Any) -> None:
     if value is None:
         raise TypeError(f"`{name}` must be an array of numbers, got None")
     if isinstance(value, str | bytes | os.PathLike):
-        hint = ": read the file first, by `numpy.load` or `numpy.loadtxt` for example" if name in DATA else ""
+        hint = ": read the file first, by `surfacefit.read`" if name in DATA else ""
         raise TypeError(f"`{name}` must be an array of numbers, got {shortly(value)}{hint}")
     if isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be an array of numbers, got a {type(value).__name__}: give one of its arrays")

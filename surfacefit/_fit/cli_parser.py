@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -109,6 +110,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(USER_ERROR_CODE, f"surfacefit: error: {message} (see `{self.prog} --help`)\n")
+
+    def parse_known_args(self, *args: Any, **options: Any) -> Any:
+        """What is not known is refused by the command that does not know it, whose help then is the way out."""
+        found, rest = super().parse_known_args(*args, **options)
+        if rest:
+            near = difflib.get_close_matches(rest[0], self._option_string_actions, 1)
+            self.error(f"unrecognized arguments: {' '.join(rest)}" + (f": did you mean {near[0]!r}?" if near else ""))
+        return found, rest
 
 
 def parser() -> argparse.ArgumentParser:
