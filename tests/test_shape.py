@@ -23,7 +23,7 @@ def matched(result):
 
 @pytest.fixture(scope="module")
 def chosen():
-    return sf.fit(field(), shape=SHAPE)
+    return sf.fit(field(), shape=SHAPE, init="growth")
 
 
 def test_the_number_of_components_is_chosen_with_their_shape_held(chosen):
@@ -46,6 +46,7 @@ def test_what_is_held_counts_as_no_parameter_and_has_no_error(chosen):
     assert (np.diff(volumes) <= 0).all(), "by falling volume: a shape for all is no reason to keep a start's order"
 
 
+@pytest.mark.slow
 def test_noise_has_no_component_and_no_held_shape_counts_for_it(tmp_path):
     result = sf.fit(np.random.default_rng(0).normal(size=(46, 50)), shape=SHAPE)
     assert (result.n_components, result.n_parameters) == (0, 1)
@@ -89,7 +90,7 @@ def test_a_shape_is_kept_in_files_and_by_merging(chosen, tmp_path):
     again = sf.load(tmp_path / "fit.json")
     assert again.settings == chosen.settings
     np.testing.assert_array_equal(again.standard_errors.centers, chosen.standard_errors.centers)
-    split = sf.fit(field(), 6, shape=SHAPE).merged()
+    split = sf.fit(field(), 6, shape=SHAPE, init="peaks").merged()
     np.testing.assert_allclose(split.surface.covariances, np.array([SHAPE] * split.n_components), rtol=1e-9)
 
 
@@ -101,6 +102,7 @@ def test_many_maps_have_one_shape():
     np.testing.assert_allclose(batch.rmse[1], alone.rmse, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_heights_of_one_and_three_dimensions():
     x = np.arange(60.0)
     curve = sf.fit(2 * np.exp(-0.5 * ((x - 20) / 3) ** 2) + np.exp(-0.5 * ((x - 27) / 3) ** 2), 2, shape=3.0)
