@@ -16,7 +16,9 @@ def scrape(block, block_vars, gallery_conf):
     """Saves the figures among a script's variables and gives the reStructuredText that shows them."""
     paths = []
     for value in block_vars["example_globals"].values():
-        if isinstance(value, Figure) and getattr(value, "number", None) not in plt.get_fignums():
+        is_known = isinstance(value, Figure) and getattr(value, "number", None) in plt.get_fignums()
+        if isinstance(value, Figure) and not is_known and not hasattr(value, "on_page"):
+            value.on_page = True  # the blocks that follow have it among their variables, too
             paths.append(next(block_vars["image_path_iterator"]))
             value.savefig(paths[-1], dpi=RESOLUTION)
     return figure_rst(paths, gallery_conf["src_dir"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .._base.checks import real_array
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
+from .._model.surface import GaussianSurface
 
 # Of the geometric mean of two deviations: by how much a covariance may fail to be symmetric.
 ASYMMETRY = 1e-9
@@ -54,6 +56,13 @@ def check_room(shape: np.ndarray, floor: np.ndarray) -> None:
             f"`shape` must be wider than `min_width` allows, here {floor[i]:.4g} along axis {i}, got {diagonal[i]:.4g}:"
             " give a smaller `min_width`, in sampling distances"
         )
+
+
+def in_shape(surface: GaussianSurface, shape: np.ndarray | None) -> GaussianSurface:
+    """The surface with the shape (d, d) for all components; as it is where none is held."""
+    if shape is None:
+        return surface
+    return replace(surface, covariances=np.broadcast_to(shape, np.shape(surface.covariances)))
 
 
 def shape_numbers(shape: np.ndarray, parts: Parameterization, scaling: Scaling) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .._constraints.shape import in_shape
 from .._model.surface import GaussianSurface, checked_surface
 from .._model.units import to_internal
 from .._problem.model_spec import ModelSpec
@@ -47,9 +48,7 @@ def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:
     init = run.init
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
-        shape = prepared.model.constraints.shape
-        if shape is not None:
-            start = replace(start, covariances=np.broadcast_to(shape, np.shape(start.covariances)))
+        start = in_shape(start, prepared.model.constraints.shape)
         inner = to_internal(replace(start, background=None), prepared.scaling)
         _check_fixed(prepared, start, inner)
         init = _above_zero(inner, prepared.model)

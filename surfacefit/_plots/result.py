@@ -71,8 +71,5 @@ def plot_result(result: FitResult, kind: str = "fit", ellipses: bool | None = No
     if ellipses is not None and kind != "fit":
         raise ValueError(f"`ellipses` is for kind='fit', got kind={kind!r}: leave it out")
     figure = empty_figure()
-    if kind == "fit":
-        draw_fit(figure, result, ellipses)
-    else:
-        found.draw(figure, result)
+    found.draw(figure, result, **({} if ellipses is None else {"ellipses": ellipses}))
     return figure

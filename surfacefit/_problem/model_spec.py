@@ -6,7 +6,7 @@ it, and everything that is computed after the fit uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .._base.checks import first_index, moderate_number, one_of, positive_number
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
-from .._constraints.shape import check_room, checked_shape
+from .._constraints.shape import check_room, checked_shape, in_shape
 from .._data.data import SurfaceData
 from .._losses import LOSSES, ROBUST, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
@@ -106,7 +106,13 @@ def _f_scale(name: str, given: Given) -> float:
 
 
 def _constraints(name: str, given: Given) -> Constraints:
-    return Constraints(_bounds(given), _fixed(given), _shape(given))
+    constraints = Constraints(_bounds(given), _fixed(given), _shape(given))
+    if given.moves_components and constraints.held_at_start:
+        raise ValueError(
+            "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
+            f" 'auto' and 'growth', and no `search`; got init={given.options['init']!r}"
+        )
+    return constraints
 
 
 def _shape(given: Given) -> np.ndarray | None:
@@ -146,20 +152,13 @@ def _fixed(given: Given) -> dict[str, Any]:
     if given.options["shape"] is not None:
         if "covariances" in fixed:
             raise ValueError("`fixed` names 'covariances', which `shape` holds for all components: leave one out")
-        at_start, fixed = fixed, {**fixed, "covariances": True}
-    else:
-        at_start = fixed
+        fixed = {**fixed, "covariances": True}
     if fixed.get("background"):
         _check_fixed_background(given)
     shapes = np.atleast_1d(fixed.get("covariances", False))
     if _covariance_type("covariance_type", given) == "tied" and shapes.any() != shapes.all():
         raise ValueError(
             f"`fixed['covariances']` must be the same for all where they share one shape (tied), got {shapes.tolist()}"
-        )
-    if given.moves_components and any(np.any(mask) for name, mask in at_start.items() if name != "background"):
-        raise ValueError(
-            "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
-            f" 'auto' and 'growth', and no `search`; got init={given.options['init']!r}"
         )
     return fixed
 
@@ -191,13 +190,12 @@ def _number_of_start(given: Given) -> int | None:
 def _contained(name: str, given: Given) -> bool:
     """A start of the user's with a component outside is taken as it is, unless the user asks for containment."""
     asked, start = given.options[name], given.start
-    constraints = _constraints(name, given)
-    if start is not None and constraints.shape is not None:
-        start = replace(start, covariances=np.broadcast_to(constraints.shape, np.shape(start.covariances)))
+    if start is not None:
+        start = in_shape(start, checked_shape(given.options["shape"], given.data.n_dim))
     inside = start is None or holds(region_of(given.data), start)
     if asked is None:
         return inside
-    if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & constraints.held_at_start:
+    if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & _constraints(name, given).held_at_start:
         raise ValueError(
             "`contained`=True would move fixed components of `init` that lie outside the data: leave it out"
         )

@@ -175,18 +175,14 @@ def _of_widths(found: Columns) -> tuple[np.ndarray, np.ndarray]:
         xx, xy, yy = (found.need(name) for name in ("cxx", "cxy", "cyy"))
         return centers, np.stack([yy, xy, xy, xx], axis=1).reshape(-1, 2, 2)
     pair = next((pair for pair in PAIRS if found.name(pair[0]) and found.name(pair[1])), None)
-    if pair is not None:
-        if len(axes) == 1:
-            found.need("y")
-        return centers, _ellipses(found, pair, axes[-1])
     for name, unit in (("sigma", 1.0), ("fwhm", FWHM_PER_WIDTH)):
-        if found.name(name):
+        if pair is None and found.name(name):
             return centers, (_widths(found, name, axes[-1]) / unit)[:, None, None] ** 2 * np.eye(len(axes))
+    if pair is not None and len(axes) == 1:
+        found.need("y")
     if len(axes) != 2:
         raise ValueError(f"`table` must have covariance columns, or a column sigma, in {len(axes)}-D")
-    found.need("sigma_major")
-    found.need("sigma_minor")
-    raise AssertionError("one of them is missing")
+    return centers, _ellipses(found, pair or PAIRS[0], axes[-1])
 
 
 def _widths(found: Columns, name: str, like: str) -> np.ndarray:
