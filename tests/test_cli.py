@@ -18,6 +18,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from scipy.ndimage import uniform_filter
 
 import surfacefit as sf
+from surfacefit._base.layout import error
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import ENGINES
 from surfacefit._fit import cli_actions
@@ -97,6 +98,9 @@ class TestFit:
         assert result.summary(errors="correlated") in out
         assert result.summary(errors="correlated") != result.summary()
         assert "by method 'correlated'" in out
+        correlated, plain = (result.uncertainty(name).amplitudes[0] for name in ("correlated", "hessian"))
+        assert error(correlated) in out.split()
+        assert error(correlated) != error(plain)
 
     def test_errors_that_cannot_be_had_are_refused_before_the_fit(self, tmp_path, capsys):
         written(tmp_path / "a.csv", "x,y,z\n1,2,3\n2,2,1\n0,5,4\n7,1,2\n")
