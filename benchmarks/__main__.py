@@ -26,6 +26,8 @@ SUITES = {
     "lidar_many": "500 lidar waveforms with their published numbers of components in one call, beside a loop; minutes",
     "choosing": "the number of components: lidar pulses, a radio map, terrain, frames of noise; about half an hour",
     "derivatives": "derivatives through a fit beside refits, and the cost of a gradient at K = 1,024; ten minutes",
+    "workflows": "five tasks from a file to a result, here and with the tool of each field: lines, seconds, quality;"
+    " ten minutes",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 

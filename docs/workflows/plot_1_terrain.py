@@ -30,11 +30,13 @@ with rasterio.open(folder / "dem.tif", "w", **kind, **where) as raster:
 # Coordinates are northing and easting in metres, so volumes are cubic metres. Residuals of terrain are correlated,
 # which ``errors="auto"`` sees.
 
+# begin
 result = sf.fit(sf.read(folder / "dem.tif"), 8, init="growth")
 hills = result.table("pandas", errors="auto")
 result.predict().save(folder / "model.tif")
 result.uncertainty("auto").band().save(folder / "error.tif")
 hills.to_csv(folder / "hills.csv", index=False)
+# end
 print(hills[["y", "x", "amplitude", "fwhm_major", "volume", "volume_error"]].head(3).round(0))
 
 # %%

@@ -35,6 +35,7 @@ fits.writeto(folder / "field.fits", image, header)
 # is below 5 % of the local height, as of sources that are not quite points, for none. A position angle from north
 # becomes an angle from +x by adding 90 degrees.
 
+# begin
 field = sf.read(folder / "field.fits")
 head = fits.getheader(folder / "field.fits")
 major, minor = head["BMAJ"] / head["CDELT2"], head["BMIN"] / head["CDELT2"]  # pixels
@@ -50,6 +51,7 @@ result = sf.fit(
 sources = result.table("astropy", errors="correlated")
 sources.write(folder / "catalogue.ecsv")
 result.table().save(folder / "catalogue.reg")  # ellipses for DS9
+# end
 print(len(sources), "sources")
 print(sources["ra", "ra_error", "dec", "flux", "flux_error"][:4])
 figure = result.plot()

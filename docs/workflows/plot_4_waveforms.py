@@ -27,11 +27,13 @@ waves = np.concatenate([waves, waves + np.random.default_rng(0).normal(scale=2, 
 # -------------------
 # Each waveform has as many components as it has peaks above a tenth of its highest; 0.15 m is a sample.
 
-counts = [len(find_peaks(wave[np.isfinite(wave)], prominence=0.1 * np.nanmax(wave))[0]) for wave in waves]
 begun = time.perf_counter()
+# begin
+counts = [len(find_peaks(wave[np.isfinite(wave)], prominence=0.1 * np.nanmax(wave))[0]) for wave in waves]
 batch = sf.fit_many(waves, np.maximum(counts, 1), coords=(0.15 * np.arange(208),), background=None, init="peaks")
 table = pd.DataFrame(batch.table())
 table.to_csv(Path(tempfile.mkdtemp()) / "echoes.csv", index=False)
+# end
 print(f"{len(batch)} waveforms, {len(table)} echoes, {time.perf_counter() - begun:.1f} s")
 print(batch)
 print(table.head(4).round(2).to_string(index=False))

@@ -34,18 +34,22 @@ np.savetxt(folder / "fes.dat", table, header="\n".join(lines), comments="")
 # Density
 # -------
 
+# begin
 volume = sf.fit(sf.read(folder / "emd_3197.mrc"), 20, init="growth")
 volume.surface.export(folder / "atoms.pdb")
 volume.predict().save(folder / "model.mrc")
+# end
 print(volume.table("pandas")[["z", "y", "x", "amplitude", "fwhm_major"]].head(3).round(1))
 
 # %%
 # Free energy
 # -----------
 
+# begin
 surface = sf.read(folder / "fes.dat")  # axes (psi, phi), as rows and columns
 result = sf.fit(surface, 12, amplitudes="signed", background=None, init="growth")
 result.surface.export(folder / "HILLS", names=("psi", "phi"), free_energy=True)
+# end
 points = np.stack(np.meshgrid(*surface.coords, indexing="ij"), axis=-1)
 back = sf.GaussianSurface.from_hills(folder / "HILLS", free_energy=True)
 print(f"{result.n_components} hills for 94: RMSE {result.rmse:.2f} of {np.ptp(fes['z_periodic']):.2f} kJ/mol")

@@ -1,0 +1,103 @@
+"""The tasks: which script of the documentation, which peer, which files both read, and how they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import quality
+
+# Scripts of the documentation, and those of the peers.
+OWN, THEIRS = Path(__file__).resolve().parents[2] / "docs" / "workflows", Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another tool: its script, the packages it needs, and what it leaves to its user or cannot do."""
+
+    name: str
+    script: str
+    packages: tuple[str, ...]
+    lacks: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: ``pieces`` of the script are those of its marks, ``inputs`` the files that it makes for the peer."""
+
+    name: str
+    script: str
+    judge: Callable[[Path], str]
+    peer: Peer | None = None
+    inputs: tuple[str, ...] = ()
+    pieces: slice = slice(None)
+    compare: Callable[[Path, Path], str] | None = None
+
+
+TASKS = (
+    Task(
+        "GeoTIFF to volumes, model and error map",
+        "plot_1_terrain.py",
+        quality.terrain,
+        Peer(
+            "astropy, photutils",
+            "terrain_astropy.py",
+            ("astropy", "photutils", "rasterio", "pandas"),
+            "volumes, their errors and the error map are the user's arithmetic on `param_cov`, which takes residuals"
+            " for uncorrelated; starts, limits and the georeference are the user's too",
+        ),
+        ("dem.tif",),
+    ),
+    Task(
+        "FITS with rms map and beam to a catalogue",
+        "plot_2_radio.py",
+        quality.radio,
+        Peer(
+            "PyBDSF",
+            "radio_pybdsf.py",
+            ("bdsf",),
+            "the list is PyBDSF's own, made of the whole image; no ECSV (`write_catalog`: bbs, ds9, fits, star, kvis,"
+            " ascii, csv, casabox, sagecal)",
+        ),
+        ("field.fits", "rms.fits"),
+    ),
+    Task(
+        "movie to molecules",
+        "plot_3_localisation_microscopy.py",
+        quality.microscopy,
+        Peer(
+            "picasso",
+            "microscopy_picasso.py",
+            ("picassosr",),
+            "the list is picasso's own; a movie must come from one of its file formats, one Gaussian a spot",
+        ),
+    ),
+    Task(
+        "500 waveforms to a table",
+        "plot_4_waveforms.py",
+        quality.waveforms,
+        Peer("lmfit", "waveforms_lmfit.py", ("lmfit", "pandas"), "no call for many fits, and starts are the user's"),
+        compare=quality.compared,
+    ),
+    Task(
+        "MRC to pseudo-atoms",
+        "plot_5_volume_and_free_energy.py",
+        quality.volume,
+        Peer(
+            "scikit-learn",
+            "volume_mixture.py",
+            ("scikit-learn", "mrcfile"),
+            "stands for gmconvert, which is no package that could be installed here, as IMP's `create_gmm.py` does the"
+            " same; a mixture takes points and no heights, so that negative density is lost; no errors",
+        ),
+        ("emd_3197.mrc",),
+        slice(0, 1),
+    ),
+    Task(
+        "free energy to HILLS",
+        "plot_5_volume_and_free_energy.py",
+        quality.free_energy,
+        pieces=slice(1, 2),
+    ),
+)
