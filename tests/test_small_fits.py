@@ -1,5 +1,7 @@
 """Very many very small fits: each lane ends in the minimum of the general solver, and knows of no other lane."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -223,6 +225,15 @@ def test_ends():
     none = fit_small(model, lanes, start, LaneSettings(max_steps=0))
     assert Status(int(none.status[0])) == Status.MAX_STEPS
     np.testing.assert_array_equal(none.params, start)
+
+
+def test_a_known_variance_says_how_near_a_minimum_is():
+    """The distance to the minimum counts in standard errors: where these are known to be large, a lane ends sooner."""
+    model, batch, start = problems(CASES[0], count=4)
+    settings = LaneSettings(ftol=1.0)
+    large, small = (fit_small(model, replace(batch, variance=s2), start, settings) for s2 in (1e4, 1e-12))
+    assert (large.steps < small.steps).all()
+    assert [Status(int(code)) for code in large.status] == [Status.CONVERGED_COST] * 4
 
 
 # (covariance type, amplitudes, loss, whether sigmas are absolute)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from .._constraints.containment import CENTER_MARGIN, WIDEST_EXTENTS
 from .._data.data import SurfaceData
 from .._model.surface import are_covariances
 from .._search.growth import MAX_LEFT_BY_SINGLE
+from .._small_fits.chunks import SmallFits, where_used
 from .._small_fits.gaussians import SmallModel
 from .._small_fits.levenberg_marquardt import UNSEEN_UNITS, LaneSettings
-from .._small_fits.spots import low_heights
-from .._small_fits.stacks import SmallStack, fitted_lanes
+from .._small_fits.stacks import ReadyLanes, SmallStack, fitted_lanes, ready_lanes
 from .._small_fits.surfaces import SurfaceLanes
 from .._small_fits.units import MisfitRule
 from .._solvers import LevenbergMarquardt
@@ -56,16 +55,17 @@ class SmallMaps:
     def ends(self, chunk: np.ndarray) -> MapEnds:
         """Where the fits of some maps ended; those to be fitted one by one stay RUNNING."""
         begun, ends = time.perf_counter(), self.batch.no_ends(len(chunk), self.first)
-        heights, used, weights = self.batch.stack.block(chunk)
+        heights, used, weights = (np.asfortranarray(one) for one in self.batch.stack.block(chunk))
         known = self._are_known(heights, used, weights) & (self.batch.counts[chunk] == 1)
         if not known.all():
             heights, weights = (np.where(known[:, None], array, 1) for array in (heights, weights))
-        weights = weights if used.all() else np.where(used, weights, 0)
+        weights = where_used(used, weights)
         start = None if self.starts is None else SurfaceLanes(*(one[chunk] for one in self.starts))
         min_widths = self.min_width * self.data.spacing
         stack = SmallStack(self.data.all_points, heights, weights, min_widths, self.rule, start)
-        fits = fitted_lanes(self.model, stack, self.settings, dtype=self.dtype)
-        good = known & self._have_ended(stack, fits)
+        lanes = ready_lanes(self.model, stack)
+        fits = fitted_lanes(self.model, lanes, self.settings, dtype=self.dtype)
+        good = known & self._have_ended(stack, lanes, fits)
         for whole, part in zip(ends.surfaces, [*fits.surfaces[:3], fits.surfaces.background[:, None]], strict=True):
             whole[good] = part[good]
         ends.n_components[good], ends.n_parameters[good] = self.model.n_components, self.model.n_parameters
@@ -76,7 +76,7 @@ class SmallMaps:
 
     def _are_known(self, heights: np.ndarray, used: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """In which lanes (B,) there are enough points, with heights and weights that nothing is to be said of."""
-        sizes = np.abs(heights if used.all() else np.where(used, heights, 0))
+        sizes = np.abs(where_used(used, heights))
         size = sizes.max(axis=1)
         known = (used.sum(axis=1) >= self.model.n_parameters) & (size >= 1 / MOST_MAGNITUDE) & (size <= MOST_MAGNITUDE)
         if self.rule.loss == "poisson":
@@ -90,20 +90,19 @@ class SmallMaps:
             known[wide_rows(np.where(used & known[:, None], weights, 0))] = False
         return np.asarray(known)
 
-    def _have_ended(self, stack: SmallStack, fits: Any) -> np.ndarray:
+    def _have_ended(self, stack: SmallStack, lanes: ReadyLanes, fits: SmallFits) -> np.ndarray:
         """Which lanes (B,) have converged to what `fit` would have led to."""
+        used, units = stack.weights > 0, lanes.units
         good = np.isin(fits.status, [int(code) for code, entry in STATUS.items() if entry.success])
         good &= np.isfinite(fits.cost)
         if self.contained:
-            good &= self._holds(fits.surfaces, stack.weights > 0)
-        if stack.start is None:
-            used = stack.weights > 0
-            above = np.where(used, stack.heights, 0) - low_heights(np.where(used, stack.heights, 0), used)[:, None]
-            nothing = 0.5 * ((stack.weights * above) ** 2).sum(axis=1)
-            good &= fits.cost < MAX_LEFT_BY_SINGLE * nothing
-        else:
-            good &= self._are_starts(stack.start, stack.weights > 0)
-        return np.asarray(good)
+            good &= self._holds(fits.surfaces, used)
+        if stack.start is not None:
+            return np.asarray(good & self._are_starts(stack.start, used))
+        assert lanes.low is not None
+        above = lanes.batch.weights * (lanes.batch.heights - lanes.low[:, None])
+        nothing = 0.5 * (above * above).sum(axis=1) * (units.scale * units.weight) ** 2
+        return np.asarray(good & (fits.cost < MAX_LEFT_BY_SINGLE * nothing))
 
     def _holds(self, surfaces: SurfaceLanes, used: np.ndarray) -> np.ndarray:
         """Which surfaces (B,) lie within the region that the used points of their lanes contain (`containment`)."""

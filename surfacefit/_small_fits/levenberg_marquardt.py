@@ -15,7 +15,7 @@ minimum is still further than ``trusted_distance`` standard errors by an undampe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -88,7 +88,7 @@ def fit_small_lanes(model: SmallModel, lanes: Lanes, start: Array, settings: Lan
     No lane knows of another. Where data or start are not finite, a lane keeps its start, with an infinite cost.
     """
     held = lanes.weights > 0
-    lanes = Lanes(lanes.points, jnp.where(held, lanes.heights, 0), lanes.weights, lanes.floor, lanes.loss)
+    lanes = replace(lanes, heights=jnp.where(held, lanes.heights, 0))
     exact, freedom = _exact_cost(lanes), _freedom(model, lanes)
     state = _begun(model, lanes, [start[i] for i in range(model.n_parameters)], settings)
 

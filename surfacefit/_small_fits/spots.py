@@ -20,21 +20,26 @@ BACKGROUND_QUANTILE = 0.1
 LEAST_SPACINGS = 0.5
 
 
-def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
-    """One component in each lane, in the units of the lanes; of either sign where amplitudes are signed."""
-    used, d = batch.weights > 0, model.n_dim
+def spot_start(model: SmallModel, batch: SmallBatch, low: np.ndarray) -> SurfaceLanes:
+    """One component in each lane, in the units of the lanes; of either sign where amplitudes are signed.
+
+    ``low`` are the `low_heights` (B,) of the lanes.
+    """
+    used, d, upright, background = batch.weights > 0, model.n_dim, batch.heights, low
     sign = np.ones(len(used))
     if model.amplitudes == "signed":
-        high, low = (batch.heights.max(axis=1), batch.heights.min(axis=1))
-        sign = np.where(high + low < 0, -1.0, 1.0)  # heights have mean zero: the longer tail is the spot's
-    upright = sign[:, None] * batch.heights
-    background = low_heights(upright, used)
-    top = np.where(used, upright, -np.inf).max(axis=1)
+        tails = upright.max(axis=1) + upright.min(axis=1)
+        sign = np.where(tails < 0, -1.0, 1.0)  # heights have mean zero: the longer tail is the spot's
+        upright = sign[:, None] * upright
+        turned = np.flatnonzero(sign < 0)
+        background = low.copy()
+        background[turned] = low_heights(upright[turned], used[turned])
+    top = (upright if used.all() else np.where(used, upright, -np.inf)).max(axis=1)
     top = np.where(np.isfinite(top), top, background)
     above = used & (upright >= (0.5 * (top + background))[:, None])
     count = np.maximum(above.sum(axis=1), 1)
     # Row by row: a product of matrices would add in an order that depends on how many lanes there are.
-    centers = np.stack([np.where(above, axis, 0).sum(axis=1) for axis in batch.points.T], axis=1) / count[:, None]
+    centers = np.stack([(above * axis).sum(axis=1) for axis in batch.points.T], axis=1) / count[:, None]
     volume = float(np.prod(np.maximum(np.ptp(batch.points, axis=0), 1e-3))) / max(len(batch.points), 1)
     ball = pi ** (d / 2) / gamma(d / 2 + 1)
     width = (count * volume / ball) ** (1 / d) / sqrt(2 * log(2))
@@ -45,8 +50,9 @@ def spot_start(model: SmallModel, batch: SmallBatch) -> SurfaceLanes:
 
 def low_heights(heights: np.ndarray, used: np.ndarray) -> np.ndarray:
     """The low quantile of the used heights (B,), the nearest below; 0 where no point is used."""
-    place = np.floor(BACKGROUND_QUANTILE * np.maximum(used.sum(axis=1) - 1, 0)).astype(int)
     if used.all():
-        return np.partition(heights, place[0], axis=1)[:, place[0]]
+        place = int(BACKGROUND_QUANTILE * (used.shape[1] - 1))
+        return np.partition(np.ascontiguousarray(heights), place, axis=1)[:, place]
+    place = np.floor(BACKGROUND_QUANTILE * np.maximum(used.sum(axis=1) - 1, 0)).astype(int)
     low = np.sort(np.where(used, heights, np.inf), axis=1)[np.arange(len(heights)), place]
     return np.where(np.isfinite(low), low, 0.0)

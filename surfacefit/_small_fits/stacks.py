@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from .chunks import SmallFits, chunk_by_chunk, fit_chunk
+from .chunks import SmallBatch, SmallFits, chunk_by_chunk, fit_chunk
 from .gaussians import SmallModel
 from .levenberg_marquardt import LaneSettings
-from .spots import spot_start
+from .spots import low_heights, spot_start
 from .surfaces import SurfaceLanes, packed
-from .units import MisfitRule, in_units, in_users_units, surfaces_in_units
+from .units import LaneUnits, MisfitRule, in_units, in_users_units, surfaces_in_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +37,32 @@ class SmallStack:
         return SmallStack(self.points, self.heights[lanes], self.weights[lanes], self.min_widths, self.rule, start)
 
 
-def fitted_lanes(
-    model: SmallModel, stack: SmallStack, settings: LaneSettings, *, dtype: np.dtype, with_errors: bool = False
-) -> SmallFits:
-    """The fits of at most `lanes_a_chunk` lanes; ``params`` stay in the units of the lanes."""
+class ReadyLanes(NamedTuple):
+    """At most `lanes_a_chunk` lanes in their units, and where each begins; ``low``, its low height (B,), for a spot."""
+
+    batch: SmallBatch
+    units: LaneUnits
+    start: SurfaceLanes
+    low: np.ndarray | None
+
+
+def ready_lanes(model: SmallModel, stack: SmallStack) -> ReadyLanes:
+    """The lanes of a stack, ready to be fitted."""
     batch, units = in_units(model, stack.points, stack.heights, stack.weights, stack.min_widths, stack.rule)
-    given = spot_start(model, batch) if stack.start is None else surfaces_in_units(stack.start, units)
+    if stack.start is not None:
+        return ReadyLanes(batch, units, surfaces_in_units(stack.start, units), None)
+    low = low_heights(batch.heights, batch.weights > 0)
+    return ReadyLanes(batch, units, spot_start(model, batch, low), low)
+
+
+def fitted_lanes(
+    model: SmallModel, lanes: ReadyLanes, settings: LaneSettings, *, dtype: np.dtype, with_errors: bool = False
+) -> SmallFits:
+    """The fits of lanes, in the user's units; ``params`` stay in those of the lanes."""
     with np.errstate(over="ignore"):  # what single precision does not hold ends its lane as NON_FINITE
-        start = packed(model, given, batch.floor).astype(dtype)
-    fits = fit_chunk(model, batch, start, settings, with_errors=with_errors)
-    return in_users_units(model, batch, units, fits)
+        start = packed(model, lanes.start, lanes.batch.floor).astype(dtype)
+    fits = fit_chunk(model, lanes.batch, start, settings, with_errors=with_errors)
+    return in_users_units(model, lanes.batch, lanes.units, fits)
 
 
 def fitted_stack(
@@ -59,7 +76,8 @@ def fitted_stack(
         raise ValueError(f"`start` is needed for more than one component, got None for {model.n_components}")
 
     def task(lanes: slice) -> SmallFits:
-        return fitted_lanes(model, stack.some(lanes), settings, dtype=dtype, with_errors=with_errors)
+        ready = ready_lanes(model, stack.some(lanes))
+        return fitted_lanes(model, ready, settings, dtype=dtype, with_errors=with_errors)
 
     return chunk_by_chunk(len(stack.heights), task)
 

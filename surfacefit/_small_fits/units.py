@@ -14,7 +14,7 @@ import numpy as np
 from .._losses import Linear, Loss, loss_of
 from .._losses.poisson import LEAST_RATE, Poisson
 from .._model.scaling import CONSTANT_ROUNDING, Scaling, scaling_of
-from .chunks import SmallBatch, SmallFits
+from .chunks import SmallBatch, SmallFits, where_used
 from .gaussians import SmallModel
 from .surfaces import SurfaceLanes
 
@@ -52,23 +52,24 @@ def in_units(
 
     What has no weight may have any height, NaN among them.
     """
+    weights = np.asfortranarray(weights, np.float64)
     used = weights > 0
-    heights = np.where(used, heights, 0).astype(np.float64)
+    heights = where_used(used, np.asfortranarray(heights, np.float64))
     scaling = scaling_of(
         points, np.zeros(len(points)), shift_heights=True, isotropic=model.covariance_type == "spherical"
     )
     count = np.maximum(used.sum(axis=1), 1)
     mean = heights.sum(axis=1) / count
-    scale = _deviations(heights, mean, used, count)
-    weight = np.sqrt(np.sum(weights * weights, axis=1, dtype=np.float64) / count)
+    away = where_used(used, heights - mean[:, None])
+    scale = _deviations(heights, away, count)
+    weight = np.sqrt((weights * weights).sum(axis=1) / count)
     weight = np.where(weight > 0, weight, 1.0)
     units = LaneUnits(scaling, mean, scale, weight)
-    scaled = np.where(used, (heights - mean[:, None]) / scale[:, None], 0)
     unit = (scale * weight) ** 2
     known = rule.absolute_sigma or rule.loss == "poisson"
     batch = SmallBatch(
         scaling.points(points),
-        scaled,
+        away / scale[:, None],
         weights / weight[:, None],
         min_widths / scaling.point_scale,
         _loss(rule, mean, scale, unit),
@@ -77,11 +78,13 @@ def in_units(
     return batch, units
 
 
-def _deviations(heights: np.ndarray, mean: np.ndarray, used: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The deviation of each lane's heights (B,); of a constant, whose heights differ by rounding alone, its size."""
+def _deviations(heights: np.ndarray, away: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The deviation (B,) of each lane's heights, which are so far ``away`` from their mean; of a constant, whose
+    heights differ by rounding alone, its size.
+    """
     largest = np.abs(heights).max(axis=1, initial=0)
     size = np.where(largest > 0, largest, 1.0)
-    away = np.where(used, heights - mean[:, None], 0) / size[:, None]
+    away = away / size[:, None]
     spread = size * np.sqrt((away * away).sum(axis=1) / count)
     spread = np.where(spread > CONSTANT_ROUNDING * largest, spread, largest)
     return np.where(spread > 0, spread, 1.0)
