@@ -234,8 +234,15 @@ def test_public_names_are_documented():
         assert len(doc) > 60, name
 
 
-# Examples that fit with a search.
-LONG = ["surfacefit._constraints.bounds", "surfacefit._constraints.prior", "surfacefit._fit.fit"]
+# Examples that fit with a search, or differentiate through a fit.
+LONG = [
+    "surfacefit._constraints.bounds",
+    "surfacefit._constraints.prior",
+    "surfacefit._derivatives.implicit",
+    "surfacefit._derivatives.sensitivity",
+    "surfacefit._fit.fit",
+    "surfacefit._problem.problem",
+]
 
 
 @pytest.mark.parametrize("part", [0, 1, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])

@@ -11,7 +11,7 @@ from contexts import DOUBLE
 from surfacefit._base.precision import precision
 from surfacefit._linear import factorized_inverse as module
 from surfacefit._linear.conjugate_gradients import conjugate_gradients, flexible_conjugate_gradients
-from surfacefit._linear.factorized_inverse import factorized_inverse
+from surfacefit._linear.factorized_inverse import FactorizedInverse, factorized_inverse
 from surfacefit._linear.normal import BlockNormal, scaled_blocks
 
 COUNT, SIZE, BORDER, ROW = 12, 3, 2, 8
@@ -61,8 +61,18 @@ def roots_of(matrix):
     return jnp.asarray(np.eye(SIZE) / np.sqrt(diagonal)[:, None, None])
 
 
+def inverse(*args):
+    """By one program, with the sizes that the module has at that moment."""
+
+    def fields(*args):
+        found = factorized_inverse(*args)
+        return found.blocks, found.members, found.border
+
+    return FactorizedInverse(*jax.jit(fields)(*args))
+
+
 def dense(found, size=COUNT * SIZE + BORDER):
-    return np.asarray(jax.vmap(found.mv)(jnp.eye(size)))
+    return np.asarray(jax.jit(jax.vmap(found.mv))(jnp.eye(size)))
 
 
 @pytest.mark.parametrize("at_once", [COUNT, pytest.param(5, marks=pytest.mark.slow)])
@@ -75,7 +85,7 @@ def test_it_is_the_inverse_where_all_earlier_components_serve(monkeypatch, at_on
     near[8:, 8:] = np.eye(4)
     matrix[:-BORDER, :-BORDER] *= np.kron(near, np.ones((SIZE, SIZE)))
     assert np.linalg.eigvalsh(matrix).min() > 0
-    found = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER) / 6)
+    found = inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER) / 6)
     np.testing.assert_allclose(dense(found), np.linalg.inv(matrix), atol=1e-12)
 
 
@@ -83,7 +93,7 @@ def test_rows_are_orthonormal_and_the_strongest_neighbours_serve(monkeypatch):
     """G A G^T has unit blocks on the diagonal, also with fewer members than a component has neighbours."""
     monkeypatch.setattr(module, "EARLIER_NEIGHBOURS", 2)
     matrix, near = chain(4, shift=6.0)
-    found = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER))
+    found = inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER))
     members = np.asarray(found.members)
     inner = matrix[:-BORDER, :-BORDER].reshape(COUNT, SIZE, COUNT, SIZE)
     strengths = np.where(near & (np.arange(COUNT) < np.arange(COUNT)[:, None]), np.sum(inner**2, axis=(1, 3)), 0)
@@ -99,7 +109,7 @@ def test_rows_are_orthonormal_and_the_strongest_neighbours_serve(monkeypatch):
 def test_it_stays_positive_definite_where_the_matrix_is_not():
     matrix, near = chain(3, shift=0.4)
     assert np.linalg.eigvalsh(matrix).min() < 0
-    found = dense(factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)))
+    found = dense(inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, found.T, atol=1e-12)
     assert np.linalg.eigvalsh(found).min() > 0
@@ -131,7 +141,7 @@ def test_scaled_blocks_are_those_of_the_scaled_matrix():
 
 def test_conjugate_gradients_solve_and_end_without_positive_curvature():
     matrix, near = chain(3, shift=6.0)
-    preconditioner = factorized_inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)).mv
+    preconditioner = inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER)).mv
     target = jnp.asarray(np.random.default_rng(2).normal(size=len(matrix)))
 
     def plain(a):

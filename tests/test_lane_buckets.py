@@ -1,5 +1,7 @@
 """Lanes that take their steps together end where each ends alone."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,16 +25,27 @@ def problems_of(noise=0.01):
     return tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *column) for column in zip(*pairs, strict=True))
 
 
+@partial(jax.jit, static_argnums=0)
+def each_alone(solver, problems, starts):
+    return jax.vmap(lambda problem, start: sf.solve(problem, start, solver))(problems, starts)
+
+
+@pytest.fixture(autouse=True)
+def small_buckets(monkeypatch):
+    """Of 11, 5 and 2 lanes, in all tests alike, which share their programs."""
+    for name, value in (("LEAST_BUCKET", 2), ("SMALLER_BUCKET", 0.5), ("STEPS_AT_ONCE", 2)):
+        monkeypatch.setattr(lane_buckets, name, value)
+
+
 @pytest.mark.parametrize(
     ("least", "solver"), [(2, sf.LevenbergMarquardt()), (64, sf.Dogleg()), (4, sf.LevenbergMarquardt(max_steps=7))]
 )
 def test_each_lane_ends_where_it_ends_alone(monkeypatch, least, solver):
     monkeypatch.setattr(lane_buckets, "LEAST_BUCKET", least)
-    monkeypatch.setattr(lane_buckets, "STEPS_AT_ONCE", 3)
     with jax.enable_x64(True):
         problems, starts = problems_of()
         together = solve_together(solver, problems, starts, len(CENTERS) - 2)
-        alone = jax.vmap(lambda problem, start: sf.solve(problem, start, solver))(problems, starts)
+        alone = each_alone(solver, problems, starts)
     assert len(together.cost) == len(CENTERS) - 2
     assert len(set(np.asarray(alone.steps).tolist())) > 1 or solver.max_steps == 7
     for name in ("status", "steps"):
@@ -41,14 +54,12 @@ def test_each_lane_ends_where_it_ends_alone(monkeypatch, least, solver):
     np.testing.assert_allclose(together.params, alone.params[:-2], rtol=1e-6, atol=1e-8)
 
 
-def test_a_bucket_that_shrinks_again_keeps_what_each_lane_reached(monkeypatch):
+def test_a_bucket_that_shrinks_again_keeps_what_each_lane_reached():
     """Spare places of a smaller bucket hold copies, of which those left behind in a still smaller one are stale."""
-    for name, value in (("LEAST_BUCKET", 1), ("SMALLER_BUCKET", 0.5), ("STEPS_AT_ONCE", 2)):
-        monkeypatch.setattr(lane_buckets, name, value)
     with jax.enable_x64(True):
         problems, starts = problems_of(noise=1.0)
         together = solve_together(sf.LevenbergMarquardt(), problems, starts, len(CENTERS))
-        alone = jax.vmap(lambda problem, start: sf.solve(problem, start, sf.LevenbergMarquardt()))(problems, starts)
+        alone = each_alone(sf.LevenbergMarquardt(), problems, starts)
     # Noise of the height of the peaks makes some minima flat: rounding, which differs between processors, moves where a
     # lane ends there by some 1e-5. What a stale copy reached lies seven steps and 0.14 away.
     assert np.abs(together.steps - np.asarray(alone.steps)).max() <= 1
@@ -59,7 +70,6 @@ def test_a_bucket_that_shrinks_again_keeps_what_each_lane_reached(monkeypatch):
 def test_lanes_that_cannot_be_trusted_go_on_with_the_fallback(monkeypatch):
     """Components in one place: the normal matrix is singular to rounding, and QR takes over."""
     doubtful, resumed = [], lane_buckets._resumed
-    monkeypatch.setattr(lane_buckets, "LEAST_BUCKET", 2)
     monkeypatch.setattr(
         lane_buckets,
         "_resumed",
