@@ -6,14 +6,15 @@ import pytest
 import surfacefit as sf
 
 SHAPE = sf.covariance_from_fwhm(9.0, 5.0, 30.0)
-PLACES = np.array([[12.0, 10.0], [15.0, 33.0], [30.0, 20.0], [33.5, 24.0], [36.0, 40.0]])
-HEIGHTS = np.array([3.0, 2.0, 4.0, 3.0, 1.5])
+PLACES = np.array([[8.0, 9.0], [20.0, 18.0], [23.5, 22.0]])
+HEIGHTS = np.array([2.0, 4.0, 3.0])
+SIZE, COUNT = (32, 34), len(HEIGHTS)
 NOISE = 0.05
 
 
 def field(shape=SHAPE, background=0.3):
-    points = np.stack(np.mgrid[:46, :50], axis=-1)
-    truth = sf.GaussianSurface(HEIGHTS, PLACES, np.array([shape] * 5), background)
+    points = np.stack(np.indices(SIZE), axis=-1)
+    truth = sf.GaussianSurface(HEIGHTS, PLACES, np.array([shape] * COUNT), background)
     return truth(points) + NOISE * np.random.default_rng(1).normal(size=points.shape[:2])
 
 
@@ -27,16 +28,16 @@ def chosen():
 
 
 def test_the_number_of_components_is_chosen_with_their_shape_held(chosen):
-    assert chosen.n_components == 5
-    np.testing.assert_allclose(chosen.surface.covariances, np.array([SHAPE] * 5), rtol=1e-9)
+    assert chosen.n_components == COUNT
+    np.testing.assert_allclose(chosen.surface.covariances, np.array([SHAPE] * COUNT), rtol=1e-9)
     order = matched(chosen)
-    assert sorted(order) == list(range(5))
+    assert sorted(order) == list(range(COUNT))
     pulls = (chosen.surface.centers[order] - PLACES) / chosen.standard_errors.centers[order]
     assert np.abs(pulls).max() < 4.5
 
 
 def test_what_is_held_counts_as_no_parameter_and_has_no_error(chosen):
-    assert chosen.n_parameters == 5 * 3 + 1
+    assert chosen.n_parameters == 3 * COUNT + 1
     assert not chosen.standard_errors.covariances.any()
     assert not chosen.standard_errors.principal_widths.any()
     volumes = chosen.standard_errors.volumes / chosen.surface.volumes
@@ -48,7 +49,7 @@ def test_what_is_held_counts_as_no_parameter_and_has_no_error(chosen):
 
 @pytest.mark.slow
 def test_noise_has_no_component_and_no_held_shape_counts_for_it(tmp_path):
-    result = sf.fit(np.random.default_rng(0).normal(size=(46, 50)), shape=SHAPE)
+    result = sf.fit(np.random.default_rng(0).normal(size=SIZE), shape=SHAPE)
     assert (result.n_components, result.n_parameters) == (0, 1)
     result.save(tmp_path / "none.json")
     assert sf.load(tmp_path / "none.json").n_parameters == 1
@@ -57,12 +58,12 @@ def test_noise_has_no_component_and_no_held_shape_counts_for_it(tmp_path):
 def test_the_minimum_is_that_of_curve_fit():
     from scipy.optimize import least_squares
 
-    heights, start = field(), sf.GaussianSurface(HEIGHTS, PLACES + 0.3, np.array([np.eye(2)] * 5))
-    result = sf.fit(heights, 5, shape=SHAPE, init=start)
-    points, inverse = np.stack(np.mgrid[:46, :50], axis=-1).reshape(-1, 2), np.linalg.inv(SHAPE)
+    heights, start = field(), sf.GaussianSurface(HEIGHTS, PLACES + 0.3, np.array([np.eye(2)] * COUNT))
+    result = sf.fit(heights, COUNT, shape=SHAPE, init=start)
+    points, inverse = np.stack(np.indices(SIZE), axis=-1).reshape(-1, 2), np.linalg.inv(SHAPE)
 
     def misfit(numbers):
-        components = numbers[:-1].reshape(5, 3)
+        components = numbers[:-1].reshape(COUNT, 3)
         model = np.full(len(points), numbers[-1])
         for amplitude, *center in components:
             u = points - center
@@ -80,8 +81,8 @@ def test_the_minimum_is_that_of_curve_fit():
 @pytest.mark.parametrize("engine", ["dense", pytest.param("tiled", marks=pytest.mark.slow)])
 def test_a_shape_is_a_number_deviations_or_a_covariance(shape, engine):
     whole = np.diag(np.broadcast_to(shape, 2) ** 2) if np.ndim(shape) < 2 else shape
-    result = sf.fit(field(whole), 5, shape=shape, init="peaks", engine=engine)
-    np.testing.assert_allclose(result.surface.covariances, np.array([whole] * 5), rtol=1e-9)
+    result = sf.fit(field(whole), COUNT, shape=shape, init="peaks", engine=engine)
+    np.testing.assert_allclose(result.surface.covariances, np.array([whole] * COUNT), rtol=1e-9)
     assert result.rmse < 1.1 * NOISE
 
 
@@ -90,15 +91,15 @@ def test_a_shape_is_kept_in_files_and_by_merging(chosen, tmp_path):
     again = sf.load(tmp_path / "fit.json")
     assert again.settings == chosen.settings
     np.testing.assert_array_equal(again.standard_errors.centers, chosen.standard_errors.centers)
-    split = sf.fit(field(), 6, shape=SHAPE, init="peaks").merged()
+    split = sf.fit(field(), COUNT + 1, shape=SHAPE, init="peaks").merged()
     np.testing.assert_allclose(split.surface.covariances, np.array([SHAPE] * split.n_components), rtol=1e-9)
 
 
 def test_many_maps_have_one_shape():
     maps = np.stack([field(), field()[::-1, ::-1]])
-    batch = sf.fit_many(maps, 5, shape=SHAPE, init="peaks")
-    alone = sf.fit(maps[1], 5, shape=SHAPE, init="peaks")
-    np.testing.assert_allclose(batch.covariances, np.broadcast_to(SHAPE, (2, 5, 2, 2)), rtol=1e-9)
+    batch = sf.fit_many(maps, COUNT, shape=SHAPE, init="peaks")
+    alone = sf.fit(maps[1], COUNT, shape=SHAPE, init="peaks")
+    np.testing.assert_allclose(batch.covariances, np.broadcast_to(SHAPE, (2, COUNT, 2, 2)), rtol=1e-9)
     np.testing.assert_allclose(batch.rmse[1], alone.rmse, rtol=1e-6)
 
 
@@ -139,8 +140,8 @@ def test_a_shape_is_no_truth_value():
 
 
 def test_a_shape_beside_fixed_centres_keeps_their_order():
-    start = sf.GaussianSurface(np.ones(5), PLACES[::-1], np.array([SHAPE] * 5))
-    result = sf.fit(field(), 5, shape=SHAPE, init=start, fixed="centers")
+    start = sf.GaussianSurface(np.ones(COUNT), PLACES[::-1], np.array([SHAPE] * COUNT))
+    result = sf.fit(field(), COUNT, shape=SHAPE, init=start, fixed="centers")
     np.testing.assert_allclose(result.surface.centers, PLACES[::-1])
     np.testing.assert_allclose(result.surface.amplitudes, HEIGHTS[::-1], atol=0.15)
 

@@ -169,7 +169,7 @@ def test_a_result_without_components_works(tmp_path, options):
 def test_frames_of_noise_have_no_component(seeds):
     """Noise that is white, and noise under a running mean of 3 x 3 samples."""
     for seed in seeds:
-        white = np.random.default_rng(seed).normal(size=(26, 26))
+        white = np.random.default_rng(seed).normal(size=(20, 20))
         assert sf.fit(white[1:-1, 1:-1]).n_components == 0
         assert sf.fit(uniform_filter(white, 3)[1:-1, 1:-1]).n_components == 0
 
