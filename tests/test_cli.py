@@ -339,15 +339,33 @@ class TestErrors:
 
     def test_what_the_library_says(self, tmp_path, capsys):
         np.save(tmp_path / "a.npy", SMALL)
-        assert error_of(capsys, "fit", tmp_path / "a.npy", "-k", "0") == "`n_components` must be at least 1, got 0"
+        assert error_of(capsys, "fit", tmp_path / "a.npy", "-k", "0") == "`-k` must be at least 1, got 0"
         assert (
             error_of(capsys, "fit", tmp_path / "a.npy", "-k", "1", "--max-time", "0")
-            == "`max_time` must be positive and finite, got 0.0"
+            == "`--max-time` must be positive and finite, got 0.0"
         )
         np.save(tmp_path / "a.npy", SMALL + 1j)
         assert "`heights` must hold real numbers, got dtype complex128" in error_of(
             capsys, "fit", tmp_path / "a.npy", "-k", "1"
         )
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ("--n-sigma=-1", "`--n-sigma` must be positive and finite, got -1.0"),
+            ("--criterion=rmse", "`--criterion`='rmse' needs `--target`, got --target None"),
+            ("-k1 --max-steps=-1", "`--max-steps` must be at least 0, got -1"),
+            ("-k1 --bounds widths=5:1", "`--bounds widths` must rise, got 5.0 to 1.0: to hold a value use `--fixed`"),
+            ("-k1 --loss=huber --f-scale=0", "`--f-scale` must be positive and finite, got 0.0"),
+            ("-k1 --f-scale=2", "`--f-scale` is for --loss 'huber', 'soft_l1', 'cauchy', got --f-scale 2.0"),
+            ("-k1 --covariance-type=diag --shape=3", "components, got --covariance-type 'diag' with it"),
+            ("-k1 --key=z", "`--key` names one of several arrays, and '{}/a key=z.npy' holds only one"),
+        ],
+    )
+    def test_what_the_library_says_is_said_of_options(self, tmp_path, capsys, options, message):
+        np.save(tmp_path / "a key=z.npy", SMALL)
+        said = error_of(capsys, "fit", tmp_path / "a key=z.npy", *options.split())
+        assert message.format(tmp_path) in said
 
     def test_options(self, capsys):
         assert "required: FILE (see `surfacefit fit --help`)" in error_of(capsys, "fit")

@@ -176,6 +176,12 @@ def test_hills_of_plumed_as_it_writes_them(tmp_path):
 BROKEN = [
     ("", "holds no hills"),
     ("#! FIELDS time phi sigma_phi height biasf\n", "holds no hills"),
+    ("#! FIELDS time phi sigma_phi height biasf\n#! SET min_phi\n0 1 2 3 1\n", "SET NAME VALUE in line 2, got"),
+    ("#! FIELDS time phi sigma_phi height biasf\n#! SET min_phi -pi\n0 1 2 3 1\n", "both min_phi and max_phi"),
+    (
+        "#! FIELDS time phi sigma_phi height biasf\n#! SET min_phi -py\n#! SET max_phi pi\n0 1 2 3 1\n",
+        "numbers, or to pi, got '-py'",
+    ),
     ("#! FIELDS time phi height\n1 2 3\n", "must have fields time, variables"),
     ("#! FIELDS time phi sigma_phi height biasf\n1 2 3\n", "5 columns in line 2, got 3"),
     ("#! FIELDS time phi sigma_phi height biasf\n1 2 x 4 5\n", "numbers alone in line 2"),

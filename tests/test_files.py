@@ -1,5 +1,7 @@
 """Files of heights in and back: coordinates, units and georeference exact; what cannot be read says what to do."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -283,6 +285,32 @@ class TestText:
         np.testing.assert_array_equal(found.coords[0], [21.5, 20.5])
         np.testing.assert_array_equal(found.coords[1], [10.5, 11.5, 12.5])
 
+    @pytest.mark.parametrize("value", ["-9999", "-32768.0", "-99999", "-3.4028235e+38"])
+    def test_what_may_stand_for_no_data_is_said_and_masked_when_asked(self, tmp_path, capsys, value):
+        path = written(tmp_path / "a.csv", f"1,{value},3\n4,5,{value}\n7,8,9\n")
+        with pytest.warns(
+            UserWarning, match=r"a.csv' holds -[\d.+e]+ as its lowest height, in 2 of 9 .*nodata=-"
+        ) as seen:
+            found = sf.read(path)
+        assert np.count_nonzero(found.heights == float(value)) == 2
+        assert seen[0].filename == __file__
+        expected = [[1, np.nan, 3], [4, 5, np.nan], [7, 8, 9]]
+        np.testing.assert_array_equal(sf.read(path, nodata=float(value)).heights, expected)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            main(["fit", str(path), "-k", "0"])
+        told = capsys.readouterr().err.splitlines()
+        assert told[0].startswith(f"surfacefit: warning: {str(path)!r} holds -")
+        assert main(["fit", str(path), "-k", "0", f"--nodata={value}"]) == 2
+        assert "warning" not in capsys.readouterr().err
+
+    def test_a_number_of_no_data_that_is_declared_or_not_the_lowest_is_none(self, tmp_path):
+        head = "ncols 2\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\n"
+        sf.read(written(tmp_path / "a.asc", f"{head}NODATA_value -9999\n1 -9999\n3 4\n"))
+        sf.read(written(tmp_path / "b.csv", "-9999,-12000\n3,4\n"), layout="grid")
+        with pytest.warns(UserWarning, match="in 1 of 4 places"):
+            sf.read(written(tmp_path / "c.asc", f"{head}1 -9999\n3 4\n"))
+
     def test_plumed_grid(self, tmp_path):
         head = (
             "#! FIELDS phi psi file.free der_phi der_psi\n#! SET min_phi -pi\n#! SET nbins_phi 3\n#! SET nbins_psi 2\n"
@@ -295,6 +323,33 @@ class TestText:
         np.testing.assert_array_equal(sf.read(path, key="der_psi").heights, [[0.5] * 3, [1.5] * 3])
         with pytest.raises(CannotRead, match="at each of"):
             sf.read(written(tmp_path / "short.dat", head + "\n".join(rows[:5])))
+
+    @pytest.mark.parametrize(
+        ("good", "bad", "message"),
+        [
+            ("#! SET nbins_phi 3", "#! SET nbins_phi", r"SET NAME VALUE in line 3, got '#! SET nbins_phi'"),
+            ("#! SET nbins_phi 3", "#! SET nbins_phi = 3", r"SET NAME VALUE in line 3"),
+            ("#! SET nbins_phi 3", "#! SET nbins_phi three", "nbins_phi three, which is no number of bins"),
+            ("#! SET nbins_phi 3", "#! SET nbins_phi 5", "must have 5 values of phi, as nbins_phi says, got 3"),
+            ("#! SET nbins_phi 3\n", "", "has no line #! SET nbins_phi in its header"),
+            ("SET nbins_", "set nbins_", "no line #! SET nbins_phi: add one for each variable, or name `columns`"),
+            ("phi psi file.free", "time phi psi sigma_phi sigma_psi height", "GaussianSurface.from_hills"),
+        ],
+    )
+    def test_a_header_of_plumed_that_is_broken(self, tmp_path, good, bad, message):
+        head = "#! FIELDS phi psi file.free\n#! SET min_phi -pi\n#! SET nbins_phi 3\n#! SET nbins_psi 2\n"
+        rows = "\n".join(f"{phi} {psi} {phi + psi}" for psi in (0.5, 1.5) for phi in (-1, 0, 1))
+        path = written(tmp_path / "fes.dat", head + rows)
+        assert sf.read(path).shape == (2, 3)
+        path.write_text((head + rows).replace(good, bad))
+        with pytest.raises(CannotRead, match=message):
+            sf.read(path)
+        assert len(sf.read(path, columns="0,1,2").heights) == 6
+
+    def test_a_trajectory_of_plumed_is_a_table(self, tmp_path):
+        path = written(tmp_path / "COLVAR.dat", "#! FIELDS time phi bias\n#! SET min_phi -pi\n0 1 2\n1 2 3\n")
+        np.testing.assert_array_equal(sf.read(path, columns="1,2").heights, [2, 3])
+        assert sf.read(path, layout="points").points.shape == (2, 2)
 
 
 class TestScanningProbes:

@@ -134,6 +134,13 @@ def test_shapes_that_cannot_be_meant_are_refused(options, message):
         sf.fit(np.ones((20, 30)), 1, **options)
 
 
+def test_maps_cannot_have_shapes_of_their_own():
+    with pytest.raises(
+        ValueError, match=r"`shape` is one covariance \(2, 2\) for all components of all maps, got \(3,"
+    ):
+        sf.fit_many(np.ones((3, 20, 30)), 1, shape=np.tile(np.eye(2), (3, 1, 1)))
+
+
 def test_a_shape_is_no_truth_value():
     with pytest.raises(TypeError, match="`shape` must be a standard deviation or a covariance, got True"):
         sf.fit(np.ones((20, 30)), 1, shape=True)

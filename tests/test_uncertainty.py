@@ -481,8 +481,18 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_methods_that_do_not_apply_are_refused(case):
     make, method, message = REFUSED[case]
+    result = make()
     with pytest.raises(ValueError, match=message):
-        make().uncertainty(method)
+        result.uncertainty(method)
+    for ask in (result.summary, result.table):
+        with pytest.raises(ValueError, match=message.replace("`method`", "`errors`")):
+            ask(errors=method)
+
+
+def test_a_method_that_there_is_not_is_refused_where_no_errors_are_shown(monkeypatch):
+    monkeypatch.setattr("surfacefit._results.report.MAX_SHOWN_PARAMETERS", 1)
+    with pytest.raises(ValueError, match="`errors` must be one of"):
+        scattered().summary(errors="x")
 
 
 def test_the_whole_jacobian_of_much_data_is_refused(pair, monkeypatch):

@@ -26,6 +26,11 @@ def checked_shape(shape: Any, n_dim: int) -> np.ndarray | None:
     if np.asarray(shape).dtype == bool:
         raise TypeError(f"`shape` must be a standard deviation or a covariance, got {shape!r}")
     array = array.astype(float)
+    if array.ndim > 2:
+        raise ValueError(
+            f"`shape` is one covariance ({n_dim}, {n_dim}) for all components of all maps, got {array.shape}: fit maps"
+            " of another shape by a call of their own"
+        )
     if array.shape not in ((), (n_dim,), (n_dim, n_dim)):
         raise ValueError(
             f"`shape` must be a standard deviation, one for each axis ({n_dim},), or a covariance ({n_dim}, {n_dim}),"

@@ -59,8 +59,14 @@ def fit(options: argparse.Namespace) -> None:
     _check_output("-o", options.output, FIT_SUFFIXES, options.file)
     _check_plot(options.plot, options.file)
     watch = _Stopwatch()
+    window = window_of(options.window)
     data = read(
-        options.file, key=options.key, columns=options.columns, layout=options.layout, window=window_of(options.window)
+        options.file,
+        key=options.key,
+        columns=options.columns,
+        layout=options.layout,
+        window=window,
+        nodata=options.nodata,
     )
     watch.lap("reading")
     print(f"{options.file}: {data.how}", flush=True)
@@ -197,13 +203,13 @@ def evaluate(options: argparse.Namespace) -> None:
 def _of_data(result: FitResult, what: str, errors: str) -> Any:
     if what == "model":
         return result.predict()
-    return result.residuals if what == "residual" else result.uncertainty(errors).band()
+    return result.residuals if what == "residual" else result._errors_by("errors", errors).band()
 
 
 def _at_points(result: FitResult, points: np.ndarray, what: str, errors: str) -> np.ndarray:
     if what == "residual":
         raise ValueError("`--what residual` needs the heights of the data: leave out POINTS")
-    return np.asarray(result.surface(points) if what == "model" else result.uncertainty(errors).band(points))
+    return np.asarray(result.surface(points) if what == "model" else result._errors_by("errors", errors).band(points))
 
 
 def _fitted(data: Map, options: argparse.Namespace) -> FitResult:

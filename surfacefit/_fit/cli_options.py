@@ -131,6 +131,8 @@ def data_keywords(options: argparse.Namespace, n_dim: int) -> dict[str, Any]:
 
         given["init"] = load(options.start).surface
     if options.fixed is not None:
+        if options.start is None:
+            raise ValueError("`--fixed` holds what a saved fit has: name that by --start")
         given["fixed"] = options.fixed.split(",")
     return given
 

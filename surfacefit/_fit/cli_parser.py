@@ -139,6 +139,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def flags_of(command: str) -> dict[str, str]:
+    """The options of a command by the names of the arguments that they stand for: ``n_components`` is ``-k``."""
+    actions = commands()[command]._actions
+    return {one.dest: one.option_strings[0] for one in reversed(actions) if one.option_strings}
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command by its name."""
+    all_of_them = next(one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(all_of_them.choices)
+
+
 def _command(make: Any, *args: Any, **options: Any) -> Any:
     """A parser with its examples laid out as written, and no abbreviated options."""
     options.setdefault("description", str(options.get("help", "")).capitalize() + ".")
@@ -227,6 +239,9 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
         "--points", dest="layout", action="store_const", const="points", help="the columns of FILE are x, y, ..., z"
     )
     layout.add_argument("--grid", dest="layout", action="store_const", const="grid", help="FILE is a grid of heights")
+    group.add_argument(
+        "--nodata", type=float, metavar="VALUE", help="stands for no data, where FILE does not say it: --nodata=-9999"
+    )
     group.add_argument("--coords", metavar="Y0:DY,X0:DX", help="first coordinate and step of each axis of a grid")
     group.add_argument("--sigma", metavar="S", help="standard deviation of the heights: a number, or a file like FILE")
     group.add_argument("--mask", metavar="FILE", help="a file like FILE that is not 0 where heights are ignored")

@@ -165,7 +165,7 @@ def _errors_told(result: FitResult, errors: str) -> list[Fact]:
     """The method of the table's errors, where a user asked for one."""
     if result.n_parameters > MAX_SHOWN_PARAMETERS or not result.n_components:
         return []
-    return [("errors", f"by method {result.uncertainty(errors).method!r}")]
+    return [("errors", f"by method {result._errors_by('errors', errors).method!r}")]
 
 
 def _distance(result: FitResult) -> list[Fact]:
@@ -229,5 +229,5 @@ def _errors(result: FitResult, method: str) -> Sequence[np.ndarray | None]:
     """Standard errors of amplitudes, centres along each axis, and principal widths; None where they take too long."""
     if result.n_parameters > MAX_SHOWN_PARAMETERS:
         return [None] * (1 + 2 * result.surface.n_dim)
-    found = result.uncertainty(method)
+    found = result._errors_by("errors", method)
     return [found.amplitudes, *found.centers.T, *found.principal_widths.T]

@@ -86,11 +86,15 @@ class FitResult(FitNumbers):
         from data set to data set. Above 5000 parameters only the errors of single components are computed, by nested
         dissection, and only by "hessian". Raises ValueError where a method does not apply.
         """
+        return self._errors_by("method", method)
+
+    def _errors_by(self, argument: str, method: str) -> Uncertainty:
+        """Standard errors by a method, which a user has given as ``argument``."""
         from .._statistics.covariance_methods import METHODS, uncertainty
 
-        one_of("method", method, METHODS)
+        one_of(argument, method, METHODS)
         if method not in self._uncertainties:
-            self._uncertainties[method] = uncertainty(self, method)
+            self._uncertainties[method] = uncertainty(self, method, argument)
         return self._uncertainties[method]
 
     @cached_property
@@ -188,8 +192,10 @@ class FitResult(FitNumbers):
 
         errors : the method of the errors, as of `uncertainty`.
         """
+        from .._statistics.covariance_methods import METHODS
         from .report import summary
 
+        one_of("errors", errors, METHODS)
         return summary(self, errors).shown(count("n_rows", n_rows, 0)).text()
 
     def table(self, kind: str | None = None, *, errors: str | None = "hessian", sky: bool = True) -> Any:

@@ -48,13 +48,14 @@ METHODS = ("hessian", "sandwich", "correlated", "auto")
 MAX_JACOBIAN_ENTRIES = 3e8
 
 
-def uncertainty(result: FitResult, method: str) -> Uncertainty:
-    """See `FitResult.uncertainty`."""
+def uncertainty(result: FitResult, method: str, argument: str = "method") -> Uncertainty:
+    """See `FitResult.uncertainty`; where the method does not apply, the error names the user's ``argument``."""
     if method == "auto":
-        method = _applicable(result)
-        return result.uncertainty(method)
+        return result.uncertainty(_applicable(result))
+    if why := _why_not(result, method):
+        raise ValueError(f"`{argument}`={method!r} {why}")
     if result.n_parameters > MAX_EXACT_PARAMETERS:
-        return _by_dissection(result, method)
+        return _by_dissection(result)
     small = _entries(result) <= MAX_HELD_ENTRIES
     with precision(np.dtype(np.float64)), single_threaded_blas(result.n_parameters) if small else nullcontext():
         prepared, params = linearized_at(result)
@@ -97,14 +98,24 @@ def held_shares(result: FitResult) -> np.ndarray:
         return held_by_prior(prepared.problem, host, params, near)
 
 
-def _by_dissection(result: FitResult, method: str) -> Uncertainty:
-    if method != "hessian":
-        raise ValueError(
-            f"`method`={method!r} needs the whole normal matrix, of at most {MAX_EXACT_PARAMETERS} parameters: fit a"
-            " part of the data"
-        )
+def _why_not(result: FitResult, method: str) -> str:
+    """Why a method does not apply, and the way out; "" where it does."""
+    if method != "hessian" and result.n_parameters > MAX_EXACT_PARAMETERS:
+        return f"needs the whole normal matrix, of at most {MAX_EXACT_PARAMETERS} parameters: fit a part of the data"
+    if method != "correlated":
+        return ""
+    if result.data.axes is None:
+        return "needs the lags of a grid: for scattered points use 'sandwich'"
+    if result.settings.loss != "linear":
+        return f"is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'"
+    if _entries(result) > MAX_JACOBIAN_ENTRIES:
+        return f"takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit a part of the data"
+    return ""
+
+
+def _by_dissection(result: FitResult) -> Uncertainty:
     with precision(np.dtype(np.float64)):
-        return Uncertainty(method, False, 0.0, float("nan"), local_errors(result))
+        return Uncertainty("hessian", False, 0.0, float("nan"), local_errors(result))
 
 
 def _distance(result: FitResult, found: Information, root: CovarianceRoot, deviation: float) -> float:
@@ -135,16 +146,5 @@ def _correlated(
 
 def _grid_rows(result: FitResult, problem: SurfaceProblem, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (N,) and rows (N, P) of the Jacobian at the used points of a grid."""
-    if result.data.axes is None:
-        raise ValueError("`method`='correlated' needs the lags of a grid: for scattered points use 'sandwich'")
-    if result.settings.loss != "linear":
-        raise ValueError(
-            f"`method`='correlated' is for loss='linear', this fit has {result.settings.loss!r}: use 'sandwich'"
-        )
-    if _entries(result) > MAX_JACOBIAN_ENTRIES:
-        raise ValueError(
-            f"`method`='correlated' takes the whole Jacobian, {result.n_points} x {result.n_parameters}: fit a part of"
-            " the data"
-        )
     residuals, rows = residual_rows(replace(problem, penalty=None), params)
     return residuals[: result.n_points], rows[: result.n_points]

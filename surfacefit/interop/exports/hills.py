@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from ..._model.surface import GaussianSurface
+from ..files.plumed import FIELDS, SET, setting
 from .periodic_images import with_images
 
-# How the lines begin that name the columns, and those that set something.
-FIELDS, SET = "#! FIELDS", "#! SET"
 # What PLUMED calls kernels that are Gaussians.
 GAUSSIAN_KERNELS = ("gaussian", "stretched-gaussian")
 # The bias factor of a run that is not well-tempered.
@@ -75,7 +74,7 @@ def read(path: Path, free_energy: bool = False, images: bool = True) -> Gaussian
             fields = words[2:]
             variables = _variables(fields, path)
         elif line.startswith(SET):
-            settings[words[2]] = words[3] if len(words) > 3 else ""
+            name, settings[name] = setting(line, number, path)
         elif words and not words[0].startswith("#"):
             if not fields:
                 raise ValueError(f"{str(path)!r} must name its columns before its numbers: {FIELDS} time phi ...")
@@ -88,7 +87,7 @@ def read(path: Path, free_energy: bool = False, images: bool = True) -> Gaussian
     covariances = np.array([row[1] for row in rows])
     heights = np.array([row[2] for row in rows]) * (-1 if free_energy else 1)
     surface = GaussianSurface(heights, centers[:, ::-1], covariances[:, ::-1, ::-1])
-    return with_images(surface, _periods(settings, variables)[::-1]) if images else surface
+    return with_images(surface, _periods(settings, variables, path)[::-1]) if images else surface
 
 
 def _variables(fields: list[str], path: Path) -> list[str]:
@@ -125,13 +124,19 @@ def _row(row: dict[str, float], variables: list[str], path: Path) -> tuple[list[
     return [row[name] for name in variables], factor @ factor.T, row["height"]
 
 
-def _periods(settings: dict[str, str], variables: list[str]) -> list[tuple[float, float] | None]:
+def _periods(settings: dict[str, str], variables: list[str], path: Path) -> list[tuple[float, float] | None]:
     """The ends of the period of each variable; None where it has none."""
     ends = [[settings.get(f"{end}_{name}") for end in ("min", "max")] for name in variables]
-    return [None if low is None or high is None else (_angle(low), _angle(high)) for low, high in ends]
+    for name, pair in zip(variables, ends, strict=True):
+        if (pair[0] is None) != (pair[1] is None):
+            raise ValueError(f"{str(path)!r} must set both min_{name} and max_{name}, or neither")
+    return [None if low is None or high is None else (_angle(low, path), _angle(high, path)) for low, high in ends]
 
 
-def _angle(word: str) -> float:
+def _angle(word: str, path: Path) -> float:
     """A number that may be written with pi: -pi, 2*pi."""
     factor, pi, _ = word.replace("*", "").partition("pi")
-    return float(f"{factor}1" if factor in ("", "-", "+") else factor) * (np.pi if pi else 1.0)
+    try:
+        return float(f"{factor}1" if pi and factor in ("", "-", "+") else factor) * (np.pi if pi else 1.0)
+    except ValueError:
+        raise ValueError(f"{str(path)!r} must set ends of periods to numbers, or to pi, got {word!r}") from None

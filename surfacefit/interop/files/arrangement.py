@@ -5,6 +5,7 @@ A table is a grid, unless its shape or its header says that its columns are coor
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from ..._data.map import Map
 # Rows for each column from which a table of three or four columns without names is taken for points: few grids are so
 # much longer than wide.
 POINTS_FROM_ROWS_A_COLUMN = 10
+
+
+# Numbers that programs write where there are no data: of ESRI and GMT, of 16-bit rasters, and the least in single
+# precision.
+NO_DATA_VALUES = (-9999.0, -99999.0, -32768.0, float(np.finfo(np.float32).min))
+# Relative: digits to which such a number is written in text.
+NO_DATA_DIGITS = 1e-7
 
 
 class CannotRead(ValueError):
@@ -31,6 +39,26 @@ class Table:
     names: tuple[str, ...] = ()
     coords: tuple[np.ndarray, ...] | None = None
     how: str = ""
+
+
+def without(found: Map, nodata: float) -> Map:
+    """The heights with NaN in the place of the number that stands for no data."""
+    there = np.isclose(found.heights, nodata, rtol=NO_DATA_DIGITS, atol=0)
+    return replace(found, heights=np.where(there, np.nan, found.heights))
+
+
+def warn_of_no_data(found: Map, path: str | Path) -> None:
+    """Says where the lowest heights have a number that often stands for no data: nothing is masked unasked."""
+    lowest = np.nanmin(found.heights) if np.isfinite(found.heights).any() else 0.0
+    if not np.isclose(lowest, NO_DATA_VALUES, rtol=NO_DATA_DIGITS, atol=0).any():
+        return
+    count = np.count_nonzero(found.heights == lowest)
+    warnings.warn(
+        f"{str(path)!r} holds {lowest:.8g} as its lowest height, in {count} of {found.heights.size} places: if that"
+        f" stands for no data, read it with nodata={lowest:.8g} (--nodata={lowest:.8g}), else ignore this",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def only_grid(table: Table, path: str | Path, layout: str | None) -> Map:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..._base.array_files import reason
-from ..._base.checks import nearest
+from ..._base.checks import finite_number, nearest
 from ..._data.examples import EXAMPLES, example_map
 from ..._data.map import Map
-from .arrangement import CannotRead, Table, only_grid
+from .arrangement import CannotRead, Table, only_grid, warn_of_no_data, without
 from .arrays import array_in, arrays_in
 from .layer import Request, cut
 from .text import read_table
@@ -66,6 +66,7 @@ def read(
     columns: str | Sequence[str | int] | None = None,
     layout: str | None = None,
     window: Sequence[Any] | None = None,
+    nodata: float | None = None,
 ) -> Map:
     """Heights of a file with coordinates, units and georeference, as a `Map` that `fit` takes as it is.
 
@@ -75,6 +76,9 @@ def read(
     columns : of a table: names or numbers (from 0) of the columns of coordinates, heights last, "x,y,z".
     layout : "grid" or "points" for a table that could be both; None (default) leaves it to the file.
     window : the part of a grid to read, a slice or (start, stop) an axis, in rows and columns.
+
+    nodata : a number that stands for no data, where the file does not say it itself. A text file whose lowest height
+        is -9999, -99999 or -32768 warns of it, and is taken as it stands without this.
 
     Places without data are NaN. Raises `CannotRead`, a ValueError, that names the file, what is wrong with it and the
     way out; ImportError where a package is missing, naming the extra that brings it.
@@ -89,7 +93,12 @@ def read(
     if str(path) in EXAMPLES and not Path(path).exists():
         found = only_grid(Table(example_map(str(path)), how="example map, "), str(path), layout)
         return cut(found, request.window)
-    return _read(_existing(Path(path)), request)
+    found = _read(_existing(Path(path)), request)
+    if nodata is not None:
+        return without(found, finite_number("nodata", nodata))
+    if Path(path).suffix.lower() in (*TABLES, ".asc"):
+        warn_of_no_data(found, str(path))
+    return found
 
 
 def _read(path: Path, request: Request) -> Map:

@@ -24,7 +24,7 @@ MISSING_CELLS = ("", "na", "n/a", "null")
 
 def read(path: Path, request: Request) -> Map:
     """A text table as a grid or as points; ``columns`` of it as coordinates and heights."""
-    if plumed.is_grid(path):
+    if plumed.is_grid(path, bool(request.columns)):
         return plumed.read(path, request)
     if request.key is not None:
         raise no_key(path)

@@ -36,7 +36,7 @@ Entry = tuple[str, np.ndarray, "np.ndarray | None", str]
 
 def fit_table(result: FitResult, errors: str | None, sky: bool) -> ComponentTable:
     """The table of a fit; ``errors`` is the method of `FitResult.uncertainty`, or None for a table without."""
-    found = None if errors is None else result.uncertainty(errors)
+    found = None if errors is None else result._errors_by("errors", errors)
     labels = result.data.labels
     entries = _entries(result.surface, labels, found)
     place = 2 + result.surface.n_dim
