@@ -45,7 +45,8 @@ TASKS = (
             "terrain_astropy.py",
             ("astropy", "photutils", "rasterio", "pandas"),
             "volumes, their errors and the error map are the user's arithmetic on `param_cov`, which takes residuals"
-            " for uncorrelated; starts, limits and the georeference are the user's too",
+            " for uncorrelated; starts, limits and the georeference are the user's too; the start is the best of nine"
+            " that were tried",
         ),
         ("dem.tif",),
     ),
@@ -57,8 +58,8 @@ TASKS = (
             "PyBDSF",
             "radio_pybdsf.py",
             ("bdsf",),
-            "the list is PyBDSF's own, made of the whole image; no ECSV (`write_catalog`: bbs, ds9, fits, star, kvis,"
-            " ascii, csv, casabox, sagecal)",
+            "the list is PyBDSF's own, of the whole image with free widths; a catalogue in FITS, as `write_catalog` has"
+            " no ECSV; a given rms map is not used where `rms_box` is above a quarter of the image",
         ),
         ("field.fits", "rms.fits"),
     ),
@@ -70,14 +71,14 @@ TASKS = (
             "picasso",
             "microscopy_picasso.py",
             ("picassosr",),
-            "the list is picasso's own; a movie must come from one of its file formats, one Gaussian a spot",
+            "the list is picasso's own, by maximum likelihood; one Gaussian a spot",
         ),
     ),
     Task(
         "500 waveforms to a table",
         "plot_4_waveforms.py",
         quality.waveforms,
-        Peer("lmfit", "waveforms_lmfit.py", ("lmfit", "pandas"), "no call for many fits, and starts are the user's"),
+        Peer("lmfit", "waveforms_lmfit.py", ("lmfit", "pandas"), "no call for many fits; starts are the user's"),
         compare=quality.compared,
     ),
     Task(
@@ -88,11 +89,12 @@ TASKS = (
             "scikit-learn",
             "volume_mixture.py",
             ("scikit-learn", "mrcfile"),
-            "stands for gmconvert, which is no package that could be installed here, as IMP's `create_gmm.py` does the"
-            " same; a mixture takes points and no heights, so that negative density is lost; no errors",
+            "stands for gmconvert, which is no package of PyPI, and does what IMP's `create_gmm.py` does by default; a"
+            " mixture takes points without weights (scikit-learn#15647), so that negative density is lost; no errors",
         ),
         ("emd_3197.mrc",),
         slice(0, 1),
+        quality.negative,
     ),
     Task(
         "free energy to HILLS",

@@ -21,12 +21,12 @@ with rasterio.open(folder / "dem.tif") as raster:
     heights, profile, transform = raster.read(1, masked=True).astype(float), raster.profile, raster.transform
 rows, columns = np.nonzero(~heights.mask)
 values = heights.compressed()
-peaks = find_peaks(heights.filled(values.min()), values.mean(), box_size=9, n_peaks=8)
+peaks = find_peaks(heights.filled(values.min()), values.mean(), box_size=15, n_peaks=8)
 start = models.Const2D(values.min())
 limits = {"amplitude": (0, None), "x_mean": (0, 60), "y_mean": (0, 86), "x_stddev": (1, 60), "y_stddev": (1, 60)}
 for peak in peaks:
     height = peak["peak_value"] - values.min()
-    start += models.Gaussian2D(height, peak["x_peak"], peak["y_peak"], 4, 4, bounds=limits)
+    start += models.Gaussian2D(height, peak["x_peak"], peak["y_peak"], 8, 8, bounds=limits)
 fitter = fitting.TRFLSQFitter(calc_uncertainties=True)
 fitted = fitter(start, columns, rows, values, maxiter=1000)
 covariance, best = fitter.fit_info["param_cov"], fitted.parameters

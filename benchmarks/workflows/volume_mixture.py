@@ -1,7 +1,7 @@
 """Volume with scikit-learn: an MRC map to Gaussians by expectation maximization, in place of gmconvert.
 
-gmconvert is no package; this is what ``create_gmm.py`` of IMP does by its defaults: a million points drawn from the
-density above zero, then a mixture of full covariances, 100 iterations at most.
+gmconvert is no package of PyPI. This is what ``create_gmm.py`` of IMP does by its defaults: a million points drawn from
+the density above zero, then a mixture of full covariances, 100 iterations at most.
 """
 
 import sys

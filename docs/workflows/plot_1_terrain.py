@@ -31,7 +31,7 @@ with rasterio.open(folder / "dem.tif", "w", **kind, **where) as raster:
 # which ``errors="auto"`` sees.
 
 # begin
-result = sf.fit(sf.read(folder / "dem.tif"), 8, init="growth")
+result = sf.fit(sf.read(folder / "dem.tif"), 8)
 hills = result.table("pandas", errors="auto")
 result.predict().save(folder / "model.tif")
 result.uncertainty("auto").band().save(folder / "error.tif")

@@ -30,7 +30,7 @@ waves = np.concatenate([waves, waves + np.random.default_rng(0).normal(scale=2, 
 begun = time.perf_counter()
 # begin
 counts = [len(find_peaks(wave[np.isfinite(wave)], prominence=0.1 * np.nanmax(wave))[0]) for wave in waves]
-batch = sf.fit_many(waves, np.maximum(counts, 1), coords=(0.15 * np.arange(208),), background=None, init="peaks")
+batch = sf.fit_many(waves, np.maximum(counts, 1), coords=(0.15 * np.arange(208),), background=None)
 table = pd.DataFrame(batch.table())
 table.to_csv(Path(tempfile.mkdtemp()) / "echoes.csv", index=False)
 # end
