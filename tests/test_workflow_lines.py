@@ -1,5 +1,6 @@
 """The benchmark of the workflows: lines between the marks, fresh processes, and judges that tell good from bad."""
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +77,22 @@ def quality(monkeypatch):
     if not found.DATA_FOLDER.is_dir():
         pytest.skip("needs the folder of real surfaces")
     return found
+
+
+def test_the_table_of_the_documentation_has_the_lines_of_the_scripts(scripts, quality):
+    tasks = import_module("benchmarks.workflows.tasks")
+    header = (ROOT / "docs" / "workflows" / "GALLERY_HEADER.rst").read_text(encoding="utf-8")
+    told = [
+        re.split(" {2,}", line)[1:3] for line in header.splitlines() if re.search(r" {2,}\d+ {2,}[\d.]+ {2,}", line)
+    ]
+    counted = []
+    for task in tasks.TASKS:
+        _, pieces = scripts.parts((tasks.OWN / task.script).read_text(encoding="utf-8"))
+        counted.append(["surfacefit", str(sum(map(scripts.lines_of_code, pieces[task.pieces])))])
+        if task.peer is not None:
+            _, pieces = scripts.parts((tasks.THEIRS / task.peer.script).read_text(encoding="utf-8"))
+            counted.append([task.peer.name, str(sum(map(scripts.lines_of_code, pieces)))])
+    assert told == counted
 
 
 def test_the_judge_of_molecules_counts_what_is_missed_and_invented(quality, tmp_path):

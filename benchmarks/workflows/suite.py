@@ -53,7 +53,7 @@ def _measured(task: Task, python: str, folder: Path, table: Table) -> list[str]:
         place.mkdir(parents=True)
     done = _row(table, task, "surfacefit", sys.executable, OWN / task.script, own)
     if task.peer is None:
-        table.row([task.name, "(none known)", "", "", "", ""])
+        table.row([task.name, "", "", "", "", task.without])
         return []
     versions = {name: scripts.version_of(python, name) for name in task.peer.packages}
     missing = [name for name, version in versions.items() if version is None]
