@@ -41,6 +41,7 @@ version = release = surfacefit.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "command_line",
     "docstrings",
     "links",
     "mathml",

@@ -330,6 +330,11 @@ REFUSED = [
     ({"amplitude": [1], "x": [1], "sigma": [0]}, None, "positive"),
     ({"amplitude": [1], "x": [1], "y": [1], "z": [1]}, None, "in 3-D"),
     ({}, None, "must have a column 'x'"),
+    (
+        {"Peak_flux": [1], "Xposn": [5], "Yposn": [4], "Maj": [0.02], "Min": [0.01], "PA": [30]},
+        None,
+        "widths on the sky, 'Maj' and 'Min', and centres in pixels: add columns fwhm_major and fwhm_minor",
+    ),
 ]
 
 

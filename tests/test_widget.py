@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._base.layout import with_error
 from surfacefit._base.progress import Progress
 from surfacefit._data.data import grid_data, point_data
 from surfacefit.interop.widget import edits
 from surfacefit.interop.widget.frames import Frames
 from surfacefit.interop.widget.panels import panels_of
 from surfacefit.interop.widget.pixels import AxisPixels, Pixels
-from surfacefit.interop.widget.rows import _with_error
 
 pytest.importorskip("anywidget")
 
@@ -77,15 +77,17 @@ def test_ellipses_and_rows_are_the_components(fitted, view):
     np.testing.assert_allclose([f @ f.T for f in factors], fitted.surface.covariances)
     rows, columns = view._components["rows"], view._components["columns"]
     assert columns == ["amplitude", "row", "column", "FWHM major", "FWHM minor", "angle", "volume"]
-    value, error = rows[0][0].split(" ± ")
+    value, error = rows[0][0].split("±")
     assert float(value) == pytest.approx(fitted.surface.amplitudes[0], abs=0.01)
     assert float(error) == pytest.approx(fitted.standard_errors.amplitudes[0], rel=0.06)
 
 
 def test_numbers_end_where_their_errors_begin():
-    assert _with_error(1431494.0, 113456.0) == "1430000 ± 110000"
-    assert _with_error(12.3456, 0.0234) == "12.346 ± 0.023"
-    assert _with_error(3.25, np.inf) == "3.25"
+    assert with_error(1431494.0, 113456.0) == "1430000±110000"
+    assert with_error(12.3456, 0.0234) == "12.346±0.023"
+    assert with_error(-1e-9, 0.01) == "0.000±0.010"
+    assert with_error(3.25, np.inf) == "3.25±-"
+    assert with_error(3.25, np.inf, others=0.3) == "3.25±-"
 
 
 def test_a_click_adds_a_component_as_high_as_the_residual():

@@ -13,6 +13,8 @@ import numpy as np
 SUMMARY_COLUMNS = 78
 # Decimals; smaller numbers are written with an exponent.
 MOST_DECIMALS = 8
+# Significant digits of a number whose error is below 1e-8: of a position on the sky to a milliarcsecond.
+PRINTED_DIGITS = 10
 # Widths: to this a position is written where its error is not known.
 COARSEST_POSITION = 1e-2
 
@@ -83,6 +85,17 @@ def error(value: float) -> str:
         return "-"
     size = int(f"{value:.1e}"[4:])
     return f"{value:.2g}" if value == 0 or abs(size) > 5 else f"{round(value, 1 - size):.{max(1 - size, 0)}f}"
+
+
+def with_error(value: float, deviation: float, others: float = 0.0) -> str:
+    """12.3±0.2; the last digit of a number is that of its error, where this is known, else that of others'."""
+    unit = deviation if np.isfinite(deviation) and deviation > 0 else others
+    if not unit > 0:
+        return f"{number(value)}±{error(deviation)}"
+    decimals = int(1 - np.floor(np.log10(unit)))  # below zero: the last digits of a large number are noise
+    exact = f"{value:.{PRINTED_DIGITS}g}"
+    shown = exact if decimals > MOST_DECIMALS else f"{round(float(value), decimals) + 0.0:.{max(decimals, 0)}f}"
+    return f"{shown}±{error(deviation)}"
 
 
 def positions(values: Sequence[float] | np.ndarray, units: Sequence[float] | np.ndarray) -> list[str]:

@@ -178,6 +178,13 @@ def _of_widths(found: Columns) -> tuple[np.ndarray, np.ndarray]:
     for name, unit in (("sigma", 1.0), ("fwhm", FWHM_PER_WIDTH)):
         if pair is None and found.name(name):
             return centers, (_widths(found, name, axes[-1]) / unit)[:, None, None] ** 2 * np.eye(len(axes))
+    on_sky = [found.name("sky_major"), found.name("sky_minor")]
+    if pair is None and all(on_sky):
+        raise ValueError(
+            f"`table` has widths on the sky, {on_sky[0]!r} and {on_sky[1]!r}, and centres in pixels: add columns"
+            " fwhm_major and fwhm_minor, these over the size of a pixel, and angle, counter-clockwise from +x: the"
+            " position angle + 90 where north is up and east to the left"
+        )
     if pair is not None and len(axes) == 1:
         found.need("y")
     if len(axes) != 2:

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..._base.layout import MOST_DECIMALS, error, number
+from ..._base.layout import number, with_error
 
 # Columns that a printed table leaves out: what a reader of numbers does not quote, and standard errors, which stand
 # beside their numbers.
 NOT_PRINTED = ("sigma", "covariance")
-# Significant digits of a number whose error is below 1e-8: of a position on the sky to a milliarcsecond.
-PRINTED_DIGITS = 10
 
 
 class ComponentTable(dict[str, np.ndarray]):
@@ -69,14 +67,4 @@ class ComponentTable(dict[str, np.ndarray]):
             return [number(value) for value in values]
         known = errors[np.isfinite(errors) & (errors > 0)]
         digits = float(np.median(known)) if len(known) else 0.0  # of numbers whose own error is not known
-        return [_with_error(value, one, digits) for value, one in zip(values, errors, strict=True)]
-
-
-def _with_error(value: float, deviation: float, others: float) -> str:
-    """12.3±0.2; the last digit of a number is that of its error, where this is known, else that of others'."""
-    unit = deviation if np.isfinite(deviation) and deviation > 0 else others
-    if unit == 0:
-        return f"{number(value)}±{error(deviation)}"
-    decimals = max(int(1 - np.floor(np.log10(unit))), 0)
-    shown = f"{value:.{PRINTED_DIGITS}g}" if decimals > MOST_DECIMALS else f"{value:.{decimals}f}"
-    return f"{shown}±{error(deviation)}"
+        return [with_error(value, one, digits) for value, one in zip(values, errors, strict=True)]

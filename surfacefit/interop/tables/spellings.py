@@ -25,6 +25,8 @@ SPELLINGS = {
     "fwhm_y": ("y_fwhm", "y_fwhm_fit"),
     "angle": ("angle", "orientation"),
     "theta": ("theta", "theta_fit"),
+    "sky_major": ("maj",),
+    "sky_minor": ("min",),
     "cxx": ("cxx",),
     "cxy": ("cxy",),
     "cyy": ("cyy",),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._base.layout import COARSEST_POSITION, error, number, positions
+from ..._base.layout import COARSEST_POSITION, number, positions, with_error
 from ..._model.surface import GaussianSurface
 
 # Rows of a table: more make a page slow, and nobody reads them.
@@ -37,16 +37,7 @@ def table_of(surface: GaussianSurface, names: list[str], errors: Any = None) -> 
 def _numbers(values: Any, errors: Any) -> list[str]:
     if errors is None:
         return [number(float(value), 4) for value in values]
-    return [_with_error(float(value), float(spread)) for value, spread in zip(values, errors, strict=True)]
-
-
-def _with_error(value: float, spread: float) -> str:
-    if not np.isfinite(spread) or spread <= 0:
-        return number(value, 4)
-    places = 1 - int(np.floor(np.log10(spread)))
-    if places < 0:  # the last digits of a large number are noise
-        return f"{round(value, places):.0f} ± {round(spread, places):.0f}"
-    return f"{positions([value], [spread])[0]} ± {error(spread)}"
+    return [with_error(float(value), float(spread)) for value, spread in zip(values, errors, strict=True)]
 
 
 def _positions(values: np.ndarray, widths: np.ndarray, errors: Any) -> list[str]:
