@@ -9,7 +9,7 @@ from surfacefit._fit.cli_parser import commands
 
 
 class CommandLine(SphinxDirective):
-    """A section a command: what it takes, a table of each group of options, and its examples."""
+    """A section a command: what it takes, each option by its group, and its examples."""
 
     def run(self):
         text = "\n".join(line for name, command in commands().items() for line in section(name, command))
@@ -23,17 +23,18 @@ def section(name, command):
     for group in command._action_groups:
         rows = [one for one in group._group_actions if "--help" not in one.option_strings]
         if rows:
-            yield from (".. list-table::", "   :widths: 2 3", "")
-            yield from (line for one in rows for line in row(command, one))
+            yield from (f".. rubric:: {group.title.capitalize()}", "")
+            yield from (line for one in rows for line in entry(command, one))
             yield ""
     yield from ("::", "", *(f"    {line}" for line in command.epilog.splitlines()), "")
 
 
-def row(command, option):
+def entry(command, option):
+    """An option and its help, as an entry of a definition list."""
     formatter = argparse.HelpFormatter(command.prog)
     names = formatter._format_action_invocation(option)
-    yield f"   * - ``{names}``"
-    yield f"     - {escaped(formatter._expand_help(option))}"
+    yield f"``{re.sub('{.*}', lambda choices: choices[0].replace(',', ', '), names)}``"
+    yield f"    {escaped(formatter._expand_help(option))}"
 
 
 def spelled(action):
@@ -45,8 +46,8 @@ def spelled(action):
 
 
 def escaped(text):
-    """Text of help as reStructuredText, where what stands between backticks is code."""
-    parts = text.split("`")
+    """Text of help as reStructuredText, where options and what stands between backticks are code."""
+    parts = re.sub(r"(?<![\w`-])--?[a-z][\w-]*(?:=\S+)?", r"`\g<0>`", text).split("`")
     parts[::2] = [re.sub(r"([*|_\\])", r"\\\1", part) for part in parts[::2]]
     return "``".join(parts)
 
