@@ -29,6 +29,13 @@ def two_images(n=4):
     return np.concatenate([images(n), images(n, 1)], axis=2)
 
 
+def padded():
+    """Curves of three lengths as one array: five of each, and one with gaps of its own."""
+    maps = curves(16)
+    maps[5:10, 35:] = maps[10:15, 32:] = maps[15, ::9] = np.nan
+    return maps
+
+
 def gaps(maps):
     return np.where(np.arange(maps.size).reshape(maps.shape) % 7 == 3, np.nan, maps)
 
@@ -42,6 +49,7 @@ CASES = {
     "plane": (images(), 1, {"background": "plane", "covariance_type": "spherical"}, 0),
     "below zero": (-curves().astype(np.float32), 2, {"amplitudes": "signed"}, 0),
     "sigma and gaps": (gaps(curves()), 2, {"sigma": 0.05 + 0.001 * X, "absolute_sigma": True}, 0),
+    "padded": (padded(), 2, {}, 0),
     "at the least width": (np.where(X == 20, 5.0, 0.01 * curves()), 1, {"sigma": 0.1}, 0),
     "limits held": (curves(), 2, {"bounds": sf.Bounds(amplitudes=(0, 1.5), centers=([0], [26.5]))}, 0),
     "fixed": (curves(), 2, {"init": START, "fixed": {"centers": [True, False], "background": True}}, 0),
@@ -57,7 +65,7 @@ CASES = {
     "a function beneath": (curves(), 2, {"background": (lambda q, x: q[0] + q[1] * x[..., 0], [0.0, 0.0])}, 0),
     "sizes": ([curves()[0], curves()[1][:36], curves()[2][:33], curves()[3]], [2, 1, 2, 2], {}, 0),
 }
-FAST = ("curves", "sigma and gaps", "at the least width", "limits held", "constant")
+FAST = ("curves", "sigma and gaps", "padded", "at the least width", "limits held", "constant")
 FLAGGED = ("at the least width", "too many", "limits held")
 INFINITE = ("at the least width", "no point to spare", "limits held", "limits of full widths", "too many")
 
@@ -87,6 +95,16 @@ def test_errors_by_arrays_are_those_of_each_fit(case, monkeypatch):
     assert n_left is None or found == n_left
     assert case not in FLAGGED or batch.flags.any()
     assert case not in INFINITE or any(np.isinf(one).any() for one in batch.standard_errors)
+
+
+def test_flags_of_maps_with_the_same_gaps_come_from_arrays(monkeypatch):
+    monkeypatch.setattr(batch_flags, "LEAST_LANES", 1)
+    batch = sf.fit_many(padded(), 2, init="growth", progress=False)
+    alone = []
+    flags = sf.FitResult.flags
+    monkeypatch.setattr(sf.FitResult, "flags", property(lambda one: (alone.append(1), flags.func(one))[1]))
+    assert batch.flags.shape == (16, 2)
+    assert not alone
 
 
 @pytest.mark.parametrize("case", ["too many", pytest.param("limits held", marks=pytest.mark.slow)])

@@ -7,6 +7,7 @@ array_files           Files of NumPy, read with care: what an array claims is ch
 documents             Documents on disk as JSON or npz, never pickle; every number comes back exactly
 exchange              A surface to and from other programs
 information_criteria  AIC, AICc and BIC: how well a model fits, minus what its free numbers would gain on noise
+lane_loop             Some lanes of an array, one after another inside a program
 layout                A summary as text and as HTML: facts in two columns, then a table; and how its numbers are written
 memory                How much memory a fit will need, before it takes any
 precision             The precision of a fit: 64-bit JAX for a block of code, and arrays on the device

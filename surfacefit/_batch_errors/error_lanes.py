@@ -1,8 +1,8 @@
 """The fits of a batch in groups of one form, each as arrays of problems and of the parameters where they ended.
 
-Maps without gaps at common points that differ in heights, weights and place alone are made as arrays; of all others
-each has a setup of its own. Everything is in double precision and in the units of a fit, as single fits are linearised
-(`_statistics/linearization.py`).
+Maps with the same gaps at common points that differ in heights, weights and place alone are made as arrays; of all
+others each has a setup of its own. Everything is in double precision and in the units of a fit, as single fits are
+linearised (`_statistics/linearization.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from .lane_covariances import Masks
 
 # Values of maps that are made as arrays at once: some arrays of 4 MB.
 VALUES_AT_ONCE = 2**19
+# Maps with the same gaps from which they are made as arrays: fewer join others of one form.
+LEAST_ALIKE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +66,15 @@ def error_lanes(stack: MapStack, ends: MapEnds, flats: np.ndarray, alike_alone: 
     more has to be known than arrays tell, are left out, with ``alike_alone`` all that need a setup of their own.
     """
     count = int(ends.n_components[flats[0]])
-    heights, used, weights = stack.block(flats) if _may_be_alike(stack, ends) else (None, None, None)
     alike = np.zeros(len(flats), bool)
-    if heights is not None and used is not None and weights is not None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            moderate = (weights >= 1 / MOST_MAGNITUDE) & (weights <= MOST_MAGNITUDE)
-        alike = used.all(axis=1) & moderate.all(axis=1) & are_plain(heights)
-        if alike.any():
-            yield _alike(stack, ends, flats[alike], count, heights[alike], weights[alike])
+    if _may_be_alike(stack, ends):
+        heights, used, weights = stack.block(flats)
+        for rows in _with_the_same_gaps(used, 1 if alike_alone else LEAST_ALIKE):
+            own_heights, own_weights = (array[rows][:, used[rows[0]]] for array in (heights, weights))
+            plain = are_plain(own_heights) & _are_moderate(own_weights)
+            alike[rows] = plain
+            if plain.any():
+                yield _alike(stack, ends, flats[rows[plain]], count, own_heights[plain], own_weights[plain])
     forms: dict[Any, list[tuple[int, Prepared, np.ndarray]]] = {}
     for flat in map(int, [] if alike_alone else flats[~alike]):
         prepared = _prepared(stack, ends, flat, count)
@@ -85,6 +88,20 @@ def error_lanes(stack: MapStack, ends: MapEnds, flats: np.ndarray, alike_alone: 
             forms.setdefault((structure, kinds), []).append((flat, prepared, params))
     for members in forms.values():
         yield _stacked(members, count)
+
+
+def _with_the_same_gaps(used: np.ndarray, least: int) -> Iterator[np.ndarray]:
+    """Rows of ``used`` (B, N) that are equal, where there are so many."""
+    _, which = np.unique(np.packbits(used, axis=1), axis=0, return_inverse=True)
+    which = which.ravel()
+    ends = np.cumsum(np.bincount(which))
+    yield from (rows for rows in np.split(np.argsort(which, kind="stable"), ends[:-1]) if len(rows) >= least)
+
+
+def _are_moderate(weights: np.ndarray) -> np.ndarray:
+    """Which maps (B,) have weights (B, N) whose squares are numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(((weights >= 1 / MOST_MAGNITUDE) & (weights <= MOST_MAGNITUDE)).all(axis=1))
 
 
 def _may_be_alike(stack: MapStack, ends: MapEnds) -> bool:
@@ -138,7 +155,7 @@ def _stacked(members: list[tuple[int, Prepared, np.ndarray]], count: int) -> Err
 def _alike(
     stack: MapStack, ends: MapEnds, flats: np.ndarray, count: int, heights: np.ndarray, weights: np.ndarray
 ) -> ErrorLanes:
-    """Those of maps with heights and weights (B, N) that are otherwise like the first one."""
+    """Those of maps with heights and weights (B, N), at the points that are used, otherwise like the first one."""
     first, n = _prepared(stack, ends, int(flats[0]), count), len(flats)
     shift, scale = units_of(heights) if first.background.shifts_heights else (np.zeros(n), _root_mean_squares(heights))
     own, shifts = first.scaling, shifts_of(stack)

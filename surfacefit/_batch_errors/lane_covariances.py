@@ -16,6 +16,7 @@ from jax import Array
 
 from .._base.compile import batch_jit
 from .._base.devices import on_cpu
+from .._base.lane_loop import of_first
 from .._base.precision import on_host
 from .._losses import Linear
 from .._model.block_layout import block_indices
@@ -30,6 +31,8 @@ from .._statistics.covariance_root import MIN_DIAGONAL
 LEAST_SQUARED_PIVOT = 1e-6
 # Lanes of a program: more run no faster.
 LANES_A_PROGRAM = 64
+# Values of single components at single points that a program has room for: some arrays of 4 MB.
+MOST_VALUES = 2**19
 
 
 class LaneCovariances(NamedTuple):
@@ -69,15 +72,21 @@ def lane_covariances(
     """Of problems whose leaves have a leading axis (B, ...), at parameters (B, P) with ``count`` components in use; a
     number counts as at a limit ``near`` it.
     """
-    n, room = len(params), min(LANES_A_PROGRAM, 1 << (len(params) - 1).bit_length())
+    n, room = len(params), _room(problems.points.shape[1], count)
     program = _one_by_one if on_cpu() else _at_once
     found = []
     for first in range(0, n, room):
         some = np.minimum(np.arange(first, first + room), n - 1)
         taken = jax.tree.map(lambda leaf, some=some: leaf[some], (problems, params))
-        found.append(on_host(program(*taken, masks, count, near)))
+        found.append(on_host(program(min(room, n - first), *taken, masks, count, near)))
     whole: LaneCovariances = jax.tree.map(lambda *columns: np.concatenate(columns)[:n], *found)
     return whole
+
+
+def _room(n_points: int, count: int) -> int:
+    """Lanes that a program has room for: of one form it is always the same one, however many lanes there are."""
+    fitting = MOST_VALUES // (n_points * max(1, count))
+    return min(LANES_A_PROGRAM, 1 << max(0, fitting.bit_length() - 1))
 
 
 def covariance_of(problem: SurfaceProblem, params: Array, masks: Masks, count: int, near: float) -> LaneCovariances:
@@ -111,17 +120,23 @@ def covariance_of(problem: SurfaceProblem, params: Array, masks: Masks, count: i
 
 
 def covariances_one_by_one(
-    problems: SurfaceProblem, params: Array, masks: Masks, count: int, near: float
+    n: Array, problems: SurfaceProblem, params: Array, masks: Masks, count: int, near: float
 ) -> LaneCovariances:
-    """For a CPU, which takes batched small products one by one."""
-    return jax.lax.map(lambda pair: covariance_of(pair[0], pair[1], masks, count, near), (problems, params))
+    """Of the first ``n`` lanes, for a CPU, which takes batched small products one by one."""
+
+    def one(lane: Array) -> LaneCovariances:
+        problem, own = jax.tree.map(lambda leaf: leaf[lane], (problems, params))
+        return covariance_of(problem, own, masks, count, near)
+
+    found: LaneCovariances = of_first(n, len(params), one)
+    return found
 
 
 def covariances_at_once(
-    problems: SurfaceProblem, params: Array, masks: Masks, count: int, near: float
+    n: Array, problems: SurfaceProblem, params: Array, masks: Masks, count: int, near: float
 ) -> LaneCovariances:
-    """For an accelerator."""
+    """Of all lanes, for an accelerator."""
     return jax.vmap(lambda problem, one: covariance_of(problem, one, masks, count, near))(problems, params)
 
 
-_one_by_one, _at_once = (batch_jit(one, static_argnums=(3, 4)) for one in (covariances_one_by_one, covariances_at_once))
+_one_by_one, _at_once = (batch_jit(one, static_argnums=(4, 5)) for one in (covariances_one_by_one, covariances_at_once))

@@ -18,6 +18,7 @@ from jax import Array
 
 from .._base import devices
 from .._base.compile import batch_jit
+from .._base.lane_loop import of_first
 from .._base.precision import on_host
 from .._engines.engines import Tiled
 from .._engines.jacobian import LocalEngine
@@ -189,12 +190,7 @@ def solved_one_by_one(solver: Solver, count: Array, problems: SurfaceProblem, st
         problem, start = jax.tree.map(lambda leaf: leaf[n], (problems, starts))
         return jax.tree.map(jnp.asarray, solve(problem, start, solver))
 
-    def kept(n: Array, found: Solution) -> Solution:
-        return jax.tree.map(lambda column, value: column.at[n].set(value), found, solved(n))
-
-    room = starts.shape[0]
-    nothing = jax.tree.map(lambda one: jnp.zeros((room, *one.shape), one.dtype), jax.eval_shape(solved, 0))
-    found: Solution = jax.lax.fori_loop(0, count, kept, nothing)
+    found: Solution = of_first(count, starts.shape[0], solved)
     return found
 
 
