@@ -70,7 +70,7 @@ def _measured(task: Task, python: str, folder: Path, table: Table) -> list[str]:
 def _row(table: Table, task: Task, tool: str, python: str, script: Path, folder: Path) -> bool:
     """Run a script's part of the task and print its row; whether it came to an end."""
     head, pieces = scripts.parts(script.read_text(encoding="utf-8"))
-    pieces = pieces[task.pieces] if tool == "surfacefit" else pieces
+    pieces = task.own(pieces) if tool == "surfacefit" else pieces
     lines = sum(scripts.lines_of_code(piece) for piece in pieces)
     source = "\n".join([head, *pieces])
     done = scripts.run(python, source, folder, {"SURFACEFIT_DATA": str(DATA_FOLDER)})

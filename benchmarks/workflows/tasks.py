@@ -24,7 +24,8 @@ class Peer:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: ``pieces`` of the script are those of its marks, ``inputs`` the files that it makes for the peer.
+    """A task: ``pieces`` of the script between its marks, by their numbers, None for all; ``inputs``, the files that it
+    makes for the peer.
 
     ``without`` says why there is no peer.
     """
@@ -35,8 +36,12 @@ class Task:
     peer: Peer | None = None
     without: str = ""
     inputs: tuple[str, ...] = ()
-    pieces: slice = slice(None)
+    pieces: tuple[int, ...] | None = None
     compare: Callable[[Path, Path], str] | None = None
+
+    def own(self, pieces: list[str]) -> list[str]:
+        """Those of all pieces of the script that are the task."""
+        return pieces if self.pieces is None else [pieces[n] for n in self.pieces]
 
 
 TASKS = (
@@ -97,7 +102,7 @@ TASKS = (
             " mixture takes points without weights (scikit-learn#15647), so that negative density is lost; no errors",
         ),
         inputs=("emd_3197.mrc",),
-        pieces=slice(0, 1),
+        pieces=(0,),
         compare=quality.negative,
     ),
     Task(
@@ -105,6 +110,6 @@ TASKS = (
         "plot_5_volume_and_free_energy.py",
         quality.free_energy,
         without="none found: PLUMED's sum_hills goes from hills to a surface",
-        pieces=slice(1, 2),
+        pieces=(1,),
     ),
 )

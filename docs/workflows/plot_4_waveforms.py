@@ -25,7 +25,7 @@ waves = np.concatenate([waves, waves + np.random.default_rng(0).normal(scale=2, 
 # %%
 # From array to table
 # -------------------
-# Each waveform has as many components as it has peaks above a tenth of its highest; 0.15 m is a sample.
+# Each waveform has as many components as it has peaks that stand out by a tenth of its highest; 0.15 m is a sample.
 
 begun = time.perf_counter()
 # begin

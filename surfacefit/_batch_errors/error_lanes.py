@@ -27,10 +27,8 @@ from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
 from .._statistics.constrained_directions import CLEAR_OF_LIMITS
-from .lane_covariances import Masks
+from .lane_covariances import MOST_VALUES, Masks
 
-# Values of maps that are made as arrays at once: some arrays of 4 MB.
-VALUES_AT_ONCE = 2**19
 # Maps with the same gaps from which they are made as arrays: fewer join others of one form.
 LEAST_ALIKE = 4
 
@@ -57,7 +55,7 @@ def chunks_of(stack: MapStack, ends: MapEnds, flats: np.ndarray) -> Iterator[np.
     """Maps of as many components each, some at a time."""
     for count in np.unique(ends.n_components[flats]):
         some = flats[ends.n_components[flats] == count]
-        at_once = max(1, VALUES_AT_ONCE // (stack.maps[int(some[0])].size * max(1, int(count))))
+        at_once = max(1, MOST_VALUES // (stack.maps[int(some[0])].size * max(1, int(count))))
         yield from (some[first : first + at_once] for first in range(0, len(some), at_once))
 
 

@@ -31,7 +31,8 @@ from .._statistics.covariance_root import MIN_DIAGONAL
 LEAST_SQUARED_PIVOT = 1e-6
 # Lanes of a program: more run no faster.
 LANES_A_PROGRAM = 64
-# Values of single components at single points that a program has room for: some arrays of 4 MB.
+# Values of single components at single points that are made at once, or that a program has room for: some arrays of
+# 4 MB.
 MOST_VALUES = 2**19
 
 

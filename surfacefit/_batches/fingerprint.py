@@ -14,13 +14,15 @@ import numpy as np
 
 from .._many.lanes import Batch
 
-# Options that the batch holds as arrays, and those that say who looks on and for how long.
+# Options that the batch holds as arrays.
 ARRAYS = ("maps", "mask", "sigma", "points", "coords", "init", "n_components", "ndim")
+# Options that change no number of a fit: these arrays, which have hashes of their own, and those that say who looks on
+# and for how long.
 NOT_FITTED = (*ARRAYS, "out", "match", "progress", "callback", "max_time", "max_memory")
 
-# Characters of a value that an error names, and hexadecimal digits of its hash that are kept: no two values that differ
-# have as many alike by chance.
+# Characters of a value that an error names: less than a line.
 MOST_TOLD = 60
+# Hexadecimal digits of a hash that are kept, 128 bits: no two values that differ have as many alike by chance.
 HASH_DIGITS = 32
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Quantities of each component, and of each map.
+# Quantities of each component.
 OF_COMPONENTS = ("amplitude", "center", "width", "volume", "flags")
+# Quantities of each map.
 OF_MAPS = ("status", "rmse", "r2", "bic", "chi2", "cost", "steps", "n_used", "n_components", "background")
 
 # Quantities in the unit of the heights.

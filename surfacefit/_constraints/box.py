@@ -28,9 +28,10 @@ from .containment import Region
 # Distance to a bound, in units of rounding of a number of order one, at which a solver takes it as met: a few, since
 # clipping gives the bound itself and only the units in between round.
 BOUND_ROUNDINGS = 8
-# Distance to a bound, in units of order one, at which a fit that has ended counts as at the bound, in double and in
-# single precision: the digits to which fits end, that is about the root of the rounding.
+# Distance to a bound, in units of order one, at which a fit that has ended counts as at the bound, in double
+# precision: the digits to which fits end, that is about the root of the rounding.
 DOUBLE_BOUND_TOLERANCE = 1e-7
+# The same in single precision.
 SINGLE_BOUND_TOLERANCE = 2e-4
 
 

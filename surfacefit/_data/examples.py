@@ -8,6 +8,7 @@ import numpy as np
 
 from .._base.checks import one_of
 
+# Names of the maps that come with the package.
 EXAMPLES = ("jacksboro",)
 
 

@@ -15,10 +15,10 @@ from .overlaps import EvenGrid, Overlaps, overlaps, renewed_overlaps
 from .pairs import MARGIN_WIDTHS, Ellipsoids, TilePairs, cutoff_radii, planned, renewed_tile_pairs, tile_pairs
 from .tiles import Tiling
 
-# Planned widths that a component may move, and factor by which it may shrink, while the rules chosen for summing its
-# overlaps stay accurate: both keep well inside what the rules allow for (`overlaps.BORDER_WIDTHS`,
-# `RESOLVED_VARIANCE`).
+# Planned widths that a component may move while the rules chosen for summing its overlaps stay accurate: well inside
+# what they allow for (`overlaps.BORDER_WIDTHS`).
 SAME_RULES_SHIFT_WIDTHS = 1.0
+# Factor by which it may shrink meanwhile: well inside `overlaps.RESOLVED_VARIANCE`.
 SAME_RULES_SHRINKAGE = 1.5
 # Factor by which a component may grow from its planned widths before it may overlap others than planned: at 1.2 a pair
 # left out at 5.5 joint widths is still 4.6 apart, where its overlap is exp(-10.5). At a growth of 2.6, which a plan for

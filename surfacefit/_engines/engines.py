@@ -52,6 +52,7 @@ class Tiled:
     normal: str = "auto"
 
 
+# The engines by the names that `engine=` takes.
 ENGINES: dict[str, type[Dense | Tiled]] = {"dense": Dense, "tiled": Tiled}
 
 

@@ -25,21 +25,22 @@ JOINT_WIDTHS = 5.5
 BORDER_WIDTHS = 5.5
 # Steps squared; a Riemann sum of a Gaussian of this variance s^2 is its integral to 2 exp(-2 pi^2 s^2) = 1.3e-6.
 RESOLVED_VARIANCE = 0.72
-# Nodes an axis along which a product is cut by the border, and where it is narrower than the sampling. Sums over no
-# more points are exact; sixteen are enough for a smooth product over eleven widths, and a narrow one needs up to twice
-# that.
+# Nodes an axis along which a product is cut by the border: enough for a smooth one over eleven widths. Sums over no
+# more points are exact.
 BORDER_NODES = 16
+# Nodes an axis where a product is narrower than the sampling: it needs up to twice as many.
 NARROW_NODES = 32
 # Nodes along the first axis of a narrow product that spans more than NARROW_NODES points of it, in two dimensions: the
 # sums across a tilted ridge change from point to point, so that all are needed (with 32 nodes an entry of J^T J was
 # wrong by a factor of ten). Along the second axis these sums are short or smooth. More than so many points are not
 # summed exactly; in three dimensions so many nodes would take too long.
 RIDGE_NODES = 256
-# Candidate pairs, in all and a component, from which components crowd too much for blocks to pay: products with J are
-# used instead. Bounds time (a microsecond a pair) and memory (24 bytes). Components of terrain widen as they settle:
-# K = 5,000 on 2,000 x 2,000 points came to some 3.5 million, of which a tenth overlap, and a step by products took 100
-# s instead of 4.
+# Candidate pairs in all from which components crowd too much for blocks to pay: products with J are used instead. It
+# bounds time (a microsecond a pair) and memory (24 bytes). Components of terrain widen as they settle: K = 5,000 on
+# 2,000 x 2,000 points came to some 3.5 million, of which a tenth overlap, and a step by products took 100 s instead of
+# 4.
 MOST_PAIRS = 16_000_000
+# Candidate pairs that are let besides for each component.
 MOST_PAIRS_A_COMPONENT = 300
 # Pairs; bounds the memory of the exact test, some 200 bytes a pair.
 PAIRS_A_SLICE = 1_000_000

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 FIT_SUFFIXES = (".json", ".npz")
 # Endings of the files that heights at points are written to, as text.
 TABLE_SUFFIXES = (".csv", ".txt", ".dat")
-# Endings of the files that tables of components are written to, and those of them that are no text.
+# Endings of the files that tables of components are written to.
 ROW_SUFFIXES = tuple(f".{name}" for name in TABLE_FORMATS)
+# Those of them that are no text, which no terminal shows.
 BINARY_SUFFIXES = (".fits", ".vot", ".parquet")
 # Endings of the files that surfaces are exported to, besides the name HILLS.
 EXPORT_SUFFIXES = (".py", ".c", ".tex", ".pdb", ".cmm", ".hills")

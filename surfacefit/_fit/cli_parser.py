@@ -24,6 +24,7 @@ SUMMARY_ROWS = 10
 # Largest number of components to try: the default of `AutoComponents`.
 MOST_COMPONENTS = 1000
 
+# What stands below the options of each command in its help.
 COMMAND_EXAMPLES = """\
 examples:
   surfacefit fit jacksboro -k 64 --plot fit.png        the example map that comes with the package
@@ -39,6 +40,7 @@ examples:
 Errors are one line; with the environment variable SURFACEFIT_TRACEBACK=1 they show where they happened.
 """
 
+# Of `surfacefit fit`.
 FIT_EXAMPLES = """\
 FILE is one of
   .npy, .npz               an array; of several in an .npz the one named z, heights, elevation or data, or --key.
@@ -60,11 +62,13 @@ examples:
 Ctrl-C ends the fit with the best surface so far.
 """
 
+# Of `surfacefit show`.
 SHOW_EXAMPLES = """\
 example:
   surfacefit show fit.json --rows 20 --plot fit.png
 """
 
+# Of `surfacefit report`.
 REPORT_EXAMPLES = """\
 The page holds its pictures and needs no other file (needs matplotlib).
 
@@ -72,6 +76,7 @@ example:
   surfacefit report fit.json -o report.html --rows 50
 """
 
+# Of `surfacefit table`.
 TABLE_EXAMPLES = """\
 One row a component: amplitude, centre, widths, angle, volume with standard errors, and for images with world
 coordinates positions on the sky and position angles. OUT ends in .csv, .ecsv, .fits, .vot (VOTable), .parquet, or .reg
@@ -84,6 +89,7 @@ examples:
   surfacefit table fit.json --format csv | head
 """
 
+# Of `surfacefit export`.
 EXPORT_EXAMPLES = """\
 OUT ends in .py (NumPy), .c, .tex (LaTeX), in 3-D .pdb or .cmm (ChimeraX); or it is HILLS or .hills, for PLUMED.
 
@@ -92,6 +98,7 @@ examples:
   surfacefit export fit.json -o HILLS --free-energy --periodic phi=-3.141592653589793:3.141592653589793
 """
 
+# Of `surfacefit evaluate`.
 EVALUATE_EXAMPLES = """\
 POINTS holds one row a point and one column a dimension, in the order of the fit's centres: for a grid rows, columns.
 The answer has columns x0, x1, ..., height, with digits enough to give back the same numbers.

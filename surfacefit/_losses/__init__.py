@@ -23,7 +23,9 @@ from .linear import Linear
 from .poisson import LEAST_RATE, Poisson
 from .soft_l1 import soft_l1
 
+# Losses under which outliers pull less than under squares, by name.
 ROBUST: dict[str, Callable[[float], Loss]] = {"huber": huber, "soft_l1": soft_l1, "cauchy": cauchy}
+# All losses, as `loss=` names them.
 LOSSES = ("linear", *ROBUST, "poisson")
 
 

@@ -21,6 +21,7 @@ def _bend(s: Array) -> Array:
     return jnp.where(s <= 1, jnp.ones_like(s), 0)
 
 
+# The loss where f_scale is one.
 SHAPE = Shape(_ratio, _slope, _bend)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-# |f / z - 1| below which phi is taken from its series, where t - log(1 + t) loses all digits; and the terms of the
-# series, whose first one left out is below 0.03^12 = 5e-19.
+# |f / z - 1| below which phi is taken from its series, where t - log(1 + t) loses all digits.
 DEVIANCE_SERIES_BELOW = 0.03
+# Terms of the series: the first one left out is below 0.03^12 = 5e-19.
 SERIES_TERMS = 12
 # Rate relative to the mean of all counts below which the residual goes on as a straight line: next to no counts.
 LEAST_RATE = 1e-6

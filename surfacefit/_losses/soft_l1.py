@@ -20,6 +20,7 @@ def _bend(s: Array) -> Array:
     return (1 + s) ** -1.5
 
 
+# The loss where f_scale is one.
 SHAPE = Shape(_ratio, _slope, _bend)
 
 

@@ -39,10 +39,11 @@ LEAST_COMPONENTS = 16
 TILE_POINTS = 64
 # Of all tiles: those of each rank, the most crowded first.
 RANK_SHARES = (1 / 8, 3 / 8, 1 / 2)
-# Components that a tile of each rank has room for at the least level, and those of them in J^T J; each further level
-# has room for half as many more. Of frames of 64 x 64 points with 40 components three in four take the first; with a
-# tenth less room and levels of 1.3 a frame took 62 ms instead of 59.
+# Components that a tile of each rank has room for at the least level, and those of them in J^T J. Of frames of 64 x 64
+# points with 40 components three in four take it; with a tenth less room and levels of 1.3 a frame took 62 ms instead
+# of 59.
 LEAST_ROOMS = ((18, 12), (13, 8), (9, 6))
+# Room at each further level for each of the one before: half as many more.
 LEVEL_RATIO = 1.5
 # Part of the columns' products of the dense engine up to which lists are used: a compromise, as lists take time of
 # their own.

@@ -27,10 +27,11 @@ from .lane_peaks import Blocks, StackPeaks
 from .lane_stacks import LaneStack, States
 from .lanes import Lane
 
-# Most rounds, and those in a row without a gain after which a map leaves: of maps that gain in one of rounds 5 to 8 a
+# Most rounds: of maps that gain in one of rounds 5 to 8 a
 # quarter gains later, of the others one in sixty. Of 640 frames of 32 x 32 points with five components that overlap, 11
 # ended more than 0.1 % above the RMSE of `fit` after eight rounds for all (148 steps each), 5 so (152 steps).
 ROUNDS = 24
+# Rounds in a row without a gain after which a map leaves: by the same frames.
 PATIENCE_OF_MAPS = 8
 # Fall of the cost that counts as a gain: far less is the same minimum.
 LEAST_GAIN = 1e-3

@@ -37,9 +37,9 @@ from .stack import MapStack
 MOST_MAPS_A_PROGRAM = 64
 # Points of the maps in a program: copies of them are 8 MB each.
 MOST_POINTS_A_PROGRAM = 2**20
-# Maps that a program on an accelerator has room for, whose steps are taken together; and numbers in the columns of
-# their Jacobians: 2 GB in single precision.
+# Maps that a program on an accelerator has room for, whose steps are taken together; chosen, not measured.
 MOST_MAPS_ON_ACCELERATOR = 1024
+# Numbers in the columns of their Jacobians: 2 GB in single precision.
 MOST_NUMBERS_ON_ACCELERATOR = 2**29
 # Programs' worth of maps a chunk, whose starts are made together: more maps at once take less of Python for each, but
 # arrays that leave a core's cache.

@@ -48,6 +48,7 @@ class Kind(NamedTuple):
     dimensions: tuple[int, ...] | None
 
 
+# The pictures by the names that `plot(kind=...)` takes.
 KINDS = {
     "fit": Kind(draw_fit, (1, 2, 3)),
     "3d": Kind(draw_perspective, (2,)),

@@ -26,9 +26,10 @@ from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
-# Factors on what a plan needs now, the first one and later ones: components spread most in their first steps, and each
-# capacity that is exceeded compiles a new program.
+# Factor on what the first plan needs now: components spread most in their first steps, and each capacity that is
+# exceeded compiles a new program.
 FIRST_HEADROOM = 1.5
+# The same for later plans.
 HEADROOM = 1.2
 # Units; below, capacities are powers of two, above powers of its root, where memory counts.
 FINE_CAPACITIES_FROM = 512

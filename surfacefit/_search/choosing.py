@@ -39,9 +39,10 @@ MIN_ROOM = 8
 JUDGED_GROWTH_STEPS = 24
 # Joint steps after a removal or addition: the criterion compares the states, so they must have settled.
 JUDGED_SETTLING_STEPS = 60
-# Components of the richest fit of a walk for each one of the best number by its noise, and so many more: on terrain a
-# richer fit always leaves less noise, and growth would run to the limit.
+# Components of the richest fit of a walk for each one of the best number by its noise: on terrain a richer fit always
+# leaves less noise, and growth would run to the limit.
 RICHNESS = 3
+# And so many more, so that a best number of none or one is judged beside richer fits, too.
 SPARE_RICHNESS = 8
 # Growth rounds without a better number after which growth ends; one round where a round adds many components.
 GROWTH_PATIENCE = 2

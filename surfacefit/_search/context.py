@@ -110,6 +110,7 @@ class Pace(NamedTuple):
 
 # Steps: more than any run takes.
 ALL_STEPS = 10**9
+# The pace of a fit whose steps are all by programs that compile soon.
 HURRIED = Pace(brief=ALL_STEPS)
 
 

@@ -31,7 +31,9 @@ from .search import Effort, search
 from .states import State
 from .surrogate import averages_suffice, suitable_surrogate, surrogate
 
+# Starts that growth makes.
 GROWN = ("auto", "growth")
+# All starts that `init=` names.
 INITS = (*GROWN, *STARTS)
 # Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 7 s on two cores. The
 # volcano without background, K = 32, ended in the median of 12 seeds at 0.8918 m with 12, 0.8871 with 18, 0.8838 with

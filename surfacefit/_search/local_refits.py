@@ -38,6 +38,7 @@ THREAD_BATCH = 4
 # Relative fall of the cost in LOCAL_PATIENCE steps at which a local refit ends: what creeps has shown what it gains.
 # With 0.005 in 4 steps K = 16 ended lower and K = 32 higher (0.898 instead of 0.891 m).
 LOCAL_SLACK = 0.01
+# Steps in which it is taken: in half as many K = 32 ended higher, as above.
 LOCAL_PATIENCE = 8
 # Largest number that is cast to single precision: its square times a few may overflow there, the number itself not.
 MAX_SINGLE = 1e30

@@ -40,11 +40,12 @@ MIN_REFINED = 4
 # Parameters up to which J^T J is inverted: a search asks once a round, and the inverse of a larger matrix takes longer
 # than the local refits that say nearly the same.
 MAX_INVERTED_PARAMETERS = 1500
-# Halves of a component: their amplitude in units of its own, the distance of their centres from its centre along the
-# major axis in widths, and the share of its variance there that they lack. Chosen by hand, so that both start clearly
+# Halves of a component: their amplitude in units of its own. These three are chosen by hand, so that both start clearly
 # apart and over the same ground; the local refit that follows decides.
 HALF_AMPLITUDE = 0.6
+# The distance of their centres from its centre along its major axis, in its widths.
 HALF_OFFSET_WIDTHS = 0.7
+# The share of its variance along that axis that they lack.
 HALF_LOST_VARIANCE = 0.675
 
 

@@ -31,9 +31,9 @@ from .algebra import Entries
 from .gaussians import Component, SmallModel
 from .normal import Lanes, Quadratic, linearized
 
-# Part of the predicted fall in cost that a step must gain to be taken, and that from which the model counts as good,
-# without unit: the values of the general solver.
+# Part of the predicted fall in cost that a step must gain to be taken: that of the general solver.
 ACCEPTED_GAIN = 1e-4
+# Part of it from which the model counts as good: that of the general solver.
 GOOD_GAIN = 0.75
 # Part of a kind's mean scale over the components that a component's own counts at least, as in the general problem.
 SCALE_FLOOR = 1e-3

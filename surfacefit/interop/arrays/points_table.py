@@ -11,8 +11,9 @@ import numpy as np
 from ..._data.labels import Back, Labels
 from .opening import Opened
 
-# Names of columns of coordinates, in their order, and of heights where "z" is a coordinate or is not there.
+# Names of columns of coordinates, in their order.
 COORDINATES = ("x", "y", "z")
+# Names of columns of heights, where "z" is a coordinate or is not there.
 HEIGHTS = ("height", "heights", "value", "values", "intensity", "elevation", "density")
 
 

@@ -10,6 +10,7 @@ from ..._base.layout import counted
 from ..._model.surface import GaussianSurface
 from .terms import terms_of
 
+# The file, with braces for what depends on the surface.
 SOURCE = """/* Heights of a sum of {count} over a background. Link with -lm. */
 #include <math.h>
 
@@ -34,6 +35,7 @@ double surface(const double point[DIMENSIONS])
     return height;
 }}
 """
+# The background of a surface over a plane.
 PLANE = """    for (int i = 0; i < DIMENSIONS; i++)
         height += slopes[i] * (point[i] - origin[i]);
 """

@@ -14,9 +14,11 @@ from ..._model.surface import GaussianSurface, checked_surface
 
 # The file here that writes each language.
 LANGUAGES = {"numpy": "numpy_source", "c": "c_source", "latex": "latex_source"}
-# The language of each suffix of sources, and the file here of each other suffix; hills have the name HILLS, too.
+# The language of each suffix of sources.
 SOURCES = {".py": "numpy", ".c": "c", ".tex": "latex"}
+# The file here of each other suffix.
 OTHERS = {".pdb": "pdb", ".cmm": "chimerax", ".hills": "hills"}
+# All endings by which a path is known; hills have the name HILLS, too.
 ENDINGS = (*SOURCES, *OTHERS, "HILLS")
 
 

@@ -63,7 +63,12 @@ def _ends(pair: tuple[float, float]) -> tuple[tuple[str, float], tuple[str, floa
 
 
 def read(path: Path, free_energy: bool = False, images: bool = True) -> GaussianSurface:
-    """The surface of a file of hills."""
+    """The sum of the hills of a file; see `GaussianSurface.from_hills`.
+
+    Centres (K, d) and covariances (K, d, d) have the variables in reverse, in their own units, and amplitudes (K,) the
+    unit of the hills. Columns are those that PLUMED's METAD writes: time, variables, sigma_..., height. Raises
+    ValueError for other headers and kernels, and for a row that is no hill.
+    """
     rows: list[tuple[list[float], np.ndarray, float]] = []
     variables: list[str] = []
     fields: list[str] = []

@@ -10,6 +10,7 @@ from ..._base.layout import counted
 from ..._model.surface import GaussianSurface
 from .terms import terms_of
 
+# The file, with braces for what depends on the surface.
 SOURCE = '''"""Heights of a sum of {count} over a background."""
 
 import numpy as np

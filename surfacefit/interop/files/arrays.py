@@ -23,7 +23,12 @@ AXES = ("x", "y")
 
 
 def read(path: Path, request: Request) -> Map:
-    """The heights of an .npy or .npz."""
+    """The heights of an .npy, or of an .npz the array of ``request.key``, else the first of `HEIGHT_NAMES`.
+
+    Arrays x and y beside them are the axes of the grid, or coordinates (N,) of points, where their shapes say so; there
+    are no units. Raises CannotRead for a key that is not there, for objects, and for headers that claim more than the
+    file holds.
+    """
     if request.key is not None and path.suffix.lower() == ".npy":
         raise no_key(path)
     return cut(heights_of_arrays(arrays_in(path), request.key, request.layout, path), request.window)

@@ -22,7 +22,11 @@ NO_DATA = -9999
 
 
 def read(path: Path, request: Request) -> Map:
-    """A grid with coordinates at the centres of its cells, y falling."""
+    """Heights (rows, columns) of a grid (ESRI's ASCII raster format), NaN at the value that its header names.
+
+    Coordinates are those of the cells' centres, y falling, in the units of the .prj beside, if there is one. Raises
+    CannotRead for a ``request.key``, a header without its names, and another count of numbers than it says.
+    """
     if request.key is not None:
         raise no_key(path)
     header, n_lines = _header(path)

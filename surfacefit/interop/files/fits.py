@@ -30,7 +30,11 @@ BEAM = ("BMAJ", "BMIN", "BPA")
 
 
 def read(path: Path, request: Request) -> Map:
-    """The first image of a FITS file, or the extension that ``key`` names or numbers."""
+    """The first image of a FITS file (standard 4.0), or the extension of ``request.key``, by name or number from 0.
+
+    Heights in the order of NumPy, axes of length 1 left out, in the header's BUNIT; coordinates are pixels from 0.
+    Raises CannotRead for a file or an extension without an image, ImportError without astropy.
+    """
     fits = package("astropy.io.fits", "astro", path)
     with fits.open(path, memmap=False) as units:
         images = [unit for unit in units if _is_image(unit)]

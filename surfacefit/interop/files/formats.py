@@ -76,7 +76,6 @@ def read(
     columns : of a table: names or numbers (from 0) of the columns of coordinates, heights last, "x,y,z".
     layout : "grid" or "points" for a table that could be both; None (default) leaves it to the file.
     window : the part of a grid to read, a slice or (start, stop) an axis, in rows and columns.
-
     nodata : a number that stands for no data, where the file does not say it itself. A text file whose lowest height
         is -9999, -99999 or -32768 warns of it, and is taken as it stands without this.
 

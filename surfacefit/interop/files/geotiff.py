@@ -21,7 +21,12 @@ from .layer import IDENTITY, Layer, Request, chosen, of_dims, package, steps
 
 
 def read(path: Path, request: Request) -> Map:
-    """A band of a GeoTIFF; `pictures.read` reads a TIFF without georeference."""
+    """A band of a GeoTIFF (OGC 19-008r4), ``request.key`` by its name or number from 1.
+
+    Heights (rows, columns) in the band's unit, NaN without data, with coordinates y, x of the pixels' centres in the
+    units of its coordinate reference system. A TIFF without georeference is a picture. Raises CannotRead for several
+    bands without a key and for a raster that is rotated, ImportError where a band is chosen without rasterio.
+    """
     if importlib.util.find_spec("rasterio") is None:
         if request.key is not None:
             package("rasterio", "geo", path)

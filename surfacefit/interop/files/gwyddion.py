@@ -22,7 +22,12 @@ SDF_HEADER = struct.Struct("<8s10s12s12sHHddddBBB")
 
 
 def read(path: Path, request: Request) -> Map:
-    """A channel of a .gwy, by its title or number, or the map of an .sdf."""
+    """The map of an .sdf (ISO 25178-71), or a channel of a .gwy, by its title or number ``request.key``.
+
+    Heights (rows, columns), NaN where an .sdf says BAD, with coordinates of the pixels' centres from the upper left
+    corner down; lengths in metres, of a .gwy in its own units. Raises CannotRead for several channels without a key, a
+    header that its numbers do not fit, or a compressed .sdf, ImportError without gwyfile.
+    """
     if path.suffix.lower() == ".gwy":
         return _gwy(path, request.key).map(path, request.window)
     if request.key is not None:

@@ -13,7 +13,11 @@ from .layer import Layer, Request, axes_of, chosen, package, pixels
 
 
 def read(path: Path, request: Request) -> Map:
-    """The data set that ``key`` names; a file with one needs none."""
+    """The data set that ``request.key`` names; a file with one of numbers needs none.
+
+    Heights have its shape; coordinates are the scales of its dimensions (HDF5 dimension scales), else pixels. Raises
+    CannotRead for complex values or a data set that is not there, ImportError without h5py.
+    """
     h5py = package("h5py", "volumes", path)
     with h5py.File(path, "r") as file:
         names: list[str] = []

@@ -21,7 +21,11 @@ MODES = {0: "int8", 1: "int16", 2: "float32", 4: "complex64", 6: "uint16", 12: "
 
 
 def read(path: Path, request: Request) -> Map:
-    """A volume, or an image where there is one section."""
+    """A volume (z, y, x) of densities, or an image (y, x) where there is one section; coordinates in Angstrom.
+
+    Raises CannotRead for a ``request.key``, complex values, a truncated file or a mode that is not known, ImportError
+    without mrcfile.
+    """
     mrcfile = package("mrcfile", "volumes", path)
     if request.key is not None:
         raise no_key(path)

@@ -21,7 +21,12 @@ HDF5_SIGNATURE = b"\x89HDF"
 
 
 def read(path: Path, request: Request) -> Map:
-    """A variable of a dataset; ``key`` names it where there are several."""
+    """A variable of a dataset (CF conventions), which ``request.key`` names where there are several.
+
+    Heights have the variable's shape without axes of length 1, NaN at its fill value; coordinates and units are those
+    of its dimensions. Raises CannotRead for complex values or a variable that is not there, ImportError
+    without xarray, h5netcdf (NetCDF 4) or zarr.
+    """
     xarray = package("xarray", "geo", path)
     if path.suffix.lower() == ".zarr":
         package("zarr", "zarr", path)

@@ -17,13 +17,17 @@ from .text import as_number
 
 # Pixels that a byte of a picture can unfold to: deflate and LZW reach about a thousand bytes, of at least one pixel.
 MOST_PIXELS_A_BYTE = 2000
-# Tags of a TIFF: how samples are stored (TIFF 6.0, section 19), and the value of places without data (GDAL's own).
+# Tag of a TIFF that says how samples are stored (TIFF 6.0, section 19).
 SAMPLE_FORMAT = 339
+# Tag of a TIFF with the value of places without data (GDAL's own).
 GDAL_NODATA = 42113
 
 
 def read(path: Path, request: Request) -> Map:
-    """The gray values of a picture as heights."""
+    """The gray values (rows, columns) of a PNG or TIFF as heights, in the numbers that are stored, without coordinates.
+
+    Raises CannotRead for colours, for a ``request.key``, for bytes that are no picture, and without pillow.
+    """
     if request.key is not None:
         raise no_key(path)
     return cut(only_grid(picture(path), path, request.layout), request.window)

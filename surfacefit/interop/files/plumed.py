@@ -70,7 +70,11 @@ def setting(line: str, number: int, path: Path) -> tuple[str, str]:
 
 
 def read(path: Path, request: Request) -> Map:
-    """The values of the first field after the variables, or of the one that ``key`` names."""
+    """The values of a grid as PLUMED writes it: of its first field after the variables, or of that of ``request.key``.
+
+    Heights have the variables in reverse as their axes, so that the last one changes slowest, with coordinates in the
+    units of the variables and of the field. Raises CannotRead where header and rows do not agree.
+    """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     fields = lines[0].split()[2:]
     sizes = _sizes(path, _header(path))

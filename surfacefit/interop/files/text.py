@@ -23,7 +23,12 @@ MISSING_CELLS = ("", "na", "n/a", "null")
 
 
 def read(path: Path, request: Request) -> Map:
-    """A text table as a grid or as points; ``columns`` of it as coordinates and heights."""
+    """A text table as a grid, heights (rows, columns), or as points: coordinates (N, d) and heights (N,).
+
+    Which of them, its shape or its header says, else ``request.layout``; ``request.columns`` picks coordinates and
+    heights by name or number. A gap is NaN; there are no units. Grids of PLUMED are read as such. Raises CannotRead for
+    lines of different lengths, words, or columns that are not there.
+    """
     if plumed.is_grid(path, bool(request.columns)):
         return plumed.read(path, request)
     if request.key is not None:

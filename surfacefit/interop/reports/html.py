@@ -9,6 +9,7 @@ from typing import Any
 
 # Dots an inch of the pictures: sharp on a screen, some 100 kB each.
 DOTS_PER_INCH = 120
+# The style sheet of the page, which must show without a network.
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #ccc; }

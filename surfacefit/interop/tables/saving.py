@@ -13,8 +13,9 @@ from typing import Any
 from .libraries import package_of
 from .regions import regions
 
-# The suffixes of tables, and those of them that are text.
+# The suffixes of tables.
 SUFFIXES = (".csv", ".ecsv", ".fits", ".vot", ".parquet", ".reg")
+# Those of them that are text.
 TEXTS = (".csv", ".ecsv", ".reg")
 
 

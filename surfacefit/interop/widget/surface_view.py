@@ -33,6 +33,7 @@ from .still import picture
 # Steps that can be taken back.
 MOST_UNDONE = 100
 
+# What a change is told that has to wait.
 BUSY = "a fit is running in this view: wait for it, or press Stop"
 
 
