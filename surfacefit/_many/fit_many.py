@@ -24,7 +24,7 @@ from .._fit.fit import fit
 from .._model.surface import GaussianSurface
 from .._results.result import FitResult
 from .._search.initialization import INITS
-from .._small_fits.chunks import lanes_a_chunk
+from .._small_fits.chunks import THREADS_A_CORE, lanes_a_chunk
 from .._starts import RandomStarts
 from .._system.container import cores
 from .alike import stacks_of
@@ -220,26 +220,37 @@ def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, f
     every, small = np.asarray(flats, int), small_maps(batch, first)
     ends = batch.no_ends(len(every), first)
     if small is not None:
-        _fit_chunks(ends, np.arange(len(every)), lanes_a_chunk(), lambda places: small.ends(every[places]), watch)
+        places, at_once = np.arange(len(every)), THREADS_A_CORE * cores()
+        _fit_chunks(ends, places, lanes_a_chunk(), lambda some: small.ends(every[some]), watch, at_once)
     left = np.flatnonzero(ends.status == int(Status.RUNNING))
     left = left[batch.order(every[left])]
     _fit_chunks(
-        ends, left, batch.chunk_size(len(left)), lambda places: fitted_chunk(batch, every[places], dtype, first), watch
+        ends,
+        left,
+        batch.chunk_size(len(left)),
+        lambda places: fitted_chunk(batch, every[places], dtype, first),
+        watch,
+        cores(),
     )
     ends.status[ends.status == int(Status.RUNNING)] = int(watch.told)
     return ends
 
 
 def _fit_chunks(
-    ends: MapEnds, places: np.ndarray, size: int, task: Callable[[np.ndarray], MapEnds], watch: Watch
+    ends: MapEnds,
+    places: np.ndarray,
+    size: int,
+    task: Callable[[np.ndarray], MapEnds],
+    watch: Watch,
+    at_once: int,
 ) -> None:
-    """Writes where the fits of the maps at some places ended, chunk by chunk on all cores."""
+    """Writes where the fits of the maps at some places ended, chunk by chunk, some at once."""
     chunks = iter([places[begin : begin + size] for begin in range(0, len(places), size)])
     under_way: dict[Future[MapEnds], np.ndarray] = {}
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         try:
             while True:
-                _begin(pool, under_way, chunks, task, watch)
+                _begin(pool, under_way, chunks, task, watch, at_once)
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -258,9 +269,10 @@ def _begin(
     chunks: Iterator[np.ndarray],
     task: Callable[[np.ndarray], MapEnds],
     watch: Watch,
+    at_once: int,
 ) -> None:
-    """As many chunks under way as there are threads, while there are more to begin."""
-    while watch.told == Status.RUNNING and len(under_way) < cores():
+    """As many chunks under way as there are to be at once, while there are more to begin."""
+    while watch.told == Status.RUNNING and len(under_way) < at_once:
         chunk = next(chunks, None)
         if chunk is None:
             return

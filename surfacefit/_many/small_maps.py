@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._base.checks import MOST_MAGNITUDE
-from .._base.status import STATUS
+from .._base.status import STATUS, Status
 from .._constraints.containment import CENTER_MARGIN, WIDEST_EXTENTS
 from .._data.data import SurfaceData
 from .._model.surface import are_covariances
@@ -35,6 +36,8 @@ MOST_POINTS = 128
 MOST_DIMENSIONS = 3
 # Losses of which the small fits have been compared with the others.
 LOSSES = ("linear", "poisson")
+# Of each code of a status whether it is a success.
+SUCCESSES = np.array([code in STATUS and STATUS[code].success for code in Status])
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +69,13 @@ class SmallMaps:
         lanes = ready_lanes(self.model, stack)
         fits = fitted_lanes(self.model, lanes, self.settings, dtype=self.dtype)
         good = known & self._have_ended(stack, lanes, fits)
+        kept: Any = slice(None) if good.all() else good  # a copy of all takes a fifth of the time of one of some
         for whole, part in zip(ends.surfaces, [*fits.surfaces[:3], fits.surfaces.background[:, None]], strict=True):
-            whole[good] = part[good]
-        ends.n_components[good], ends.n_parameters[good] = self.model.n_components, self.model.n_parameters
-        ends.status[good], ends.steps[good] = fits.status[good], fits.steps[good]
-        ends.cost[good], ends.n_used[good] = fits.cost[good], used.sum(axis=1)[good]
-        ends.seconds[good, 1] = (time.perf_counter() - begun) / len(chunk)
+            whole[kept] = part[kept]
+        ends.n_components[kept], ends.n_parameters[kept] = self.model.n_components, self.model.n_parameters
+        ends.status[kept], ends.steps[kept] = fits.status[kept], fits.steps[kept]
+        ends.cost[kept], ends.n_used[kept] = fits.cost[kept], used.sum(axis=1)[kept]
+        ends.seconds[kept, 1] = (time.perf_counter() - begun) / len(chunk)
         return ends
 
     def _are_known(self, heights: np.ndarray, used: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -93,8 +97,7 @@ class SmallMaps:
     def _have_ended(self, stack: SmallStack, lanes: ReadyLanes, fits: SmallFits) -> np.ndarray:
         """Which lanes (B,) have converged to what `fit` would have led to."""
         used, units = stack.weights > 0, lanes.units
-        good = np.isin(fits.status, [int(code) for code, entry in STATUS.items() if entry.success])
-        good &= np.isfinite(fits.cost)
+        good = SUCCESSES[fits.status] & np.isfinite(fits.cost)
         if self.contained:
             good &= self._holds(fits.surfaces, used)
         if stack.start is not None:
@@ -113,10 +116,10 @@ class SmallMaps:
             low = np.where(used[..., None], points, np.inf).min(axis=1)
             high = np.where(used[..., None], points, -np.inf).max(axis=1)
         centers, margin = surfaces.centers[:, 0], CENTER_MARGIN * spacing
-        inside = (centers > low - margin) & (centers < high + margin)
         widest = WIDEST_EXTENTS * ((high - low + 2 * margin) / spacing).max(axis=-1, keepdims=True) * spacing
         deviations = np.sqrt(np.einsum("bii->bi", surfaces.covariances[:, 0]))
-        return np.asarray(inside.all(axis=1) & (deviations < widest).all(axis=1))
+        inside = (centers > low - margin) & (centers < high + margin) & (deviations < widest)
+        return np.logical_and.reduce(inside.T)  # over the axes of a map; row by row it takes five times as long
 
     def _are_starts(self, start: SurfaceLanes, used: np.ndarray) -> np.ndarray:
         """Which given starts (B,) are taken as they are."""
