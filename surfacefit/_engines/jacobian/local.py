@@ -152,16 +152,16 @@ class LocalJacobian:
     def _local(self, residuals: Array, error: Any) -> tuple[DenseNormal, Array]:
         chain, outer = self.dense.chain, background_rows(self.points, self.weights, self.dense.components)
         room, size = chain.own.shape[0] + 1, chain.own.shape[1]
-        blocks = jnp.zeros((room, room, size, size), self.weights.dtype)
+        blocks = jnp.zeros((room, size, room, size), self.weights.dtype)
         cross, moments = jnp.zeros((room, size, len(outer)), self.weights.dtype), jnp.zeros((room, size), outer.dtype)
         for rank, (_, _, curved) in zip(self.near.ranks, self.engine.rooms, strict=True):
             moments = moments.at[rank.members].add(self._moments(rank, self.weights * residuals))
             members = rank.members[:, :curved]
             gram, beside = self._products(Rank(rank.tiles, members), outer, error)
-            blocks = blocks.at[members[:, :, None], members[:, None]].add(gram)
+            blocks = blocks.at[members[:, :, None], :, members[:, None]].add(gram)
             cross = cross.at[members].add(beside)
         corner, of_border = (jnp.matmul(outer, one, precision="highest") for one in (outer.T, residuals))
-        whole = blocks[:-1, :-1].swapaxes(1, 2).reshape(room - 1, size, -1)
+        whole = blocks[:-1, :, :-1].reshape(room - 1, size, -1)
         half = chain.transpose(whole, cross[:-1].reshape(-1, len(outer)).T).T
         across = chain.transpose(cross[:-1], corner)
         normal = chain.transpose(half.reshape(room - 1, size, -1), across.T)
@@ -177,10 +177,10 @@ class LocalJacobian:
         g = (self.weights[order] * filled)[:, None] * _gaussian(u)
         rows = (g[:, :, None] * jnp.stack(monomials(u), axis=2)).reshape(n_tiles, -1, g.shape[-1])
         border = jnp.moveaxis(outer[:, order] * filled, 0, 1)
-        gram = _gram(jnp.concatenate([rows, border], axis=1), error)
-        edge, size = rows.shape[1], rows.shape[1] // most
-        blocks = gram[:, :edge, :edge].reshape(n_tiles, most, size, most, size).swapaxes(2, 3)
-        return blocks, gram[:, :edge, edge:].reshape(n_tiles, most, size, -1)
+        size = rows.shape[1] // most
+        blocks = _gram(rows, error).reshape(n_tiles, most, size, most, size).swapaxes(2, 3)
+        beside = jnp.einsum("tan,tbn->tab", rows, border, precision="highest")
+        return blocks, beside.reshape(n_tiles, most, size, -1)
 
     def _moments(self, rank: Rank, values: Array) -> Array:
         """sum_n g Phi(u) values_n (t, s, q) over the places of each tile, taken in the tile's own coordinates."""
@@ -203,9 +203,12 @@ def distances(middle: Any, half: Any, components: Any, xp: Any) -> tuple[Any, An
     whether all are finite. ``xp`` is `numpy`, or `jax.numpy`.
     """
     inverse, away = components.inverse_factors, middle[:, None] - components.centers
-    u = sum(inverse[:, :, j] * away[:, :, j, None] for j in range(inverse.shape[2]))
-    spread = sum(abs(inverse[:, :, j]) * half[:, None, j, None] for j in range(inverse.shape[2]))
-    nearest = (xp.maximum(abs(u) - spread, 0) ** 2).sum(axis=2)
+    axes = range(inverse.shape[2])
+    nearest: Any = 0
+    for i in axes:  # sums written out: XLA's own over so few entries takes ten times as long
+        u = sum(inverse[:, i, j] * away[:, :, j] for j in axes[: i + 1])
+        spread = sum(abs(inverse[:, i, j]) * half[:, None, j] for j in axes[: i + 1])
+        nearest = nearest + xp.maximum(abs(u) - spread, 0) ** 2
     return nearest, xp.all(xp.isfinite(nearest)) & xp.all(xp.isfinite(components.amplitudes))
 
 
