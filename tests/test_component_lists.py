@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._engines.chunk_sizes import chunk_shape, rows_at_once
-from surfacefit._engines.component_lists import ListMaker, PlacedComponents, enclosing, spectral_norms
 from surfacefit._engines.jacobian.tile_plan import has_same_pairs
-from surfacefit._engines.overlaps import EvenGrid, overlaps
-from surfacefit._engines.pairs import tile_lists, tile_pairs
-from surfacefit._engines.tiles import grid_tiles
+from surfacefit._lists.chunk_sizes import chunk_shape, rows_at_once
+from surfacefit._lists.component_lists import ListMaker, PlacedComponents, enclosing, spectral_norms
+from surfacefit._lists.overlaps import EvenGrid, overlaps
+from surfacefit._lists.pairs import tile_lists, tile_pairs
+from surfacefit._lists.tiles import grid_tiles
 from surfacefit._model.background import NoBackground
 from surfacefit._model.parameters import Components
 from surfacefit._problem.planning import tile_plan

@@ -6,53 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from block_matrices import BORDER, COUNT, SIZE, blocks_of, chain
 from contexts import DOUBLE
 
 from surfacefit._base.precision import precision
 from surfacefit._linear import factorized_inverse as module
 from surfacefit._linear.conjugate_gradients import conjugate_gradients, flexible_conjugate_gradients
 from surfacefit._linear.factorized_inverse import FactorizedInverse, factorized_inverse
-from surfacefit._linear.normal import BlockNormal, scaled_blocks
-
-COUNT, SIZE, BORDER, ROW = 12, 3, 2, 8
+from surfacefit._linear.normal import scaled_blocks
 
 
 @pytest.fixture(autouse=True)
 def in_double():
     with precision(DOUBLE):
         yield
-
-
-def blocks_of(matrix, near):
-    """A matrix (P, P) as rows of at most eight neighbours, each beginning with other ones; one row stays empty."""
-    inner = matrix[: COUNT * SIZE, : COUNT * SIZE].reshape(COUNT, SIZE, COUNT, SIZE)
-    owner, neighbours, own = [], [], []
-    for k in range(COUNT):
-        others = [k, *np.flatnonzero(near[k] & (np.arange(COUNT) != k))]
-        own.append(len(owner))
-        for first in range(0, len(others), ROW):
-            owner.append(k)
-            neighbours.append(np.pad(others[first : first + ROW], (0, ROW), constant_values=COUNT)[:ROW])
-    padded = np.pad(inner, [(0, 1), (0, 0), (0, 1), (0, 0)])
-    owner, neighbours = np.append(owner, COUNT), np.append(neighbours, np.full((1, ROW), COUNT), axis=0)
-    blocks = padded[owner[:, None], :, neighbours].transpose(0, 2, 1, 3).reshape(len(owner), SIZE, -1)
-    end = COUNT * SIZE
-    cross, corner = matrix[:end, end:].reshape(COUNT, SIZE, BORDER), matrix[end:, end:]
-    parts = (blocks, owner.astype(np.int32), neighbours.astype(np.int32), np.array(own, np.int32), cross, corner)
-    return BlockNormal(*(jnp.asarray(part) for part in parts))
-
-
-def chain(reach, seed=0, shift=2.0):
-    """A symmetric matrix in which components couple up to ``reach`` places away, and which are near."""
-    rng = np.random.default_rng(seed)
-    places = np.arange(COUNT)
-    near = np.abs(places[:, None] - places) <= reach
-    matrix = np.zeros((COUNT * SIZE + BORDER,) * 2)
-    root = rng.normal(size=(COUNT * SIZE, COUNT * SIZE))
-    end = COUNT * SIZE
-    matrix[:end, :end] = np.where(np.kron(near, np.ones((SIZE, SIZE))), 0.3 * (root + root.T), 0)
-    matrix += shift * np.eye(len(matrix))
-    return matrix, near
 
 
 def roots_of(matrix):

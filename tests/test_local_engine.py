@@ -10,7 +10,7 @@ import pytest
 import surfacefit as sf
 from surfacefit._base.precision import precision
 from surfacefit._engines.jacobian import DenseEngine, LocalEngine
-from surfacefit._engines.tiles import grid_tiles, scattered_tiles
+from surfacefit._lists.tiles import grid_tiles, scattered_tiles
 from surfacefit._problem.problem import SurfaceProblem
 
 SHAPE, COUNT = (24, 20), 18

@@ -15,7 +15,7 @@ import surfacefit as sf
 from surfacefit import Status
 from surfacefit._base.status import STATUS
 from surfacefit._linear.linear_solve import solve_cholesky, solve_qr
-from surfacefit._linear.normal import BlockNormal
+from surfacefit._linear.normal import BlockNormal, BlockPattern
 from surfacefit._problem.base import half_square
 from surfacefit._solvers import SOLVERS as NAMED
 from surfacefit._solvers import Limits, SolverRun, run
@@ -443,9 +443,7 @@ def test_a_step_control_that_is_not_a_number_is_no_success():
 def test_an_indefinite_matrix_is_not_trusted():
     blocks = BlockNormal(
         blocks=jnp.zeros((1, 1, 4)).at[0, 0, 0].set(1.0),
-        owner=jnp.array([0]),
-        neighbours=jnp.array([[0, 1, 1, 1]]),
-        own=jnp.array([0]),
+        pattern=BlockPattern(jnp.array([0]), jnp.array([[0, 1, 1, 1]]), jnp.array([0])),
         cross=jnp.array([[[2.0]]]),
         corner=jnp.array([[1.0]]),
     )

@@ -6,7 +6,7 @@ import pytest
 from oracles import central_differences, random_surface, surface_by_loops
 
 import surfacefit as sf
-from surfacefit._engines.tiles import scattered_tiles
+from surfacefit._lists.tiles import scattered_tiles
 from surfacefit._statistics.sparse_normal import TileNormals
 
 COUNT, N_POINTS, N_SLOPES = 4, 60, 2

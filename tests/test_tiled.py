@@ -15,9 +15,9 @@ from surfacefit._base.memory import point_bytes
 from surfacefit._data.data import SurfaceData, grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.overlap_sums import overlap_sums
-from surfacefit._engines.overlaps import EvenGrid, Rule, overlaps, rules
-from surfacefit._engines.pairs import ChunkShape, Ellipsoids, cutoff_radii, tile_lists, tile_pairs
-from surfacefit._engines.tiles import block_sides, grid_tiles, scattered_tiles
+from surfacefit._lists.overlaps import EvenGrid, Rule, overlaps, rules
+from surfacefit._lists.pairs import ChunkShape, Ellipsoids, cutoff_radii, tile_lists, tile_pairs
+from surfacefit._lists.tiles import block_sides, grid_tiles, scattered_tiles
 from surfacefit._model.units import to_internal
 from surfacefit._problem import planning as planning
 from surfacefit._problem.model_spec import ModelSpec

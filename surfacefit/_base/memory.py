@@ -23,6 +23,9 @@ HOST_NUMBERS, HOST_COORDINATES = 12, 3
 DEVICE_NUMBERS, DEVICE_COORDINATES = 12, 2
 # Arrays of a chunk's columns that a dense fit holds at once: the columns, the monomials, and their product.
 DENSE_CHUNK_ARRAYS = 3.0
+# Sets of blocks that a tiled fit holds at once: in the solver's state, new, in the loop's copy, and the inverses of
+# clusters, which are at most as large as one.
+BLOCK_ARRAYS = 4.0
 # Matrices of P x P numbers that a dense fit holds at its peak: J^T J, its scaled copy, the factor, and two that XLA
 # keeps in the loop.
 DENSE_MATRICES = 5.0
@@ -51,15 +54,15 @@ def tiled_need(
 ) -> Need:
     """Need of the tiled engine, from what was measured to be alive at once.
 
-    Arrays over the places, `point_bytes`; lists on the host and on the device; three sets of blocks in single precision
-    (in the solver's state, new, and in the loop's copy); in a chunk the columns of monomials.
+    Arrays over the places, `point_bytes`; lists on the host and on the device; sets of blocks in single precision; in a
+    chunk the columns of monomials.
     """
     n_chunks, tiles, slots = members
     columns = 4 + (1 + n_dim + n_dim * (n_dim + 1) // 2)
     return Need(
         points=n_places * point_bytes(n_dim, itemsize),
         lists=float(3 * n_chunks * tiles * slots * 4),
-        blocks=float(3 * n_rows * 8 * block_size**2 * 4),
+        blocks=float(BLOCK_ARRAYS * n_rows * 8 * block_size**2 * 4),
         work=float(tiles * slots * places * columns * itemsize),
     )
 

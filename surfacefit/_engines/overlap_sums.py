@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._lists.overlaps import Rule
 from .._model.gaussian import line_integrals, profile
 from .._model.surface import monomials
-from .overlaps import Rule
 
 # Widths of a product on either side of its middle that are summed; beyond it is below exp(-5^2 / 2) = 4e-6 of its peak.
 SUM_WINDOW_WIDTHS = 5.0

@@ -66,7 +66,7 @@ def factorized_inverse(matrix: BlockNormal, roots: Array, border: Array) -> Fact
     a component with its neighbours is not, and ``border`` (b, b) is the inverse of the border's block.
     """
     count, size, _ = matrix.cross.shape
-    width = matrix.neighbours.shape[1]
+    width = matrix.pattern.neighbours.shape[1]
     blocks = jnp.moveaxis(matrix.blocks.reshape(-1, size, width, size), 2, 1).reshape(-1, size, size)
     pairs = _sorted_pairs(matrix, count)
     earlier = _earlier(pairs, jnp.sum(blocks**2, axis=(1, 2)), count)
@@ -82,8 +82,8 @@ def factorized_inverse(matrix: BlockNormal, roots: Array, border: Array) -> Fact
 
 
 def _sorted_pairs(matrix: BlockNormal, count: int) -> _Pairs:
-    neighbour = matrix.neighbours.ravel()
-    owner = jnp.repeat(matrix.owner, matrix.neighbours.shape[1])
+    neighbour = matrix.pattern.neighbours.ravel()
+    owner = jnp.repeat(matrix.pattern.owner, matrix.pattern.neighbours.shape[1])
     place = jnp.arange(neighbour.size, dtype=jnp.int32)
     owner, neighbour, place = jax.lax.sort((owner, neighbour, place), num_keys=2)
     start = jnp.searchsorted(owner, jnp.arange(count + 1, dtype=jnp.int32)).astype(jnp.int32)
@@ -121,7 +121,11 @@ def _places(matrix: BlockNormal, pairs: _Pairs, members: Array) -> Array:
     at = jnp.minimum(low, last)
     there = (low < end) & (pairs.neighbour[at] == second) & (first < count) & (second < count)
     nowhere = pairs.owner.size
-    own = jnp.where(members < count, matrix.own[jnp.minimum(members, count - 1)] * matrix.neighbours.shape[1], nowhere)
+    own = jnp.where(
+        members < count,
+        matrix.pattern.own[jnp.minimum(members, count - 1)] * matrix.pattern.neighbours.shape[1],
+        nowhere,
+    )
     whole = jnp.full((count, size, size), nowhere, own.dtype)
     diagonal = np.arange(size)
     whole = whole.at[:, diagonal, diagonal].set(own)

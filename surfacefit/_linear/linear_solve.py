@@ -18,14 +18,13 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jax.scipy.sparse.linalg import cg
 
 from .._base.compile import concatenated
+from .cluster_preconditioner import damped_inverses, scaled
 
 # Residual of the scaled system relative to the gradient at which conjugate gradients stop. Jacksboro, K = 256, seconds
 # to 28 m: 1.8 at 5 %, 2.4 at 1 %, 3.3 at 20 %.
 CG_TOLERANCE = 0.05
 # Iterations; most solves end by the tolerance after some tens. A poor step is only a shorter one.
 CG_MOST_ITERATIONS = 100
-# Least damping of the preconditioner's blocks: keeps single precision's elimination without pivots away from zero.
-LEAST_PRECONDITIONER_DAMPING = 1e-5
 
 
 def solve_cholesky(normal: Array, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
@@ -62,45 +61,32 @@ def solve_conjugate_gradients(
     scaling: Array,
     damping: Array,
     iterations: int = CG_MOST_ITERATIONS,
+    together: Callable[[Array, Array], Callable[[Array], Array]] | None = None,
 ) -> Array:
     """Step h (P,) from products with J^T J, nearly: the residual of the scaled system is CG_TOLERANCE of the gradient.
 
-    Preconditioned by the diagonal blocks (K, p, p) and the border's block (b, b), all scaled and damped.
+    Preconditioned by the diagonal blocks (K, p, p) and the border's block (b, b), all scaled and damped; where
+    ``together`` is given, by the function (K, p) -> (K, p) that it makes of the components' roots and damping (K, p).
     """
     root, (count, size, _) = jnp.sqrt(scaling), blocks.shape
     parts, rest = root[: count * size].reshape(count, size), root[count * size :]
     each = jnp.broadcast_to(damping, root.shape)
-    inner = _damped_inverses(
-        blocks / (parts[:, :, None] * parts[:, None, :]), each[: count * size].reshape(count, size)
-    )
-    outer = _damped_inverses((border / (rest[:, None] * rest[None, :]))[None], each[count * size :][None])[0]
+    of_parts = each[: count * size].reshape(count, size)
+    outer = damped_inverses(scaled(border[None], rest[None]), each[count * size :][None])[0]
+    inner = _one_by_one(blocks, parts, of_parts) if together is None else together(parts, of_parts)
 
     def system(y: Array) -> Array:
         return normal_mv(y / root) / root + damping * y
 
     def precondition(y: Array) -> Array:
-        own = jnp.einsum("kpq,kq->kp", inner, y[: count * size].reshape(count, size), precision="highest")
+        own = inner(y[: count * size].reshape(count, size))
         return concatenated([own.ravel(), jnp.matmul(outer, y[count * size :], precision="highest")])
 
     y, _ = cg(system, -gradient / root, tol=CG_TOLERANCE, maxiter=iterations, M=precondition)
     return y / root
 
 
-def _damped_inverses(blocks: Array, damping: Array) -> Array:
-    """(B + M)^-1 of positive semidefinite blocks (n, p, p) and diagonal matrices M (n, p), by unrolled elimination
-    without pivots.
-    """
-    size = blocks.shape[1]
-    least = jnp.maximum(damping, LEAST_PRECONDITIONER_DAMPING).astype(blocks.dtype)
-    rows = jnp.concatenate(
-        [
-            blocks + least[:, :, None] * jnp.eye(size, dtype=blocks.dtype),
-            jnp.broadcast_to(jnp.eye(size, dtype=blocks.dtype), blocks.shape),
-        ],
-        2,
-    )
-    for k in range(size):
-        pivot = rows[:, k] / rows[:, k, k, None]
-        rows = rows - jnp.where(np.arange(size)[None, :, None] == k, 0, rows[:, :, k, None]) * pivot[:, None, :]
-        rows = rows.at[:, k].set(pivot)
-    return rows[:, :, size:]
+def _one_by_one(blocks: Array, roots: Array, damping: Array) -> Callable[[Array], Array]:
+    """The function y (K, p) -> M^-1 y with each component's block inverted alone."""
+    inverses = damped_inverses(scaled(blocks, roots), damping)
+    return lambda y: jnp.einsum("kpq,kq->kp", inverses, y, precision="highest")

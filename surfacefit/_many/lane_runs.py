@@ -23,7 +23,7 @@ from .._base.precision import on_host
 from .._engines.engines import Tiled
 from .._engines.jacobian import LocalEngine
 from .._engines.jacobian.local import CURVED_SQUARES, distances, reach
-from .._engines.tiles import Tiling
+from .._lists.tiles import Tiling
 from .._problem.internal_data import InternalData, tiling_of
 from .._problem.problem import SurfaceProblem
 from .._solvers import Limits, Solution, Solver, solve

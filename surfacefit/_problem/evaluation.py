@@ -10,10 +10,10 @@ import numpy as np
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.precision import precision
-from .._engines.chunk_sizes import chunk_shape
 from .._engines.jacobian import TiledEngine
-from .._engines.pairs import Ellipsoids, cutoff_radii, tile_lists, tile_pairs
-from .._engines.tiles import scattered_tiles
+from .._lists.chunk_sizes import chunk_shape
+from .._lists.pairs import Ellipsoids, cutoff_radii, tile_lists, tile_pairs
+from .._lists.tiles import scattered_tiles
 from .._model.background import NoBackground
 from .._model.parameters import Components
 from .._model.surface import GaussianSurface

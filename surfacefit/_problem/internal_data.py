@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._data.data import SurfaceData
-from .._engines.overlaps import EvenGrid
-from .._engines.tiles import Tiling, grid_tiles, scattered_tiles
+from .._lists.overlaps import EvenGrid
+from .._lists.tiles import Tiling, grid_tiles, scattered_tiles
 from .._model.scaling import Scaling
 from .capacity import point_capacity
 

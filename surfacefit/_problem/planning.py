@@ -16,13 +16,15 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, gigabytes, tiled_need
-from .._engines.chunk_sizes import chunk_shape, rows_at_once
-from .._engines.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
-from .._engines.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
-from .._engines.pairs import Ellipsoids, TileLists, tile_lists
-from .._engines.tiles import Tiling
+from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
+from .._lists.chunk_sizes import chunk_shape, rows_at_once
+from .._lists.clusters import clustered
+from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
+from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
+from .._lists.pairs import Ellipsoids, TileLists, tile_lists
+from .._lists.tiles import Tiling
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
 
@@ -90,8 +92,9 @@ class TilePlanner:
         tiled = self._tiled(lists, parts.n_components)
         room = _with_idle(lists.room, enclosing(idle[0], idle[1], self.cutoff))
         plan = tile_plan(self.tiling, tiled, room, self.cutoff, self._capacity("chunks", len(tiled.offsets)), dtype)
-        direct = parts.n_parameters <= DIRECT_SOLVE_PARAMETERS
-        curvature = None if grid is None else self._curvature(lists.overlaps, parts.n_components, tiled, dtype, direct)
+        direct = parts.n_parameters <= DIRECT_SOLVE_PARAMETERS  # then nothing is preconditioned
+        block_size = 0 if direct else parts.layout.block_size
+        curvature = None if grid is None else self._curvature(lists.overlaps, tiled, there, dtype, block_size)
         if not self._blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
         return replace(problem, engine=TiledEngine(plan, curvature)), lists
@@ -143,9 +146,12 @@ class TilePlanner:
         ]
 
     def _curvature(
-        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists, dtype: np.dtype, direct: bool
+        self, overlaps: Overlaps | None, tiled: TileLists, there: PlacedComponents, dtype: np.dtype, block_size: int
     ) -> Curvature | None:
-        """Blocks in single precision, but where the system is solved directly."""
+        """Blocks in single precision, with clusters for components of ``block_size`` parameters; with 0, where the
+        system is solved directly, in that of the fit.
+        """
+        n_components = len(there.amplitudes)
         rows = self._rows(overlaps, n_components, tiled)
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
@@ -171,8 +177,9 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
+            clusters=_clusters(there, block_size, owner, neighbours) if block_size else None,
             rows_at_once=unit,
-            dtype=np.dtype(dtype).name if direct else "float32",
+            dtype="float32" if block_size else np.dtype(dtype).name,
         )
 
     def _unit(self, n_rows: int) -> int:
@@ -237,6 +244,11 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     return PlacedComponents(
         *(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors))
     )
+
+
+def _clusters(there: PlacedComponents, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
+    arrays = clustered(there, block_size, owner, neighbours)
+    return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 def _with_idle(room: Ellipsoids, idle: Ellipsoids) -> Ellipsoids:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas
 
-from .._engines.pairs import Ellipsoids, touching
-from .._engines.tiles import Tiling
 from .._linear.dissection import Elements
+from .._lists.pairs import Ellipsoids, touching
+from .._lists.tiles import Tiling
 from .._model.block_layout import block_indices
 from .._model.gaussian import profile
 from .._model.parameters import ChainRule

@@ -25,10 +25,10 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._linear.normal import DenseNormal
+from ..._lists.pairs import cutoff_radii
 from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components
 from ..._model.surface import monomials
-from ..pairs import cutoff_radii
 from .dense import SINGLE_PRECISION_ERROR, DenseEngine, DenseJacobian, Unplanned, background_rows
 from .tiled import moved_moments
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from ..._lists.component_lists import SAME_PAIRS_GROWTH, SAME_RULES_SHIFT_WIDTHS, SAME_RULES_SHRINKAGE
+from ..._lists.pairs import cutoff_radii
 from ..._model.parameters import Components
-from ..component_lists import SAME_PAIRS_GROWTH, SAME_RULES_SHIFT_WIDTHS, SAME_RULES_SHRINKAGE
-from ..pairs import cutoff_radii
 
 
 @register_dataclass

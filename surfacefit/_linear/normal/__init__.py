@@ -6,6 +6,7 @@ blocks on the diagonal; the latter two solve by conjugate gradients.
 """
 
 from .base import Normal
+from .block_pattern import BlockPattern
 from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, scaled_blocks
 from .dense import DenseNormal
 from .products import ProductNormal, needs_jacobian
@@ -13,6 +14,7 @@ from .products import ProductNormal, needs_jacobian
 __all__ = [
     "DIRECT_SOLVE_PARAMETERS",
     "BlockNormal",
+    "BlockPattern",
     "DenseNormal",
     "Normal",
     "ProductNormal",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._base.compile import concatenated
+from ..cluster_preconditioner import cluster_preconditioner
 from ..linear_solve import solve_cholesky, solve_conjugate_gradients
+from .block_pattern import BlockPattern
 
 # Parameters up to which the blocks are put together and factorised: conjugate gradients to 5 % follow curved valleys
 # badly (volcano, K = 32: 1.02 m after 400 steps, directly 0.94).
@@ -24,16 +26,12 @@ DIRECT_SOLVE_PARAMETERS = 1024
 class BlockNormal:
     """J^T J as blocks.
 
-    blocks (R, p, NEIGHBOURS_A_ROW p) : row by row the blocks of one component with its neighbours, zero where there is
-    none. owner (R,), neighbours (R, NEIGHBOURS_A_ROW) : the components they belong to, K for none.
-    own (K,) : the row whose first block is the component's own.
-    cross (K, p, b), corner (b, b) : the border with the components and with itself.
+    blocks (R, p, w p) : row by row the blocks of one component with w of its neighbours, zero where there is none.
+    pattern : where they stand. cross (K, p, b), corner (b, b) : the border with the components and with itself.
     """
 
     blocks: Array
-    owner: Array
-    neighbours: Array
-    own: Array
+    pattern: BlockPattern
     cross: Array
     corner: Array
 
@@ -45,7 +43,7 @@ class BlockNormal:
         return self
 
     def with_blocks(self, own: Array, corner: Array) -> BlockNormal:
-        blocks = self.blocks.at[self.own, :, : own.shape[1]].add(own.astype(self.blocks.dtype))
+        blocks = self.blocks.at[self.pattern.own, :, : own.shape[1]].add(own.astype(self.blocks.dtype))
         return replace(self, blocks=blocks, corner=self.corner + corner.astype(self.corner.dtype))
 
     def with_penalty(self, own: Array, corner: Array) -> BlockNormal:
@@ -55,12 +53,8 @@ class BlockNormal:
         n_components, size, _ = self.cross.shape
         vector = vector.astype(self.blocks.dtype)
         parts, border = vector[: n_components * size].reshape(n_components, size), vector[n_components * size :]
-        padded = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
-        gathered = padded[self.neighbours].reshape(len(self.owner), -1)
-        rows = jnp.einsum("rpc,rc->rp", self.blocks, gathered, precision="highest")
-        inner = jax.ops.segment_sum(rows, self.owner, n_components) + jnp.einsum(
-            "kpb,b->kp", self.cross, border, precision="highest"
-        )
+        inner = self.pattern.product(self.blocks, parts)
+        inner = inner + jnp.einsum("kpb,b->kp", self.cross, border, precision="highest")
         outer = jnp.einsum("kpb,kp->b", self.cross, parts, precision="highest") + jnp.matmul(
             self.corner, border, precision="highest"
         )
@@ -71,7 +65,7 @@ class BlockNormal:
 
     def diagonal_blocks(self) -> Array:
         """(K, p, p)."""
-        return self.blocks[self.own][:, :, : self.blocks.shape[1]]
+        return self.blocks[self.pattern.own][:, :, : self.blocks.shape[1]]
 
     def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
         """Directly where the whole matrix is small, else by conjugate gradients, trusted where they are finite."""
@@ -79,14 +73,17 @@ class BlockNormal:
             return solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
         dtype = self.blocks.dtype
         g, scales, mu = (array.astype(dtype) for array in (gradient, scaling, damping))
-        step = solve_conjugate_gradients(self.mv, self.diagonal_blocks(), self.corner, g, scales, mu)
+        blocks, clusters = self.diagonal_blocks(), self.pattern.clusters
+        together = None if clusters is None else partial(cluster_preconditioner, self.blocks, clusters, blocks)
+        step = solve_conjugate_gradients(self.mv, blocks, self.corner, g, scales, mu, together=together)
         return step.astype(gradient.dtype), jnp.all(jnp.isfinite(step))
 
     def as_matrix(self) -> Array:
         n_components, size, n_border = self.cross.shape
-        blocks = self.blocks.reshape(len(self.owner), size, -1, size)
+        owner, neighbours = self.pattern.owner, self.pattern.neighbours
+        blocks = self.blocks.reshape(len(owner), size, -1, size)
         square = jnp.zeros((n_components + 1, size, n_components + 1, size), blocks.dtype)
-        square = square.at[self.owner[:, None], :, self.neighbours, :].add(jnp.moveaxis(blocks, 2, 1))
+        square = square.at[owner[:, None], :, neighbours, :].add(jnp.moveaxis(blocks, 2, 1))
         inner = square[:n_components, :, :n_components].reshape(n_components * size, n_components * size)
         cross = self.cross.reshape(n_components * size, n_border)
         return jnp.block([[inner, cross], [cross.T, self.corner]])
@@ -98,10 +95,11 @@ def scaled_blocks(normal: BlockNormal, factors: Array) -> BlockNormal:
     factors = factors.astype(normal.blocks.dtype)
     parts, border = factors[: n_components * size].reshape(n_components, size), factors[n_components * size :]
     parts = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
-    across = parts[normal.neighbours].reshape(len(normal.owner), 1, -1)
+    owner, neighbours = normal.pattern.owner, normal.pattern.neighbours
+    across = parts[neighbours].reshape(len(owner), 1, -1)
     return replace(
         normal,
-        blocks=parts[normal.owner][:, :, None] * normal.blocks * across,
+        blocks=parts[owner][:, :, None] * normal.blocks * across,
         cross=parts[:-1, :, None] * normal.cross * border,
         corner=border[:, None] * normal.corner * border,
     )

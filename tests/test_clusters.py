@@ -1,0 +1,157 @@
+"""Clusters of components: their order, their matrices, and conjugate gradients that take them together."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from block_matrices import COUNT, SIZE, blocks_of, chain
+from contexts import DOUBLE
+
+from surfacefit._base.precision import precision
+from surfacefit._linear.cluster_preconditioner import (
+    LEAST_CLUSTER_DAMPING,
+    Clusters,
+    cluster_preconditioner,
+    gathered,
+)
+from surfacefit._linear.linear_solve import solve_conjugate_gradients
+from surfacefit._linear.normal import BlockPattern
+from surfacefit._lists.clusters import CLUSTER_PARAMETERS, clustered, hilbert_order
+from surfacefit._lists.component_lists import PlacedComponents
+
+END = COUNT * SIZE
+
+
+@pytest.fixture(autouse=True)
+def in_double():
+    with precision(DOUBLE):
+        yield
+
+
+@pytest.mark.parametrize(("n_dim", "side"), [(1, 64), (2, 32), (3, 8), (4, 4)])
+def test_each_point_of_a_grid_is_followed_by_a_neighbour(n_dim, side):
+    points = np.stack(np.indices((side,) * n_dim), axis=-1).reshape(-1, n_dim).astype(float)
+    shuffled = points[np.random.default_rng(0).permutation(len(points))]
+    order = hilbert_order(shuffled)
+    assert sorted(order) == list(range(len(points)))
+    steps = np.abs(np.diff(shuffled[order], axis=0)).sum(axis=1)
+    assert np.median(steps) == 1  # the curve's own lattice is finer than the grid, so that a few steps are longer
+    assert steps.mean() < 1.2
+
+
+def test_points_at_one_place_keep_their_order():
+    assert hilbert_order(np.zeros((5, 2))).tolist() == [0, 1, 2, 3, 4]
+
+
+def components(count, n_dim=1):
+    centers = np.arange(float(count))[:, None] * np.ones(n_dim)
+    return PlacedComponents(np.ones(count), centers, np.broadcast_to(np.eye(n_dim), (count, n_dim, n_dim)))
+
+
+def clusters_of(normal, size):
+    """Runs of so many components of a chain, whose places on a line are their numbers."""
+    arrays = clustered(components(COUNT), CLUSTER_PARAMETERS // size, *rows_of(normal))
+    return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
+
+
+def rows_of(normal):
+    return np.asarray(normal.pattern.owner), np.asarray(normal.pattern.neighbours)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, COUNT])
+def test_the_matrices_of_clusters_are_parts_of_the_whole(size):
+    matrix, near = chain(3)
+    normal = blocks_of(matrix, near)
+    clusters = clusters_of(normal, size)
+    by_block = normal.blocks.reshape(len(normal.blocks), SIZE, -1, SIZE)
+    found = [np.asarray(gathered(by_block, blocks)) for blocks in clusters.blocks]
+    members = np.asarray(clusters.members)
+    assert members.shape == (-(-COUNT // size), size)
+    assert sorted(members[members < COUNT]) == list(range(COUNT))
+    inner = np.pad(matrix[:END, :END].reshape(COUNT, SIZE, COUNT, SIZE), [(0, 1), (0, 0), (0, 1), (0, 0)])
+    for some, here in zip(members, found, strict=True):
+        np.testing.assert_array_equal(here, inner[np.ix_(some, range(SIZE), some, range(SIZE))])
+    assert np.array_equal(members.ravel()[np.asarray(clusters.place)], np.arange(COUNT))
+
+
+def preconditioned(normal, clusters, y, damping=0.5):
+    roots = jnp.asarray(np.random.default_rng(3).uniform(0.5, 2, (COUNT, SIZE)))
+    m = cluster_preconditioner(normal.blocks, clusters, normal.diagonal_blocks(), roots, jnp.full(roots.shape, damping))
+    return np.asarray(m(jnp.asarray(y))), np.asarray(roots)
+
+
+def test_one_cluster_of_all_is_the_inverse():
+    matrix, near = chain(2, shift=6.0)
+    normal, y = blocks_of(matrix, near), np.random.default_rng(1).normal(size=(COUNT, SIZE))
+    found, roots = preconditioned(normal, clusters_of(normal, COUNT), y)
+    whole = matrix[:END, :END] / np.outer(roots, roots) + 0.5 * np.eye(END)
+    np.testing.assert_allclose(found.ravel(), np.linalg.solve(whole, y.ravel()), rtol=1e-10)
+
+
+def test_components_of_a_cluster_without_a_factor_are_inverted_alone():
+    matrix, near = chain(2, shift=6.0)
+    matrix[0, SIZE] = matrix[SIZE, 0] = 50.0  # the first two components together are indefinite
+    normal, y = blocks_of(matrix, near), np.random.default_rng(1).normal(size=(COUNT, SIZE))
+    found, roots = preconditioned(normal, clusters_of(normal, 4), y)
+    whole = matrix[:END, :END] / np.outer(roots, roots) + 0.5 * np.eye(END)
+    for k in range(4):
+        own = slice(k * SIZE, (k + 1) * SIZE)
+        np.testing.assert_allclose(found[k], np.linalg.solve(whole[own, own], y[k]), rtol=1e-10)
+    own = slice(4 * SIZE, 8 * SIZE)
+    np.testing.assert_allclose(found[4:8].ravel(), np.linalg.solve(whole[own, own], y[4:8].ravel()), rtol=1e-10)
+
+
+def test_little_damping_is_raised_for_clusters():
+    matrix, near = chain(2, shift=6.0)
+    normal, y = blocks_of(matrix, near), np.ones((COUNT, SIZE))
+    found, _ = preconditioned(normal, clusters_of(normal, COUNT), y, damping=0.0)
+    raised, _ = preconditioned(normal, clusters_of(normal, COUNT), y, damping=LEAST_CLUSTER_DAMPING)
+    np.testing.assert_array_equal(found, raised)
+
+
+def nearly_singular():
+    """Neighbours of a chain that differ by little: what couples them is nearly as large as they are."""
+    reach = np.exp(-0.05 * np.subtract.outer(range(COUNT), range(COUNT)) ** 2)
+    near = reach > 1e-6
+    matrix = np.eye(END + 2)
+    matrix[:END, :END] = np.kron(reach, np.eye(SIZE) + 0.1)
+    return matrix, near
+
+
+def test_conjugate_gradients_end_sooner_with_clusters():
+    matrix, near = nearly_singular()
+    normal, gradient = blocks_of(matrix, near), jnp.asarray(np.random.default_rng(2).normal(size=len(matrix)))
+    clusters, damping = clusters_of(normal, 6), 1e-3
+    blocks = normal.diagonal_blocks()
+    together = partial(cluster_preconditioner, normal.blocks, clusters, blocks)
+    exact = np.linalg.solve(matrix + damping * np.eye(len(matrix)), -np.asarray(gradient))
+
+    def error(iterations, together=None):
+        step = solve_conjugate_gradients(
+            normal.mv, blocks, normal.corner, gradient, jnp.ones_like(gradient), damping, iterations, together
+        )
+        return np.linalg.norm(step - exact) / np.linalg.norm(exact)
+
+    assert error(4, together) < 0.5 * error(8)
+    assert error(12, together) < 0.03 < error(15)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 100])
+def test_a_product_by_some_rows_at_a_time_leaves_out_those_not_in_use(at_once):
+    matrix, near = chain(3)
+    normal = blocks_of(matrix, near)
+    pattern, spare = normal.pattern, [(0, 7), (0, 0), (0, 0)]
+    n_rows = int(np.count_nonzero(np.asarray(pattern.owner) < COUNT))
+    wider = replace(
+        pattern,
+        owner=jnp.pad(pattern.owner, spare[0], constant_values=COUNT),
+        neighbours=jnp.pad(pattern.neighbours, spare[:2], constant_values=COUNT),
+        n_rows=jnp.asarray(n_rows),
+        at_once=at_once,
+    )
+    vector = np.random.default_rng(5).normal(size=(COUNT, SIZE))
+    found = jax.jit(BlockPattern.product)(wider, jnp.pad(normal.blocks, spare), jnp.asarray(vector))
+    np.testing.assert_allclose(found.ravel(), matrix[:END, :END] @ vector.ravel(), rtol=1e-12, atol=1e-12)
