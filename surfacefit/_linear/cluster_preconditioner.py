@@ -48,18 +48,14 @@ def cluster_preconditioner(
 
     ``rows`` (R, p, w p) and ``blocks`` (K, p, p), those on the diagonal, are of J^T J. ``roots``, ``damping`` (K, p).
     """
-    inner, (inverses, sound) = (
-        damped_inverses(scaled(blocks, roots), damping),
-        _inverses(rows, clusters, roots, damping),
-    )
+    alone = damped_inverses(scaled(blocks, roots), damping)
+    inverses = _inverses(rows, clusters, alone, roots, damping)
 
     def precondition(y: Array) -> Array:
         padded = jnp.concatenate([y, jnp.zeros((1, y.shape[1]), y.dtype)])
-        gathered = padded[clusters.members].reshape(len(inverses), -1)
-        together = jnp.einsum("cab,cb->ca", inverses, gathered, precision="highest").reshape(-1, y.shape[1])
-        alone = jnp.einsum("kpq,kq->kp", inner, y, precision="highest")
-        is_sound = jnp.repeat(sound, clusters.members.shape[1])[clusters.place]
-        return jnp.where(is_sound[:, None], together[clusters.place], alone)
+        parts = padded[clusters.members].reshape(len(inverses), -1)
+        turned = jnp.einsum("cab,cb->ca", inverses, parts, precision="highest")
+        return turned.reshape(-1, y.shape[1])[clusters.place]
 
     return precondition
 
@@ -69,30 +65,31 @@ def scaled(blocks: Array, roots: Array) -> Array:
     return blocks / (roots[:, :, None] * roots[:, None, :])
 
 
-def _inverses(rows: Array, clusters: Clusters, roots: Array, damping: Array) -> tuple[Array, Array]:
-    """(C, mp, mp) of the clusters, and which (C,) are sound.
+def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, damping: Array) -> Array:
+    """The inverses (C, mp, mp) of clusters; of one without a factor those of its components, ``alone`` (K, p, p).
 
     On a CPU one after another: where LAPACK takes many matrices in one call, JAX 0.10 hands parts of them to the
     threads of which one waits for them, and two such calls at a time wait for each other without end.
     """
     members, size = clusters.members, roots.shape[1]
-    one = jnp.ones((1, size), roots.dtype)
+    one, eye = jnp.ones((1, size), roots.dtype), np.eye(members.shape[1], dtype=rows.dtype)
     of_members = (jnp.concatenate([each, one])[members].reshape(len(members), -1) for each in (roots, damping))
+    single = jnp.concatenate([alone, jnp.zeros((1, size, size), alone.dtype)])
     by_block = rows.reshape(len(rows), size, -1, size)
 
-    def inverse(cluster: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        blocks, root, added = cluster
+    def inverse(cluster: tuple[Array, Array, Array, Array]) -> Array:
+        components, blocks, root, added = cluster
         width = root.shape[0]
         matrix = gathered(by_block, blocks).reshape(width, width) / (root[:, None] * root)
         matrix = matrix + jnp.diag(jnp.maximum(added, LEAST_CLUSTER_DAMPING))
         factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
         half = solve_triangular(factor, jnp.eye(width, dtype=matrix.dtype), lower=True)
-        sound = jnp.all(jnp.isfinite(half))
-        half = jnp.where(sound, half, 0)
-        return jnp.matmul(half.T, half, precision="highest"), sound
+        one_by_one = (eye[:, None, :, None] * single[components][:, :, None]).reshape(width, width)
+        whole = jnp.matmul(half.T, half, precision="highest")
+        return jnp.where(jnp.all(jnp.isfinite(half)), whole, one_by_one)
 
-    found: tuple[Array, Array] = jax.lax.platform_dependent(
-        (clusters.blocks, *of_members),
+    found: Array = jax.lax.platform_dependent(
+        (members, clusters.blocks, *of_members),
         cpu=lambda some: jax.lax.map(inverse, some),
         default=lambda some: jax.lax.map(inverse, some, batch_size=CLUSTERS_AT_ONCE),
     )
