@@ -143,6 +143,42 @@ def test_one_step_agrees_with_dense(rng, blocks_pay, layout):
     assert 0.98 * exact <= found <= 1.001 * exact
 
 
+@quick_jit
+def damped_step(problem, params, damping):
+    residuals, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal(residuals)
+    scaling = jnp.maximum(normal.diagonal(), 1e-30).astype(params.dtype)
+    return normal.solve(gradient, scaling, damping)[0], gradient, scaling
+
+
+@quick_jit
+def columns(problem, params):
+    return problem.linearize(params)[1].as_matrix()
+
+
+OTHER_KINDS = [(1, "full"), (2, "diag"), (2, "spherical"), (3, "full")]
+
+
+@pytest.mark.parametrize(
+    ("n_dim", "covariance_type"),
+    [(2, "full"), (2, "tied"), *(pytest.param(*kind, marks=pytest.mark.slow) for kind in OTHER_KINDS)],
+)
+def test_steps_by_clusters_solve_the_dense_system(rng, blocks_pay, monkeypatch, n_dim, covariance_type):
+    for module in ("_linear.normal.blocks", "_problem.planning"):
+        monkeypatch.setattr(f"surfacefit.{module}.DIRECT_SOLVE_PARAMETERS", 0)
+    monkeypatch.setattr("surfacefit._lists.clusters.CLUSTER_PARAMETERS", 36)
+    with jax.enable_x64(True):
+        dense, tiled, params = dense_and_tiled(rng, n_dim, covariance_type, "constant", "even grid", count=30)
+        count, size = tiled.engine.curvature.clusters.members.shape
+        assert min(count, size) > 1
+        jacobian = np.asarray(columns(dense, params))
+        for damping in (1e-1, 1e-3):
+            step, gradient, scaling = map(np.asarray, damped_step(tiled, params, jnp.asarray(damping)))
+            left = jacobian.T @ (jacobian @ step) + damping * scaling * step + gradient
+            root = np.sqrt(scaling)
+            assert np.linalg.norm(left / root) < 0.055 * np.linalg.norm(gradient / root)
+
+
 def test_leaves_of_a_tree_hold_every_point_once(rng):
     points = rng.normal(size=(1000, 3)) ** 3
     tiling = scattered_tiles(points, 60)
