@@ -98,8 +98,11 @@ class MapEnds:
 
     def put(self, places: Any, some: MapEnds) -> None:
         """Writes the ends of some maps to places, which index arrays (n, ...)."""
+        kept: Any = places
+        if len(places) and (np.diff(places) == 1).all():  # side by side they are written in a fifth of the time
+            kept = slice(places[0], places[-1] + 1)
         for whole, part in zip(named_arrays(self).values(), named_arrays(some).values(), strict=True):
-            whole[places] = part
+            whole[kept] = part
 
     def surface(self, flat: int, model: BackgroundModel) -> GaussianSurface:
         """The surface of a map, over its own background ``model``."""

@@ -58,7 +58,7 @@ class SmallMaps:
     def ends(self, chunk: np.ndarray) -> MapEnds:
         """Where the fits of some maps ended; those to be fitted one by one stay RUNNING."""
         begun, ends = time.perf_counter(), self.batch.no_ends(len(chunk), self.first)
-        heights, used, weights = (np.asfortranarray(one) for one in self.batch.stack.block(chunk))
+        heights, used, weights = (np.asfortranarray(one) for one in self.batch.stack.block(chunk, "F"))
         known = self._are_known(heights, used, weights) & (self.batch.counts[chunk] == 1)
         if not known.all():
             heights, weights = (np.where(known[:, None], array, 1) for array in (heights, weights))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -90,9 +90,11 @@ class MapStack:
             return self._grid(heights, flat)
         return point_data(self._points(flat), heights)
 
-    def block(self, flats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Heights (B, N) of maps of one shape in float64, where they are used, and weights 1 / sigma."""
-        heights = _rows(self.maps, flats)
+    def block(self, flats: np.ndarray, order: Literal["C", "F"] = "C") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Heights (B, N) of maps of one shape in float64, where they are used, and weights 1 / sigma; in this order in
+        memory.
+        """
+        heights = np.array(_rows(self.maps, flats), np.float64, order=order)
         used = ~np.isnan(heights)
         if not self.masks.is_none:
             used &= ~self._of_points(self.masks, flats, False)
@@ -102,7 +104,7 @@ class MapStack:
             used &= np.isfinite(sigmas)
             with np.errstate(divide="ignore"):
                 weights = 1 / np.where(used, sigmas, 1)
-        return heights.astype(np.float64), used, np.broadcast_to(weights, heights.shape)
+        return heights, used, np.broadcast_to(weights, heights.shape)
 
     def _of_points(self, given: PerMap, flats: np.ndarray, otherwise: Any) -> np.ndarray:
         """What is given for each point (B, N) of some maps."""
