@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.linalg import solve_triangular
 from jax.tree_util import register_dataclass
+
+from .._base.lane_loop import each
 
 # Least damping with which single components are inverted, relative to squared scales: single precision bears their
 # elimination without pivots down to this.
@@ -66,11 +67,7 @@ def scaled(blocks: Array, roots: Array) -> Array:
 
 
 def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, damping: Array) -> Array:
-    """The inverses (C, mp, mp) of clusters; of one without a factor those of its components, ``alone`` (K, p, p).
-
-    On a CPU one after another: where LAPACK takes many matrices in one call, JAX 0.10 hands parts of them to the
-    threads of which one waits for them, and two such calls at a time wait for each other without end.
-    """
+    """The inverses (C, mp, mp) of clusters; of one without a factor those of its components, ``alone`` (K, p, p)."""
     members, size = clusters.members, roots.shape[1]
     one, eye = jnp.ones((1, size), roots.dtype), np.eye(members.shape[1], dtype=rows.dtype)
     of_members = (jnp.concatenate([each, one])[members].reshape(len(members), -1) for each in (roots, damping))
@@ -88,11 +85,7 @@ def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, dampi
         whole = jnp.matmul(half.T, half, precision="highest")
         return jnp.where(jnp.all(jnp.isfinite(half)), whole, one_by_one)
 
-    found: Array = jax.lax.platform_dependent(
-        (members, clusters.blocks, *of_members),
-        cpu=lambda some: jax.lax.map(inverse, some),
-        default=lambda some: jax.lax.map(inverse, some, batch_size=CLUSTERS_AT_ONCE),
-    )
+    found: Array = each(inverse, (members, clusters.blocks, *of_members), CLUSTERS_AT_ONCE)
     return found
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 from jax.scipy.linalg import solve_triangular
 
+from .._base.lane_loop import each
 from .normal import BlockNormal
 
 # Earlier neighbours of a component. On a lattice of overlapping components 7 take 18 iterations to 1e-3, all of up to
@@ -27,7 +28,7 @@ EARLIER_NEIGHBOURS = 7
 # Neighbours of a component among which the earlier ones are looked for: some hundred in crowded fits, where the work
 # stays below that of J^T J.
 NEIGHBOURS_LOOKED_AT = 64
-# Components whose matrices are held at once: some 10 MB.
+# Components whose matrices are held at once on an accelerator: some 10 MB.
 COMPONENTS_AT_ONCE = 1024
 
 
@@ -74,10 +75,7 @@ def factorized_inverse(matrix: BlockNormal, roots: Array, border: Array) -> Fact
     known = jnp.concatenate([blocks, jnp.zeros((1, size, size), blocks.dtype)])
     rows = partial(_row, known)
     places = _places(matrix, pairs, members)
-    if count <= COMPONENTS_AT_ONCE:
-        found = jax.vmap(rows)(places, members < count, roots)
-    else:
-        found = jax.lax.map(lambda one: rows(*one), (places, members < count, roots), batch_size=COMPONENTS_AT_ONCE)
+    found = each(lambda one: rows(*one), (places, members < count, roots), COMPONENTS_AT_ONCE)
     return FactorizedInverse(found, members, border)
 
 

@@ -27,7 +27,15 @@ from .._base.devices import namespace
 from .._base.status import Status
 from .._constraints.mixture_regularization import MixtureRegularization, lifted, log_prior, shaped
 from .._model.surface import monomials
-from .mixture_model import MAX_UNROLLED_DIMENSIONS, Mixture, PointChunks, inverse_factors, log_joint, log_sum
+from .mixture_model import (
+    MAX_UNROLLED_DIMENSIONS,
+    Mixture,
+    PointChunks,
+    factorized,
+    inverse_factors,
+    log_joint,
+    log_sum,
+)
 
 # Iterates that one call records: a compiled array's length. Longer calls would leave callbacks and limits waiting.
 RECORD_ROWS = 32
@@ -151,7 +159,7 @@ def maximization(moments: Moments, mixture: Mixture, regularization: MixtureRegu
         shaped(scatter * count[:, None, None], count, regularization) + regularization.added, regularization.floor
     )
     weights = (mass + regularization.extra) / (mass.sum() + n_components * regularization.extra)
-    return Mixture(weights, means, jnp.linalg.cholesky(covariances)), lowest
+    return Mixture(weights, means, factorized(covariances)), lowest
 
 
 def state_of(chunks: PointChunks, mixture: Mixture, lowest: Array, regularization: MixtureRegularization) -> State:

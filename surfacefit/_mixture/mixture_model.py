@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._base.lane_loop import each
 from .._model.surface import inverse_lower, whitened
 
 # Dimensions up to which products with d x d matrices are written out: XLA fuses them into one pass over the points. The
@@ -77,9 +78,20 @@ def log_sum(joint: Array) -> Array:
     return highest + jnp.log(jnp.exp(joint - highest).sum(axis=0))
 
 
+def factorized(covariances: Array) -> Array:
+    """Lower factors (K, d, d) of covariances."""
+    if covariances.shape[-1] <= MAX_UNROLLED_DIMENSIONS:
+        return jnp.linalg.cholesky(covariances)
+    factors: Array = each(jnp.linalg.cholesky, covariances, len(covariances))
+    return factors
+
+
 def inverse_factors(factors: Array) -> Array:
     """L^{-1} (K, d, d)."""
     if factors.shape[-1] <= MAX_UNROLLED_DIMENSIONS:
         return inverse_lower(factors)
-    identity = jnp.broadcast_to(jnp.eye(factors.shape[-1], dtype=factors.dtype), factors.shape)
-    return jax.scipy.linalg.solve_triangular(factors, identity, lower=True)
+    identity = jnp.eye(factors.shape[-1], dtype=factors.dtype)
+    inverses: Array = each(
+        lambda factor: jax.scipy.linalg.solve_triangular(factor, identity, lower=True), factors, len(factors)
+    )
+    return inverses
