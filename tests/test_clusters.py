@@ -19,7 +19,7 @@ from surfacefit._linear.cluster_preconditioner import (
 )
 from surfacefit._linear.linear_solve import solve_conjugate_gradients
 from surfacefit._linear.normal import BlockPattern
-from surfacefit._lists.clusters import CLUSTER_PARAMETERS, clustered, hilbert_order
+from surfacefit._lists.clusters import CLUSTER_PARAMETERS, clustered, component_order, hilbert_order
 from surfacefit._lists.component_lists import PlacedComponents
 
 END = COUNT * SIZE
@@ -46,14 +46,37 @@ def test_points_at_one_place_keep_their_order():
     assert hilbert_order(np.zeros((5, 2))).tolist() == [0, 1, 2, 3, 4]
 
 
-def components(count, n_dim=1):
-    centers = np.arange(float(count))[:, None] * np.ones(n_dim)
-    return PlacedComponents(np.ones(count), centers, np.broadcast_to(np.eye(n_dim), (count, n_dim, n_dim)))
+def test_what_is_no_number_stands_somewhere():
+    points = np.array([[0, 0], [1, np.nan], [2, np.inf], [-np.inf, 1e308], [3, -1e308]])
+    assert sorted(hilbert_order(points)) == list(range(5))
+
+
+def test_one_point_far_away_leaves_the_rest_in_order():
+    points = np.random.default_rng(0).uniform(0, 100, (2000, 2))
+    order = hilbert_order(np.concatenate([points, [[1e7, 1e7]]]))
+    assert order[-1] == 2000
+    steps = np.linalg.norm(np.diff(points[order[:-1]], axis=0), axis=1)
+    assert steps.mean() < 3  # 2.2 without it; 52 at random
+
+
+def components(places, widths=(1.0, 1.0)):
+    return PlacedComponents(np.ones(len(places)), places, np.tile(np.diag(widths), (len(places), 1, 1)))
+
+
+def test_components_are_ordered_in_units_of_their_widths_and_those_not_in_use_are_last():
+    lattice = np.stack(np.indices((16, 16)), axis=-1).reshape(-1, 2).astype(float)
+    places = lattice[np.random.default_rng(1).permutation(256)]
+    order = component_order(components(places), 260)
+    assert order[256:].tolist() == [256, 257, 258, 259]
+    clusters = places[order[:256]].reshape(-1, 16, 2)
+    assert np.ptp(clusters, axis=1).max() <= 7  # at random 13 and more
+    stretched = component_order(components(places * [1000, 1], (1000.0, 1.0)), 260)
+    assert stretched.tolist() == order.tolist()
 
 
 def clusters_of(normal, size):
     """Runs of so many components of a chain, whose places on a line are their numbers."""
-    arrays = clustered(components(COUNT), CLUSTER_PARAMETERS // size, *rows_of(normal))
+    arrays = clustered(np.arange(COUNT), CLUSTER_PARAMETERS // size, *rows_of(normal))
     return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 

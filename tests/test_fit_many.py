@@ -258,6 +258,14 @@ def test_maps_of_different_shapes_and_numbers_of_components():
         assert batch[n].rmse == pytest.approx(sf.fit(one, count, init="growth", search=0, reset=False).rmse, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [int, float, np.uint8])
+def test_masks_of_small_maps_may_be_zeros_and_ones(dtype):
+    mask = np.arange(20) < 3
+    batch, same = (sf.fit_many(curves(2)[:, :20], 1, mask=one, progress=False) for one in (mask.astype(dtype), mask))
+    assert batch.n_used.tolist() == [17, 17]
+    np.testing.assert_array_equal(batch.centers, same.centers)
+
+
 def test_leading_axes_masks_and_sigmas():
     cube = curves(6).reshape(2, 3, 40)
     mask, sigma = np.zeros(cube.shape, bool), np.full((2, 3), 0.05)

@@ -12,13 +12,11 @@ from surfacefit._base.lane_loop import each
 from surfacefit._linear.cluster_preconditioner import Clusters, cluster_preconditioner
 from surfacefit._linear.factorized_inverse import factorized_inverse
 from surfacefit._lists.clusters import clustered
-from surfacefit._lists.component_lists import PlacedComponents
 from surfacefit._mixture.mixture_model import factorized, inverse_factors
 
 COVARIANCES = np.tile(np.eye(6), (5, 1, 1))
 NORMAL = blocks_of(*chain(2))
-ALONG_A_LINE = PlacedComponents(np.ones(COUNT), np.arange(float(COUNT))[:, None], np.ones((COUNT, 1, 1)))
-ARRAYS = clustered(ALONG_A_LINE, 24, np.asarray(NORMAL.pattern.owner), np.asarray(NORMAL.pattern.neighbours))
+ARRAYS = clustered(np.arange(COUNT), 24, np.asarray(NORMAL.pattern.owner), np.asarray(NORMAL.pattern.neighbours))
 
 
 def by_clusters(y):

@@ -15,6 +15,8 @@ from surfacefit._base.memory import point_bytes
 from surfacefit._data.data import SurfaceData, grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.overlap_sums import overlap_sums
+from surfacefit._linear.cluster_preconditioner import cluster_preconditioner as together
+from surfacefit._linear.normal import blocks
 from surfacefit._lists.overlaps import EvenGrid, Rule, overlaps, rules
 from surfacefit._lists.pairs import ChunkShape, Ellipsoids, cutoff_radii, tile_lists, tile_pairs
 from surfacefit._lists.tiles import block_sides, grid_tiles, scattered_tiles
@@ -143,7 +145,6 @@ def test_one_step_agrees_with_dense(rng, blocks_pay, layout):
     assert 0.98 * exact <= found <= 1.001 * exact
 
 
-@quick_jit
 def damped_step(problem, params, damping):
     residuals, jacobian = problem.linearize(params)
     normal, gradient = jacobian.normal(residuals)
@@ -167,16 +168,19 @@ def test_steps_by_clusters_solve_the_dense_system(rng, blocks_pay, monkeypatch, 
     for module in ("_linear.normal.blocks", "_problem.planning"):
         monkeypatch.setattr(f"surfacefit.{module}.DIRECT_SOLVE_PARAMETERS", 0)
     monkeypatch.setattr("surfacefit._lists.clusters.CLUSTER_PARAMETERS", 36)
+    taken = []
+    monkeypatch.setattr(blocks, "cluster_preconditioner", lambda *given: taken.append(given) or together(*given))
     with jax.enable_x64(True):
         dense, tiled, params = dense_and_tiled(rng, n_dim, covariance_type, "constant", "even grid", count=30)
         count, size = tiled.engine.curvature.clusters.members.shape
         assert min(count, size) > 1
-        jacobian = np.asarray(columns(dense, params))
+        jacobian, damped = np.asarray(columns(dense, params)), quick_jit(damped_step)
         for damping in (1e-1, 1e-3):
-            step, gradient, scaling = map(np.asarray, damped_step(tiled, params, jnp.asarray(damping)))
+            step, gradient, scaling = map(np.asarray, damped(tiled, params, jnp.asarray(damping)))
             left = jacobian.T @ (jacobian @ step) + damping * scaling * step + gradient
             root = np.sqrt(scaling)
             assert np.linalg.norm(left / root) < 0.055 * np.linalg.norm(gradient / root)
+    assert taken
 
 
 def test_leaves_of_a_tree_hold_every_point_once(rng):

@@ -23,9 +23,8 @@ HOST_NUMBERS, HOST_COORDINATES = 12, 3
 DEVICE_NUMBERS, DEVICE_COORDINATES = 12, 2
 # Arrays of a chunk's columns that a dense fit holds at once: the columns, the monomials, and their product.
 DENSE_CHUNK_ARRAYS = 3.0
-# Sets of blocks that a tiled fit holds at once: in the solver's state, new, in the loop's copy, and the inverses of
-# clusters, which are at most as large as one.
-BLOCK_ARRAYS = 4.0
+# Sets of blocks that a tiled fit holds at once: in the solver's state, new, and in the loop's copy.
+BLOCK_ARRAYS = 3.0
 # Matrices of P x P numbers that a dense fit holds at its peak: J^T J, its scaled copy, the factor, and two that XLA
 # keeps in the loop.
 DENSE_MATRICES = 5.0
@@ -65,6 +64,11 @@ def tiled_need(
         blocks=float(BLOCK_ARRAYS * n_rows * 8 * block_size**2 * 4),
         work=float(tiles * slots * places * columns * itemsize),
     )
+
+
+def cluster_bytes(n_clusters: int, size: int, block_size: int) -> float:
+    """Bytes of the inverses of clusters of ``size`` components in single precision, and of where their blocks stand."""
+    return float(4 * n_clusters * (size * block_size) ** 2 + 4 * n_clusters * size**2)
 
 
 def dense_need(n_points: int, n_dim: int, n_parameters: int, chunk_numbers: int, itemsize: int) -> Need:

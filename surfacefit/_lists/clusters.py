@@ -16,19 +16,27 @@ from .component_lists import PlacedComponents
 CLUSTER_PARAMETERS = 96
 # Bits of a place on the curve at most, in an integer of 64.
 CURVE_BITS = 60
-# Bits of a coordinate at most: a side is cut into so many halves.
-AXIS_BITS = 16
+# Bits of a coordinate at most: a side is cut into so many halves, so that one component far away leaves the rest apart.
+AXIS_BITS = 30
+# Coordinates at most, so that their differences are finite.
+LARGEST_COORDINATE = 1e150
 
 
-def clustered(
-    components: PlacedComponents, block_size: int, owner: np.ndarray, neighbours: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The arrays of `Clusters` for K components of ``block_size`` parameters, from rows of neighbours: owner (R,) and
-    neighbours (R, w), K for none.
+def component_order(components: PlacedComponents, count: int) -> np.ndarray:
+    """The order (``count``,) of components along the curve, in units of their typical widths; all beyond those given,
+    which are not in use, come last.
     """
-    n_components = len(components.amplitudes)
+    n_active = len(components.amplitudes)
+    order = hilbert_order(components.centers / _typical_widths(components)) if n_active else np.zeros(0, int)
+    return np.concatenate([order, np.arange(n_active, count)])
+
+
+def clustered(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of `Clusters`, runs of K components of ``block_size`` parameters in this order (K,), from rows of
+    neighbours: owner (R,) and neighbours (R, w), K for none.
+    """
+    n_components = len(order)
     size = max(1, min(CLUSTER_PARAMETERS // block_size, n_components))
-    order = hilbert_order(components.centers / _typical_widths(components))
     members = np.pad(order, (0, -len(order) % size), constant_values=n_components).reshape(-1, size)
     place = np.empty(n_components, np.int64)
     place[order] = np.arange(n_components)
@@ -42,12 +50,13 @@ def clustered(
 
 
 def hilbert_order(points: np.ndarray) -> np.ndarray:
-    """The order (n,) of points (n, d) along a Hilbert curve through the cube that holds them.
+    """The order (n,) of points (n, d) along a Hilbert curve through the cube that holds them; NaN counts as zero.
 
     Skilling, Programming the Hilbert curve, AIP Conf. Proc. 707 (2004) 381.
     """
     n_dim = points.shape[1]
     bits = min(AXIS_BITS, CURVE_BITS // n_dim)
+    points = np.clip(np.nan_to_num(points), -LARGEST_COORDINATE, LARGEST_COORDINATE)
     low, extent = points.min(axis=0), float(np.ptp(points, axis=0).max())
     x = ((points - low) / (extent or 1.0) * (2**bits - 1)).astype(np.int64).T
     for bit in reversed(range(1, bits)):

@@ -24,7 +24,7 @@ from .._fit.fit import fit
 from .._model.surface import GaussianSurface
 from .._results.result import FitResult
 from .._search.initialization import INITS
-from .._small_fits.chunks import THREADS_A_CORE, lanes_a_chunk
+from .._small_fits.chunks import chunks_at_once, lanes_a_chunk
 from .._starts import RandomStarts
 from .._system.container import cores
 from .alike import stacks_of
@@ -220,8 +220,8 @@ def _fitted(batch: Batch, flats: Sequence[int], dtype: np.dtype, watch: Watch, f
     every, small = np.asarray(flats, int), small_maps(batch, first)
     ends = batch.no_ends(len(every), first)
     if small is not None:
-        places, at_once = np.arange(len(every)), THREADS_A_CORE * cores()
-        _fit_chunks(ends, places, lanes_a_chunk(), lambda some: small.ends(every[some]), watch, at_once)
+        places = np.arange(len(every))
+        _fit_chunks(ends, places, lanes_a_chunk(), lambda some: small.ends(every[some]), watch, chunks_at_once())
     left = np.flatnonzero(ends.status == int(Status.RUNNING))
     left = left[batch.order(every[left])]
     _fit_chunks(

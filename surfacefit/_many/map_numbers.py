@@ -96,11 +96,9 @@ class MapEnds:
         """Which maps have an end."""
         return ~np.isnan(self.cost)
 
-    def put(self, places: Any, some: MapEnds) -> None:
-        """Writes the ends of some maps to places, which index arrays (n, ...)."""
-        kept: Any = places
-        if len(places) and (np.diff(places) == 1).all():  # side by side they are written in a fifth of the time
-            kept = slice(places[0], places[-1] + 1)
+    def put(self, places: np.ndarray | slice, some: MapEnds) -> None:
+        """Writes the ends of some maps to places, a slice of all or their numbers."""
+        kept = places if isinstance(places, slice) else _side_by_side(places)
         for whole, part in zip(named_arrays(self).values(), named_arrays(some).values(), strict=True):
             whole[kept] = part
 
@@ -110,6 +108,12 @@ class MapEnds:
         some = [np.array(array[flat, there]) for array in self.surfaces[:3]]
         held = model.with_vector(np.array(self.surfaces.background[flat]))
         return GaussianSurface(some[0], some[1], some[2], None if isinstance(held, NoBackground) else held)
+
+
+def _side_by_side(places: np.ndarray) -> np.ndarray | slice:
+    """Numbers of maps, as a slice where they follow on each other: it is written in a fifth of the time."""
+    follow = len(places) > 0 and bool((np.diff(places) == 1).all())
+    return slice(int(places[0]), int(places[-1]) + 1) if follow else places
 
 
 def some_ends(ends: MapEnds, places: Any) -> MapEnds:

@@ -97,7 +97,7 @@ class MapStack:
         heights = np.array(_rows(self.maps, flats), np.float64, order=order)
         used = ~np.isnan(heights)
         if not self.masks.is_none:
-            used &= ~self._of_points(self.masks, flats, False)
+            used &= ~self._of_points(self.masks, flats, False).astype(bool)
         weights: np.ndarray = np.ones((1, 1))
         if not self.sigmas.is_none:
             sigmas = self._of_points(self.sigmas, flats, 1.0)

@@ -15,12 +15,12 @@ from jax import Array
 
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
-from .._base.memory import MemoryShort, gigabytes, tiled_need
+from .._base.memory import MemoryShort, cluster_bytes, gigabytes, tiled_need
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, rows_at_once
-from .._lists.clusters import clustered
+from .._lists.clusters import clustered, component_order
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
 from .._lists.pairs import Ellipsoids, TileLists, tile_lists
@@ -120,7 +120,12 @@ class TilePlanner:
                 f" more, or use"
                 " fewer points or components, a larger cutoff, or dtype='float32'"
             )
-        return need.total <= self.memory
+        clusters = None if curvature is None else curvature.clusters
+        beside = 0.0
+        if clusters is not None:
+            n_clusters, size = clusters.members.shape
+            beside = cluster_bytes(n_clusters, size, parts.layout.block_size)
+        return need.total + beside <= self.memory
 
     def _tiled(self, lists: ComponentLists, n_components: int) -> TileLists:
         tiled = tile_lists(self.tiling, lists.pairs, self.n_active, chunk_shape(self.tiling.n_tiles, self.cpu))
@@ -177,10 +182,17 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            clusters=_clusters(there, block_size, owner, neighbours) if block_size else None,
+            clusters=self._clusters(there, block_size, owner, neighbours) if block_size else None,
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
         )
+
+    def _clusters(
+        self, there: PlacedComponents, block_size: int, owner: np.ndarray, neighbours: np.ndarray
+    ) -> Clusters:
+        order = component_order(there.some(slice(self.n_active)), len(there.amplitudes))
+        arrays = clustered(order, block_size, owner, neighbours)
+        return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def _unit(self, n_rows: int) -> int:
         """Rows that are summed at once, which stay as they are within a fit: another number is another program."""
@@ -244,11 +256,6 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     return PlacedComponents(
         *(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors))
     )
-
-
-def _clusters(there: PlacedComponents, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
-    arrays = clustered(there, block_size, owner, neighbours)
-    return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 def _with_idle(room: Ellipsoids, idle: Ellipsoids) -> Ellipsoids:

@@ -91,6 +91,11 @@ def where_used(used: np.ndarray, array: np.ndarray) -> np.ndarray:
     return array if used.all() else np.where(used, array, 0)
 
 
+def chunks_at_once() -> int:
+    """Chunks under way: on an accelerator one for each core, as each takes a device's memory."""
+    return (THREADS_A_CORE if on_cpu() else 1) * cores()
+
+
 def lanes_a_chunk() -> int:
     return CPU_CHUNK_LANES if on_cpu() else ACCELERATOR_CHUNK_LANES
 
@@ -128,7 +133,7 @@ def chunk_by_chunk(count: int, task: Callable[[slice], Answer]) -> Iterator[tupl
 
     At a Ctrl-C those that run end first, and none of the others begins.
     """
-    size, waiting, at_once = lanes_a_chunk(), set[Future[tuple[slice, Answer]]](), THREADS_A_CORE * cores()
+    size, waiting, at_once = lanes_a_chunk(), set[Future[tuple[slice, Answer]]](), chunks_at_once()
     with ThreadPoolExecutor(at_once) as pool:
         try:
             for first in range(0, count, size):
