@@ -78,7 +78,9 @@ def array_of(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, chu
 
 
 def read(group: Any, name: str) -> np.ndarray:
-    """All values of an array of a group."""
+    """All values of the array ``name`` of a zarr group, in its shape and dtype; a `ValueError` names one that is
+    missing or cannot be read.
+    """
     try:
         return np.asarray(group[name][:])
     except Exception as error:
