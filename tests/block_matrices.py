@@ -8,12 +8,14 @@ from surfacefit._linear.normal import BlockNormal, BlockPattern
 COUNT, SIZE, BORDER, ROW = 12, 3, 2, 8
 
 
-def blocks_of(matrix, near):
-    """A matrix (P, P) as rows of at most eight neighbours, each beginning with other ones; one row stays empty."""
+def blocks_of(matrix, near, once=False):
+    """A matrix (P, P) as rows of at most eight neighbours; one row stays empty. Each pair ``once``: in the rows of the
+    later component.
+    """
     inner = matrix[: COUNT * SIZE, : COUNT * SIZE].reshape(COUNT, SIZE, COUNT, SIZE)
     owner, neighbours, own = [], [], []
     for k in range(COUNT):
-        others = [k, *np.flatnonzero(near[k] & (np.arange(COUNT) != k))]
+        others = [k, *np.flatnonzero(near[k] & (np.arange(COUNT) < k if once else np.arange(COUNT) != k))]
         own.append(len(owner))
         for first in range(0, len(others), ROW):
             owner.append(k)
@@ -23,7 +25,7 @@ def blocks_of(matrix, near):
     blocks = padded[owner[:, None], :, neighbours].transpose(0, 2, 1, 3).reshape(len(owner), SIZE, -1)
     end = COUNT * SIZE
     cross, corner = matrix[:end, end:].reshape(COUNT, SIZE, BORDER), matrix[end:, end:]
-    pattern = BlockPattern(*(jnp.asarray(part, jnp.int32) for part in (owner, neighbours, own)))
+    pattern = BlockPattern(*(jnp.asarray(part, jnp.int32) for part in (owner, neighbours, own)), once=once)
     return BlockNormal(jnp.asarray(blocks), pattern, jnp.asarray(cross), jnp.asarray(corner))
 
 

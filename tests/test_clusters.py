@@ -18,7 +18,7 @@ from surfacefit._linear.cluster_preconditioner import (
     gathered,
 )
 from surfacefit._linear.linear_solve import solve_conjugate_gradients
-from surfacefit._linear.normal import BlockPattern
+from surfacefit._linear.normal import BlockNormal
 from surfacefit._lists.clusters import CLUSTER_PARAMETERS, clustered, component_order, hilbert_order
 from surfacefit._lists.component_lists import PlacedComponents
 
@@ -84,10 +84,11 @@ def rows_of(normal):
     return np.asarray(normal.pattern.owner), np.asarray(normal.pattern.neighbours)
 
 
+@pytest.mark.parametrize("once", [False, True])
 @pytest.mark.parametrize("size", [1, 4, 5, COUNT])
-def test_the_matrices_of_clusters_are_parts_of_the_whole(size):
+def test_the_matrices_of_clusters_are_parts_of_the_whole(size, once):
     matrix, near = chain(3)
-    normal = blocks_of(matrix, near)
+    normal = blocks_of(matrix, near, once)
     clusters = clusters_of(normal, size)
     by_block = normal.blocks.reshape(len(normal.blocks), SIZE, -1, SIZE)
     found = [np.asarray(gathered(by_block, blocks)) for blocks in clusters.blocks]
@@ -96,7 +97,9 @@ def test_the_matrices_of_clusters_are_parts_of_the_whole(size):
     assert sorted(members[members < COUNT]) == list(range(COUNT))
     inner = np.pad(matrix[:END, :END].reshape(COUNT, SIZE, COUNT, SIZE), [(0, 1), (0, 0), (0, 1), (0, 0)])
     for some, here in zip(members, found, strict=True):
-        np.testing.assert_array_equal(here, inner[np.ix_(some, range(SIZE), some, range(SIZE))])
+        wanted = inner[np.ix_(some, range(SIZE), some, range(SIZE))]
+        above = np.triu(np.ones((size, size), bool), 1)[:, None, :, None]
+        np.testing.assert_array_equal(here, np.where(above, 0, wanted) if once else wanted)
     assert np.array_equal(members.ravel()[np.asarray(clusters.place)], np.arange(COUNT))
 
 
@@ -106,9 +109,10 @@ def preconditioned(normal, clusters, y, damping=0.5):
     return np.asarray(m(jnp.asarray(y))), np.asarray(roots)
 
 
-def test_one_cluster_of_all_is_the_inverse():
+@pytest.mark.parametrize("once", [False, True])
+def test_one_cluster_of_all_is_the_inverse(once):
     matrix, near = chain(2, shift=6.0)
-    normal, y = blocks_of(matrix, near), np.random.default_rng(1).normal(size=(COUNT, SIZE))
+    normal, y = blocks_of(matrix, near, once), np.random.default_rng(1).normal(size=(COUNT, SIZE))
     found, roots = preconditioned(normal, clusters_of(normal, COUNT), y)
     whole = matrix[:END, :END] / np.outer(roots, roots) + 0.5 * np.eye(END)
     np.testing.assert_allclose(found.ravel(), np.linalg.solve(whole, y.ravel()), rtol=1e-10)
@@ -162,19 +166,19 @@ def test_conjugate_gradients_end_sooner_with_clusters():
     assert error(12, together) < 0.03 < error(15)
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5, 100])
-def test_a_product_by_some_rows_at_a_time_leaves_out_those_not_in_use(at_once):
+@pytest.mark.parametrize("once", [False, True])
+def test_products_and_pairs_are_those_of_the_matrix(once):
     matrix, near = chain(3)
-    normal = blocks_of(matrix, near)
-    pattern, spare = normal.pattern, [(0, 7), (0, 0), (0, 0)]
-    n_rows = int(np.count_nonzero(np.asarray(pattern.owner) < COUNT))
+    normal, spare = blocks_of(matrix, near, once), [(0, 7), (0, 0), (0, 0)]
     wider = replace(
-        pattern,
-        owner=jnp.pad(pattern.owner, spare[0], constant_values=COUNT),
-        neighbours=jnp.pad(pattern.neighbours, spare[:2], constant_values=COUNT),
-        n_rows=jnp.asarray(n_rows),
-        at_once=at_once,
+        normal.pattern,
+        owner=jnp.pad(normal.pattern.owner, spare[0], constant_values=COUNT),
+        neighbours=jnp.pad(normal.pattern.neighbours, spare[:2], constant_values=COUNT),
     )
-    vector = np.random.default_rng(5).normal(size=(COUNT, SIZE))
-    found = jax.jit(BlockPattern.product)(wider, jnp.pad(normal.blocks, spare), jnp.asarray(vector))
-    np.testing.assert_allclose(found.ravel(), matrix[:END, :END] @ vector.ravel(), rtol=1e-12, atol=1e-12)
+    normal = replace(normal, pattern=wider, blocks=jnp.pad(normal.blocks, spare))
+    vector = np.random.default_rng(5).normal(size=len(matrix))
+    np.testing.assert_allclose(jax.jit(BlockNormal.mv)(normal, vector), matrix @ vector, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(normal.as_matrix(), matrix)
+    owner, neighbour, _ = map(np.asarray, wider.pairs(normal.blocks))
+    found = [(i, j) for i, j in zip(owner, neighbour, strict=True) if i < COUNT and j < COUNT]
+    assert sorted(found) == [(i, j) for i in range(COUNT) for j in range(COUNT) if near[i, j]]

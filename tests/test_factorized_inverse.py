@@ -56,11 +56,12 @@ def test_it_is_the_inverse_where_all_earlier_components_serve(monkeypatch, at_on
     np.testing.assert_allclose(dense(found), np.linalg.inv(matrix), atol=1e-12)
 
 
-def test_rows_are_orthonormal_and_the_strongest_neighbours_serve(monkeypatch):
+@pytest.mark.parametrize("once", [False, True])
+def test_rows_are_orthonormal_and_the_strongest_neighbours_serve(monkeypatch, once):
     """G A G^T has unit blocks on the diagonal, also with fewer members than a component has neighbours."""
     monkeypatch.setattr(module, "EARLIER_NEIGHBOURS", 2)
     matrix, near = chain(4, shift=6.0)
-    found = inverse(blocks_of(matrix, near), roots_of(matrix), jnp.eye(BORDER))
+    found = inverse(blocks_of(matrix, near, once), roots_of(matrix), jnp.eye(BORDER))
     members = np.asarray(found.members)
     inner = matrix[:-BORDER, :-BORDER].reshape(COUNT, SIZE, COUNT, SIZE)
     strengths = np.where(near & (np.arange(COUNT) < np.arange(COUNT)[:, None]), np.sum(inner**2, axis=(1, 3)), 0)
@@ -96,13 +97,14 @@ def test_it_lowers_for_a_gpu():
     assert all("HIGHEST" in line for line in products)
 
 
-def test_scaled_blocks_are_those_of_the_scaled_matrix():
+@pytest.mark.parametrize("once", [False, True])
+def test_scaled_blocks_are_those_of_the_scaled_matrix(once):
     matrix, near = chain(3)
     rng = np.random.default_rng(1)
     matrix[-BORDER:, :-BORDER] = rng.normal(size=(BORDER, COUNT * SIZE))
     matrix[:-BORDER, -BORDER:] = matrix[-BORDER:, :-BORDER].T
     factors = rng.normal(size=len(matrix))
-    found = scaled_blocks(blocks_of(matrix, near), jnp.asarray(factors)).as_matrix()
+    found = scaled_blocks(blocks_of(matrix, near, once), jnp.asarray(factors)).as_matrix()
     np.testing.assert_allclose(found, factors[:, None] * matrix * factors, atol=1e-14)
 
 

@@ -180,6 +180,9 @@ def test_steps_by_clusters_solve_the_dense_system(rng, blocks_pay, monkeypatch, 
             left = jacobian.T @ (jacobian @ step) + damping * scaling * step + gradient
             root = np.sqrt(scaling)
             assert np.linalg.norm(left / root) < 0.055 * np.linalg.norm(gradient / root)
+        assert tiled.engine.curvature.once
+        found, expected = everything(tiled, params)["normal"], jacobian.T @ jacobian
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert taken
 
 

@@ -34,7 +34,8 @@ CLUSTERS_AT_ONCE = 512
 class Clusters:
     """members (C, m) : the components of each cluster, K for none. place (K,) : where in ``members.ravel()`` each
     component stands. blocks (C, m, m) : for two members of a cluster, where their block stands among those of a block
-    matrix, counted row by row and neighbour by neighbour; beyond the last for none.
+    matrix, counted row by row and neighbour by neighbour; beyond the last for none. Only those of a member with itself
+    and with earlier ones are read.
     """
 
     members: Array
@@ -90,8 +91,8 @@ def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, dampi
 
 
 def gathered(by_block: Array, blocks: Array) -> Array:
-    """The matrix (m, p, m, p) of a cluster, from R rows of w blocks (R, p, w, p), by the ``blocks`` (m, m) of
-    `Clusters`.
+    """The matrix (m, p, m, p) of a cluster, of which what is above the diagonal may be missing, from R rows of w blocks
+    (R, p, w, p), by the ``blocks`` (m, m) of `Clusters`.
     """
     row, slot = blocks // by_block.shape[2], blocks % by_block.shape[2]
     found = by_block.at[row, :, slot].get(mode="fill", fill_value=0)

@@ -67,9 +67,8 @@ def factorized_inverse(matrix: BlockNormal, roots: Array, border: Array) -> Fact
     a component with its neighbours is not, and ``border`` (b, b) is the inverse of the border's block.
     """
     count, size, _ = matrix.cross.shape
-    width = matrix.pattern.neighbours.shape[1]
-    blocks = jnp.moveaxis(matrix.blocks.reshape(-1, size, width, size), 2, 1).reshape(-1, size, size)
-    pairs = _sorted_pairs(matrix, count)
+    owner, neighbour, blocks = matrix.pattern.pairs(matrix.blocks)
+    pairs = _sorted_pairs(owner, neighbour, count)
     earlier = _earlier(pairs, jnp.sum(blocks**2, axis=(1, 2)), count)
     members = jnp.concatenate([earlier, jnp.arange(count, dtype=earlier.dtype)[:, None]], axis=1)
     known = jnp.concatenate([blocks, jnp.zeros((1, size, size), blocks.dtype)])
@@ -79,9 +78,7 @@ def factorized_inverse(matrix: BlockNormal, roots: Array, border: Array) -> Fact
     return FactorizedInverse(found, members, border)
 
 
-def _sorted_pairs(matrix: BlockNormal, count: int) -> _Pairs:
-    neighbour = matrix.pattern.neighbours.ravel()
-    owner = jnp.repeat(matrix.pattern.owner, matrix.pattern.neighbours.shape[1])
+def _sorted_pairs(owner: Array, neighbour: Array, count: int) -> _Pairs:
     place = jnp.arange(neighbour.size, dtype=jnp.int32)
     owner, neighbour, place = jax.lax.sort((owner, neighbour, place), num_keys=2)
     start = jnp.searchsorted(owner, jnp.arange(count + 1, dtype=jnp.int32)).astype(jnp.int32)

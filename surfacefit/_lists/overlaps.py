@@ -120,12 +120,20 @@ def renewed_overlaps(
     return Overlaps(*(np.concatenate([old[kept], found]) for old, found in columns))
 
 
-def neighbour_rows(pairs: Overlaps, n_components: int, n_dim: int) -> list[NeighbourRows]:
-    """Rows for each of `rules`."""
-    other = pairs.first != pairs.second
-    first = np.concatenate([pairs.first, pairs.second[other]])
-    second = np.concatenate([pairs.second, pairs.first[other]])
-    chosen = np.concatenate([pairs.rule, pairs.rule[other]])
+def neighbour_rows(
+    pairs: Overlaps, n_components: int, n_dim: int, place: np.ndarray | None = None
+) -> list[NeighbourRows]:
+    """Rows for each of `rules`: each pair in those of both components, or given places (K,) of the components in some
+    order, in those of the later one alone.
+    """
+    if place is None:
+        other = pairs.first != pairs.second
+        first = np.concatenate([pairs.first, pairs.second[other]])
+        second = np.concatenate([pairs.second, pairs.first[other]])
+        chosen = np.concatenate([pairs.rule, pairs.rule[other]])
+    else:
+        is_later, chosen = place[pairs.first] >= place[pairs.second], pairs.rule
+        first, second = (np.where(is_later, *two) for two in (pairs[:2], pairs[1::-1]))
     return [_rows(first[chosen == n], second[chosen == n], n_components) for n in range(len(rules(n_dim)))]
 
 

@@ -131,12 +131,16 @@ class TilePlanner:
         tiled = tile_lists(self.tiling, lists.pairs, self.n_active, chunk_shape(self.tiling.n_tiles, self.cpu))
         return replace(tiled, members=np.where(tiled.members == self.n_active, n_components, tiled.members))
 
-    def _rows(self, overlaps: Overlaps | None, n_components: int, tiled: TileLists) -> list[NeighbourRows] | None:
-        """Neighbour rows, idle components alone in theirs; None where products with J are cheaper."""
+    def _rows(
+        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists, place: np.ndarray | None
+    ) -> list[NeighbourRows] | None:
+        """Neighbour rows, each pair once if there are places (K,) in an order, idle components alone in theirs; None
+        where products with J are cheaper.
+        """
         if overlaps is None:
             return None
         n_dim = self.tiling.low.shape[1]
-        rows = neighbour_rows(overlaps, self.n_active, n_dim)
+        rows = neighbour_rows(overlaps, self.n_active, n_dim, place)
         if work(rows, n_dim) > MOST_NODES_A_PLACE * tiled.n_pairs * self.tiling.size:
             return None
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
@@ -153,11 +157,12 @@ class TilePlanner:
     def _curvature(
         self, overlaps: Overlaps | None, tiled: TileLists, there: PlacedComponents, dtype: np.dtype, block_size: int
     ) -> Curvature | None:
-        """Blocks in single precision, with clusters for components of ``block_size`` parameters; with 0, where the
-        system is solved directly, in that of the fit.
+        """Blocks in single precision, each pair's once, with clusters for components of ``block_size`` parameters; with
+        0, where the system is solved directly, in the precision of the fit and both ways round.
         """
         n_components = len(there.amplitudes)
-        rows = self._rows(overlaps, n_components, tiled)
+        order = component_order(there.some(slice(self.n_active)), n_components) if block_size else None
+        rows = self._rows(overlaps, n_components, tiled, None if order is None else np.argsort(order))
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
             return None
@@ -182,17 +187,11 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            clusters=self._clusters(there, block_size, owner, neighbours) if block_size else None,
+            clusters=None if order is None else _clusters(order, block_size, owner, neighbours),
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
+            once=bool(block_size),
         )
-
-    def _clusters(
-        self, there: PlacedComponents, block_size: int, owner: np.ndarray, neighbours: np.ndarray
-    ) -> Clusters:
-        order = component_order(there.some(slice(self.n_active)), len(there.amplitudes))
-        arrays = clustered(order, block_size, owner, neighbours)
-        return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def _unit(self, n_rows: int) -> int:
         """Rows that are summed at once, which stay as they are within a fit: another number is another program."""
@@ -256,6 +255,11 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     return PlacedComponents(
         *(np.asarray(array, np.float64) for array in (parts.amplitudes, parts.centers, parts.factors))
     )
+
+
+def _clusters(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
+    arrays = clustered(order, block_size, owner, neighbours)
+    return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 def _with_idle(room: Ellipsoids, idle: Ellipsoids) -> Ellipsoids:

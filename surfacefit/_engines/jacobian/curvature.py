@@ -19,9 +19,6 @@ from ..overlap_sums import overlap_sums
 
 # Nodes of a rule from which fewer rows are taken at once: with so many a row takes as much memory as its block.
 NODES_OF_FULL_CHUNKS = 64
-# Chunks of rows of which a product with the matrix is taken at once, on a CPU 4,096 rows in all. Of 92,736 rows, 57,600
-# of them in use, it took 16 ms, by 1,024 at a time 18 ms, and of all at once 20 ms.
-PRODUCT_CHUNKS = 64
 
 
 @register_dataclass
@@ -31,7 +28,8 @@ class Curvature:
 
     owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
     ``n_rows``, and begins at a multiple of ``rows_at_once``, the rows that are summed together.
-    low, step, shape (d,) : the grid. clusters : components that a preconditioner takes together.
+    low, step, shape (d,) : the grid. clusters : components that a preconditioner takes together. once : whether each
+    pair of components stands in one row only, as in `BlockPattern`.
     """
 
     owner: Array
@@ -44,13 +42,14 @@ class Curvature:
     clusters: Clusters | None
     rows_at_once: int = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
+    once: bool = field(default=False, metadata={"static": True})
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
         """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
         table = self._table(components, chain)
         size, n_shared = chain.own.shape[2], chain.shared.shape[2]
         blocks = jnp.zeros((len(self.owner), size, NEIGHBOURS_A_ROW * size), self.dtype)
-        shared = jnp.zeros((len(self.owner), chain.own.shape[1], n_shared), self.dtype)
+        shared = jnp.zeros((len(chain.own) + 1, chain.own.shape[1], n_shared), self.dtype)
         lengths = self._lengths()
         starts = jnp.cumsum(lengths) - lengths
         for number, rule in enumerate(rules(len(self.shape))):
@@ -60,14 +59,12 @@ class Curvature:
     def _bordered(self, blocks: Array, shared: Array, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
         own, common = chain.own.astype(self.dtype), chain.shared.astype(self.dtype)
         cross, corner = cross.astype(self.dtype), corner.astype(self.dtype)
-        half = jax.ops.segment_sum(shared, self.owner, len(own))
-        columns = concatenated([half, cross], axis=2)
+        columns = concatenated([shared[: len(own)], cross], axis=2)
         inner = jnp.einsum("kqs,kqb->sb", common, columns, precision="highest")
         top, side = inner, inner[:, common.shape[2] :]
         corner = jnp.concatenate([top, jnp.concatenate([side.T, corner], axis=1)])
         border = jnp.einsum("kqp,kqb->kpb", own, columns, precision="highest")
-        at_once, n_rows = PRODUCT_CHUNKS * self.rows_at_once, self._lengths().sum()
-        pattern = BlockPattern(self.owner, self.neighbours, self.own, n_rows, self.clusters, at_once)
+        pattern = BlockPattern(self.owner, self.neighbours, self.own, self.clusters, self.once)
         return BlockNormal(blocks, pattern, border, corner)
 
     def _lengths(self) -> Array:
@@ -77,31 +74,41 @@ class Curvature:
     def _filled(
         self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: Array, n_rows: Array
     ) -> tuple[Array, Array]:
-        """The rows of one rule computed, some at once."""
+        """The rows of one rule computed, some at once: blocks (R, p, w p), and sums (K + 1, q, s) of their products with
+        shared columns.
+        """
         some = max(1, self.rows_at_once // max(1, rule.n_sums // NODES_OF_FULL_CHUNKS))
 
         def compute(number: Array, filled: tuple[Array, Array]) -> tuple[Array, Array]:
             place = start + number * some
-            own, half = self._rows(table, rule, place, some)
+            first, second = self._pairs(place, some)
+            sums = self._sums(table, rule, first, second)
+            own = self._rows(table, sums, first, second)
             return (
                 jax.lax.dynamic_update_slice_in_dim(filled[0], own, place, 0),
-                jax.lax.dynamic_update_slice_in_dim(filled[1], half, place, 0),
+                self._with_shared(filled[1], table["shared"], sums, first, second),
             )
 
         return jax.lax.fori_loop(0, (n_rows + some - 1) // some, compute, (blocks, shared))
 
-    def _rows(self, table: dict[str, Array], rule: Rule, place: Array, some: int) -> tuple[Array, Array]:
-        """Blocks (some, p, w p) of rows of w neighbours from ``place`` on, and their products with shared columns."""
+    def _pairs(self, place: Array, some: int) -> tuple[Array, Array]:
+        """The pairs (n,) of so many rows from ``place`` on."""
         owner = jax.lax.dynamic_slice_in_dim(self.owner, place, some)
         first = jnp.broadcast_to(owner[:, None], (some, NEIGHBOURS_A_ROW)).ravel()
-        second = jax.lax.dynamic_slice_in_dim(self.neighbours, place, some).ravel()
+        return first, jax.lax.dynamic_slice_in_dim(self.neighbours, place, some).ravel()
+
+    def _sums(self, table: dict[str, Array], rule: Rule, first: Array, second: Array) -> Array:
+        """The sums (n, q, q) of pairs, zero where there is no neighbour."""
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
-        sums = overlap_sums(
+        return overlap_sums(
             rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second], there
         )
+
+    def _rows(self, table: dict[str, Array], sums: Array, first: Array, second: Array) -> Array:
+        """Blocks (some, p, w p) of the pairs of some rows."""
         # Sums instead of batched products of 6 x 6 matrices, which take ten times as long on a CPU.
-        own = table["own"][second]
+        own, some = table["own"][second], len(first) // NEIGHBOURS_A_ROW
         blocks = sum(
             (sums[:, :, r, None] * own[:, None, r] for r in range(1, sums.shape[1])),
             sums[:, :, 0, None] * own[:, None, 0],
@@ -109,9 +116,20 @@ class Curvature:
         blocks = jnp.moveaxis(blocks.reshape(some, NEIGHBOURS_A_ROW, *blocks.shape[1:]), 1, 2).reshape(
             some, sums.shape[1], -1
         )
-        blocks = jnp.einsum("kpq,kqs->kps", jnp.swapaxes(table["own"], 1, 2)[owner], blocks, precision="highest")
-        half = jnp.einsum("nqr,nrs->nqs", sums, table["shared"][second], precision="highest")
-        return blocks, half.reshape(some, NEIGHBOURS_A_ROW, *half.shape[1:]).sum(axis=1)
+        turned = jnp.swapaxes(table["own"], 1, 2)[first[::NEIGHBOURS_A_ROW]]
+        return jnp.einsum("kpq,kqs->kps", turned, blocks, precision="highest")
+
+    def _with_shared(self, total: Array, shared: Array, sums: Array, first: Array, second: Array) -> Array:
+        """``total`` (K + 1, q, s) with the products of pairs' sums and the columns that all components share."""
+        if not shared.shape[2]:
+            return total
+        along = jnp.einsum("nqr,nrs->nqs", sums, shared[second], precision="highest")
+        by_row = along.reshape(-1, NEIGHBOURS_A_ROW, *along.shape[1:]).sum(axis=1)
+        total = total.at[first[::NEIGHBOURS_A_ROW]].add(by_row)
+        if not self.once:
+            return total
+        back = jnp.einsum("nrq,nrs->nqs", sums, shared[first], precision="highest")
+        return total.at[jnp.where(first == second, len(total), second)].add(back, mode="drop")
 
     def _table(self, components: Components, chain: ChainRule) -> dict[str, Array]:
         """Components in steps of the grid, with a last row for nobody."""

@@ -18,38 +18,42 @@ class BlockPattern:
     """Rows of blocks of one component with w of its neighbours.
 
     owner (R,), neighbours (R, w) : the components that blocks belong to, K for none. own (K,) : the row whose first
-    block is the component's own. n_rows () : the rows in use, of which all others are empty; without it all may be.
-    at_once : rows of which a product is taken at once, 0 for all. clusters : components that a preconditioner inverts
-    together; without it each is alone.
+    block is the component's own. clusters : components that a preconditioner inverts together; without it each is
+    alone. once : whether each pair of components stands in one row only, and its block also serves transposed, the
+    other way round: half the memory, and half the work of making them.
     """
 
     owner: Array
     neighbours: Array
     own: Array
-    n_rows: Array | None = None
     clusters: Clusters | None = None
-    at_once: int = field(default=0, metadata={"static": True})
+    once: bool = field(default=False, metadata={"static": True})
 
     def product(self, blocks: Array, parts: Array) -> Array:
         """A v (K, p) of the matrix with ``blocks`` (R, p, w p), for parts (K, p) of v."""
-        padded = jnp.concatenate([parts, jnp.zeros((1, parts.shape[1]), parts.dtype)])
-        return jax.ops.segment_sum(self._of_rows(blocks, padded), self.owner, len(parts))
+        # All rows at once: to take some at a time copies their blocks, and so doubles the time.
+        count, size = parts.shape
+        padded = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
+        of_neighbours = padded[self.neighbours].reshape(len(blocks), -1)
+        along = jnp.einsum("rpc,rc->rp", blocks, of_neighbours, precision="highest")
+        total = jax.ops.segment_sum(along, self.owner, count)
+        if not self.once:
+            return total
+        back = jnp.einsum("rpc,rp->rc", blocks, padded[self.owner], precision="highest").reshape(-1, size)
+        return total + jax.ops.segment_sum(back, self.others().ravel(), count + 1)[:count]
 
-    def _of_rows(self, blocks: Array, padded: Array) -> Array:
-        """The products (R, p) of all rows, some at a time."""
+    def others(self) -> Array:
+        """The neighbours (R, w) that are not their owners, K for none."""
+        return jnp.where(self.neighbours == self.owner[:, None], len(self.own), self.neighbours)
 
-        def product(blocks: Array, neighbours: Array) -> Array:
-            return jnp.einsum("rpc,rc->rp", blocks, padded[neighbours].reshape(len(blocks), -1), precision="highest")
-
-        n_all, some = len(self.owner), self.at_once
-        if self.n_rows is None or not 0 < some < n_all:
-            return product(blocks, self.neighbours)
-
-        def add(number: Array, products: Array) -> Array:
-            first = jnp.minimum(number * some, n_all - some)
-            rows = (jax.lax.dynamic_slice_in_dim(one, first, some) for one in (blocks, self.neighbours))
-            return jax.lax.dynamic_update_slice_in_dim(products, product(*rows), first, 0)
-
-        count = (self.n_rows + some - 1) // some
-        products: Array = jax.lax.fori_loop(0, count, add, jnp.zeros((n_all, padded.shape[1]), padded.dtype))
-        return products
+    def pairs(self, blocks: Array) -> tuple[Array, Array, Array]:
+        """All ordered pairs, owners and neighbours (n,), one of them K for none, with their blocks (n, p, p): those of
+        ``blocks`` (R, p, w p) in their places, row by row, and after them those that stand there transposed.
+        """
+        width, size = self.neighbours.shape[1], blocks.shape[1]
+        owner, neighbour = jnp.repeat(self.owner, width), self.neighbours.ravel()
+        along = jnp.moveaxis(blocks.reshape(-1, size, width, size), 2, 1).reshape(-1, size, size)
+        if not self.once:
+            return owner, neighbour, along
+        owners, neighbours = (jnp.concatenate(two) for two in ((owner, self.others().ravel()), (neighbour, owner)))
+        return owners, neighbours, jnp.concatenate([along, jnp.swapaxes(along, 1, 2)])

@@ -80,10 +80,9 @@ class BlockNormal:
 
     def as_matrix(self) -> Array:
         n_components, size, n_border = self.cross.shape
-        owner, neighbours = self.pattern.owner, self.pattern.neighbours
-        blocks = self.blocks.reshape(len(owner), size, -1, size)
+        owner, neighbour, blocks = self.pattern.pairs(self.blocks)
         square = jnp.zeros((n_components + 1, size, n_components + 1, size), blocks.dtype)
-        square = square.at[owner[:, None], :, neighbours, :].add(jnp.moveaxis(blocks, 2, 1))
+        square = square.at[owner, :, neighbour, :].add(blocks)
         inner = square[:n_components, :, :n_components].reshape(n_components * size, n_components * size)
         cross = self.cross.reshape(n_components * size, n_border)
         return jnp.block([[inner, cross], [cross.T, self.corner]])
