@@ -175,10 +175,15 @@ def test_products_and_pairs_are_those_of_the_matrix(once):
         owner=jnp.pad(normal.pattern.owner, spare[0], constant_values=COUNT),
         neighbours=jnp.pad(normal.pattern.neighbours, spare[:2], constant_values=COUNT),
     )
+    n_rows = int(np.flatnonzero(np.asarray(wider.owner) < COUNT)[-1]) + 1
     normal = replace(normal, pattern=wider, blocks=jnp.pad(normal.blocks, spare))
     vector = np.random.default_rng(5).normal(size=len(matrix))
     np.testing.assert_allclose(jax.jit(BlockNormal.mv)(normal, vector), matrix @ vector, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(normal.as_matrix(), matrix)
+    for segments in (1, 3, 100):
+        some = replace(wider, n_rows=jnp.asarray(n_rows), segments=segments)
+        found = jax.jit(lambda p, b, v: p.repeated(b)(v))(some, normal.blocks, vector[:END].reshape(COUNT, SIZE))
+        np.testing.assert_allclose(found.ravel(), (matrix @ np.pad(vector[:END], (0, 2)))[:END], rtol=1e-12, atol=1e-12)
     owner, neighbour, _ = map(np.asarray, wider.pairs(normal.blocks))
     found = [(i, j) for i, j in zip(owner, neighbour, strict=True) if i < COUNT and j < COUNT]
     assert sorted(found) == [(i, j) for i in range(COUNT) for j in range(COUNT) if near[i, j]]

@@ -19,7 +19,7 @@ from .._base.memory import MemoryShort, cluster_bytes, gigabytes, tiled_need
 from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
-from .._lists.chunk_sizes import chunk_shape, rows_at_once
+from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
 from .._lists.clusters import clustered, component_order
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
@@ -191,6 +191,7 @@ class TilePlanner:
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
             once=bool(block_size),
+            segments=row_segments(self.cpu),
         )
 
     def _unit(self, n_rows: int) -> int:

@@ -29,7 +29,7 @@ class Curvature:
     owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
     ``n_rows``, and begins at a multiple of ``rows_at_once``, the rows that are summed together.
     low, step, shape (d,) : the grid. clusters : components that a preconditioner takes together. once : whether each
-    pair of components stands in one row only, as in `BlockPattern`.
+    pair of components stands in one row only, and segments of rows for products, as in `BlockPattern`.
     """
 
     owner: Array
@@ -43,6 +43,7 @@ class Curvature:
     rows_at_once: int = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
     once: bool = field(default=False, metadata={"static": True})
+    segments: int = field(default=1, metadata={"static": True})
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
         """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
@@ -64,7 +65,9 @@ class Curvature:
         top, side = inner, inner[:, common.shape[2] :]
         corner = jnp.concatenate([top, jnp.concatenate([side.T, corner], axis=1)])
         border = jnp.einsum("kqp,kqb->kpb", own, columns, precision="highest")
-        pattern = BlockPattern(self.owner, self.neighbours, self.own, self.clusters, self.once)
+        pattern = BlockPattern(
+            self.owner, self.neighbours, self.own, self.clusters, self.once, self._lengths().sum(), self.segments
+        )
         return BlockNormal(blocks, pattern, border, corner)
 
     def _lengths(self) -> Array:
@@ -74,8 +77,8 @@ class Curvature:
     def _filled(
         self, blocks: Array, shared: Array, table: dict[str, Array], rule: Rule, start: Array, n_rows: Array
     ) -> tuple[Array, Array]:
-        """The rows of one rule computed, some at once: blocks (R, p, w p), and sums (K + 1, q, s) of their products with
-        shared columns.
+        """With the rows of one rule computed, some at once: blocks (R, p, w p), and sums (K + 1, q, s) of their
+        products with shared columns.
         """
         some = max(1, self.rows_at_once // max(1, rule.n_sums // NODES_OF_FULL_CHUNKS))
 

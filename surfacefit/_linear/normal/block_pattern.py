@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +23,8 @@ class BlockPattern:
     owner (R,), neighbours (R, w) : the components that blocks belong to, K for none. own (K,) : the row whose first
     block is the component's own. clusters : components that a preconditioner inverts together; without it each is
     alone. once : whether each pair of components stands in one row only, and its block also serves transposed, the
-    other way round: half the memory, and half the work of making them.
+    other way round: half the memory, and half the work of making them. n_rows () : the rows in use, before all others,
+    which are empty; without it all may be. segments : parts of the rows, of which `repeated` leaves out empty ones.
     """
 
     owner: Array
@@ -28,10 +32,11 @@ class BlockPattern:
     own: Array
     clusters: Clusters | None = None
     once: bool = field(default=False, metadata={"static": True})
+    n_rows: Array | None = None
+    segments: int = field(default=1, metadata={"static": True})
 
     def product(self, blocks: Array, parts: Array) -> Array:
         """A v (K, p) of the matrix with ``blocks`` (R, p, w p), for parts (K, p) of v."""
-        # All rows at once: to take some at a time copies their blocks, and so doubles the time.
         count, size = parts.shape
         padded = jnp.concatenate([parts, jnp.zeros((1, size), parts.dtype)])
         of_neighbours = padded[self.neighbours].reshape(len(blocks), -1)
@@ -41,6 +46,27 @@ class BlockPattern:
             return total
         back = jnp.einsum("rpc,rp->rc", blocks, padded[self.owner], precision="highest").reshape(-1, size)
         return total + jax.ops.segment_sum(back, self.others().ravel(), count + 1)[:count]
+
+    def repeated(self, blocks: Array) -> Callable[[Array], Array]:
+        """The function v (K, p) -> A v (K, p), for many products: without the segments of rows that are not in use.
+
+        Each segment is copied once here. To take some rows at a time in a loop copies them for each product.
+        """
+        n_rows, count = self.n_rows, min(self.segments, len(blocks))
+        if n_rows is None or count == 1:
+            return partial(self.product, blocks)
+        ends = [number * len(blocks) // count for number in range(count + 1)]
+        parts = [slice(*pair) for pair in pairwise(ends)]
+        cut = [(replace(self, owner=self.owner[p], neighbours=self.neighbours[p]), blocks[p]) for p in parts]
+
+        def product(vector: Array) -> Array:
+            total = jnp.zeros_like(vector)
+            for part, (pattern, some) in zip(parts, cut, strict=True):
+                of_part = partial(pattern.product, some, vector)
+                total = total + jax.lax.cond(n_rows > part.start, of_part, lambda: jnp.zeros_like(vector))
+            return total
+
+        return product
 
     def others(self) -> Array:
         """The neighbours (R, w) that are not their owners, K for none."""

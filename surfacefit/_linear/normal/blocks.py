@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -50,11 +51,14 @@ class BlockNormal:
         return self.with_blocks(own, corner)
 
     def mv(self, vector: Array) -> Array:
+        return self._product(partial(self.pattern.product, self.blocks), vector)
+
+    def _product(self, of_blocks: Callable[[Array], Array], vector: Array) -> Array:
+        """J^T J v, by the function (K, p) -> (K, p) of the blocks."""
         n_components, size, _ = self.cross.shape
         vector = vector.astype(self.blocks.dtype)
         parts, border = vector[: n_components * size].reshape(n_components, size), vector[n_components * size :]
-        inner = self.pattern.product(self.blocks, parts)
-        inner = inner + jnp.einsum("kpb,b->kp", self.cross, border, precision="highest")
+        inner = of_blocks(parts) + jnp.einsum("kpb,b->kp", self.cross, border, precision="highest")
         outer = jnp.einsum("kpb,kp->b", self.cross, parts, precision="highest") + jnp.matmul(
             self.corner, border, precision="highest"
         )
@@ -75,7 +79,8 @@ class BlockNormal:
         g, scales, mu = (array.astype(dtype) for array in (gradient, scaling, damping))
         blocks, clusters = self.diagonal_blocks(), self.pattern.clusters
         together = None if clusters is None else partial(cluster_preconditioner, self.blocks, clusters, blocks)
-        step = solve_conjugate_gradients(self.mv, blocks, self.corner, g, scales, mu, together=together)
+        product = partial(self._product, self.pattern.repeated(self.blocks))
+        step = solve_conjugate_gradients(product, blocks, self.corner, g, scales, mu, together=together)
         return step.astype(gradient.dtype), jnp.all(jnp.isfinite(step))
 
     def as_matrix(self) -> Array:
