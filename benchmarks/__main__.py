@@ -28,6 +28,7 @@ SUITES = {
     "derivatives": "derivatives through a fit beside refits, and the cost of a gradient at K = 1,024; ten minutes",
     "workflows": "five tasks from a file to a result, here and with the tool of each field: lines, seconds, quality;"
     " ten minutes",
+    "kodak": "photographs at K = 800 to 9,000 beside the published recipe of image splatting: PSNR, CPU seconds; hours",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 
