@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._mixture.fit import fit_mixture
     from ._model.background import ConstantBackground, FunctionBackground, PlaneBackground
     from ._solvers import Adam, Dogleg, LevenbergMarquardt, SuperimposedSignals
-    from ._engines.engines import Dense, Tiled
+    from ._engines.engines import Dense, Streamed, Tiled
     from ._constraints.bounds import Bounds
     from ._starts import RandomStarts
     from ._constraints.prior import SurfacePrior
@@ -54,7 +54,7 @@ _NAMES = {
     "_mixture.fit": ("fit_mixture",),
     "_model.background": ("ConstantBackground", "FunctionBackground", "PlaneBackground"),
     "_solvers": ("Adam", "Dogleg", "LevenbergMarquardt", "SuperimposedSignals", "Solution", "solve"),
-    "_engines.engines": ("Dense", "Tiled"),
+    "_engines.engines": ("Dense", "Streamed", "Tiled"),
     "_constraints.bounds": ("Bounds",),
     "_starts": ("RandomStarts",),
     "_constraints.prior": ("SurfacePrior",),
@@ -99,6 +99,7 @@ __all__ = [
     "LevenbergMarquardt",
     "SuperimposedSignals",
     "Dense",
+    "Streamed",
     "Tiled",
     "Bounds",
     "RandomStarts",

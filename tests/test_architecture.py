@@ -33,6 +33,7 @@ ENTRY_POINTS = ("", "__main__", "sklearn", "xarray")
 # A record may know its own views, where its methods are called, and `fit_many` the ways that are made of several fits:
 # (record, view). Nothing else imports upwards.
 VIEWS = {
+    ("_fit.fit", "_streamed.fit_streamed"),
     ("_many.fit_many", "_batches.ways"),
     ("_many.batch_result", "_batch_errors.batch_errors"),
     ("_many.batch_result", "_batch_errors.batch_flags"),

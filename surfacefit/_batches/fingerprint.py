@@ -42,7 +42,12 @@ def fingerprint(batch: Batch, ways: Mapping[str, Any]) -> dict[str, list[str]]:
         "init": one if all(start is one for start in starts) else starts,
         **ways,
     }
-    return {name: [told(value), _hash(value)] for name, value in named.items()}
+    return {name: told_and_hashed(value) for name, value in named.items()}
+
+
+def told_and_hashed(value: Any) -> list[str]:
+    """A text and a hash of an argument."""
+    return [told(value), _hash(value)]
 
 
 def differences(known: Mapping[str, list[str]], given: Mapping[str, list[str]]) -> list[str]:

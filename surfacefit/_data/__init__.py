@@ -11,5 +11,6 @@ labels           Names, units and the way back to what heights came as
 map              Heights with their coordinates, units and georeference, as a record
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
 spacing          How far apart scattered points are along each axis
+unread_map       A map that stays on disk, and is read window by window
 windows          Small samples of the points around some components, found fast however many points there are
 """

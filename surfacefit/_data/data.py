@@ -129,7 +129,7 @@ def grid_data(
 ) -> SurfaceData:
     """Heights on a grid of any dimension, with one coordinate array an axis that rises or falls (default 0, 1, ...)."""
     array, mask = _heights_and_mask(heights, mask)
-    axes = _axes(coords, array.shape)
+    axes = grid_axes(coords, array.shape)
     falling = tuple(i for i, axis in enumerate(axes) if len(axis) > 1 and axis[0] > axis[-1])
     if falling:
         axes = tuple(axis[::-1] if i in falling else axis for i, axis in enumerate(axes))
@@ -191,7 +191,8 @@ def _mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(bool)
 
 
-def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def grid_axes(coords: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The checked coordinates of each axis of a grid, rising or falling; 0, 1, ... where none are given."""
     if coords is None:
         return tuple(np.arange(n, dtype=float) for n in shape)
     if len(shape) == 1 and np.ndim(coords) == 1 and not isinstance(coords, tuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._base.checks import count, one_of, positive_number
+from .._base.checks import count, one_of, positive_number, yes_or_no
 
 # Points x parameters^2 of J^T J, up to which a dense step is faster than a tiled one: where the two cross on the
 # volcano (K = 32: 5 ms dense, 6 ms tiled; K = 64: 18 and 13 ms).
@@ -52,6 +54,37 @@ class Tiled:
     normal: str = "auto"
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """Heights that stay on disk: windows of the map are read one after another, at each step every point once.
+
+    Parameters
+    ----------
+    cutoff : as of `Tiled`.
+    threads : windows that are at work at once; None takes as many as there are cores. It changes no bit of the result.
+    checkpoint : a file (``.npz``) that says after each step where the fit stands. Where it is there already, and of the
+        same heights and options, the fit goes on from there: a process that is killed loses one step.
+    resume : None (default) goes on where there is a checkpoint; True demands one; False begins anew and overwrites it.
+
+    `fit` takes this engine by itself for a map on disk (a `numpy.memmap`, an array of zarr, a data set of h5py, a
+    raster of rasterio) that it could not hold within ``max_memory``. The points must be an even grid without ``mask``
+    and ``sigma``; places without a height (NaN) are allowed. Besides the parameters, and J^T J of overlapping
+    components, a fit holds some windows of a million points, and averages over at most 262,144 blocks.
+
+    >>> import numpy as np, surfacefit as sf
+    >>> y, x = np.mgrid[:60, :80]
+    >>> hills = np.exp(-((y - 20) ** 2 + (x - 30) ** 2) / 72) + np.exp(-((y - 40) ** 2 + (x - 60) ** 2) / 98)
+    >>> result = sf.fit(hills, 2, engine=sf.Streamed(), background=None)
+    >>> result.surface.principal_widths[:, 0].round(3)
+    array([7., 6.])
+    """
+
+    cutoff: float = 1e-6
+    threads: int | None = None
+    checkpoint: str | PathLike[str] | None = None
+    resume: bool | None = None
+
+
 # The engines by the names that `engine=` takes.
 ENGINES: dict[str, type[Dense | Tiled]] = {"dense": Dense, "tiled": Tiled}
 
@@ -75,20 +108,39 @@ def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:
     limit = None if max_memory is None else positive_number("max_memory", max_memory)
     if isinstance(engine, Tiled):
         _check_tiled(engine)
+    if isinstance(engine, Streamed):
+        raise ValueError(f"`engine` must be one for data in memory here, got {engine!r}: it is for `fit` of a grid")
     if isinstance(engine, Dense | Tiled):
         return EngineChoice(engine, limit)
     name = one_of("engine", engine, ["auto", *ENGINES])
     return EngineChoice(None if name == "auto" else ENGINES[name](), limit)
 
 
+def checked_streamed(engine: Streamed) -> Streamed:
+    """The engine, if its settings can be meant."""
+    _check_cutoff(engine.cutoff)
+    if engine.threads is not None:
+        count("engine.threads", engine.threads)
+    if engine.resume is not None:
+        yes_or_no("engine.resume", engine.resume)
+    path = engine.checkpoint
+    if path is None and engine.resume:
+        raise ValueError("`engine.resume` goes on from a checkpoint, but `engine.checkpoint` is None: give its path")
+    if path is not None and (not isinstance(path, str | PathLike) or not str(path).endswith(".npz")):
+        raise ValueError(f"`engine.checkpoint` must be the path of a file that ends in .npz, got {path!r}")
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"`engine.checkpoint` must be in a folder that exists, got {str(path)!r}")
+    if engine.resume and path is not None and not Path(path).exists():
+        raise ValueError(f"`engine.resume` needs a checkpoint, and there is none at {str(path)!r}: leave `resume` out")
+    return engine
+
+
+def _check_cutoff(cutoff: Any) -> None:
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.floating) or not 0 <= cutoff < 1:
+        raise ValueError(f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {cutoff!r}")
+
+
 def _check_tiled(engine: Tiled) -> None:
-    if (
-        isinstance(engine.cutoff, bool)
-        or not isinstance(engine.cutoff, int | float | np.floating)
-        or not 0 <= engine.cutoff < 1
-    ):
-        raise ValueError(
-            f"`engine.cutoff` must be a number from 0 (leave nothing out) to 1, exclusive, got {engine.cutoff!r}"
-        )
+    _check_cutoff(engine.cutoff)
     count("engine.tile_size", engine.tile_size)
     one_of("engine.normal", engine.normal, ["auto", "products"])

@@ -18,6 +18,7 @@ from .._constraints.prior import SurfacePrior
 from .._results.criteria import AutoComponents
 from .._results.result import FitResult
 from ..interop.arrays.opening import opened, opened_points
+from ..interop.unread.streaming import streamed_map
 from .fitting import fitted
 from .options import checked_options
 
@@ -70,7 +71,8 @@ def fit(
         The heights z: real numbers, integers or booleans; a list, NumPy, masked or JAX array. NaN is ignored and
         counted; infinity raises an error. Arrays of xarray, pandas, polars, astropy, torch and dask bring what they
         know (coordinates, units, mask, errors), and model and residuals come back as the same kind. A table with
-        columns x, y, z holds scattered points.
+        columns x, y, z holds scattered points. A map on disk (a `numpy.memmap`, an array of zarr, a data set of h5py, a
+        raster of rasterio) that is too large for ``max_memory`` is read window by window, see `Streamed`.
     n_components : int, "auto" or `AutoComponents`
         The number K of components. "auto" (default) chooses it: the lowest BIC, where residuals that are
         correlated count as fewer points, and no component below five of its errors. It may be 0. `AutoComponents`
@@ -156,6 +158,7 @@ def fit(
     engine : {"auto", "dense", "tiled"} or engine object
         "dense" computes every component at every point, "tiled" only where the component is above a cutoff, which is
         faster for large problems. "auto" (default) chooses by size. An object has settings: ``sf.Tiled(cutoff=...)``.
+        ``sf.Streamed(checkpoint=...)`` reads the heights window by window, and goes on after it was killed.
     max_memory : float, optional
         Largest memory to use, in GB (1e9 bytes). The work is divided to fit into it; if that is not possible, an error
         says how much is needed. Default: 60 % of the memory of the machine or device.
@@ -197,6 +200,11 @@ def fit(
     """
     options = dict(locals())  # all keywords by name: no list of them can get out of step with the signature
     begun = time.perf_counter()
+    on_disk = streamed_map(heights, engine, max_memory)
+    if on_disk is not None:
+        from .._streamed.fit_streamed import fit_streamed
+
+        return fit_streamed(on_disk, options, begun)
     data = opened(heights, coords, mask, sigma).surface_data(absolute_sigma)
     model, run, auto = checked_options(options, data)
     return fitted(data, model, run, begun=begun, auto=auto)

@@ -75,6 +75,8 @@ class Problem(Protocol):
         ...
 
 
-def half_square(residuals: Array) -> Array:
-    """Cost 1/2 |r|^2."""
+def half_square(residuals: Any) -> Array:
+    """Cost 1/2 |r|^2 of residuals (N,), or of a record that takes their place and knows its ``cost``."""
+    if hasattr(residuals, "cost"):
+        return jnp.asarray(residuals.cost)
     return 0.5 * jnp.vdot(residuals, residuals, precision="highest")

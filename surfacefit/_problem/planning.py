@@ -132,7 +132,7 @@ class TilePlanner:
         return replace(tiled, members=np.where(tiled.members == self.n_active, n_components, tiled.members))
 
     def _rows(
-        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists, place: np.ndarray | None
+        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists | None, place: np.ndarray | None
     ) -> list[NeighbourRows] | None:
         """Neighbour rows, each pair once if there are places (K,) in an order, idle components alone in theirs; None
         where products with J are cheaper.
@@ -141,7 +141,7 @@ class TilePlanner:
             return None
         n_dim = self.tiling.low.shape[1]
         rows = neighbour_rows(overlaps, self.n_active, n_dim, place)
-        if work(rows, n_dim) > MOST_NODES_A_PLACE * tiled.n_pairs * self.tiling.size:
+        if tiled is not None and work(rows, n_dim) > MOST_NODES_A_PLACE * tiled.n_pairs * self.tiling.size:
             return None
         idle = np.arange(self.n_active, n_components, dtype=np.int32)
         alone = np.full((len(idle), NEIGHBOURS_A_ROW), n_components, np.int32)
@@ -155,7 +155,12 @@ class TilePlanner:
         ]
 
     def _curvature(
-        self, overlaps: Overlaps | None, tiled: TileLists, there: PlacedComponents, dtype: np.dtype, block_size: int
+        self,
+        overlaps: Overlaps | None,
+        tiled: TileLists | None,
+        there: PlacedComponents,
+        dtype: np.dtype,
+        block_size: int,
     ) -> Curvature | None:
         """Blocks in single precision, each pair's once, with clusters for components of ``block_size`` parameters; with
         0, where the system is solved directly, in the precision of the fit and both ways round.

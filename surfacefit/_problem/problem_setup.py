@@ -104,6 +104,15 @@ def problem_setup(
     return Prepared(data, model, scaling, problem, background, planner)
 
 
+def objective_setup(
+    data: SurfaceData, model: ModelSpec, scaling: Scaling, background: BackgroundModel, dtype: np.dtype
+) -> Objective:
+    """What is minimised, for data that stand for points which are elsewhere. Raises `TooFewPoints`."""
+    parameterization = _parameterization(data, model, scaling, background, dtype)
+    _check_enough_points(data, model, parameterization)
+    return _objective(data, model, scaling, background, parameterization, dtype)
+
+
 def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     """The same fit to other data, for the dense engine and in single precision.
 

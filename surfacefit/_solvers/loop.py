@@ -173,7 +173,7 @@ class SolverRun:
         while outcome in (Status.RUNNING, Status.UNEVALUATED) and self.steps < total:
             self._chunk(min(self.n_next, total - self.steps))
             told = _told_to_stop(self.carry.best, self.limits)
-            outcome = self.status if self.status != Status.RUNNING else told
+            outcome = told if self.status in (Status.RUNNING, Status.UNEVALUATED) else self.status
         return outcome
 
     def _chunk(self, n_steps: int) -> None:

@@ -240,7 +240,7 @@ class QuadraticSteps(SolverBase):
         control = self._next_control(state, outcome)
         probing = state.watch.is_probing
         watch, is_slow = self._watched(state.watch, cost, problem.noise_variance(cost))
-        residuals = jnp.where(moves, trial_residuals, state.position.residuals)
+        residuals = jax.tree.map(lambda a, b: jnp.where(moves, a, b), trial_residuals, state.position.residuals)
         negligible = problem.is_negligible(residuals)
         ended = self._ended(state, problem.is_exact(residuals) | (negligible & _creeps(state.watch, watch, cost)))
         doubted = self._doubted(state, outcome, is_slow)

@@ -2,6 +2,7 @@
 
 arrays      arrays of other libraries, in and back
 files       files of heights
+unread      maps that stay on disk, as windows of heights
 reports     a fit as a page
 widget      a fit in a notebook, to look at and to touch
 """

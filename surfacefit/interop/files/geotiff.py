@@ -34,22 +34,24 @@ def read(path: Path, request: Request) -> Map:
         return replace(found, how=f"{found.how}; coordinates would need rasterio: pip install 'surfacefit[geo]'")
     rasterio = package("rasterio", "geo", path)
     try:
-        raster = _opened(rasterio, path)
+        raster = opened_raster(rasterio, path)
     except rasterio.errors.RasterioError:
         return pictures.read(path, request)  # which says what is wrong with it
     with raster:
         if raster.crs is None and raster.transform.is_identity and request.key is None:
             return pictures.read(path, request)
-        return _layer(raster, path, request).map(path, request.window)
+        return layer_of(raster, path, request).map(path, request.window)
 
 
-def _opened(rasterio: Any, path: Path) -> Any:
+def opened_raster(rasterio: Any, path: Path) -> Any:
+    """The raster of a file, without a warning where it has no georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         return rasterio.open(path)
 
 
-def _layer(raster: Any, path: Path, request: Request) -> Layer:
+def layer_of(raster: Any, path: Path, request: Request) -> Layer:
+    """The band of an open raster that is asked for, not read."""
     names = [name or str(band + 1) for band, name in enumerate(raster.descriptions)]
     if raster.count > 1 and request.key is None:
         raise CannotRead(

@@ -20,19 +20,26 @@ def read(path: Path, request: Request) -> Map:
     """
     h5py = package("h5py", "volumes", path)
     with h5py.File(path, "r") as file:
-        names: list[str] = []
-
-        def visit(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "biufc" and not item.is_scale:
-                names.append(name)
-
-        file.visititems(visit)
+        names = names_of(file)
         key = None if request.key is None else request.key.strip("/")
         name = names[chosen(names, key, path, "data set")]
-        return _layer(file[name], name).map(path, request.window)
+        return layer_of(file[name], name).map(path, request.window)
 
 
-def _layer(stored: Any, name: str) -> Layer:
+def names_of(file: Any) -> list[str]:
+    """The names of all data sets of numbers in a file, those of scales left out."""
+    names: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if hasattr(item, "chunks") and item.ndim and item.dtype.kind in "biufc" and not item.is_scale:
+            names.append(name)
+
+    file.visititems(visit)
+    return names
+
+
+def layer_of(stored: Any, name: str) -> Layer:
+    """A data set, not read."""
     kept = [i for i, n in enumerate(stored.shape) if n > 1] or [0]
     shape = tuple(stored.shape[i] for i in kept)
     scales = [_scale(stored, i) for i in kept]
