@@ -7,7 +7,7 @@ import pytest
 import surfacefit as sf
 from surfacefit._engines.jacobian.tile_plan import has_same_pairs
 from surfacefit._lists.chunk_sizes import chunk_shape, rows_at_once
-from surfacefit._lists.component_lists import ListMaker, PlacedComponents, enclosing, spectral_norms
+from surfacefit._lists.component_lists import ListMaker, PlacedComponents, enclosing
 from surfacefit._lists.overlaps import EvenGrid, overlaps
 from surfacefit._lists.pairs import tile_lists, tile_pairs
 from surfacefit._lists.tiles import grid_tiles
@@ -104,12 +104,6 @@ def test_room_encloses_both_places(rng):
         edge = parts.centers[:, :, None] + radius[:, None, None] * (parts.factors @ circle)
         u = np.linalg.solve(room.factors, edge - room.centers[:, :, None])
         assert np.all(np.linalg.norm(u, axis=1) <= room.radii[:, None])
-
-
-@pytest.mark.parametrize("n_dim", [1, 2, 3])
-def test_spectral_norms(rng, n_dim):
-    matrices = rng.normal(size=(50, n_dim, n_dim))
-    np.testing.assert_allclose(spectral_norms(matrices), np.linalg.norm(matrices, ord=2, axis=(1, 2)), rtol=1e-12)
 
 
 def test_an_accelerator_takes_more_at_once():

@@ -5,5 +5,6 @@ clusters         Components that stand side by side, along a Hilbert curve: what
 component_lists  The lists of a plan, renewed where components move
 overlaps         Which components overlap, on an even grid, and which rule sums each pair's product
 pairs            Which components matter in which tile: lists of pairs above a cutoff, laid out for compiled loops
+small_matrices   Inverses, distances and norms of many small matrices
 tiles            Points in tiles: blocks of a grid, or groups of nearby points where points are scattered
 """

@@ -13,6 +13,7 @@ import numpy as np
 
 from .overlaps import EvenGrid, Overlaps, overlaps, renewed_overlaps
 from .pairs import MARGIN_WIDTHS, Ellipsoids, TilePairs, cutoff_radii, planned, renewed_tile_pairs, tile_pairs
+from .small_matrices import inverses, spectral_norms
 from .tiles import Tiling
 
 # Planned widths that a component may move while the rules chosen for summing its overlaps stay accurate: well inside
@@ -97,24 +98,13 @@ def have_moved(room: Ellipsoids, there: PlacedComponents, here: PlacedComponents
     within it here.
     """
     shift, growth = _change(room, there)
-    shrinkage = spectral_norms(np.linalg.inv(there.factors) @ room.factors)
+    shrinkage = spectral_norms(inverses(there.factors) @ room.factors)
     kept = shift <= USED_SHARE * SAME_RULES_SHIFT_WIDTHS
     kept &= growth - 1 <= USED_SHARE * (SAME_PAIRS_GROWTH - 1)
     kept &= shrinkage - 1 <= USED_SHARE * (SAME_RULES_SHRINKAGE - 1)
     for place, margin in ((there, 1 - USED_SHARE), (here, ENCLOSING_MARGIN)):
         kept &= ENCLOSING_FACTOR * _reached(room, place, cutoff) + margin * MARGIN_WIDTHS <= room.radii
     return ~kept
-
-
-def spectral_norms(matrices: np.ndarray) -> np.ndarray:
-    """Largest singular values (K,) of (K, d, d); in two dimensions from the sum of squares q and the determinant D, as
-    the root of (q + sqrt(q^2 - 4 D^2)) / 2, which takes a tenth of the time.
-    """
-    if matrices.shape[1] != 2:
-        return np.asarray(np.linalg.norm(matrices, ord=2, axis=(1, 2)))
-    squares = np.sum(matrices**2, axis=(1, 2))
-    determinants = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
-    return np.asarray(np.sqrt((squares + np.sqrt(np.maximum(squares**2 - 4 * determinants**2, 0.0))) / 2))
 
 
 def _reached(room: Ellipsoids, parts: PlacedComponents, cutoff: float) -> np.ndarray:

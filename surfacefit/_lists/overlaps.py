@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .pairs import ragged
+from .small_matrices import inverses, squared_distances
 
 # Neighbours; a product with a row of blocks then reads memory in long runs, and at most seven places are empty.
 NEIGHBOURS_A_ROW = 8
@@ -198,8 +199,7 @@ def _near(
 def _close(centers: np.ndarray, covariances: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The pairs (n, 2) whose distance is at most JOINT_WIDTHS in the metric of the sum of their covariances."""
     offset = centers[first] - centers[second]
-    whitened = np.linalg.solve(covariances[first] + covariances[second], offset[:, :, None])[:, :, 0]
-    close = np.sum(offset * whitened, axis=1) <= JOINT_WIDTHS**2
+    close = squared_distances(covariances[first] + covariances[second], offset) <= JOINT_WIDTHS**2
     return np.stack([first[close], second[close]], axis=1)
 
 
@@ -207,9 +207,9 @@ def _rules_of(
     centers: np.ndarray, factors: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
     """Number (n,) of each pair's rule among `rules`."""
-    inverse = np.linalg.inv(factors)
+    inverse = inverses(factors)
     precision = inverse.swapaxes(1, 2) @ inverse
-    joint = np.linalg.inv(precision[first] + precision[second])
+    joint = inverses(precision[first] + precision[second])
     pull = np.einsum("nij,nj->ni", precision[second], centers[second] - centers[first])
     middle = centers[first] + np.einsum("nij,nj->ni", joint, pull)
     reach = (BORDER_WIDTHS + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
