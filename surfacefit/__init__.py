@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._system.compile_cache import cache
     from ._data.examples import example_map
     from ._data.map import Map
+    from ._data.parts import join_parts
     from .interop.files.formats import read
     from .interop.widget.view import view
     from ._problem.problem import SurfaceProblem
@@ -74,6 +75,7 @@ _NAMES = {
     "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),
     "_data.map": ("Map",),
+    "_data.parts": ("join_parts",),
     "interop.files.formats": ("read",),
     "interop.widget.view": ("view",),
     "_problem.problem": ("SurfaceProblem",),
@@ -124,6 +126,7 @@ __all__ = [
     "cache",
     "example_map",
     "Map",
+    "join_parts",
     "read",
     "view",
     "SurfaceProblem",

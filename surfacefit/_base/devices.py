@@ -22,7 +22,7 @@ def device_of(tree: Any = ()) -> Device:
         if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
             return next(iter(leaf.devices()))
     default = cast(Any, jax.config).jax_default_device  # a device, the name of a platform, or None
-    return default if isinstance(default, Device) else jax.devices(default)[0]
+    return default if isinstance(default, Device) else jax.local_devices(backend=default)[0]
 
 
 def on_cpu(tree: Any = ()) -> bool:
@@ -39,7 +39,7 @@ def beside_accelerator() -> Iterator[None]:
         yield
         return
     try:
-        host = jax.devices("cpu")[0]
+        host = jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS allows no CPU
         yield
         return

@@ -10,10 +10,10 @@ class Status(IntEnum):
     """Why a fit ended, as the code that compiled loops carry.
 
     CONVERGED_COST, CONVERGED_STEP, CONVERGED_GRADIENT, CONVERGED_SLOWLY, EXACT and PRECISION are successes; MAX_STEPS,
-    MAX_TIME, INTERRUPTED, STOPPED (by the callback), MAX_MEMORY, NO_PLAN, VALLEY, IMPRECISE, NON_FINITE,
-    ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; EMPTY, TOO_FEW_POINTS and UNUSABLE are maps of
-    `fit_many` that cannot be fitted; RUNNING, UNEVALUATED and REPLAN are met inside a fit only. What each means, and
-    what to do next, is in ``message`` of the result.
+    MAX_TIME, INTERRUPTED, STOPPED (by the callback), PROCESS_LOST (one of several), MAX_MEMORY, NO_PLAN, VALLEY,
+    IMPRECISE, NON_FINITE, ILL_CONDITIONED and SINGULAR (mixtures only) keep the best found; EMPTY, TOO_FEW_POINTS and
+    UNUSABLE are maps of `fit_many` that cannot be fitted; RUNNING, UNEVALUATED and REPLAN are met inside a fit only.
+    What each means, and what to do next, is in ``message`` of the result.
     """
 
     RUNNING = 0
@@ -39,13 +39,14 @@ class Status(IntEnum):
     EMPTY = 20
     TOO_FEW_POINTS = 21
     UNUSABLE = 22
+    PROCESS_LOST = 23
 
 
 # Standard errors of the parameters together: the distance from the minimum up to which a fit counts as at it. It moves
 # no error bar visibly.
 MAX_DISTANCE = 0.3
 # Ends by a limit of the whole fit: nothing further is tried, and what was not tried says nothing.
-LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME)
+LIMIT_STATUSES = (Status.STOPPED, Status.INTERRUPTED, Status.MAX_TIME, Status.PROCESS_LOST)
 # Ends where nothing lower is near although the minimum is not: the fit is as low as steps take it.
 UNSETTLED_STATUSES = (Status.VALLEY, Status.IMPRECISE)
 
@@ -117,6 +118,11 @@ STATUS: dict[Status, StatusEntry] = {
         False, "interrupted from the keyboard; the best surface so far is kept", "Continue with `init=result.surface`."
     ),
     Status.STOPPED: StatusEntry(False, "stopped by the callback; the best surface so far is kept"),
+    Status.PROCESS_LOST: StatusEntry(
+        False,
+        "stopped because another process of the fit has ended or does not answer; the best surface so far is kept",
+        "Save it, and start all processes again with `init=` this surface.",
+    ),
     Status.NON_FINITE: StatusEntry(
         False,
         "stopped because the cost or its derivatives are not finite; the best surface so far is kept",

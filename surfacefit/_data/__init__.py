@@ -10,6 +10,7 @@ frames           Whether a volume looks like a stack of frames
 labels           Names, units and the way back to what heights came as
 map              Heights with their coordinates, units and georeference, as a record
 noise            Noise that is correlated between points of a grid, estimated from the residuals of a fit
+parts            A map that several processes have read, each its own rows, joined in all of them
 spacing          How far apart scattered points are along each axis
 unread_map       A map that stays on disk, and is read window by window
 windows          Small samples of the points around some components, found fast however many points there are

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from .._base.checks import count, one_of, positive_number, yes_or_no
+from .._system.mesh import mesh_of
 
 # Points x parameters^2 of J^T J, up to which a dense step is faster than a tiled one: where the two cross on the
 # volcano (K = 32: 5 ms dense, 6 ms tiled; K = 64: 18 and 13 ms).
 DENSE_PRODUCTS = 5e8
+
+# Seconds; longer than the slowest process takes to compile a step, or to copy a plan for a million components.
+TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,23 @@ class Dense:
     A step costs points x parameters^2, and memory 5 matrices of parameters^2 numbers; a `ValueError` says beforehand
     where ``max_memory`` does not allow that.
 
+    Parameters
+    ----------
+    devices : on which devices the solver's steps run: None for JAX's default device, "all", a number of them, a list of
+        JAX's devices, or a `jax.sharding.Mesh` of one axis named "tiles". Each has a part of the points, and all have
+        all parameters; results differ by rounding alone. Growth and search run on one device. Where
+        `jax.distributed.initialize` has joined several processes, all give the same arguments; devices="all" means
+        those of all of them.
+    timeout : seconds that a process waits for the others, from one chunk of steps to the next. Then, or when one of
+        them has ended, the fit ends with the best surface so far and the status PROCESS_LOST.
+
     >>> import surfacefit as sf
     >>> sf.Dense()
-    Dense()
+    Dense(devices=None, timeout=300.0)
     """
+
+    devices: Any = None
+    timeout: float = TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,7 @@ class Tiled:
     normal : how the normal matrix is held. "auto" computes the blocks of overlapping components from the components
         alone where the data are an even grid without gaps and with one ``sigma``, and memory suffices; "products"
         multiplies by J and J^T pass by pass, as "auto" does for all other data.
+    devices, timeout : as for `Dense`; here each device has a part of the tiles.
 
     A step costs points x overlapping components, whatever their number.
 
@@ -52,6 +71,8 @@ class Tiled:
     cutoff: float = 1e-6
     tile_size: int = 256
     normal: str = "auto"
+    devices: Any = None
+    timeout: float = TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -91,10 +112,19 @@ ENGINES: dict[str, type[Dense | Tiled]] = {"dense": Dense, "tiled": Tiled}
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The engine asked for (None: by size), and the memory that it may take in GB (None: most of what there is)."""
+    """The engine asked for (None: by size), and the memory that it may take in GB (None: most of what there is).
+
+    mesh : the devices that it asks for; None for one.
+    """
 
     engine: Dense | Tiled | None
     max_memory: float | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one of several processes waits for the others."""
+        return TIMEOUT_SECONDS if self.engine is None else self.engine.timeout
 
     def picked(self, n_points: int, n_parameters: int) -> Dense | Tiled:
         """The engine asked for, or the one that is faster for a problem of this size."""
@@ -111,7 +141,8 @@ def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:
     if isinstance(engine, Streamed):
         raise ValueError(f"`engine` must be one for data in memory here, got {engine!r}: it is for `fit` of a grid")
     if isinstance(engine, Dense | Tiled):
-        return EngineChoice(engine, limit)
+        positive_number("engine.timeout", engine.timeout)
+        return EngineChoice(engine, limit, mesh_of(engine.devices))
     name = one_of("engine", engine, ["auto", *ENGINES])
     return EngineChoice(None if name == "auto" else ENGINES[name](), limit)
 

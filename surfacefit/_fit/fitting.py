@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .._base.progress import Progress, ProgressBar
 from .._base.threads import blas_limits_kept, single_threaded_blas
 from .._data.blocks_left_out import folds
 from .._data.data import SurfaceData
+from .._mesh.agreement import check_processes, is_watched, of_first
+from .._mesh.stage import MeshStage
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
@@ -26,6 +29,7 @@ from .._search.choosing import Choice, Chosen
 from .._search.context import HURRIED, Pace, SearchContext, SharedProgress
 from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
+from .._solvers.loop import OneDevice
 from .._starts import RandomStarts
 from .._system.compile_clock import compile_clock, seconds
 from .make_result import background_result, make_result, ordered
@@ -50,11 +54,12 @@ def fitted(
     ``begun`` is the time (`time.perf_counter`) that ``max_time`` and the timings count from.
     """
     with precision(run.dtype), blas_limits_kept(), compile_clock() as spans:
+        check_processes(data, model, run)
         bar = _bar(model, run, auto)
         fitting, chosen = Fitting(data, run, bar, begun, spans), None
         try:
             if auto is not None:
-                chosen = fitting.choose(model, auto)
+                chosen = of_first(run.engine.mesh, run.engine.timeout, partial(fitting.choose, model, auto))
                 fitting.run, fitting.steps = _from_chosen(run, auto, chosen), chosen.steps
                 model = replace(model, n_components=1 if chosen.surface is None else chosen.surface.n_components)
                 if chosen.surface is not None and not model.n_components:
@@ -110,7 +115,14 @@ class Fitting:
                 steps = before + int(best.steps)
                 return context.progress.callback(float(best.cost), steps, lambda: prepared.surface(best.params))
 
-            runs = StartRuns(context, self.run.solver, Limits(self.deadline, callback, context.pace.brief))
+            stage = (
+                None
+                if self.run.engine.mesh is None
+                else MeshStage(prepared, self.run.engine.mesh, self.run.engine.timeout)
+            )
+            place = OneDevice() if stage is None else stage.place
+            limits = Limits(self.deadline, callback, context.pace.brief, place)
+            runs = StartRuns(context, self.run.solver, limits, stage)
             ended = runs.run_from(start)
             ended = with_resets(runs, ended) if self.run.reset else ended
             if chosen is not None or not isinstance(self.run.init, GaussianSurface):
@@ -151,7 +163,7 @@ class Fitting:
 
         It is called with the cost in the units of the fit, the steps so far, and a function that gives the surface.
         """
-        model, callback = prepared.model, self.run.callback
+        model, callback = prepared.model, self.run.callback if is_watched(self.run.engine.mesh) else None
 
         def watch(cost: float, steps: int, surface: Callable[[], GaussianSurface]) -> bool:
             progress = Progress(
@@ -184,7 +196,8 @@ def _bar(model: ModelSpec, run: RunSpec, auto: AutoComponents | None) -> Progres
     known = auto is None and not StartPlan(run.init, run.search, run.seed).takes_steps
     n_starts = run.init.n if isinstance(run.init, RandomStarts) else 1
     label = f"fit K={model.n_components if auto is None else 'auto'}"
-    return ProgressBar(run.progress, n_starts * int(run.solver.max_steps) if known else None, label)
+    show = run.progress if is_watched(run.engine.mesh) else False
+    return ProgressBar(show, n_starts * int(run.solver.max_steps) if known else None, label)
 
 
 def _from_chosen(run: RunSpec, auto: AutoComponents, chosen: Chosen) -> RunSpec:

@@ -9,7 +9,6 @@ The test compiles nothing. The search (`search=`) also moves components that hav
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -60,12 +59,7 @@ def _goes_on(runs: StartRuns, ended: RunOutcome) -> bool:
         or status in UNSETTLED_STATUSES
         or (runs.solver.takes_all_steps and status == Status.MAX_STEPS and len(ended.history.cost) > 0)
     )
-    return (
-        by_itself
-        and status != Status.EXACT
-        and _steps_left(runs, ended) > 0
-        and time.perf_counter() < runs.limits.deadline
-    )
+    return by_itself and status != Status.EXACT and _steps_left(runs, ended) > 0 and not runs.limits.over
 
 
 def _steps_left(runs: StartRuns, ended: RunOutcome) -> int:
@@ -76,13 +70,13 @@ def _steps_left(runs: StartRuns, ended: RunOutcome) -> int:
 def _reset(runs: StartRuns, ended: RunOutcome, which: np.ndarray) -> RunOutcome:
     """The end with the components ``which`` moved to peaks of the residual, if the refit from there ends lower."""
     solver_run, placed, outcome = None, which[:0], Status.INTERRUPTED
-    prepared, before = runs.prepared, Status(int(ended.solution.status))
+    before = Status(int(ended.solution.status))
     try:
         start, placed = _replaced(runs.context, ended.solution, which)
         if not len(placed):
             return ended
         solver_run = SolverRun(
-            prepared.fixing(start), start, runs.solver, runs.limits_after(ended.solution), prepared.planner
+            runs.problem_at(start), start, runs.solver, runs.limits_after(ended.solution), runs.planner
         )
         outcome = solver_run.advance(_steps_left(runs, ended))
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +12,14 @@ from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
+from .._mesh.stage import MeshStage
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._search.context import SearchContext
 from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
 from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages
+from .._solvers.loop import Planner
 
 
 class RunOutcome(NamedTuple):
@@ -34,20 +35,29 @@ class RunOutcome(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StartRuns:
-    """The solver's runs of one fit, from each of its starts."""
+    """The solver's runs of one fit, from each of its starts, on the one device of the context or on a mesh."""
 
     context: SearchContext
     solver: Solver
     limits: Limits
+    stage: MeshStage | None = None
 
     @property
     def prepared(self) -> Prepared:
         return self.context.prepared
 
+    @property
+    def planner(self) -> Planner | None:
+        return self.prepared.planner if self.stage is None else self.stage.planner
+
+    def problem_at(self, start: Array) -> SurfaceProblem:
+        """The problem where the solver's steps are taken, with what is fixed held at a start."""
+        return self.prepared.fixing(start) if self.stage is None else self.stage.problem_at(start)
+
     def run_from(self, start: Initialization) -> RunOutcome:
         """The best end of all starts. Where a limit ended growth, the steps take what is left of the time."""
-        halted = start.halted
-        if halted is not Status.MAX_TIME or time.perf_counter() >= self.limits.deadline:
+        halted = self.limits.place.agreed(start.halted)[0]
+        if halted is not Status.MAX_TIME or self.limits.over:
             return self.run_all(start.starts, halted)
         ended = self.run_all(start.starts, None)
         return ended if int(ended.solution.status) in LIMIT_STATUSES else with_status(ended, halted)
@@ -60,7 +70,7 @@ class StartRuns:
                 told = None if best is None else self._told(best)
                 if best is not None and told is not None:
                     return with_status(best, told)
-                best = self._next(best, start, halted)
+                best = self._next(best, self.limits.place.agreed(start)[0], halted)
         except KeyboardInterrupt:
             if best is None:
                 raise
@@ -73,15 +83,15 @@ class StartRuns:
         status = Status(int(best.solution.status))
         if status in LIMIT_STATUSES:
             return status
-        return Status.MAX_TIME if time.perf_counter() >= self.limits.deadline else None
+        return Status.MAX_TIME if self.limits.over else None
 
     def _next(self, best: RunOutcome | None, start: Array, halted: Status | None) -> RunOutcome:
-        problem, planner = self.prepared.fixing(start), self.prepared.planner
+        problem = self.problem_at(start)
         if best is None:
             try:
                 solution, history = self._run(problem, start, self.limits, halted)
             except KeyboardInterrupt:  # while the first program was compiled: the start may be what a search has led to
-                solution, history = run(problem, start, self.solver, self.limits, planner, Status.INTERRUPTED)
+                solution, history = run(problem, start, self.solver, self.limits, self.planner, Status.INTERRUPTED)
             return RunOutcome(
                 solution, history, np.zeros(self.prepared.model.n_components, int), [float(solution.cost)]
             )
@@ -100,8 +110,8 @@ class StartRuns:
     ) -> tuple[Solution, Record]:
         caps = self._caps if halted is None else []
         if not caps:
-            return run(problem, start, self.solver, limits, self.prepared.planner, halted)
-        return run_under_caps(problem, start, self.solver, limits, self.prepared.planner, caps)
+            return run(problem, start, self.solver, limits, self.planner, halted)
+        return run_under_caps(problem, start, self.solver, limits, self.planner, caps)
 
     @cached_property
     def _caps(self) -> list[float]:

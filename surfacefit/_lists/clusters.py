@@ -36,7 +36,7 @@ def clustered(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours:
     neighbours: owner (R,) and neighbours (R, w), K for none.
     """
     n_components = len(order)
-    size = max(1, min(CLUSTER_PARAMETERS // block_size, n_components))
+    size = cluster_size(block_size, n_components)
     members = np.pad(order, (0, -len(order) % size), constant_values=n_components).reshape(-1, size)
     place = np.empty(n_components, np.int64)
     place[order] = np.arange(n_components)
@@ -47,6 +47,11 @@ def clustered(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours:
     first, second = first[together], second[together]
     blocks[first // size, first % size, second % size] = np.flatnonzero(together.ravel())
     return {"members": members.astype(np.int32), "place": place.astype(np.int32), "blocks": blocks}
+
+
+def cluster_size(block_size: int, n_components: int) -> int:
+    """Components a cluster, of so many parameters each; 1 where there are no clusters, and ``block_size`` is 0."""
+    return max(1, min(CLUSTER_PARAMETERS // block_size, n_components)) if block_size else 1
 
 
 def hilbert_order(points: np.ndarray) -> np.ndarray:

@@ -86,6 +86,19 @@ def block_sides(shape: tuple[int, ...], size: int) -> np.ndarray:
     return sides
 
 
+def with_multiple(tiling: Tiling, count: int) -> Tiling:
+    """The tiling with tiles that hold no point, so that their number is a multiple of ``count``."""
+    spare = [(0, -tiling.n_tiles % count), (0, 0)]
+    order, low, high = (np.pad(one, spare, mode="edge") for one in (tiling.order, tiling.low, tiling.high))
+    return Tiling(order, np.pad(tiling.filled, spare), low, high)
+
+
+def in_parts(tiling: Tiling, count: int) -> list[Tiling]:
+    """The tiling cut into so many equal runs of tiles."""
+    arrays = (tiling.order, tiling.filled, tiling.low, tiling.high)
+    return [Tiling(*parts) for parts in zip(*(np.split(one, count) for one in arrays), strict=True)]
+
+
 def _halves(points: np.ndarray, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along = points[leaf, np.ptp(points[leaf], axis=0).argmax()]
     middle = len(leaf) // 2

@@ -8,6 +8,7 @@ fits before one have come to need, at the same number of tiles and room for comp
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,7 @@ from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
 from .._lists.clusters import clustered, component_order
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
-from .._lists.pairs import Ellipsoids, TileLists, tile_lists
+from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
 from .._lists.tiles import Tiling
 from .._model.parameters import Parameterization
 from .problem import SurfaceProblem
@@ -79,6 +80,26 @@ class TilePlanner:
     ) -> tuple[SurfaceProblem, ComponentLists]:
         """The problem with a plan, and its lists, which are as far as they serve those of the plan ``before``."""
         parts, dtype = problem.parameterization, problem.points.dtype
+        lists, there, room = self.listed(problem, wanted, params, before, with_normal)
+        tiled = self.tiled(self.tiling, lists.pairs, parts.n_components)
+        plan = tile_plan(self.tiling, tiled, room, self.cutoff, self.capacity("chunks", len(tiled.offsets)), dtype)
+        curvature = None
+        if with_normal and self.grid is not None:
+            curvature = self.curvature(lists.overlaps, tiled, there, dtype, clustered_block_size(problem))
+        if not self.blocks_fit(problem, plan, curvature):
+            self.grid, curvature = None, None
+        return replace(problem, engine=TiledEngine(plan, curvature)), lists
+
+    def listed(
+        self,
+        problem: SurfaceProblem,
+        wanted: Array,
+        params: Array,
+        before: ComponentLists | None = None,
+        with_normal: bool = True,
+    ) -> tuple[ComponentLists, PlacedComponents, Ellipsoids]:
+        """The lists of a plan, the components there, and the room that all of them are given, idle ones included."""
+        parts = problem.parameterization
         self.cpu = on_cpu(problem.points)
         self.n_active = int(parts.n_active)
         self.spare = min(MOST_SPARE_ROOM, parts.n_components / max(self.n_active, 1))
@@ -89,23 +110,20 @@ class TilePlanner:
         places = [where.some(slice(self.n_active)) for where in (there, here)]
         idle = [where.some(slice(self.n_active, None)) for where in (there, here)]
         lists = maker.made(*places) if before is None else maker.renewed(before, *places)
-        tiled = self._tiled(lists, parts.n_components)
-        room = _with_idle(lists.room, enclosing(idle[0], idle[1], self.cutoff))
-        plan = tile_plan(self.tiling, tiled, room, self.cutoff, self._capacity("chunks", len(tiled.offsets)), dtype)
-        direct = parts.n_parameters <= DIRECT_SOLVE_PARAMETERS  # then nothing is preconditioned
-        block_size = 0 if direct else parts.layout.block_size
-        curvature = None if grid is None else self._curvature(lists.overlaps, tiled, there, dtype, block_size)
-        if not self._blocks_fit(problem, plan, curvature):
-            self.grid, curvature = None, None
-        return replace(problem, engine=TiledEngine(plan, curvature)), lists
+        return lists, there, _with_idle(lists.room, enclosing(idle[0], idle[1], self.cutoff))
 
-    def _blocks_fit(self, problem: SurfaceProblem, plan: TilePlan, curvature: Curvature | None) -> bool:
-        """Whether memory suffices for the blocks as well; an error where not even the rest fits."""
+    def blocks_fit(
+        self, problem: SurfaceProblem, plan: TilePlan, curvature: Curvature | None, n_devices: int = 1
+    ) -> bool:
+        """Whether memory suffices for the blocks as well; an error where not even the rest fits. Plan and curvature are
+        those of one of so many devices: on a CPU they share the memory.
+        """
+        memory = self.memory / (n_devices if self.cpu else 1)
         parts, dtype = problem.parameterization, problem.points.dtype
         n_rows = 0 if curvature is None else len(curvature.owner)
         members = (plan.members.shape[0], plan.members.shape[1], plan.members.shape[2])
         need = tiled_need(
-            problem.points.shape[0],
+            problem.points.shape[0] // n_devices,
             parts.n_dim,
             members,
             n_rows,
@@ -114,9 +132,9 @@ class TilePlanner:
             dtype.itemsize,
         )
         least = need.total - need.blocks
-        if least > self.memory:
+        if least > memory:
             raise MemoryShort(
-                f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(self.memory)}: allow"
+                f"this fit needs about {gigabytes(least)}, more than `max_memory` = {gigabytes(memory)}: allow"
                 f" more, or use"
                 " fewer points or components, a larger cutoff, or dtype='float32'"
             )
@@ -125,10 +143,11 @@ class TilePlanner:
         if clusters is not None:
             n_clusters, size = clusters.members.shape
             beside = cluster_bytes(n_clusters, size, parts.layout.block_size)
-        return need.total + beside <= self.memory
+        return need.total + beside <= memory
 
-    def _tiled(self, lists: ComponentLists, n_components: int) -> TileLists:
-        tiled = tile_lists(self.tiling, lists.pairs, self.n_active, chunk_shape(self.tiling.n_tiles, self.cpu))
+    def tiled(self, tiling: Tiling, pairs: TilePairs, n_components: int) -> TileLists:
+        """The lists of some tiles, from their pairs."""
+        tiled = tile_lists(tiling, pairs, self.n_active, chunk_shape(tiling.n_tiles, self.cpu))
         return replace(tiled, members=np.where(tiled.members == self.n_active, n_components, tiled.members))
 
     def _rows(
@@ -154,7 +173,7 @@ class TilePlanner:
             *rows[1:],
         ]
 
-    def _curvature(
+    def curvature(
         self,
         overlaps: Overlaps | None,
         tiled: TileLists | None,
@@ -174,7 +193,7 @@ class TilePlanner:
         grid, n_rows = self.grid, sum(len(r.owner) for r in rows)
         unit = self._unit(n_rows)
         lengths = [-(-len(r.owner) // unit) * unit for r in rows]
-        capacity = self._capacity("rows", n_rows + len(rows) * unit, unit)
+        capacity = self.capacity("rows", n_rows + len(rows) * unit, unit)
         owner, neighbours = (
             _padded(
                 np.concatenate([_padded(one, size, n_components) for one, size in zip(of_rules, lengths, strict=True)]),
@@ -203,7 +222,7 @@ class TilePlanner:
         """Rows that are summed at once, which stay as they are within a fit: another number is another program."""
         return self.capacities.setdefault("rows at once", rows_at_once(n_rows, self.cpu))
 
-    def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
+    def capacity(self, name: str, needed: int, unit: int = 8) -> int:
         """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
         before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
@@ -222,13 +241,20 @@ class RunPlanner:
     nothing but the run. A solver that does not work ``with_normal`` matrices needs no lists of overlaps.
     """
 
-    planner: TilePlanner
+    planner: Any
     with_normal: bool = True
     lists: ComponentLists | None = None
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
-        problem, self.lists = self.planner.planned(problem, wanted, params, self.lists, self.with_normal)
-        return problem
+        planned: SurfaceProblem
+        planned, self.lists = self.planner.planned(problem, wanted, params, self.lists, self.with_normal)
+        return planned
+
+
+def clustered_block_size(problem: SurfaceProblem) -> int:
+    """Parameters of a component where clusters are inverted; 0 where nothing is preconditioned."""
+    parts = problem.parameterization
+    return 0 if parts.n_parameters <= DIRECT_SOLVE_PARAMETERS else parts.layout.block_size
 
 
 def tile_plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -21,6 +21,7 @@ from .._base.memory import MemoryShort
 from .._base.precision import on_host
 from .._base.status import Status
 from .._problem.base import Problem, half_square
+from .._system.processes import ProcessLost
 from .base import Solver, check_state
 
 # Steps a dispatch at most: to come back to the host costs about as much as one small step, so 64 hide it. It is also
@@ -59,15 +60,42 @@ class Carry(NamedTuple):
     best: Solution
 
 
+class OneDevice:
+    """Where a run's arrays are: on the one device to which JAX brings them by itself. A mesh of devices says more."""
+
+    def placed(self, tree: Any) -> Any:
+        """The arrays where the run has them."""
+        return tree
+
+    def brought_back(self, params: Any) -> Any:
+        """Parameters for all that is computed after the run."""
+        return params
+
+    def computed(self, function: Callable[[], Any]) -> Any:
+        """What a function gives; `ProcessLost` where another process that takes part does not answer."""
+        return function()
+
+    def agreed(self, *numbers: Any) -> tuple[Any, ...]:
+        """Numbers on which all processes that take part act: those of the first."""
+        return numbers
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a run must end, on the ``time.perf_counter`` clock, who sees each chunk (True from it: stop), and how many
-    steps are taken by code that XLA does not optimise: for a run that is expected to end within them.
+    steps are taken by code that XLA does not optimise: for a run that is expected to end within them. ``place`` says
+    where it runs.
     """
 
     deadline: float = float("inf")
     callback: Callable[[Solution], Any] = lambda solution: False
     brief_steps: int = 0
+    place: Any = field(default_factory=OneDevice)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is over."""
+        return bool(self.place.agreed(int(time.perf_counter() >= self.deadline))[0])
 
 
 RunPlanner = Callable[[Any, Array, Array], Any]
@@ -143,6 +171,7 @@ class SolverRun:
     def __init__(self, problem: Problem, start: Array, solver: Solver, limits: Limits, planner: Planner | None):
         self.solver, self.limits = solver, limits
         self.planner = None if planner is None else planner.for_run(solver.uses_normal)
+        start = limits.place.placed(start)
         self.problem = problem if self.planner is None else self.planner(problem, start, start)
         self.carry = self._begun(start)
         self.records: list[Record] = []
@@ -153,7 +182,11 @@ class SolverRun:
         state = self.solver.unevaluated(self.problem, start)
         if state is None:
             return _begin(self.solver, self.problem, start)
-        return Carry(state, Solution(start, state.cost, state.status, _code(0)))
+        return self._placed(Carry(state, Solution(start, state.cost, state.status, _code(0))))
+
+    def _placed(self, carry: Carry) -> Carry:
+        placed: Carry = self.limits.place.placed(carry)
+        return placed
 
     @property
     def steps(self) -> int:
@@ -170,10 +203,15 @@ class SolverRun:
     def advance(self, total: int) -> Status:
         """Steps up to ``total`` since the start; RUNNING if nothing but their number ended them."""
         outcome = self.status
-        while outcome in (Status.RUNNING, Status.UNEVALUATED) and self.steps < total:
-            self._chunk(min(self.n_next, total - self.steps))
-            told = _told_to_stop(self.carry.best, self.limits)
-            outcome = told if self.status in (Status.RUNNING, Status.UNEVALUATED) else self.status
+        try:
+            while outcome in (Status.RUNNING, Status.UNEVALUATED) and self.steps < total:
+                self._chunk(min(self.n_next, total - self.steps))
+                told = _told_to_stop(self.carry.best, self.limits)
+                self.n_next, told = self.limits.place.agreed(self.n_next, int(told))
+                goes_on = self.status in (Status.RUNNING, Status.UNEVALUATED)
+                outcome = Status(told) if goes_on else self.status
+        except ProcessLost:
+            return Status.PROCESS_LOST
         return outcome
 
     def _chunk(self, n_steps: int) -> None:
@@ -181,11 +219,16 @@ class SolverRun:
         advance, most = _advance, n_steps
         if before < self.limits.brief_steps:
             advance, most = _advance_briefly, min(n_steps, self.limits.brief_steps - before)
-        self.carry, record = advance(self.solver, self.problem, self.carry, most)
-        best = self.carry.best
-        # One transfer, after which `status`, `steps` and `cost` ask for no other.
-        record, status, steps, cost = on_host((record, best.status, best.steps, best.cost))
-        self.carry = self.carry._replace(best=best._replace(status=status, steps=steps, cost=cost))
+
+        def computed() -> tuple[Carry, Any]:
+            carry, record = advance(self.solver, self.problem, self.carry, most)
+            best = carry.best
+            # One transfer, after which `status`, `steps` and `cost` ask for no other.
+            return carry, on_host((record, best.status, best.steps, best.cost))
+
+        self.carry, (record, status, steps, cost) = self.limits.place.computed(computed)
+        best = self.carry.best._replace(status=status, steps=steps, cost=cost)
+        self.carry = self._placed(self.carry._replace(best=best))
         taken = self.steps - before
         self.records.append(Record(*(column[:taken] for column in record)))
         if taken:
@@ -216,7 +259,7 @@ class SolverRun:
         renewed = self.solver.unevaluated(self.problem, state.params, state)
         if renewed is None:
             renewed = _replanned(self.solver, self.problem, state)
-        self.carry = Carry(renewed, best._replace(status=renewed.status))
+        self.carry = self._placed(Carry(renewed, best._replace(status=renewed.status)))
 
     def _end(self, status: Status) -> None:
         state, best = self.carry
@@ -225,10 +268,10 @@ class SolverRun:
     def solution(self, outcome: Status) -> Solution:
         """The best so far, which ended with that status; its cost is taken if no step has done so."""
         best = self.carry.best
-        if self.status == Status.UNEVALUATED and self.steps == 0:
+        if self.status == Status.UNEVALUATED and self.steps == 0 and outcome != Status.PROCESS_LOST:
             best = best._replace(cost=_cost(self.problem, best.params))
         cost, steps = on_host((best.cost, best.steps))
-        return Solution(best.params, cost, _code(outcome), steps)
+        return Solution(self.limits.place.brought_back(best.params), cost, _code(outcome), steps)
 
     def history(self) -> Record:
         if not self.records:

@@ -80,7 +80,7 @@ class StreamedPlanner(TilePlanner):
         found = overlaps(self.grid, used.centers, used.factors)
         layout = self.host.layout
         direct = layout.n_parameters <= DIRECT_SOLVE_PARAMETERS
-        curvature = self._curvature(found, None, placed, np.dtype(float), 0 if direct else layout.block_size)
+        curvature = self.curvature(found, None, placed, np.dtype(float), 0 if direct else layout.block_size)
         need = float("inf") if curvature is None else self._bytes(curvature)
         if curvature is None or need > self.memory:
             raise MemoryShort(

@@ -9,6 +9,7 @@ from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
 from .local import LocalEngine
 from .operator import ColumnJacobian, Engine, Jacobian
 from .penalized import PenalizedJacobian
+from .sharded import ShardedEngine
 from .tile_plan import TilePlan
 from .tiled import TiledEngine
 
@@ -21,6 +22,7 @@ __all__ = [
     "LocalEngine",
     "MatrixJacobian",
     "PenalizedJacobian",
+    "ShardedEngine",
     "TilePlan",
     "TiledEngine",
     "background_rows",

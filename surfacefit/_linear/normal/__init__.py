@@ -2,7 +2,8 @@
 
 A normal matrix is a record with ``mv``, ``diagonal``, ``solve``, ``as_matrix`` and ``least_damping``. `DenseNormal`
 holds the whole matrix and factorises it, `BlockNormal` the blocks of overlapping components, `ProductNormal` only the
-blocks on the diagonal; the latter two solve by conjugate gradients.
+blocks on the diagonal; the latter two solve by conjugate gradients. `SummedNormal` is the sum of what the devices of a
+mesh hold.
 """
 
 from .base import Normal
@@ -10,6 +11,7 @@ from .block_pattern import BlockPattern
 from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, scaled_blocks
 from .dense import DenseNormal
 from .products import ProductNormal, needs_jacobian
+from .summed import SummedNormal
 
 __all__ = [
     "DIRECT_SOLVE_PARAMETERS",
@@ -18,6 +20,7 @@ __all__ = [
     "DenseNormal",
     "Normal",
     "ProductNormal",
+    "SummedNormal",
     "needs_jacobian",
     "scaled_blocks",
 ]

@@ -1,0 +1,117 @@
+"""A normal matrix that is the sum of what each device of a mesh holds: blocks stay where they are, vectors are summed.
+
+Each device has the rows of its components and the part of the border that comes from its points. All that a solver
+asks for is linear in the matrix, so that it is the sum of what the devices say; conjugate gradients send a vector of
+all parameters an iteration, and one more where clusters are inverted, each on its own device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.sharding import Mesh
+from jax.tree_util import register_dataclass
+
+from ..._system.mesh import SPLIT, TILES, WHOLE, of_all, on_each, own, total
+from ..cluster_preconditioner import cluster_preconditioner
+from ..linear_solve import solve_cholesky, solve_conjugate_gradients
+from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, diagonal_of
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class SummedNormal:
+    """J^T J as the sum of matrices of blocks.
+
+    part : one `BlockNormal` a device, its arrays with a leading axis of devices. Components without a row there have
+    their ``own`` row of blocks beyond those in use. mine (D, K) : which have one.
+    """
+
+    part: BlockNormal
+    mine: Array
+    mesh: Mesh = field(metadata={"static": True})
+
+    @property
+    def least_damping(self) -> float:
+        return self.part.least_damping
+
+    def bound(self, jacobian: Any) -> SummedNormal:
+        return self
+
+    def with_blocks(self, own_blocks: Array, corner: Array) -> SummedNormal:
+        def added(part: BlockNormal, mine: Array, blocks: Array, corner: Array) -> BlockNormal:
+            first = (jax.lax.axis_index(TILES) == 0).astype(corner.dtype)
+            blocks = jnp.where(own(mine)[:, None, None], blocks, 0)
+            changed: BlockNormal = of_all(own(part).with_blocks(blocks, corner * first))
+            return changed
+
+        arguments = (SPLIT, SPLIT, WHOLE, WHOLE)
+        return replace(self, part=on_each(added, self.mesh, arguments, SPLIT)(self.part, self.mine, own_blocks, corner))
+
+    def with_penalty(self, own_blocks: Array, corner: Array) -> SummedNormal:
+        return self.with_blocks(own_blocks, corner)
+
+    def mv(self, vector: Array) -> Array:
+        product: Array = self._summed(lambda part, _, v: part.mv(v), vector)
+        return product
+
+    def diagonal(self) -> Array:
+        return diagonal_of(*self._diagonals())
+
+    def as_matrix(self) -> Array:
+        matrix: Array = self._summed(lambda part, _: part.as_matrix())
+        return matrix
+
+    def solve(self, gradient: Array, scaling: Array, damping: Array) -> tuple[Array, Array]:
+        """As `BlockNormal.solve`, the conjugate gradients on each device at once."""
+        if gradient.size <= DIRECT_SOLVE_PARAMETERS:
+            return solve_cholesky(self.as_matrix().astype(gradient.dtype), gradient, scaling, damping)
+        dtype = self.part.blocks.dtype
+
+        def solved(part: BlockNormal, mine: Array, g: Array, scales: Array, mu: Array) -> Array:
+            part, mine = own(part), own(mine)
+            blocks, corner = total(_diagonal_of(part, mine))
+            return solve_conjugate_gradients(
+                lambda v: total(part.mv(v)), blocks, corner, g, scales, mu, together=_together(part, blocks)
+            )
+
+        arguments = (SPLIT, SPLIT, WHOLE, WHOLE, WHOLE)
+        step = on_each(solved, self.mesh, arguments, WHOLE)(
+            self.part, self.mine, *(array.astype(dtype) for array in (gradient, scaling, damping))
+        )
+        return step.astype(gradient.dtype), jnp.all(jnp.isfinite(step))
+
+    def _diagonals(self) -> tuple[Array, Array]:
+        blocks: tuple[Array, Array] = self._summed(_diagonal_of)
+        return blocks
+
+    def _summed(self, function: Callable[..., Any], *whole: Array) -> Any:
+        """The sum over the devices of function(part, mine, *whole)."""
+
+        def summed(part: BlockNormal, mine: Array, *whole: Array) -> Any:
+            return total(function(own(part), own(mine), *whole))
+
+        arguments = (SPLIT, SPLIT, *(WHOLE for _ in whole))
+        return on_each(summed, self.mesh, arguments, WHOLE)(self.part, self.mine, *whole)
+
+
+def _diagonal_of(part: BlockNormal, mine: Array) -> tuple[Array, Array]:
+    return jnp.where(mine[:, None, None], part.diagonal_blocks(), 0), part.corner
+
+
+def _together(part: BlockNormal, blocks: Array) -> Callable[[Array, Array], Callable[[Array], Array]] | None:
+    """The preconditioner of all clusters, from the devices that have them: elsewhere their places hold nobody."""
+    clusters = part.pattern.clusters
+    if clusters is None:
+        return None
+
+    def made(roots: Array, damping: Array) -> Callable[[Array], Array]:
+        inner = cluster_preconditioner(part.blocks, clusters, blocks, roots, damping)
+        return lambda y: total(inner(y))
+
+    return made
