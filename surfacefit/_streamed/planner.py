@@ -98,7 +98,7 @@ class StreamedPlanner(TilePlanner):
         n_clusters, members = clusters.members.shape
         return float(blocks) + cluster_bytes(n_clusters, members, size)
 
-    def _capacity(self, name: str, needed: int, unit: int = 8) -> int:
+    def capacity(self, name: str, needed: int, unit: int = 8) -> int:
         """Room for ``needed`` entries, which never shrinks, and depends on nothing but this fit."""
         before = self.capacities.get(name, 0)
         if needed > before:

@@ -64,6 +64,10 @@ class BlockNormal:
         )
         return concatenated([inner.ravel(), outer])
 
+    def repeated(self) -> Callable[[Array], Array]:
+        """The function v -> J^T J v, for many products."""
+        return partial(self._product, self.pattern.repeated(self.blocks))
+
     def diagonal(self) -> Array:
         return diagonal_of(self.diagonal_blocks(), self.corner)
 
@@ -79,8 +83,7 @@ class BlockNormal:
         g, scales, mu = (array.astype(dtype) for array in (gradient, scaling, damping))
         blocks, clusters = self.diagonal_blocks(), self.pattern.clusters
         together = None if clusters is None else partial(cluster_preconditioner, self.blocks, clusters, blocks)
-        product = partial(self._product, self.pattern.repeated(self.blocks))
-        step = solve_conjugate_gradients(product, blocks, self.corner, g, scales, mu, together=together)
+        step = solve_conjugate_gradients(self.repeated(), blocks, self.corner, g, scales, mu, together=together)
         return step.astype(gradient.dtype), jnp.all(jnp.isfinite(step))
 
     def as_matrix(self) -> Array:

@@ -76,8 +76,9 @@ class SummedNormal:
         def solved(part: BlockNormal, mine: Array, g: Array, scales: Array, mu: Array) -> Array:
             part, mine = own(part), own(mine)
             blocks, corner = total(_diagonal_of(part, mine))
+            product = part.repeated()
             return solve_conjugate_gradients(
-                lambda v: total(part.mv(v)), blocks, corner, g, scales, mu, together=_together(part, blocks)
+                lambda v: total(product(v)), blocks, corner, g, scales, mu, together=_together(part, blocks)
             )
 
         arguments = (SPLIT, SPLIT, WHOLE, WHOLE, WHOLE)
