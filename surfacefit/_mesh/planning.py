@@ -25,7 +25,14 @@ from .._lists.component_lists import ComponentLists, PlacedComponents
 from .._lists.overlaps import Overlaps, work_of
 from .._lists.pairs import TilePairs
 from .._lists.tiles import Tiling, in_parts, with_multiple
-from .._problem.planning import MOST_NODES_A_PLACE, RunPlanner, TilePlanner, clustered_block_size, tile_plan
+from .._problem.planning import (
+    MOST_NODES_A_PLACE,
+    RunPlanner,
+    TilePlanner,
+    clustered_block_size,
+    lists_of_tiles,
+    tile_plan,
+)
 from .._problem.problem import SurfaceProblem
 from .placement import split
 
@@ -70,7 +77,10 @@ class MeshPlanner:
         lists, there, room = planner.listed(problem, wanted, params, before, with_normal)
         planner.likeness = (*planner.likeness, self.mesh.size)  # what one device needs is something else
         n_components = problem.parameterization.n_components
-        tiled = [planner.tiled(part, pairs, n_components) for part, pairs in self._tiles(lists.pairs)]
+        tiled = [
+            lists_of_tiles(part, pairs, planner.n_active, n_components, planner.cpu)
+            for part, pairs in self._tiles(lists.pairs)
+        ]
         capacity = planner.capacity("chunks", max(len(one.offsets) for one in tiled))
         dtype = problem.points.dtype
         plans = [

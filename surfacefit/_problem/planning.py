@@ -81,7 +81,7 @@ class TilePlanner:
         """The problem with a plan, and its lists, which are as far as they serve those of the plan ``before``."""
         parts, dtype = problem.parameterization, problem.points.dtype
         lists, there, room = self.listed(problem, wanted, params, before, with_normal)
-        tiled = self.tiled(self.tiling, lists.pairs, parts.n_components)
+        tiled = lists_of_tiles(self.tiling, lists.pairs, self.n_active, parts.n_components, self.cpu)
         plan = tile_plan(self.tiling, tiled, room, self.cutoff, self.capacity("chunks", len(tiled.offsets)), dtype)
         curvature = None
         if with_normal and self.grid is not None:
@@ -144,11 +144,6 @@ class TilePlanner:
             n_clusters, size = clusters.members.shape
             beside = cluster_bytes(n_clusters, size, parts.layout.block_size)
         return need.total + beside <= memory
-
-    def tiled(self, tiling: Tiling, pairs: TilePairs, n_components: int) -> TileLists:
-        """The lists of some tiles, from their pairs."""
-        tiled = tile_lists(tiling, pairs, self.n_active, chunk_shape(tiling.n_tiles, self.cpu))
-        return replace(tiled, members=np.where(tiled.members == self.n_active, n_components, tiled.members))
 
     def _rows(
         self, overlaps: Overlaps | None, n_components: int, tiled: TileLists | None, place: np.ndarray | None
@@ -255,6 +250,12 @@ def clustered_block_size(problem: SurfaceProblem) -> int:
     """Parameters of a component where clusters are inverted; 0 where nothing is preconditioned."""
     parts = problem.parameterization
     return 0 if parts.n_parameters <= DIRECT_SOLVE_PARAMETERS else parts.layout.block_size
+
+
+def lists_of_tiles(tiling: Tiling, pairs: TilePairs, n_active: int, n_components: int, cpu: bool) -> TileLists:
+    """The lists of some tiles, from their pairs with the components in use."""
+    tiled = tile_lists(tiling, pairs, n_active, chunk_shape(tiling.n_tiles, cpu))
+    return replace(tiled, members=np.where(tiled.members == n_active, n_components, tiled.members))
 
 
 def tile_plan(
