@@ -1,7 +1,7 @@
 """Plans for the tiled engine, made on the host: which lists, at which capacity, for which components.
 
 A plan serves until a component leaves the room that it was given (`TilePlan.plan_is_valid`); the loop then asks for
-another one. Capacities only grow, by steps of 2 or 1.4, so that most new plans find their program compiled. What the
+another one. Capacities only grow, by steps of 2 or 1.2, so that most new plans find their program compiled. What the
 fits before one have come to need, at the same number of tiles and room for components, is where it begins.
 """
 
@@ -32,10 +32,11 @@ from .problem import SurfaceProblem
 # Factor on what the first plan needs now: components spread most in their first steps, and each capacity that is
 # exceeded compiles a new program.
 FIRST_HEADROOM = 1.5
-# The same for later plans.
+# The same for later plans, and for large first ones.
 HEADROOM = 1.2
-# Units; below, capacities are powers of two, above powers of its root, where memory counts.
-FINE_CAPACITIES_FROM = 512
+# Units from which a capacity is large: it counts in memory, and compiling its program little beside its steps. Below,
+# capacities are powers of two, above of its fourth root.
+LARGE_CAPACITY_FROM = 512
 # Nodes of overlaps for each place of a component in a tile, from which products with J are cheaper than blocks: a solve
 # by products passes over the places some twenty times.
 MOST_NODES_A_PLACE = 20.0
@@ -218,12 +219,13 @@ class TilePlanner:
         return self.capacities.setdefault("rows at once", rows_at_once(n_rows, self.cpu))
 
     def capacity(self, name: str, needed: int, unit: int = 8) -> int:
-        """Room for ``needed`` entries, which never shrinks: powers of two, and of its root where memory counts."""
+        """Room for ``needed`` entries, which never shrinks."""
         before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
-            room = max(1.0, needed * (HEADROOM if before else FIRST_HEADROOM * self.spare) / unit)
-            halves = 1 if room < FINE_CAPACITIES_FROM else 2
-            own = unit * int(np.ceil(2 ** (np.ceil(halves * np.log2(room)) / halves)))
+            is_large = needed >= LARGE_CAPACITY_FROM * unit
+            first = (HEADROOM if is_large else FIRST_HEADROOM) * self.spare
+            room, parts = max(1.0, needed * (HEADROOM if before else first) / unit), 4 if is_large else 1
+            own = unit * int(np.ceil(2 ** (np.ceil(parts * np.log2(room)) / parts)))
             likely = met.get(name, 0)
             self.capacities[name] = likely if needed <= likely <= MOST_CAPACITY_EXCESS * own else own
             met[name] = self.capacities[name]
