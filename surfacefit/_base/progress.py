@@ -23,7 +23,7 @@ class Progress:
     ``steps`` taken so far (those of growth and search among them), best ``cost`` and ``rmse`` so far in the user's
     units (with ``sigma``, this ``rmse`` weighs points as the cost does; with a prior both hold its penalty; for another
     loss than "linear" it is what residuals of that cost would have), ``elapsed`` seconds, and ``surface()``, the best
-    `GaussianSurface` so far.
+    `GaussianSurface` so far. ``stage`` says what is being done where a fit of very many components grows by regions.
     """
 
     steps: int
@@ -32,11 +32,13 @@ class Progress:
     elapsed: float
     surface: Callable[[], GaussianSurface]
     loss: str = "linear"
+    stage: str = ""
 
     @property
     def caption(self) -> str:
         """What the bar shows."""
-        return f"rmse {self.rmse:.4g}" if self.loss == "linear" else f"cost {self.cost:.6g}"
+        reached = f"rmse {self.rmse:.4g}" if self.loss == "linear" else f"cost {self.cost:.6g}"
+        return f"{self.stage}, {reached}" if self.stage else reached
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,10 @@ def fit(
         ``init``; the result keeps its order. A fixed background needs a value, in ``init`` or ``background``.
     init : {"auto", "growth", "peaks", "grid", "random", "em"}, `RandomStarts` or `GaussianSurface`
         Where the fit starts. "growth" adds components where they lower the cost most, and refits all between additions;
-        "auto" (default) is growth and then a short search. "peaks" finds peaks of all sizes in the data, "grid" is an
-        even lattice, "random" puts components at random points, and "em" runs expectation-maximisation from the peaks,
+        "auto" (default) is growth and then a short search. Both grow 2,000 or more components on a grid by regions, in
+        least squares with nothing fixed: groups of neighbours are refitted on the cells around them, then in turns with
+        joint steps, in place of the short search. "peaks" finds peaks of all sizes in the data, "grid" is an even
+        lattice, "random" puts components at random points, and "em" runs expectation-maximisation from the peaks,
         with heights as a density. `RandomStarts` fits from several random starts and keeps the best. A
         `GaussianSurface` with K components is a start of your own; positive amplitudes of 0 then begin at 1 % of the
         heights' standard deviation.

@@ -22,6 +22,7 @@ from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import problem_setup
+from .._regions.start import grows_by_regions, initialize_by_regions
 from .._results.criteria import AutoComponents, Deviance
 from .._results.record import Timings
 from .._results.result import FitResult
@@ -138,6 +139,8 @@ class Fitting:
 
     def _start(self, context: SearchContext, chosen: Chosen | None) -> Initialization:
         plan = start_plan(context.prepared, self.run)
+        if chosen is None and grows_by_regions(context, plan):
+            return initialize_by_regions(context, plan)
         if chosen is None or chosen.halted is None:
             return initialize(context, plan)
         return initialize(context, replace(plan, search=0))._replace(halted=chosen.halted)
@@ -155,10 +158,13 @@ class Fitting:
     def _context(self, prepared: Prepared) -> SearchContext:
         request = start_request(prepared, self.run.seed)
         hurried = self.run.max_time is not None and self.run.max_time <= HURRIED_SECONDS
-        progress = SharedProgress(self.deadline, self._watcher(prepared))
+        progress = SharedProgress(self.deadline)
+        progress.callback = self._watcher(prepared, progress)
         return SearchContext(prepared, request, progress, pace=HURRIED if hurried else Pace())
 
-    def _watcher(self, prepared: Prepared) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
+    def _watcher(
+        self, prepared: Prepared, shared: SharedProgress
+    ) -> Callable[[float, int, Callable[[], GaussianSurface]], bool]:
         """A function that shows the best so far to the bar and the callback, and says whether the fit must stop.
 
         It is called with the cost in the units of the fit, the steps so far, and a function that gives the surface.
@@ -173,6 +179,7 @@ class Fitting:
                 time.perf_counter() - self.begun,
                 lambda: ordered(surface(), model),
                 model.loss,
+                shared.stage,
             )
             self.bar.update(progress)
             return bool(callback is not None and callback(progress))

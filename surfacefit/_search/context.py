@@ -64,7 +64,7 @@ class SharedProgress:
     """Limits, callback, steps and best state of one fit, shared by its context and the surrogates of that.
 
     Times are those of the ``time.perf_counter`` clock, ``work`` is in nominal seconds (`_solvers/work`). ``cancelled``
-    ends all refits after their next steps.
+    ends all refits after their next steps; ``stage`` says what is being done.
     """
 
     deadline: float = float("inf")
@@ -74,6 +74,7 @@ class SharedProgress:
     steps: int = 0
     work: float = 0.0
     cancelled: bool = False
+    stage: str = ""
     best: State | None = None
     _lock: Any = field(default_factory=Lock)
 

@@ -63,7 +63,7 @@ def surrogate(context: SearchContext) -> SearchContext | None:
     cost_of_dense = POINTS_PER_PARAMETER * context.parameterization.n_parameters**3
     if context.prepared.planner is not None and cost_of_dense > DENSE_PRODUCTS:
         return None
-    return _averaged(context) or _sampled(context)
+    return averaged(context) or _sampled(context)
 
 
 def suitable_surrogate(context: SearchContext, small: SearchContext | None, state: State) -> SearchContext | None:
@@ -108,7 +108,7 @@ def highest_gain(context: SearchContext, state: State) -> float:
     return float(-added @ views.residuals(state) - 0.5 * added @ added)
 
 
-def _averaged(context: SearchContext) -> SearchContext | None:
+def averaged(context: SearchContext) -> SearchContext | None:
     prepared, request = context.prepared, context.request
     data, n_parameters = prepared.data, context.parameterization.n_parameters
     if data.axes is None or not isinstance(prepared.problem.loss, Linear):

@@ -1,0 +1,142 @@
+"""Growth by regions: levels, groups, windows and refits against plain loops, and a whole fit."""
+
+import numpy as np
+import pytest
+
+import surfacefit as sf
+from surfacefit._regions import growth, start
+from surfacefit._regions.groups import GROUP_COMPONENTS, HALO_WIDTHS, Group, groups_of, turns
+from surfacefit._regions.levels import level_of
+from surfacefit._regions.rendering import add_components
+from surfacefit._regions.windows import WINDOW_CELLS, window
+from surfacefit._starts.rasters import Raster
+
+
+def random_surface(count, shape, seed=0):
+    rng = np.random.default_rng(seed)
+    factors = np.tril(rng.normal(0, 0.5, (count, 2, 2))) + np.eye(2) * rng.uniform(1.5, 3, (count, 1, 1))
+    return sf.GaussianSurface(
+        rng.uniform(0.5, 2, count), rng.uniform(0, np.array(shape) - 1, (count, 2)), factors @ factors.swapaxes(1, 2)
+    )
+
+
+def random_raster(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.5, 2, shape) * (rng.random(shape) > 0.1)
+    axes = tuple(np.sort(rng.uniform(0, n, n)) for n in shape)
+    return Raster(weights * rng.normal(size=shape), weights, 1.0 * (weights > 0), axes, np.arange(np.prod(shape)))
+
+
+def test_components_are_added_at_the_nodes_of_uneven_axes():
+    raster, surface = random_raster((23, 31)), random_surface(9, (23, 31))
+    values = np.zeros((23, 31))
+    add_components(values, raster.axes, surface, -1.0)
+    nodes = np.stack(np.meshgrid(*raster.axes, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(values, -surface(nodes.reshape(-1, 2)).reshape(23, 31), atol=9 * 2 * np.exp(-12.5))
+
+
+def test_a_level_has_the_cost_of_all_points_where_the_surface_is_constant_within_cells():
+    raster = random_raster((12, 10))
+    level = level_of(raster, 4)
+    rise = np.random.default_rng(1).normal(size=(3, 3))
+    level.leave(random_surface(0, (12, 10)), rise)
+    cost = 0.0
+    for i, j in np.ndindex(12, 10):
+        if raster.weights[i, j]:
+            height = raster.sums[i, j] / raster.weights[i, j]
+            cost += 0.5 * raster.weights[i, j] * (height - rise[i // 4, j // 4]) ** 2
+    assert level.cost == pytest.approx(cost, rel=1e-12)
+    np.testing.assert_allclose(level.axes[1], [np.mean(raster.axes[1][a : a + 4]) for a in (0, 4, 8)])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_component_is_in_one_group_whose_window_holds_its_halo(number):
+    surface = random_surface(200, (90, 120))
+    surface.covariances[7] *= 400  # so wide that it is refitted among others
+    level = level_of(random_raster((90, 120)), 1)
+    sets = list(groups_of(surface, level, number))
+    assert sorted(np.concatenate([g.members for some in sets for g in some])) == list(range(200))
+    assert len(sets) == 2
+    assert sets[1][0].members.tolist() == [7]
+    for group in (g for some in sets for g in some):
+        assert 0 < len(group.members) <= GROUP_COMPONENTS
+        for k in group.members:
+            reach = HALO_WIDTHS * np.sqrt(np.diag(surface.covariances[k]))
+            for axis in range(2):
+                x = level.axes[axis]
+                inside = np.flatnonzero(np.abs(x - surface.centers[k, axis]) <= reach[axis])
+                assert not len(inside) or (group.low[axis] <= inside[0] and inside[-1] < group.high[axis])
+
+
+def test_another_sweep_has_other_groups():
+    surface, level = random_surface(400, (90, 120)), level_of(random_raster((90, 120)), 1)
+    first, second = ({frozenset(g.members) for some in groups_of(surface, level, n) for g in some} for n in (1, 2))
+    assert len(first & second) < len(first) / 2
+
+
+def test_windows_of_one_turn_do_not_touch():
+    surface, level = random_surface(300, (90, 120)), level_of(random_raster((90, 120)), 1)
+    groups = next(iter(groups_of(surface, level, 3)))
+    found = turns(groups)
+    assert sorted(n for turn in found for n in turn) == list(range(len(groups)))
+    for turn in found:
+        covered = np.zeros((90, 120), int)
+        for n in turn:
+            covered[groups[n].low[0] : groups[n].high[0], groups[n].low[1] : groups[n].high[1]] += 1
+        assert covered.max() == 1
+    assert len(found) < len(groups)
+
+
+def test_a_large_window_is_averaged_by_weight():
+    level = level_of(random_raster((90, 120)), 1)
+    axes, left, squares = window(level, Group(np.arange(3), np.array([5, 3]), np.array([83, 115])))
+    assert left.size <= WINDOW_CELLS
+    assert left.shape == (39, 56)
+    block = slice(7, 9), slice(3, 5)
+    weights = level.raster.weights[block]
+    assert squares[1, 0] == pytest.approx(weights.sum())
+    assert left[1, 0] == pytest.approx(float((weights * level.left[block]).sum() / weights.sum()))
+    assert axes[0][1] == pytest.approx(level.axes[0][7:9].mean())
+
+
+def of_terrain(size, count):
+    """A map of overlapping components of all sizes."""
+    rng = np.random.default_rng(3)
+    widths = size * rng.uniform(0.01, 0.1, count)
+    truth = sf.GaussianSurface(widths, rng.uniform(0, size, (count, 2)), np.einsum("k,ij->kij", widths**2, np.eye(2)))
+    heights = np.zeros((size, size))
+    add_components(heights, (np.arange(size),) * 2, truth, 1.0)
+    return heights
+
+
+def test_what_is_not_plain_is_not_grown_by_regions(monkeypatch):
+    asked = []
+    monkeypatch.setattr(start, "LEAST_REGION_COMPONENTS", 8)
+    monkeypatch.setattr("surfacefit._fit.fitting.initialize_by_regions", lambda context, plan: asked.append(plan))
+    heights, no_steps = of_terrain(40, 30), sf.LevenbergMarquardt(max_steps=0)
+    options = {"engine": "tiled", "solver": no_steps, "search": 0, "progress": False}
+    for other in ({"covariance_type": "tied"}, {"init": "peaks"}, {"loss": "huber", "f_scale": 1.0}):
+        sf.fit(heights, 8, **{"init": "peaks", **options, **other})
+    assert not asked
+
+
+@pytest.mark.slow
+def test_a_fit_is_grown_by_regions(monkeypatch):
+    """It ends lower than where the same number of peaks begin, in the same place on any number of cores, and its
+    callback sees which regions are done.
+    """
+    monkeypatch.setattr(start, "LEAST_REGION_COMPONENTS", 100)
+    monkeypatch.setattr(growth, "FIRST_TOGETHER", 16)
+    heights, seen = of_terrain(96, 300), []
+    options = {"solver": sf.LevenbergMarquardt(max_steps=2), "progress": False, "engine": "tiled"}
+    found = sf.fit(heights, 100, callback=lambda now: seen.append(now.stage), **options)
+    assert any("regions" in stage for stage in seen)
+    assert any("joint steps" in stage for stage in seen)
+    peaks = sf.fit(heights, 100, init="peaks", **options)
+    assert found.rmse < 0.5 * peaks.rmse
+    monkeypatch.setattr("surfacefit._regions.refits.cores", lambda: 1)
+    again = sf.fit(heights, 100, **options)
+    assert np.array_equal(again.surface.centers, found.surface.centers)
+    stopped = sf.fit(heights, 100, callback=lambda now: "regions" in now.stage, **options)
+    assert stopped.status == sf.Status.STOPPED
+    assert stopped.rmse < heights.std()
