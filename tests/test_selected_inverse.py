@@ -11,6 +11,7 @@ from test_uncertainty import at
 import surfacefit as sf
 from surfacefit._constraints.bounds import Bounds, Constraints, checked_bounds
 from surfacefit._data.data import grid_data, point_data
+from surfacefit._linear.regional_inverse import inverse_blocks_by_regions, regions
 from surfacefit._linear.selected_inverse import Elements, inverse_blocks
 from surfacefit._statistics.covariance_methods import uncertainty
 
@@ -90,6 +91,32 @@ def test_tiles_are_asked_for_once_and_in_small_numbers():
     asked = []
     inverse_blocks(elements._replace(of=lambda t: asked.append(t) or elements.of(t)), blocks, shared)
     assert sorted(asked) == list(range(64))
+
+
+@pytest.mark.parametrize("border", [0, 2])
+def test_variances_by_regions_are_never_too_small_and_come_nearer_with_the_halo(border):
+    elements, whole, blocks, shared = lattice((14, 14), 2, border, empty=(9, 100))
+    exact = np.linalg.inv(whole)
+    home = np.full(len(blocks), -1)
+    for t, members in enumerate(elements.members):  # any tile that holds the block
+        home[members[members < 392][::2] // 2] = t
+    excess = []
+    for halo in (0.0, 2.0, 4.0, 14.0):
+        found, corner = inverse_blocks_by_regions(elements, blocks, shared, home, np.full(2, halo), 4)
+        differences = found - exact[blocks[:, :, None], blocks[:, None, :]]
+        assert np.linalg.eigvalsh(differences).min() > -1e-10
+        assert not border or np.linalg.eigvalsh(corner - exact[np.ix_(shared, shared)]).min() > -1e-10
+        excess.append(float(np.abs(differences).max()))
+    assert excess[0] > excess[1] > excess[2]
+    assert excess[3] < 1e-10
+
+
+def test_regions_hold_each_tile_once_and_about_as_many_members():
+    elements, *_ = lattice((14, 14), 2, 1)
+    found = list(regions(elements, 5))
+    assert sorted(np.concatenate(found)) == list(range(196))
+    loads = [sum(len(elements.members[t]) for t in tiles) for tiles in found]
+    assert max(loads) < 1.2 * min(loads)
 
 
 SHAPE = (40, 44)

@@ -1,6 +1,7 @@
 """Errors of very many components: diagonal blocks of the inverse, by nested dissection.
 
-Exact, except that the tails of components are cut off (`sparse_normal.TAIL_WIDTHS`).
+Exact, except that the tails of components are cut off (`sparse_normal.TAIL_WIDTHS`); of more than MAX_WHOLE_COMPONENTS
+region by region, from the data of the region and its halo alone, which makes no error smaller than it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from .._base.compile import quick_jit
 from .._constraints.box import bound_tolerance
 from .._engines.engines import EngineChoice, Tiled
 from .._engines.jacobian import background_rows
+from .._linear.dissection import Elements
+from .._linear.regional_inverse import inverse_blocks_by_regions
 from .._linear.selected_inverse import inverse_blocks
 from .._model.block_layout import block_indices
 from .._model.parameters import ChainRule, factor_slopes
@@ -40,6 +43,16 @@ SCALED_RIDGE = 1e-12
 # Diagonal entry of the inverse of the scaled matrix above which a number counts as undetermined: a thousandth of what
 # the ridge alone would give, 1 / SCALED_RIDGE.
 MAX_SCALED_VARIANCE = 1e9
+
+
+# Components up to which the whole matrix is dissected: time and memory grow faster than their number (10,000 take 2 GB).
+MAX_WHOLE_COMPONENTS = 20_000
+
+# Components of a region, without its halo, of more: a compromise, as larger ones take more memory and have less halo.
+REGION_COMPONENTS = 4000
+
+# Median widths of the components that a region's halo reaches.
+REGION_HALO_WIDTHS = 12.0
 
 
 class Pieces(NamedTuple):
@@ -82,7 +95,7 @@ def local_errors(result: FitResult) -> ComponentErrors:
     scale = np.where(unknown | fixed, 0.0, 1 / np.sqrt(np.where(diagonal > MIN_DIAGONAL, diagonal, 1.0)))
     elements = _tile_normals(prepared, problem, pieces, count).elements(scale, np.where(scale == 0, 1.0, SCALED_RIDGE))
     blocks, corner = _indices(count, problem)
-    own, border = inverse_blocks(elements, blocks, corner)
+    own, border = _inverse(elements, blocks, corner, pieces)
     in_no_tile = np.logical_not(elements.met())[blocks[:, :1]] & (scale[blocks] > 0)
     own_unknown = unknown[blocks] | (np.einsum("kmm->km", own) > MAX_SCALED_VARIANCE) | in_no_tile
     border_unknown = unknown[corner] | (np.diag(border) > MAX_SCALED_VARIANCE)
@@ -97,6 +110,34 @@ def local_errors(result: FitResult) -> ComponentErrors:
         background=unit * np.outer(scale[corner], scale[corner]) * border,
         background_undetermined=np.diag(border_unknown * 1.0),
     )
+
+
+def _inverse(
+    elements: Elements, blocks: np.ndarray, corner: np.ndarray, pieces: Pieces
+) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse at the components' blocks and at the background's: whole, or of very many components by regions."""
+    count = len(blocks)
+    if count <= MAX_WHOLE_COMPONENTS:
+        return inverse_blocks(elements, blocks, corner)
+    factors = np.asarray(pieces.factors)[:count]
+    widths = np.median(np.sqrt(np.einsum("kij,kij->ki", factors, factors)), axis=0)
+    home = homes(elements, blocks[:, 0], np.asarray(pieces.centers)[:count])
+    n_regions = -(-count // REGION_COMPONENTS)
+    return inverse_blocks_by_regions(elements, blocks, corner, home, REGION_HALO_WIDTHS * widths, n_regions)
+
+
+def homes(elements: Elements, first: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """The tile (K,) nearest to each centre among those that hold the component's ``first`` unknown; -1 for none."""
+    home, least = np.full(len(first), -1), np.full(len(first), np.inf)
+    component = np.full(len(elements.extra), -1)
+    component[first] = np.arange(len(first))
+    for t, members in enumerate(elements.members):
+        here = component[members]
+        here = here[here >= 0]
+        distance = np.linalg.norm(centers[here] - elements.middles[t], axis=1)
+        nearer = here[distance < least[here]]
+        home[nearer], least[nearer] = t, distance[distance < least[here]]
+    return home
 
 
 def _tiled_problem(result: FitResult) -> tuple[Prepared, SurfaceProblem, np.ndarray]:
