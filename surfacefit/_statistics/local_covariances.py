@@ -45,7 +45,7 @@ SCALED_RIDGE = 1e-12
 MAX_SCALED_VARIANCE = 1e9
 
 
-# Components up to which the whole matrix is dissected: time and memory grow faster than their number (10,000 take 2 GB).
+# Components up to which the whole matrix is dissected: memory grows faster than their number, and 10,000 take 2 GB.
 MAX_WHOLE_COMPONENTS = 20_000
 
 # Components of a region, without its halo, of more: a compromise, as larger ones take more memory and have less halo.

@@ -56,7 +56,7 @@ class TileNormals:
 
         def of(t: int) -> np.ndarray:
             rows = self._rows(t, lists[t]) * scale[unknowns[t]][:, None]
-            matrix = blas.dgemm(1.0, rows.T, rows.T, trans_a=1)
+            matrix = blas.dgemm(1.0, rows.T, rows.T, trans_a=1) if rows.size else np.zeros((len(rows), len(rows)))
             self._add_prior(matrix, lists[t], first_tile[lists[t]] == t, t == 0, scale)
             return np.asarray(matrix)
 
@@ -102,6 +102,7 @@ class TileNormals:
         monomials[:, 0] = profile(np.sum(u * u, axis=0)) * weights
         for place, factor in enumerate(factors, 1):
             np.multiply(factor, monomials[:, 0], out=monomials[:, place])
-        own = np.matmul(np.asarray(self.chain.own)[components].swapaxes(1, 2), monomials).reshape(-1, len(index))
+        own = np.matmul(np.asarray(self.chain.own)[components].swapaxes(1, 2), monomials)
+        own = own.reshape(len(components) * self._block_size, len(index))
         shared = np.einsum("kqn,kqs->sn", monomials, np.asarray(self.chain.shared)[components], optimize=True)
         return np.concatenate([own, shared, self.background[index].T * weights])
