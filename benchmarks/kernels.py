@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +20,7 @@ from jax import Array
 import surfacefit as sf
 from surfacefit._base.compile import quick_jit
 from surfacefit._base.precision import precision
+from surfacefit._base.threads import single_threaded_blas
 from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._linear.cluster_preconditioner import cluster_preconditioner
@@ -41,15 +42,15 @@ class Kernel:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
-    def timed(self, repeats: int = 3) -> tuple[float, float]:
-        """Least seconds of CPU and by the wall of a call, after one that compiles."""
-        program = quick_jit(self.function)
-        jax.block_until_ready(program(*self.arguments))
-        spent = []
-        for _ in range(repeats):
-            cpu, wall = time.process_time(), time.perf_counter()
+    def timed(self, repeats: int = 4) -> tuple[float, float]:
+        """Least seconds of CPU and by the wall of a call, after one that compiles; with one BLAS thread, as in fits."""
+        program, spent = quick_jit(self.function), []
+        with single_threaded_blas(1):
             jax.block_until_ready(program(*self.arguments))
-            spent.append((time.process_time() - cpu, time.perf_counter() - wall))
+            for _ in range(repeats):
+                cpu, wall = time.process_time(), time.perf_counter()
+                jax.block_until_ready(program(*self.arguments))
+                spent.append((time.process_time() - cpu, time.perf_counter() - wall))
         return min(cpu for cpu, _ in spent), min(wall for _, wall in spent)
 
 
@@ -84,35 +85,36 @@ def planned(heights: np.ndarray, start: sf.GaussianSurface, dtype: str) -> Plann
         return Planned(prepared, problem, params, time.process_time() - begun)
 
 
-def kernels(case: Planned) -> list[Kernel]:
-    """Trial residuals, gradient, and where blocks are made these, a product with them and the clusters' inverses."""
+def kernels(case: Planned, to_run: bool = True) -> list[Kernel]:
+    """Trial residuals, gradient, and where blocks are made these, a product with them and the clusters' inverses.
+
+    Not ``to_run``, matrices are shapes alone, which is enough to count what the kernels do.
+    """
     problem, params = case.problem, case.params
-    parts = problem.parameterization
+    parts, curvature = problem.parameterization, problem.engine.curvature
     components = quick_jit(type(parts).components)(parts, params)
     chain = quick_jit(type(parts).chain)(parts, params, components)
-    weights = problem.weights
     found = [
         Kernel("trial residuals", _residuals, (problem, params)),
-        Kernel("gradient", _gradient, (problem, components, chain, weights)),
+        Kernel("gradient", _gradient, (problem, components, chain, problem.weights)),
     ]
-    curvature = problem.engine.curvature
-    if curvature is None:
-        return found
-    found.append(Kernel("blocks", _blocks, (curvature, components, chain)))
-    normal = jax.eval_shape(_blocks, *found[-1].arguments) if _is_abstract(params) else _made(found[-1])
-    vector = jnp.ones(params.shape, normal.blocks.dtype)
-    found.append(Kernel("CG product", _product, (normal, vector)))
-    if curvature.clusters is not None:
-        found.append(Kernel("cluster inverses", _inverses, (normal, jnp.zeros(normal.cross.shape[:2], vector.dtype))))
+    if curvature is not None:
+        blocks = Kernel("blocks", _blocks, (curvature, components, chain))
+        normal = quick_jit(_blocks)(*blocks.arguments) if to_run else _shape_of(blocks)
+        vector = jnp.ones(params.shape, normal.blocks.dtype)
+        found += [blocks, Kernel("CG product", _product, (normal, vector))]
+        if curvature.clusters is not None:
+            vectors = jnp.zeros(normal.cross.shape[:2], vector.dtype)
+            found.append(Kernel("cluster inverses", _inverses, (normal, vectors)))
     return found
 
 
-def _is_abstract(leaf: Any) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct)
-
-
-def _made(kernel: Kernel) -> Any:
-    return quick_jit(kernel.function)(*kernel.arguments)
+def _shape_of(blocks: Kernel) -> Any:
+    """The block matrix as shapes, but for the number of its rows, which says how often loops run."""
+    normal, curvature = jax.eval_shape(blocks.function, *blocks.arguments), blocks.arguments[0]
+    unit = curvature.rows_at_once
+    n_rows = np.sum(-(-np.asarray(curvature.n_rows) // unit) * unit, dtype=np.int32)
+    return replace(normal, pattern=replace(normal.pattern, n_rows=n_rows))
 
 
 def _residuals(problem: Any, params: Array) -> Array:
@@ -144,13 +146,3 @@ def _inverses(normal: Any, vectors: Array) -> Array:
         normal.blocks, normal.pattern.clusters, normal.diagonal_blocks(), jnp.sqrt(diagonal), damping
     )
     return invert(vectors)
-
-
-def shapes(tree: Any) -> Any:
-    """A tree with the shapes of its large arrays in their place: enough to count what a program does."""
-
-    def shape(leaf: Any) -> Any:
-        large = getattr(leaf, "size", 0) > 64
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if large else leaf
-
-    return jax.tree.map(shape, tree)

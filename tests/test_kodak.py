@@ -98,6 +98,7 @@ def test_the_recipe_descends_along_the_slopes_of_its_own_loss(tiny):
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_the_recipe_improves_and_gives_the_surface_that_it_rates(tiny):
     before = -10 * np.log10(2 * float(tiny.run.carry.best.cost) * tiny.prepared.scaling.height_scale**2 / 560)
     tiny.advance(120, lambda seconds, steps, psnr: steps >= 100)
