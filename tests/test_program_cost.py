@@ -84,3 +84,15 @@ def test_a_cost_without_a_part_is_nowhere_negative():
     left = whole.without(part)
     assert (left.flops, left.loop_bytes) == (3.0, 0.0)
     assert np.isclose((whole + 2 * part).loop_bytes, 7.0)
+
+
+def test_of_a_large_table_only_what_is_gathered_counts():
+    """Also where XLA fuses the gathering with what comes after it."""
+    table, places = jax.ShapeDtypeStruct((5000, 6), jnp.float64), jax.ShapeDtypeStruct((3, 40), jnp.int32)
+
+    def sums(table, places):
+        return jax.lax.map(lambda some: jnp.sum(2 * table[some] + 1), places)
+
+    with jax.enable_x64(True):
+        cost = program_cost(sums, table, places)
+    assert cost.loop_bytes < 3 * 40 * 6 * 8 * 4
