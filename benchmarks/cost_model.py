@@ -58,7 +58,7 @@ def predicted(n_components: int, dtype: str, limits: Limits, to_run: bool) -> li
     shape = " x ".join(str(len(axis)) for axis in axes or ())
     lines = [f"K = {n_components} on {shape}, {dtype}, {limits.name}: {told(limits)}"]
     print(lines[0], flush=True)
-    rows, step, spent = table(to_run), 0.0, 0.0
+    rows, step, spent = table("CPU ms" if to_run else None), 0.0, 0.0
     with precision(np.dtype(dtype)):
         for kernel in kernels(ready, to_run):
             cost, times = program_cost(kernel.function, *kernel.arguments), PRODUCTS if "CG" in kernel.name else 1
@@ -81,9 +81,10 @@ def told(limits: Limits) -> str:
     )
 
 
-def table(to_run: bool) -> Table:
+def table(clock: str | None) -> Table:
+    """The empty table, with what a ``clock`` says beside the limits where kernels are run."""
     columns = {"kernel": 16, "Mflop": 9, "M exp": 7, "MB": 8, "launches": 8, "bound by": 12, "least ms": 9}
-    return Table({**columns, "CPU ms": 8, "ratio": 6} if to_run else columns)
+    return Table({**columns, clock: 8, "ratio": 6} if clock else columns)
 
 
 def cells(kernel: Kernel, cost: Cost, limits: Limits, took: float | None) -> list[str]:

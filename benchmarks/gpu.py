@@ -1,9 +1,11 @@
 """Compares a GPU with the CPU: the same numbers, and the time saved. ``python -m benchmarks.gpu``, under 8 minutes.
 
 First residuals, gradient, products and a whole fit are compared between the device and a process on the CPU. Then the
-cases of the suite `large` are timed in float32 and float64, then those of `many` and the cost of a gradient. All matrix
-products state their precision, so TF32 is not used. Without a GPU the program says so; ``--device cpu --quick`` runs
-the same code on the CPU.
+kernels of a step stand beside the device's limits, measured by programs that do nothing else (`cost_model.py` says
+what to expect where there is no GPU). Then the cases of the suite `large` are timed in float32 and float64, Adam on the
+same engine among them, those of `many` and the cost of a gradient, and a million components where memory allows. All
+matrix products state their precision, so TF32 is not used. Without a GPU the program says so; ``--device cpu --quick``
+runs the same code on the CPU.
 """
 
 from __future__ import annotations
@@ -33,7 +35,13 @@ TOLERANCES = {"float32": 2e-4, "float64": 1e-8}
 # The same for the end of a whole fit, whose last steps win less than this.
 END_TOLERANCE = 1e-6
 # Cases of one precision that are timed before the batches; the larger ones come last.
-FIRST_CASES = 3
+FIRST_CASES = 4
+# Points along a side of a map that is put side by side, its components before those near its border are left out, and
+# how often: 105 million points and about a million components in all.
+PART_SIZE, PART_COMPONENTS, PARTS = 2048, 40_000, 5
+# GB of memory of the host and of the device that these take, with room: some 212 bytes a point, 22 GB, on the
+# host in single precision, and half of that with blocks of six million pairs on the device.
+MILLION_HOST_GB, MILLION_DEVICE_GB = 60.0, 40.0
 
 
 def numbers(dtype: str) -> dict[str, Any]:
@@ -128,16 +136,65 @@ def cases(dtype: str, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
         return {"m": result.rmse, "s": result.timings.run, "s a step": result.timings.run / result.steps}
 
     if quick:
-        return {"jacksboro K=256": lambda: dem(256, 28.0)}
+        small = (lambda: roofline(dtype, 600), lambda: dem(256, 28.0))
+        return dict(zip(("kernels K=600", "jacksboro K=256"), small, strict=True))
     return {
+        "kernels K=10000": lambda: roofline(dtype, 10_000),
         "jacksboro K=256": lambda: dem(256, 28.0),
         "jacksboro K=1024": lambda: dem(1024, 13.0),
         "adam K=1024, 400 steps": adam,
         "synthetic K=10000": lambda: large.synthetic(1024, 10_000, 12, 0.003, dtype=dtype),
+        "adam, synthetic K=10000, 400 steps": lambda: large.synthetic(
+            1024, 10_000, 400, 0.003, dtype=dtype, solver=sf.Adam(max_steps=400)
+        ),
         "synthetic K=100000, ten steps": lambda: large.synthetic(4096, 100_000, 10, 0.003, dtype=dtype),
         "synthetic K=100000, to convergence": lambda: large.synthetic(
             4096, 100_000, 60, 0.001, dtype=dtype, max_time=90.0
         ),
+        "synthetic K=1000000, five steps": lambda: million(dtype),
+    }
+
+
+def roofline(dtype: str, n_components: int) -> None:
+    """The kernels of a step beside what the device can do at most, by the wall: prints its table."""
+    from surfacefit._base.precision import precision
+
+    from . import cost_model, device_limits
+    from .kernels import kernels
+    from .program_cost import program_cost
+
+    limits, ready = device_limits.measured(dtype, time.perf_counter), cost_model.case(n_components, dtype)
+    print(f"  {cost_model.told(limits)}", flush=True)
+    rows = cost_model.table("wall ms")
+    with precision(np.dtype(dtype)):
+        for kernel in kernels(ready):
+            cost = program_cost(kernel.function, *kernel.arguments)
+            rows.row(cost_model.cells(kernel, cost, limits, kernel.timed()[1]))
+
+
+def million(dtype: str) -> dict[str, Any]:
+    """Five steps of about a million components, where memory of host and device suffices."""
+    import surfacefit as sf
+    from surfacefit._base.memory import memory_limit
+    from surfacefit._system.container import memory_bytes
+
+    from . import large, surfaces
+
+    there = {"host GB": memory_bytes() / 1e9, "device GB": memory_limit(None) / 1e9}
+    factor = np.dtype(dtype).itemsize / 4
+    if there["host GB"] < factor * MILLION_HOST_GB or there["device GB"] < factor * MILLION_DEVICE_GB:
+        return {"left out": "memory does not suffice", **there}
+    truth, heights = surfaces.repeated(PART_SIZE, PART_COMPONENTS, PARTS)
+    solver, start = sf.LevenbergMarquardt(max_steps=5), surfaces.perturbed(truth, 0.15)
+    result, _ = large.fit(
+        heights, truth.n_components, init=start, solver=solver, dtype=dtype, engine="tiled", max_time=120.0
+    )
+    return {
+        "K": truth.n_components,
+        "residual": result.rmse / float(heights.std()),
+        "steps": result.steps,
+        "s a step": result.timings.run / max(result.steps, 1),
+        "compile s": result.timings.compile,
     }
 
 
@@ -167,6 +224,7 @@ def main() -> None:
     )
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu runs the same code without a GPU")
     parser.add_argument("--quick", action="store_true", help="only the smallest timed case")
+    parser.add_argument("--only", default="", help="only the cases whose name holds this text, without the comparison")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
@@ -181,9 +239,11 @@ def main() -> None:
         return
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}", flush=True)
     begun = time.perf_counter()
-    for dtype in DTYPES:
+    for dtype in () if options.only else DTYPES:
         print("\n".join(compared(dtype, options.device)), flush=True)
     for name, case in _in_order(options.quick):
+        if options.only not in name:
+            continue
         if time.perf_counter() - begun > BUDGET_SECONDS:
             print(f"- {name}: left out, no time is left", flush=True)
             continue

@@ -28,6 +28,22 @@ def random_components(size: int, n_components: int, seed: int = 0) -> sf.Gaussia
     )
 
 
+def repeated(size: int, n_components: int, times: int) -> tuple[sf.GaussianSurface, np.ndarray]:
+    """Components and heights of a map that is put side by side ``times`` x ``times``, where one map of that size would
+    take minutes to render: of `random_components` those that do not reach beyond the map's border.
+    """
+    surface = random_components(size, n_components)
+    reach = RENDERED_WIDTHS * np.sqrt(np.diagonal(surface.covariances, axis1=1, axis2=2))
+    inside = np.all((surface.centers >= reach) & (surface.centers <= size - 1 - reach), axis=1)
+    surface = sf.GaussianSurface(surface.amplitudes[inside], surface.centers[inside], surface.covariances[inside])
+    places = size * np.stack(np.indices((times, times)), axis=-1).reshape(-1, 1, 2)
+    centers = (surface.centers + places).reshape(-1, 2)
+    whole = sf.GaussianSurface(
+        np.tile(surface.amplitudes, times**2), centers, np.tile(surface.covariances, (times**2, 1, 1))
+    )
+    return whole, np.tile(rendered(surface, size), (times, times))
+
+
 def rendered(surface: sf.GaussianSurface, size: int) -> np.ndarray:
     """Heights (size, size) in plain NumPy, each component within RENDERED_WIDTHS of its widths."""
     heights, inverse = np.zeros((size, size)), np.linalg.inv(surface.covariances)
