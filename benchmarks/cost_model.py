@@ -50,21 +50,24 @@ def side(n_components: int) -> int:
     return 32 * round(np.sqrt(n_components * POINTS_A_COMPONENT) / 32)
 
 
-def predicted(n_components: int, dtype: str, limits: Limits, to_run: bool) -> list[str]:
-    """The table of a case: what each kernel does, its least milliseconds, and where it is run those that it took."""
-    with nullcontext() if to_run else planned_for_gpu():
-        ready = case(n_components, dtype)
+def predicted(n_components: int, dtype: str, limits: dict[str, Limits], to_run: bool) -> list[str]:
+    """The table of a case: what each kernel does, its least milliseconds, and where it is run those that it took.
+
+    ``limits`` by precision: blocks are in single precision whatever that of the fit.
+    """
+    ready = case(n_components, dtype)
     axes = ready.prepared.data.axes
     shape = " x ".join(str(len(axis)) for axis in axes or ())
-    lines = [f"K = {n_components} on {shape}, {dtype}, {limits.name}: {told(limits)}"]
-    print(lines[0], flush=True)
+    lines = [f"K = {n_components} on {shape}, {dtype}, {limits[dtype].name}"]
+    lines += [f"{kind}: {told(limits[kind])}" for kind in limits]
+    print("\n".join(lines), flush=True)
     rows, step, spent = table("CPU ms" if to_run else None), 0.0, 0.0
     with precision(np.dtype(dtype)):
         for kernel in kernels(ready, to_run):
             cost, times = program_cost(kernel.function, *kernel.arguments), PRODUCTS if "CG" in kernel.name else 1
             took = kernel.timed()[0] if to_run else None
-            rows.row(cells(kernel, cost, limits, took))
-            step, spent = step + times * limits.seconds(cost), spent + times * (took or 0.0)
+            rows.row(cells(kernel, cost, limits[kernel.dtype], took))
+            step, spent = step + times * limits[kernel.dtype].seconds(cost), spent + times * (took or 0.0)
     host = f"the plan takes {ready.plan_seconds:.2f} CPU s on the host where all lists are made anew"
     total = f"a step of {PRODUCTS} products at least {1e3 * step:.3g} ms" + (
         f", took {1e3 * spent:.0f}" if to_run else ""
@@ -77,7 +80,8 @@ def told(limits: Limits) -> str:
     """The rates in words."""
     return (
         f"{limits.flops / 1e9:.4g} Gflop/s, an exponential {1e9 / limits.exponentials:.3g} ns,"
-        f" {limits.loop_bytes / 1e9:.4g} GB/s in loops, {limits.other_bytes / 1e9:.4g} GB/s outside"
+        f" {limits.loop_bytes / 1e9:.4g} GB/s in loops, {limits.other_bytes / 1e9:.4g} GB/s outside,"
+        f" a launch {1e6 * limits.launch:.2g} us"
     )
 
 
@@ -110,9 +114,11 @@ def main() -> None:
     options = parser.parse_args()
     to_run = options.device == "cpu"
     for dtype in options.dtype or (("float64",) if to_run else ("float32", "float64")):
-        limits = measured(dtype) if to_run else data_sheet(options.device, dtype)
+        kinds = dict.fromkeys((dtype, "float32"))
+        limits = {kind: measured(kind) if to_run else data_sheet(options.device, kind) for kind in kinds}
         for n_components in options.components or (ON_CPU if to_run else ON_GPU):
-            predicted(n_components, dtype, limits, to_run)
+            with nullcontext() if to_run else planned_for_gpu():
+                predicted(n_components, dtype, limits, to_run)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -27,6 +27,8 @@ from .program_cost import Cost
 DOUBLE_EXP_FLOPS = 40.0
 # Seconds from one piece of work to the next on a GPU: ten launches of 5 us a chunk were counted on an H100.
 LAUNCH_SECONDS = 5e-6
+# Passes over a few numbers by which the time from one piece of work to the next is measured.
+LAUNCHES = 2000
 # Measurements of each rate, of which the best counts.
 REPEATS = 5
 
@@ -54,7 +56,8 @@ GPU_PROBE = Probe(cached=2**22, large=2**28, passes=20, operations=256, exponent
 class Limits:
     """Rates a second: operations, exponentials, bytes inside loops (from the cache) and outside; seconds a launch.
 
-    ``together``: exponentials are made by the same units as operations, one after the other.
+    ``together``: exponentials are made by the same units as operations, one after the other. ``in_turn``: so are
+    launches and work, as on a CPU; else the next piece is launched while one runs.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Limits:
     other_bytes: float
     launch: float = 0.0
     together: bool = False
+    in_turn: bool = False
 
     def parts(self, cost: Cost) -> dict[str, float]:
         """Seconds for each thing that a program does, were it alone."""
@@ -75,10 +79,11 @@ class Limits:
         }
 
     def seconds(self, cost: Cost) -> float:
-        """The least seconds of a program: its work, or the bytes that it moves, and no less than its launches."""
+        """The least seconds of a program: of its work or the bytes that it moves, and of its launches."""
         parts = self.parts(cost)
         work = (parts["operations"], parts["exponentials"])
-        return max(sum(work) if self.together else max(work), parts["bytes"], parts["launches"])
+        busy = max(sum(work) if self.together else max(work), parts["bytes"])
+        return busy + parts["launches"] if self.in_turn else max(busy, parts["launches"])
 
     def bound(self, cost: Cost) -> str:
         """What the program waits for."""
@@ -108,8 +113,10 @@ def measured(dtype: str, clock: Callable[[], float] = time.process_time) -> Limi
         exponentials = probe.exponentials * passes / _best(_passes(_exponentials, probe), (small, small), clock)
         loop_bytes = 3 * passes * kind.itemsize / _best(_passes(_summed, probe), (small, small), clock)
         other_bytes = 3 * large.nbytes / _best(jnp.add, (large, large), clock)
-    name = str(jax.devices()[0].device_kind)
-    return Limits(name, flops, exponentials, loop_bytes, other_bytes, together=on_cpu() or dtype == "float64")
+        tiny, many = jnp.full(8, 0.5, kind), replace(probe, passes=LAUNCHES)
+        launch = _best(_passes(_summed, many), (tiny, tiny), clock) / LAUNCHES
+    name, cpu = str(jax.devices()[0].device_kind), on_cpu()
+    return Limits(name, flops, exponentials, loop_bytes, other_bytes, launch, cpu or dtype == "float64", cpu)
 
 
 def _best(function: Callable[..., Any], arguments: tuple[Any, ...], clock: Callable[[], float]) -> float:

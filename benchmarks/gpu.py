@@ -163,13 +163,15 @@ def roofline(dtype: str, n_components: int) -> None:
     from .kernels import kernels
     from .program_cost import program_cost
 
-    limits, ready = device_limits.measured(dtype, time.perf_counter), cost_model.case(n_components, dtype)
-    print(f"  {cost_model.told(limits)}", flush=True)
+    limits = {kind: device_limits.measured(kind, time.perf_counter) for kind in dict.fromkeys((dtype, "float32"))}
+    for kind, rates in limits.items():
+        print(f"  {kind}: {cost_model.told(rates)}", flush=True)
+    ready = cost_model.case(n_components, dtype)
     rows = cost_model.table("wall ms")
     with precision(np.dtype(dtype)):
         for kernel in kernels(ready):
             cost = program_cost(kernel.function, *kernel.arguments)
-            rows.row(cost_model.cells(kernel, cost, limits, kernel.timed()[1]))
+            rows.row(cost_model.cells(kernel, cost, limits[kernel.dtype], kernel.timed()[1]))
 
 
 def million(dtype: str) -> dict[str, Any]:

@@ -36,11 +36,12 @@ DAMPING = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A function of arrays, that is a program by itself, and what it is called with."""
+    """A function of arrays, that is a program by itself, what it is called with, and the precision of its sums."""
 
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    dtype: str
 
     def timed(self, repeats: int = 4) -> tuple[float, float]:
         """Least seconds of CPU and by the wall of a call, after one that compiles; with one BLAS thread, as in fits."""
@@ -56,8 +57,13 @@ class Kernel:
 
 @contextmanager
 def planned_for_gpu() -> Iterator[None]:
-    """A block in which plans are cut as for an accelerator, whatever there is."""
-    with patch("surfacefit._problem.planning.on_cpu", lambda tree=(): False):
+    """A block in which plans are cut, and programs made, as for an accelerator, whatever there is."""
+
+    def together(function: Callable[[Any], Any], arrays: Any, at_once: int) -> Any:
+        return jax.lax.map(function, arrays, batch_size=at_once)
+
+    cut = patch("surfacefit._problem.planning.on_cpu", lambda tree=(): False)
+    with cut, patch("surfacefit._linear.cluster_preconditioner.each", together):
         yield
 
 
@@ -94,18 +100,20 @@ def kernels(case: Planned, to_run: bool = True) -> list[Kernel]:
     parts, curvature = problem.parameterization, problem.engine.curvature
     components = quick_jit(type(parts).components)(parts, params)
     chain = quick_jit(type(parts).chain)(parts, params, components)
+    kind = params.dtype.name
     found = [
-        Kernel("trial residuals", _residuals, (problem, params)),
-        Kernel("gradient", _gradient, (problem, components, chain, problem.weights)),
+        Kernel("trial residuals", _residuals, (problem, params), kind),
+        Kernel("gradient", _gradient, (problem, components, chain, problem.weights), kind),
     ]
     if curvature is not None:
-        blocks = Kernel("blocks", _blocks, (curvature, components, chain))
+        kind = curvature.dtype
+        blocks = Kernel("blocks", _blocks, (curvature, components, chain), kind)
         normal = quick_jit(_blocks)(*blocks.arguments) if to_run else _shape_of(blocks)
         vector = jnp.ones(params.shape, normal.blocks.dtype)
-        found += [blocks, Kernel("CG product", _product, (normal, vector))]
+        found += [blocks, Kernel("CG product", _product, (normal, vector), kind)]
         if curvature.clusters is not None:
             vectors = jnp.zeros(normal.cross.shape[:2], vector.dtype)
-            found.append(Kernel("cluster inverses", _inverses, (normal, vectors)))
+            found.append(Kernel("cluster inverses", _inverses, (normal, vectors), kind))
     return found
 
 

@@ -87,6 +87,7 @@ def test_the_least_time_is_that_of_the_scarcest():
     assert replace(device, together=True).seconds(work) == 6.0
     assert device.seconds(replace(work, other_bytes=50.0)) == 11.0
     assert device.seconds(replace(work, launches=20.0)) == 10.0
+    assert replace(device, in_turn=True).seconds(work) == 5.0
 
 
 def test_data_sheets_have_half_the_rate_in_double_precision():
@@ -105,6 +106,7 @@ def test_rates_are_measured_by_work_that_is_done(monkeypatch):
     assert found.flops == 2 * 5 * 3 * 64
     assert found.exponentials == 2 * 3 * 64
     assert (found.loop_bytes, found.other_bytes) == (3 * 3 * 64 * 4, 3 * 128 * 4)
+    assert found.launch == 1 / limits.LAUNCHES
 
 
 def test_sides_of_the_maps_are_those_of_the_suite():
