@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._data import parts
 
 HERE = Path(__file__).parent
 HILL = np.exp(-0.02 * np.add.outer((np.arange(12) - 5.0) ** 2, (np.arange(12) - 6.0) ** 2))
@@ -27,6 +30,16 @@ def run_cases(*arguments, **environment):
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["even grid", "gaps", "dense"])
+def test_each_operation_is_that_of_one_device(layout):
+    """Blocks of J^T J, and what follows from them, are in single precision on an even grid."""
+    far = run_cases("operations", layout)
+    single = {"product", "diagonal", "heavier", "step"} if layout == "even grid" else set()
+    assert len(far) == 13
+    assert {name: by for name, by in far.items() if by > (3e-6 if name in single else 1e-12)} == {}
 
 
 @pytest.mark.slow
@@ -71,3 +84,84 @@ def test_a_mesh_with_another_axis_is_refused():
 def test_a_timeout_is_a_positive_number():
     with pytest.raises(ValueError, match=r"`engine.timeout` must be .*positive.*got 0"):
         sf.fit(HILL, 1, engine=sf.Dense(timeout=0))
+
+
+def two_processes(case, *arguments):
+    """The last lines that two processes print, None of one that was killed; a stopped one is killed at the end."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(HERE / "mesh_cases.py"), case]
+    running = [
+        subprocess.Popen([*command, rank, port, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    try:
+        first = running[0].communicate(timeout=900)[0]
+        if case != "lost":
+            return [json.loads(said.splitlines()[-1]) for said in (first, running[1].communicate(timeout=900)[0])]
+        return [json.loads(first.splitlines()[-1]), running[0].returncode]
+    finally:
+        for one in running:
+            one.kill()
+            one.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), [("dense", "plain"), ("tiled", "sigma"), ("tiled", "plain")])
+def test_two_processes_reach_the_cost_of_one(kind, name):
+    (_, one, _), _ = run_cases("fits", kind, name, "1")
+    first, second = two_processes("together", kind, name)
+    assert first[1] == pytest.approx(one, rel=1e-10)
+    assert first[:3] + first[4:] == second[:3] + second[4:]
+    assert first[3] > 0 == second[3]  # the first alone calls back
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("options", r"`min_width` must be the same in all processes of a fit, got process 0: 0.25 .* process 1: 0.5"),
+        ("versions", r"`jax` must be the same in all processes of a fit, got process 0: .*; process 1: 0.0.1"),
+        ("heights", r"`heights` must be the same in all processes of a fit"),
+        ("rows", r"rows 20 to 20 of the map are missing, got process 0: 0 to 19; process 1: 21 to 31"),
+    ],
+)
+def test_processes_that_mean_different_fits_are_refused_in_each(what, message):
+    said = two_processes("refused", what)
+    assert said[0] == said[1]
+    assert re.match(message, said[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "seconds"), [("killed", "200"), ("stuck", "60")])
+def test_a_lost_process_ends_the_other_with_its_best(how, seconds):
+    (status, steps, cost, message), code = two_processes("lost", how, seconds)
+    assert (status, steps, code) == ("PROCESS_LOST", 2, 1)
+    assert cost == pytest.approx(0.0575826, rel=1e-5)  # after two steps of `fits`
+    assert "another process of the fit has ended or does not answer; the best surface so far is kept" in message
+
+
+PARTS = {
+    "a gap": ([(0, (3, 4), "f8"), (4, (3, 4), "f8")], r"rows 3 to 3 of the map are missing, got process 0: 0 to 2"),
+    "twice": ([(2, (3, 4), "f8"), (0, (3, 4), "f8")], r"rows 2 to 2 of the map are given twice"),
+    "the first missing": ([(1, (3, 4), "f8")], r"rows 0 to 0 of the map are missing"),
+    "widths": ([(0, (3, 4), "f8"), (3, (3, 5), "f8")], r"`part` must be of one width and dtype .*process 1: \(3, 5\)"),
+    "nothing": ([(0, (0, 4), "f8")], r"`part` must hold one row or more, got shape \(0, 4\) in process 0"),
+    "a fraction": ([(0.5, (3, 4), "f8")], r"`first` must be a row's number, 0 or more, got 0.5 in process 0"),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_parts_that_make_no_map_are_refused(case):
+    kinds, message = PARTS[case]
+    with pytest.raises(ValueError, match=message):
+        parts._check(kinds)
+
+
+def test_parts_are_joined_in_the_order_of_their_rows(monkeypatch):
+    rows = np.arange(20.0).reshape(5, 4)
+    said = iter([[(3, (2, 4), "f8"), (0, (3, 4), "f8")], [rows[3:], rows[:3]]])
+    monkeypatch.setattr(parts, "told_to_all", lambda value: next(said))
+    np.testing.assert_array_equal(sf.join_parts(rows[3:], 3), rows)
