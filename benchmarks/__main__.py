@@ -29,6 +29,8 @@ SUITES = {
     "workflows": "five tasks from a file to a result, here and with the tool of each field: lines, seconds, quality;"
     " ten minutes",
     "kodak": "photographs at K = 800 to 9,000 beside the published recipe of image splatting: PSNR, CPU seconds; hours",
+    "devices": "work and bytes of a step on 1 to 8 devices, counted in the compiled programs beside what is predicted;"
+    " ten minutes",
     "certified": "NIST Gauss1 and Gauss2, published lidar fits, a cryo-EM volume: how near each known optimum",
 }
 

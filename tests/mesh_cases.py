@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +142,28 @@ def far(found, expected):
     return float(np.abs(found - expected).max()) / scale
 
 
+def traffic(kind):
+    """What devices send each other in a compiled step, operation by operation, and what is predicted."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from benchmarks import devices
+
+    mesh_planning.MOST_NODES_A_PLACE = planning.MOST_NODES_A_PLACE = np.inf
+    for module in (planning, summed, blocks):
+        module.DIRECT_SOLVE_PARAMETERS = 0
+    heights, start = terrain()
+    start = replace(start, background=sf.PlaneBackground(0.25, np.zeros(2), np.zeros(2)))
+    spec, double = ModelSpec(n_components=ACROSS**2, background="plane"), np.dtype(np.float64)
+    normal = "products" if kind == "products" else "auto"
+    engine = sf.Dense() if kind == "dense" else sf.Tiled(tile_size=64, normal=normal)
+    with jax.enable_x64(True):
+        prepared = problem_setup(grid_data(heights), spec, double, EngineChoice(engine))
+        params = np.asarray(prepared.host.parameterization.pack(to_internal(start, prepared.scaling)))
+        stage = MeshStage(prepared, mesh_of(4), np.inf)
+        program, problem = devices.compiled_step(stage, params, STEPS)
+    sent = [[one.operation, one.numbers, one.size] for one in devices.sums(program)]
+    return [sent, devices.predicted_traffic(problem).step(1)]
+
+
 def joined(rank, port):
     """This process as one of two."""
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(rank))
@@ -196,7 +220,14 @@ def lost(rank, port, how, seconds):
     return [found.status.name, found.steps, found.cost, found.message]
 
 
-CASES = {"fits": fits, "operations": operations, "together": together, "refused": refused, "lost": lost}
+CASES = {
+    "fits": fits,
+    "operations": operations,
+    "traffic": traffic,
+    "together": together,
+    "refused": refused,
+    "lost": lost,
+}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]

@@ -14,6 +14,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit._data import parts
+from surfacefit._mesh.traffic import SINGLE_NUMBERS
 
 HERE = Path(__file__).parent
 HILL = np.exp(-0.02 * np.add.outer((np.arange(12) - 5.0) ** 2, (np.arange(12) - 6.0) ** 2))
@@ -165,3 +166,36 @@ def test_parts_are_joined_in_the_order_of_their_rows(monkeypatch):
     said = iter([[(3, (2, 4), "f8"), (0, (3, 4), "f8")], [rows[3:], rows[:3]]])
     monkeypatch.setattr(parts, "told_to_all", lambda value: next(said))
     np.testing.assert_array_equal(sf.join_parts(rows[3:], 3), rows)
+
+
+@pytest.mark.slow
+def test_the_script_of_the_page_runs_in_the_processes_of_slurm(tmp_path):
+    """The script of docs/howto/devices.md in two processes with the environment that Slurm gives to two tasks."""
+    page = (HERE.parents[0] / "docs" / "howto" / "devices.md").read_text(encoding="utf-8")
+    script = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "initialize" in block)
+    np.save(tmp_path / "map.npy", HILL + 0.01 * np.random.default_rng(1).normal(size=HILL.shape))
+    start = sf.fit(HILL, 1)
+    start.save(tmp_path / "start.json")
+    shared = {"JAX_NUM_CPU_DEVICES": "1", "JAX_PLATFORMS": "cpu", "SLURM_STEP_NUM_NODES": "1", "SLURM_NTASKS": "2"}
+    shared |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, **shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            cwd=tmp_path,
+        )
+        for rank in "01"
+    ]
+    assert [one.wait(timeout=900) for one in running] == [0, 0]
+    found = sf.load(tmp_path / "fit.json").surface
+    assert found.amplitudes == pytest.approx(start.surface.amplitudes, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dense", "products", "blocks"])
+def test_a_step_sends_what_is_predicted(kind):
+    """In the compiled program, where the body of conjugate gradients stands once."""
+    sent, predicted = run_cases("traffic", kind)
+    assert {operation for operation, *_ in sent} == {"all-reduce"}
+    assert sum(size for _, numbers, size in sent if numbers >= SINGLE_NUMBERS) == predicted
+    assert sum(numbers < SINGLE_NUMBERS for _, numbers, _ in sent) < 40
