@@ -149,7 +149,7 @@ def synthetic(size: int, n_components: int, steps: int, goal: float = 0.0, **opt
     """
     truth = surfaces.random_components(size, n_components)
     heights = surfaces.rendered(truth, size)
-    before, spread = _peak(), float(heights.std())
+    before, spread = peak_gigabytes(), float(heights.std())
     start = surfaces.perturbed(truth, 0.15)
     options = {"engine": "tiled", "solver": sf.LevenbergMarquardt(max_steps=steps), **options}
     result, watch = fit(heights, n_components, init=start, **options)
@@ -273,7 +273,7 @@ def _slopes(figures: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _peak() -> float:
+def peak_gigabytes() -> float:
     """Largest memory of this process so far, GB."""
     unit = 1e9 if sys.platform == "darwin" else 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
@@ -284,4 +284,4 @@ def short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps({**CASES[sys.argv[1]](), "peak GB": _peak()}))
+    print(json.dumps({**CASES[sys.argv[1]](), "peak GB": peak_gigabytes()}))
