@@ -1,7 +1,7 @@
 """Fractal terrain with the spectrum of a real map, of any size, and fits of it from no guess.
 
-``python -m benchmarks.terrain 2000 20000 1260`` fits 20,000 components to 2,000 x 2,000 points within 1,260 seconds, and
-prints CPU seconds, seconds, steps and RMSE in metres on the way.
+``python -m benchmarks.terrain 2000 20000 1260`` fits 20,000 components to 2,000 x 2,000 points within 1,260 seconds,
+and prints CPU seconds, seconds, steps and RMSE in metres on the way.
 """
 
 from __future__ import annotations
