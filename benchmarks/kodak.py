@@ -180,14 +180,14 @@ def _verdict(own: Run, recipe: Run) -> str:
     equal = recipe.reached(own.psnr)
     if equal is not None:
         return f"recipe equal after {seconds(equal)} s: {equal / own.cpu:.1f} x"
-    return f"not reached after {recipe.steps} steps; surfacefit reaches the recipe's end {beaten}"
+    return f"not reached after {recipe.steps} steps; surfacefit at the recipe's end {beaten}"
 
 
 def draw(image: np.ndarray, runs: dict[str, Run], path: Path) -> None:
     """The image, and each fit with its difference, saved as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 2 + 3.2 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(12, 2.6 * len(runs)), layout="constrained")
     axes = figure.subplots(len(runs), 3)
     for row, (label, run) in zip(axes, runs.items(), strict=True):
         fit = drawn(image, run.surface)
@@ -197,7 +197,7 @@ def draw(image: np.ndarray, runs: dict[str, Run], path: Path) -> None:
             drawing = ax.imshow(values, cmap=colours, vmin=low, vmax=high)
             ax.set_title(title, fontsize=9)
             ax.set_axis_off()
-        figure.colorbar(drawing, ax=row[-1], shrink=0.8)
+        figure.colorbar(drawing, ax=row[-1], shrink=0.85)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
