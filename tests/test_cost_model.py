@@ -14,6 +14,7 @@ kernels = import_module("benchmarks.kernels")
 limits = import_module("benchmarks.device_limits")
 model = import_module("benchmarks.cost_model")
 counting = import_module("benchmarks.program_cost")
+surfaces = import_module("benchmarks.surfaces")
 
 SIZE = 48
 RNG = np.random.default_rng(0)
@@ -111,3 +112,10 @@ def test_rates_are_measured_by_work_that_is_done(monkeypatch):
 
 def test_sides_of_the_maps_are_those_of_the_suite():
     assert (model.side(10_000), model.side(100_000)) == (1024, 3232)
+
+
+def test_maps_side_by_side_are_those_of_all_their_components():
+    surface, heights = surfaces.repeated(128, 150, 2)
+    assert heights.shape == (256, 256)
+    assert surface.n_components % 4 == 0
+    np.testing.assert_allclose(surfaces.rendered(surface, 256), heights, rtol=0, atol=1e-12)
