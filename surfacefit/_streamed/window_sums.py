@@ -164,7 +164,7 @@ class _Group:
 
     def outer(self, rows: Array, values: Array) -> Array:
         """Sums (b, 1 + b) of the background's slopes times residuals and slopes."""
-        return jnp.einsum("cbn,cvn->bv", rows.astype(float), values.astype(float), precision="highest")
+        return jnp.einsum("cbn,cvn->bv", rows, values, precision="highest").astype(float)
 
     def _chunk(self, chunk: Array) -> tuple[Array, Array]:
         """Members (s, c) and shifts (s, c, d)."""
