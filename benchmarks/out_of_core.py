@@ -154,9 +154,7 @@ def main() -> None:
         unlike = [name for name in one if name != "told" and not np.array_equal(one[name], other[name])]
         off = cKDTree(one["centers"]).query(truth.centers)[0]
     print("equal to the last bit" if not unlike else f"different: {', '.join(unlike)}")
-    print(
-        f"nearest centre to a true one: median {np.median(off):.4f}, largest {off.max():.3f} points"
-    )
+    print(f"nearest centre to a true one: median {np.median(off):.4f}, largest {off.max():.3f} points")
 
 
 if __name__ == "__main__":

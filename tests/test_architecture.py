@@ -34,6 +34,7 @@ ENTRY_POINTS = ("", "__main__", "sklearn", "xarray")
 # (record, view). Nothing else imports upwards.
 VIEWS = {
     ("_fit.fit", "_streamed.fit_streamed"),
+    ("_results.io", "_streamed.result"),
     ("_many.fit_many", "_batches.ways"),
     ("_many.batch_result", "_batch_errors.batch_errors"),
     ("_many.batch_result", "_batch_errors.batch_flags"),

@@ -14,7 +14,9 @@ import rasterio
 import zarr
 
 import surfacefit as sf
-from surfacefit._streamed import map_passes, map_reader
+from surfacefit._fit import cli_actions
+from surfacefit._fit.cli import main
+from surfacefit._streamed import map_passes, map_reader, survey
 from surfacefit._streamed.checkpoint import BadCheckpoint
 from surfacefit._streamed.map_reader import MapChanged, window_sides
 
@@ -125,9 +127,9 @@ def test_threads_change_no_bit():
 
 
 def test_size_alone_decides_what_is_streamed(tmp_path):
-    z = on_disk("memmap", np.kron(heights(), np.ones((2, 2))), tmp_path)
+    z = on_disk("memmap", np.kron(heights(), np.ones((4, 4))), tmp_path)
     assert sf.fit(z, 3, init=START, solver=FEW).settings.engine != "streamed"
-    assert sf.fit(z, 3, init=START, solver=FEW, max_memory=5e-3).settings.engine == "streamed"
+    assert sf.fit(z, 3, init=START, solver=FEW, max_memory=2e-2).settings.engine == "streamed"
     with pytest.raises(ValueError, match="max_memory"):  # what is in memory already stays there
         sf.fit(np.asarray(z), 3, init=START, max_memory=5e-3)
 
@@ -285,6 +287,96 @@ class TestBadInput:
     def test_points_and_batches_are_not_streamed(self):
         with pytest.raises(ValueError, match="`engine` must be one for data in memory here"):
             sf.fit_points(np.zeros((9, 1)), np.zeros(9), 1, engine=sf.Streamed())
+
+
+@pytest.fixture(scope="module")
+def of_blocks():
+    """A fit whose averages are over blocks of 3 x 3 points."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survey, "MOST_BLOCKS", 1500)
+        return sf.fit(heights(), 3, init=START, engine=sf.Streamed())
+
+
+def test_errors_are_those_of_all_points(of_blocks):
+    memory = sf.fit(heights(), 3, init=START, reset=False)
+    assert of_blocks.whole.block == 3
+    found, known = of_blocks.standard_errors, memory.standard_errors
+    for name in ("amplitudes", "centers", "principal_widths", "volumes"):
+        np.testing.assert_allclose(getattr(found, name), getattr(known, name), rtol=0.01)
+    assert found.background.value == pytest.approx(known.background.value, rel=0.01)
+    np.testing.assert_allclose(of_blocks.worth, memory.worth, rtol=0.01)
+    np.testing.assert_array_equal(of_blocks.flags, memory.flags)
+    assert of_blocks.statistics.bic == pytest.approx(memory.statistics.bic, rel=1e-6)
+    with pytest.raises(ValueError, match="`method`='sandwich' needs the heights of all points"):
+        of_blocks.uncertainty("sandwich")
+    narrow = replace(of_blocks, surface=replace(of_blocks.surface, covariances=of_blocks.surface.covariances / 16))
+    with pytest.raises(ValueError, match=r"narrowest component is 1\.37 points wide"):
+        narrow.uncertainty()
+
+
+def test_a_summary_and_a_file_tell_of_the_whole_map(of_blocks, tmp_path):
+    text = of_blocks.summary()
+    assert "6300 of 90 x 70" in text
+    assert "LevenbergMarquardt" in text
+    assert "streamed" in text
+    for name in ("fit.npz", "fit.json"):
+        of_blocks.save(tmp_path / name)
+        found = sf.load(tmp_path / name)
+        assert found.summary() == text
+        assert (found.rmse, found.r2, found.n_points) == (of_blocks.rmse, of_blocks.r2, of_blocks.n_points)
+        np.testing.assert_array_equal(found.standard_errors.centers, of_blocks.standard_errors.centers)
+
+
+def test_a_picture_shows_the_averages(of_blocks):
+    axes = of_blocks.plot().axes
+    assert axes[0].collections[0].get_array().size == 30 * 24
+
+
+def test_the_command_line_reads_a_large_file_window_by_window(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_actions, "LEAST_STREAMED_BYTES", 1)
+    on_disk("rasterio", np.kron(heights(), np.ones((4, 4))), tmp_path).close()
+    file, fit, checkpoint = (str(tmp_path / name) for name in ("map.tif", "fit.npz", "kept.npz"))
+    start = replace(START, centers=START.centers * 4 + 1.5, covariances=START.covariances * 16)
+    mirrored = replace(start, centers=np.array([359.0, 0.0]) + np.array([-1.0, 1.0]) * start.centers)
+    memory = sf.fit(np.zeros((8, 8)), 3, init=mirrored, contained=False, solver=sf.LevenbergMarquardt(max_steps=0))
+    memory.save(tmp_path / "start.npz")
+    asked = ["fit", file, "-k", "3", "--start", str(tmp_path / "start.npz"), "-o", fit]
+    assert main([*asked, "--max-memory", "0.02"]) == 0
+    assert "raster, grid of 360 x 280 heights, read window by window" in capsys.readouterr().out
+    streamed = sf.load(fit)
+    assert (streamed.settings.engine, streamed.n_points) == ("streamed", 100_800)
+    assert main([*asked, "--checkpoint", checkpoint]) == 0
+    assert sf.load(fit).cost == streamed.cost
+    assert os.path.exists(checkpoint)
+    assert main([*asked, "--checkpoint", checkpoint, "--window", "0:9,0:9"]) == 2
+    assert "`--window` needs the whole map in memory" in capsys.readouterr().err
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+import surfacefit as sf
+path = sys.argv[1]
+start = sf.GaussianSurface([1.0, 1.0], [[300.0, 300.0], [700.0, 600.0]], [np.eye(2) * 60**2] * 2)
+sf.fit(np.load(path, mmap_mode="r"), 2, init=start, engine=sf.Streamed(threads=1),
+       solver=sf.LevenbergMarquardt(max_steps=2))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_map(tmp_path):
+    """16 times the points take no more than the averages that the formula counts, and a margin; the map has 134 MB."""
+    peaks = []
+    for size in (1024, 4096):
+        z = np.lib.format.open_memmap(tmp_path / f"{size}.npy", "w+", float, (size, size))
+        z[:1024, :1024] = np.random.default_rng(0).normal(size=(1024, 1024))
+        z.flush()
+        found = subprocess.run(
+            [sys.executable, "-c", PEAK, str(tmp_path / f"{size}.npy")], stdout=subprocess.PIPE, check=True
+        )
+        peaks.append(int(found.stdout))
+    assert peaks[1] - peaks[0] < 60e6
 
 
 def test_windows_are_whole_chunks_or_long_rows():

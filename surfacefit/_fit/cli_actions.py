@@ -25,6 +25,7 @@ from .._data.map import Map, map_of
 from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
 from ..interop.files.formats import WRITERS, read, read_points
+from ..interop.files.layer import bytes_of
 from .cli_options import coords_of, data_keywords, keywords_of, window_of
 from .cli_parser import PICTURE_SUFFIXES, TABLE_FORMATS
 
@@ -43,6 +44,8 @@ BINARY_SUFFIXES = (".fits", ".vot", ".parquet")
 EXPORT_SUFFIXES = (".py", ".c", ".tex", ".pdb", ".cmm", ".hills")
 # Endings of the pages that are written.
 PAGE_SUFFIXES = (".html",)
+# Bytes of a file from which its size is compared with memory, which takes JAX to know: less than any machine has.
+LEAST_STREAMED_BYTES = 2**22
 # Largest number of dimensions that `FitResult.plot` draws.
 MOST_DIMENSIONS_DRAWN = 3
 
@@ -61,13 +64,18 @@ def fit(options: argparse.Namespace) -> None:
     _check_plot(options.plot, options.file)
     watch = _Stopwatch()
     window = window_of(options.window)
-    data = read(
-        options.file,
-        key=options.key,
-        columns=options.columns,
-        layout=options.layout,
-        window=window,
-        nodata=options.nodata,
+    on_disk = _on_disk(options)
+    data = (
+        _unread(on_disk)
+        if on_disk is not None
+        else read(
+            options.file,
+            key=options.key,
+            columns=options.columns,
+            layout=options.layout,
+            window=window,
+            nodata=options.nodata,
+        )
     )
     watch.lap("reading")
     print(f"{options.file}: {data.how}", flush=True)
@@ -78,7 +86,7 @@ def fit(options: argparse.Namespace) -> None:
     with ended_by_interrupts():
         sf.fit  # noqa: B018  imports JAX, whose time is no time of the fit
     watch.lap("importing")
-    result = _fitted(data, options)
+    result = _fitted(data, options) if on_disk is None else _streamed(on_disk, options)
     watch.lap("fitting")
     try:
         if options.output:
@@ -221,9 +229,41 @@ def _fitted(data: Map, options: argparse.Namespace) -> FitResult:
     if coords is not None:
         given["coords"] = coords
     keywords = {**keywords_of(options), **given, "progress": False if options.quiet else None}
+    if options.max_memory is not None:
+        keywords["max_memory"] = options.max_memory
     if options.start is not None and options.n_components == "auto":
         return sf.fit(data, given["init"].n_components, **keywords)
     return sf.fit(data, _components(options), **keywords)
+
+
+def _on_disk(options: argparse.Namespace) -> Any:
+    """The map of a file that is read window by window; None where the file is read whole."""
+    path = Path(options.file)
+    large = path.exists() and bytes_of(path) >= LEAST_STREAMED_BYTES
+    if options.checkpoint is None and not (large and options.window is None):
+        return None
+    from ..interop.unread.streaming import streamed_file
+
+    return streamed_file(path, options.key, options.max_memory, options.checkpoint is not None)
+
+
+def _unread(on_disk: Any) -> Map:
+    """Stands for a map that is not read, where only its shape is asked for."""
+    how = f"{on_disk.name}, grid of {' x '.join(map(str, on_disk.shape))} heights, read window by window"
+    return Map(np.broadcast_to(np.zeros((), np.float32), on_disk.shape), how=how, labels=on_disk.labels)
+
+
+def _streamed(on_disk: Any, options: argparse.Namespace) -> FitResult:
+    """The fit of a map that is read window by window."""
+    for name in ("window", "nodata", "subtract_minimum", "columns", "layout"):
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"`{name}` needs the whole map in memory, and {options.file!r} is read window by window")
+    given = data_keywords(options, len(on_disk.shape))
+    if (coords := coords_of(options.coords, on_disk.shape)) is not None:
+        given["coords"] = coords
+    engine = sf.Streamed(checkpoint=options.checkpoint)
+    keywords = {**keywords_of(options), **given, "progress": False if options.quiet else None, "engine": engine}
+    return sf.fit(on_disk, _components(options), **keywords)
 
 
 def _components(options: argparse.Namespace) -> Any:

@@ -185,6 +185,12 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument("--start", metavar="FIT", help="start from the surface of a saved fit")
     group.add_argument("--fixed", metavar="NAMES", help="with --start: amplitudes, centers, covariances, background")
     group.add_argument("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
+    group.add_argument(
+        "--max-memory", type=float, metavar="GB", help="a larger .tif, .h5, .zarr or .npy is read window by window"
+    )
+    group.add_argument(
+        "--checkpoint", metavar="NPZ", help="read FILE window by window; a killed fit goes on from where NPZ stands"
+    )
     _add_rows(command)
     _add_errors(command, "errors in the summary")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")

@@ -101,6 +101,7 @@ def _document(result: FitResult) -> dict[str, Any]:
             **{name: getattr(data, name) for name in SurfaceData.__dataclass_fields__},
             "labels": labels_to_document(data.labels),
         },
+        "survey": None if result.whole is None else result.whole.document(),
         "flags": shown_flags(result),
         "flags_not_looked_for": [flag.name for flag in not_checked(result)],
         "path": None if result.path is None else vars(result.path),
@@ -110,13 +111,14 @@ def _document(result: FitResult) -> dict[str, Any]:
 
 def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> FitResult:
     _check_shapes(document)
+    survey = loaded(document.get("survey"), ("counts",))
     document = loaded({name: document[name] for name in READ}, MAY_REPEAT)
     surface, data, fit = dict(document["surface"]), dict(document["data"]), document["fit"]
     surface["background"] = background_from_document(surface["background"], function)
     data["axes"] = None if data["axes"] is None else tuple(data["axes"])
     data["falling"] = tuple(data["falling"])
     data["labels"] = labels_from_document(data["labels"])
-    return checked_result(
+    found = checked_result(
         FitResult(
             surface=GaussianSurface(**surface),
             data=SurfaceData(**data),
@@ -132,6 +134,11 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
             path=None if document["path"] is None else ComponentPath(**document["path"]),
         )
     )
+    if survey is None:
+        return found
+    from .._streamed.result import read_result
+
+    return read_result(found, survey)
 
 
 def labels_to_document(labels: Labels | None) -> dict[str, Any] | None:

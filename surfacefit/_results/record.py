@@ -98,6 +98,11 @@ class FitRecord:
             object.__setattr__(self, "resets", np.zeros(self.surface.n_components, int))
 
     @property
+    def whole(self) -> Any:
+        """What is known of a map on disk, of which ``data`` are averages; None where they are what was fitted."""
+        return None
+
+    @property
     def misfits(self) -> np.ndarray:
         """Heights minus fit in the order of ``data.heights``; NaN where a point was not used."""
         return np.where(self.data.used, self.data.heights - self.fitted, np.nan)

@@ -68,7 +68,7 @@ def _quality(result: FitResult) -> list[Fact]:
     settings = result.settings
     counts = ((result.n_nan, "NaN"), (result.n_masked, "masked"))
     unused = ", ".join(f"{count} {what}" for count, what in counts if count)
-    shape = " x ".join(str(n) for n in result.data.heights.shape)
+    shape = " x ".join(str(n) for n in (result.whole or result.data.heights).shape)
     kinds = f"{settings.covariance_type} covariances, {settings.amplitudes} amplitudes"
     penalty = f", and {number(result.penalty)} by the prior" if settings.prior else ""
     return [
@@ -148,7 +148,7 @@ def _correlation(result: FitResult) -> list[Fact]:
 def _honest_errors(result: FitResult) -> list[Fact]:
     """Which other errors are honest, where those of the table assume what the residuals contradict."""
     few = result.n_parameters <= MAX_SHOWN_PARAMETERS and result.n_points <= MAX_DIAGNOSED_POINTS
-    if not few or not result.n_components:
+    if not few or not result.n_components or result.whole is not None:
         return []
     found = result.diagnostics
     if found.errors == "correlated":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.memory import memory_limit
+from .._base.memory import MemoryShort, gigabytes, memory_limit
 from .._data.data import DataRecord, SurfaceData
 from .._lists.overlaps import EvenGrid
 from .._lists.pairs import Ellipsoids, cutoff_radii
@@ -25,6 +25,11 @@ from .map_reader import MapReader
 from .planner import StreamedPlanner
 from .problem import StreamedProblem
 from .survey import Survey
+
+# Bytes a point of a window that is at work: as stored, in double precision twice, and tile by tile twice.
+WINDOW_BYTES = 40
+# Bytes a block of the averages: heights, counts, sums, errors and what is used, and copies of these for a start.
+AVERAGE_BYTES = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +83,9 @@ def streamed_setup(
     how: StreamedHow,
 ) -> Prepared:
     """The problem of a map on disk, for components like those of the start, in the user's units."""
-    whole = data.whole
+    whole, limit = data.whole, memory_limit(how.max_memory)
+    n_threads = how.n_threads or max(1, int(cores()))
+    _check_memory(whole, reader, n_threads, limit)
     background = background_of(whole, model, start)
     scaling = units_of(whole, model, background)
     objective = objective_setup(data, model, scaling, background, np.dtype(np.float64))
@@ -107,12 +114,28 @@ def streamed_setup(
         tile_sides(ellipsoids.half_sides / grid.step, len(whole.axes)),
         cutoff,
         how.dtype,
-        how.n_threads or int(max(1, cores())),
+        n_threads,
         how.seen,
     )
     unplanned = Prepared(data, model, scaling, problem, background)
-    planner = StreamedPlanner.of(passes, unplanned.host.parameterization, memory_limit(how.max_memory))
+    planner = StreamedPlanner.of(passes, unplanned.host.parameterization, limit)
     return Prepared(data, model, scaling, problem, background, planner)
+
+
+def fixed_bytes(whole: Survey, reader: MapReader, n_threads: int) -> float:
+    """Bytes that a fit holds whatever its components: windows at work and one that waits, averages and the sample."""
+    windows = (n_threads + 1) * WINDOW_BYTES * np.prod(reader.sides, dtype=float)
+    return float(windows + AVERAGE_BYTES * whole.counts.size + 8 * (whole.points.size + whole.heights.size))
+
+
+def _check_memory(whole: Survey, reader: MapReader, n_threads: int, limit: float) -> None:
+    need = fixed_bytes(whole, reader, n_threads)
+    if need > limit:
+        raise MemoryShort(
+            f"windows of {' x '.join(map(str, reader.sides))} points and averages need about {gigabytes(need)}, more"
+            f" than `max_memory` = {gigabytes(limit)}: allow more, `engine=Streamed(threads=1)`, or store the map in"
+            " smaller chunks"
+        )
 
 
 @dataclass(frozen=True, eq=False)

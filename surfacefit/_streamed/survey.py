@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Survey:
 
     n_points, n_nan : points with a height, and without. mean, deviation : of the heights.
     averages : block averages as data, with sigma = 1 / sqrt(points of the block) times ``spread`` of one.
-    block : points along each side of a block. points (n, d), heights (n,) : the sample.
+    counts : points of each block. block : points along each side of a block. points (n, d), heights (n,) : the sample.
     axes : of the whole map.
     """
 
@@ -38,6 +39,7 @@ class Survey:
     mean: float
     deviation: float
     averages: SurfaceData
+    counts: np.ndarray
     block: int
     points: np.ndarray
     heights: np.ndarray
@@ -47,6 +49,24 @@ class Survey:
     def corners(self) -> np.ndarray:
         """The first and the last point of the grid (2, d)."""
         return np.array([[axis[0] for axis in self.axes], [axis[-1] for axis in self.axes]])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each axis of the map."""
+        return tuple(len(axis) for axis in self.axes)
+
+    def document(self) -> dict[str, Any]:
+        """What a file keeps of it, beside the averages."""
+        return {
+            "shape": list(self.shape),
+            "corners": self.corners,
+            "n_points": self.n_points,
+            "n_nan": self.n_nan,
+            "mean": np.asarray(self.mean),
+            "deviation": np.asarray(self.deviation),
+            "counts": self.counts,
+            "block": self.block,
+        }
 
     @property
     def spacing(self) -> np.ndarray:
@@ -81,6 +101,7 @@ def survey(
         mean=moments.mean,
         deviation=float(np.sqrt(moments.squares / moments.count)),
         averages=data,
+        counts=counts,
         block=block,
         points=points,
         heights=some,
