@@ -19,6 +19,7 @@ from surfacefit._data.data import grid_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._engines.jacobian import ShardedEngine
 from surfacefit._linear.normal import blocks, summed
+from surfacefit._lists import clusters
 from surfacefit._mesh import agreement
 from surfacefit._mesh import planning as mesh_planning
 from surfacefit._mesh.stage import MeshStage
@@ -90,6 +91,7 @@ def operations(layout):
         module.MOST_NODES_A_PLACE = np.inf
     for module in (planning, summed, blocks):  # conjugate gradients with clusters, however few parameters there are
         module.DIRECT_SOLVE_PARAMETERS = 0
+    clusters.CLUSTER_PARAMETERS = 12  # of two components, so that each device has one or two
     heights, start = terrain()
     with jax.enable_x64(True):
         data = grid_data(heights, mask=options("mask")["mask"] if layout == "gaps" else None)

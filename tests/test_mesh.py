@@ -33,14 +33,13 @@ def run_cases(*arguments, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["even grid", "gaps", "dense"])
+@pytest.mark.parametrize("layout", ["even grid", *(pytest.param(n, marks=pytest.mark.slow) for n in ("gaps", "dense"))])
 def test_each_operation_is_that_of_one_device(layout):
     """Blocks of J^T J, and what follows from them, are in single precision on an even grid."""
     far = run_cases("operations", layout)
     single = {"product", "diagonal", "heavier", "step"} if layout == "even grid" else set()
     assert len(far) == 13
-    assert {name: by for name, by in far.items() if by > (3e-6 if name in single else 1e-12)} == {}
+    assert {name: by for name, by in far.items() if not by <= (3e-6 if name in single else 1e-12)} == {}  # nor NaN
 
 
 @pytest.mark.slow
@@ -109,8 +108,10 @@ def two_processes(case, *arguments):
             one.communicate()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name"), [("dense", "plain"), ("tiled", "sigma"), ("tiled", "plain")])
+SLOW_TOGETHER = [pytest.param("tiled", name, marks=pytest.mark.slow) for name in ("sigma", "plain")]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("dense", "plain"), *SLOW_TOGETHER])
 def test_two_processes_reach_the_cost_of_one(kind, name):
     (_, one, _), _ = run_cases("fits", kind, name, "1")
     first, second = two_processes("together", kind, name)
