@@ -167,7 +167,8 @@ def _compiled(engine: str, devices: int, side: int, count: int) -> tuple[str, An
 def predicted_traffic(problem: Any) -> Any:
     """What the sizes of a problem on a mesh say of its traffic."""
     from surfacefit._engines.jacobian import DenseEngine
-    from surfacefit._mesh.traffic import blocks_traffic, dense_traffic, products_traffic
+    from surfacefit._linear.normal import summed
+    from surfacefit._mesh.traffic import blocks_traffic, dense_traffic, direct_traffic, products_traffic
 
     parts, itemsize = problem.parameterization, problem.points.dtype.itemsize
     layout = parts.layout
@@ -176,6 +177,8 @@ def predicted_traffic(problem: Any) -> Any:
     sizes = layout.n_components, layout.block_size, layout.n_border
     if problem.engine.mine is None:
         return products_traffic(*sizes, itemsize)
+    if layout.n_parameters <= summed.DIRECT_SOLVE_PARAMETERS:
+        return direct_traffic(*sizes, itemsize)
     return blocks_traffic(*sizes, itemsize, np.dtype(problem.engine.parts.curvature.dtype).itemsize)
 
 

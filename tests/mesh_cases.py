@@ -150,7 +150,7 @@ def traffic(kind):
     from benchmarks import devices
 
     mesh_planning.MOST_NODES_A_PLACE = planning.MOST_NODES_A_PLACE = np.inf
-    for module in (planning, summed, blocks):
+    for module in (planning, summed, blocks) if kind == "blocks" else ():
         module.DIRECT_SOLVE_PARAMETERS = 0
     heights, start = terrain()
     start = replace(start, background=sf.PlaneBackground(0.25, np.zeros(2), np.zeros(2)))

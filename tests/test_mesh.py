@@ -193,7 +193,7 @@ def test_the_script_of_the_page_runs_in_the_processes_of_slurm(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dense", "products", "blocks"])
+@pytest.mark.parametrize("kind", ["dense", "products", "direct", "blocks"])
 def test_a_step_sends_what_is_predicted(kind):
     """In the compiled program, where the body of conjugate gradients stands once."""
     sent, predicted = run_cases("traffic", kind)

@@ -87,6 +87,24 @@ def test_windows_of_one_turn_do_not_touch():
     assert len(found) < len(groups)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_turns_are_the_fewest_in_which_each_window_waits_for_those_it_meets(seed):
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 60, (40, 2))
+    groups = [Group(np.arange(1), one, one + rng.integers(1, 12, 2)) for one in low]
+
+    def meet(a, b):
+        cells = [{(i, j) for i in range(g.low[0], g.high[0]) for j in range(g.low[1], g.high[1])} for g in (a, b)]
+        return bool(cells[0] & cells[1])
+
+    taken = {}
+    for n, one in enumerate(groups):  # the first turn in which no earlier group meets it
+        met = {taken[m] for m in range(n) if meet(one, groups[m])}
+        taken[n] = next(t for t in range(n + 1) if t not in met)
+    found = {n: t for t, turn in enumerate(turns(groups)) for n in turn}
+    assert found == taken
+
+
 def test_a_large_window_is_averaged_by_weight():
     level = level_of(random_raster((90, 120)), 1)
     axes, left, squares = window(level, Group(np.arange(3), np.array([5, 3]), np.array([83, 115])))

@@ -47,6 +47,16 @@ def products_traffic(n_components: int, block_size: int, n_border: int, itemsize
     return Traffic((blocks + n_parameters) * itemsize, 2 * n_parameters * itemsize, n_parameters * itemsize)
 
 
+def direct_traffic(n_components: int, block_size: int, n_border: int, itemsize: int) -> Traffic:
+    """Of blocks that are held apart, where the whole matrix is put together and factorised on each device: J^T r and
+    the blocks on the diagonal, these again for the scales of the parameters, the matrix, and a product for the fall in
+    cost that the model predicts.
+    """
+    n_own = n_components * block_size
+    n_parameters, blocks = n_own + n_border, n_own * block_size + n_border**2
+    return Traffic((n_parameters + blocks) * itemsize, (blocks + n_parameters**2 + n_parameters) * itemsize, 0)
+
+
 def blocks_traffic(n_components: int, block_size: int, n_border: int, itemsize: int, block_itemsize: int) -> Traffic:
     """J^T r; of blocks that are held apart those on the diagonal, for the optimality, and once for the scales of the
     parameters and the preconditioner; a product and a preconditioned vector an iteration and before the first, and a
