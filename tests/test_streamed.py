@@ -163,30 +163,40 @@ import numpy as np
 import surfacefit as sf
 from surfacefit._streamed import map_passes, map_reader
 map_reader.LEAST_SIDE, map_reader.WINDOW_PLACES, map_passes.WIDEST_TILES = 32, 2048, {2: 8}
-start = sf.GaussianSurface(*np.load(sys.argv[2], allow_pickle=False).values())
+heights, start, checkpoint, end = sys.argv[1:]
+start = sf.GaussianSurface(*np.load(start, allow_pickle=False).values())
 print("ready", flush=True)
-sf.fit(np.load(sys.argv[1], mmap_mode="r"), 3, init=start, engine=sf.Streamed(checkpoint=sys.argv[3]),
-       callback=lambda p: print(p.steps, flush=True))
+result = sf.fit(np.load(heights, mmap_mode="r"), 3, init=start, engine=sf.Streamed(checkpoint=checkpoint),
+                callback=lambda p: print(p.steps, flush=True))
+surface = result.surface
+arrays = surface.amplitudes, surface.centers, surface.covariances, surface.background.value, result.history["cost"]
+np.savez(end, *arrays)
 """
 
 
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
+    """All in processes of their own, which have rooms for components that this one does not have."""
     on_disk("memmap", heights(), tmp_path)
-    background = np.asarray(START.background)
-    np.savez(tmp_path / "start.npz", a=START.amplitudes, c=START.centers, s=START.covariances, z=background)
-    files = [str(tmp_path / name) for name in ("map.npy", "start.npz", "fit.npz")]
+    np.savez(tmp_path / "start.npz", START.amplitudes, START.centers, START.covariances, np.asarray(START.background))
+
+    def child(name):
+        files = [str(tmp_path / file) for file in ("map.npy", "start.npz", f"{name}.npz", f"{name}_end.npz")]
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, *files], stdout=subprocess.PIPE, text=True)
+
     for n_lines in (3, 5):
-        child = subprocess.Popen([sys.executable, "-c", SCRIPT, *files], stdout=subprocess.PIPE, text=True)
-        for _ in range(n_lines):
-            child.stdout.readline()
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-    z, start = np.load(files[0], mmap_mode="r"), replace(START, background=background)
-    whole = sf.fit(z, 3, init=start, engine=sf.Streamed())
-    again = sf.fit(z, 3, init=start, engine=sf.Streamed(checkpoint=files[2], resume=True))
-    np.testing.assert_array_equal(numbers(again), numbers(whole))
+        with child("killed") as process:
+            for _ in range(n_lines):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+    for name in ("killed", "whole"):
+        with child(name) as process:
+            first = process.stdout.read().split()[1]
+        assert process.returncode == 0
+        assert (int(first) > 0) == (name == "killed")
+    with np.load(tmp_path / "killed_end.npz") as again, np.load(tmp_path / "whole_end.npz") as whole:
+        for name in whole:
+            np.testing.assert_array_equal(again[name], whole[name])
 
 
 class TestBadInput:

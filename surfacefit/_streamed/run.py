@@ -16,7 +16,7 @@ from jax import Array
 from .._base.status import Status
 from .._solvers import Limits, Record, Solution, Solver
 from .._solvers.loop import Carry, SolverRun
-from .checkpoint import Checkpoint, filled
+from .checkpoint import WAY_OUT, BadCheckpoint, Checkpoint, filled
 from .planner import StreamedPlanner
 from .problem import KnownPoint, StreamedProblem
 from .window_sums import MapSums
@@ -87,6 +87,9 @@ class StreamedRun(SolverRun):
         told, arrays = self.keeper.told, self.keeper.arrays
         self.streamed.capacities = {str(name): int(n) for name, n in told["capacities"].items()}
         carried, there, here, history, unserved = _parts(arrays[START_ARRAYS:])
+        n_parameters = problem.parameterization.n_parameters
+        if np.shape(there.params) != (n_parameters,) or np.shape(here.params) != (n_parameters,):
+            raise BadCheckpoint(f"the checkpoint holds other arrays than this fit carries: {WAY_OUT}")
         self.problem = self.streamed.renewed(problem, there, here)
         state = self.solver.unevaluated(self.problem, there.params)
         template = Carry(state, Solution(there.params, state.cost, state.status, np.asarray(0)))
