@@ -111,7 +111,7 @@ def _document(result: FitResult) -> dict[str, Any]:
 
 def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> FitResult:
     _check_shapes(document)
-    survey = loaded(document.get("survey"), ("counts",))
+    survey = loaded(document["survey"], ("counts",))
     document = loaded({name: document[name] for name in READ}, MAY_REPEAT)
     surface, data, fit = dict(document["surface"]), dict(document["data"]), document["fit"]
     surface["background"] = background_from_document(surface["background"], function)
