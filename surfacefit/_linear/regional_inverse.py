@@ -1,8 +1,9 @@
 r"""Diagonal blocks of the inverse of a very large normal matrix, region by region.
 
 A region is a part of the tiles with a halo around it. What is left out is the information of the tiles beyond. A sum
-of fewer positive semidefinite terms has a larger inverse, (A + B)^-1 <= A^-1, so that no variance comes out smaller
-than it is. How much larger it is falls with the halo's width.
+of fewer positive semidefinite terms has a larger inverse, (A + B)^-1 <= A^-1, so that in exact arithmetic no variance
+comes out smaller than it is. How much larger it is falls with the halo's width. Of 2,000 components some errors came
+out 1.3 % smaller, why is not known.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .selected_inverse import inverse_blocks
 def inverse_blocks_by_regions(
     elements: Elements, blocks: np.ndarray, corner: np.ndarray, home: np.ndarray, halo: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Upper bounds of what `inverse_blocks` gives, from ``count`` regions with halos (d,); ``home`` (n,) is the tile
+    """What `inverse_blocks` gives, or more, from ``count`` regions with halos (d,); ``home`` (n,) is the tile
     that each block belongs to, -1 where it is in none.
 
     At ``corner`` the information of the regions is added up, each by its share of the tiles that it uses.
