@@ -1,5 +1,7 @@
 """Growth by regions: levels, groups, windows and refits against plain loops, and a whole fit."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,36 @@ def test_what_is_not_plain_is_not_grown_by_regions(monkeypatch):
     for other in ({"covariance_type": "tied"}, {"init": "peaks"}, {"loss": "huber", "f_scale": 1.0}):
         sf.fit(heights, 8, **{"init": "peaks", **options, **other})
     assert not asked
+
+
+def large_arrays(size):
+    """Bytes of NumPy's arrays of at least so many numbers, each counted once."""
+    held = {}
+    for one in (found for thing in gc.get_objects() for found in gc.get_referents(thing)):
+        if isinstance(one, np.ndarray) and one.dtype.itemsize == 8 and one.size >= size and one.strides != (0,):
+            base = one if one.base is None else one.base
+            held[one.__array_interface__["data"][0]] = getattr(base, "nbytes", one.nbytes)
+    return sum(held.values())
+
+
+@pytest.mark.slow
+def test_few_numbers_a_point_are_held_while_components_take_joint_steps(monkeypatch):
+    """On the host: the heights as they came, their copy, and above the background; w^2 in the cells, and which point
+    stands in which tile.
+    """
+    monkeypatch.setattr(start, "LEAST_REGION_COMPONENTS", 24)
+    monkeypatch.setattr(growth, "FIRST_TOGETHER", 16)
+    heights, held = of_terrain(132, 300), []
+    stepped = growth.refit
+
+    def watched(*args):
+        gc.collect()
+        held.append(large_arrays(heights.size))
+        return stepped(*args)
+
+    monkeypatch.setattr(growth, "refit", watched)
+    sf.fit(heights, 24, engine="tiled", solver=sf.LevenbergMarquardt(max_steps=0), search=0, progress=False)
+    assert held[0] < 6.5 * heights.nbytes  # the last is padded by a quarter
 
 
 @pytest.mark.slow

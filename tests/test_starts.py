@@ -37,6 +37,24 @@ def scattered(request):
     return StartRequest(request.points, request.heights, request.n_components, request.spacing, request.rng)
 
 
+@pytest.mark.parametrize("shape", [(40,), (20, 31), (9, 8, 10)])
+@pytest.mark.parametrize("left_out", [False, True])
+def test_a_grid_without_its_points_has_the_same_points_box_and_raster(rng, shape, left_out):
+    heights = rng.normal(size=shape)
+    if left_out:
+        heights[np.indices(shape).sum(axis=0) % 3 == 0] = np.nan
+        heights[0] = heights[..., -1] = np.nan
+    given = request_of(heights, 7)
+    request = replace(given, scattered=None)
+    assert request.points.shape == (np.isfinite(heights).sum(), len(shape))
+    for name in ("points", "low", "extent"):
+        np.testing.assert_array_equal(getattr(request, name), getattr(given, name), name)
+    np.testing.assert_array_equal(request.low, given.points.min(axis=0))
+    np.testing.assert_array_equal(request.extent, given.points.max(axis=0) - given.points.min(axis=0))
+    kept = heights[np.isfinite(heights)]
+    assert np.sort(request.raster.sums[request.raster.counts > 0]).tolist() == np.sort(kept).tolist()
+
+
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("shape", [(40,), (20, 31), (9, 8, 10)])
 @pytest.mark.parametrize("count", [1, 7])

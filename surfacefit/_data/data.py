@@ -83,14 +83,11 @@ class SurfaceData(DataRecord):
         if self.points is not None:
             return self.points
         assert self.axes is not None
-        points = np.empty((*self.heights.shape, len(self.axes)))
-        for i, axis in enumerate(np.meshgrid(*self.axes, indexing="ij", sparse=True)):
-            points[..., i] = axis
-        return points.reshape(-1, len(self.axes))
+        return lattice(self.axes)
 
-    @cached_property
+    @property
     def used_points(self) -> np.ndarray:
-        """(N_used, d)."""
+        """(N_used, d); those of a grid are made anew, as they would take more memory than the heights."""
         return self.all_points if self.used.all() else self.all_points[self.used.ravel()]
 
     @property
@@ -115,6 +112,14 @@ class SurfaceData(DataRecord):
 
             steps = scattered_spacing(self.used_points)
         return np.where(steps > 0, steps, steps.max() if steps.max() > 0 else 1.0)
+
+
+def lattice(axes: Sequence[np.ndarray]) -> np.ndarray:
+    """The points (N, d) of a grid with some axes."""
+    points = np.empty((*(len(axis) for axis in axes), len(axes)))
+    for i, axis in enumerate(np.meshgrid(*axes, indexing="ij", sparse=True)):
+        points[..., i] = axis
+    return points.reshape(-1, len(axes))
 
 
 def n_heavy(data: SurfaceData) -> int:

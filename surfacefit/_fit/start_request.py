@@ -31,16 +31,23 @@ def start_request(prepared: Prepared, seed: int) -> StartRequest:
             "`background` must be finite at its start at every point, got NaN or infinity: choose another start"
         )
     return StartRequest(
-        points=scaling.points(data.used_points),
+        scattered=scaling.points(data.used_points) if data.axes is None else None,
         heights=scaling.height_differences(data.used_heights - background),
         n_components=prepared.model.n_components,
         spacing=data.spacing / scaling.point_scale,
         rng=np.random.default_rng(seed),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),
         used=data.used,
-        weights=prepared.by_point(prepared.problem.weights).astype(float),
+        weights=_weights(prepared),
         signed=prepared.model.signed,
     )
+
+
+def _weights(prepared: Prepared) -> np.ndarray:
+    """Those of the points (N,), in the precision of the fit."""
+    if prepared.data.sigma is None:
+        return np.broadcast_to(1.0, prepared.data.n_used)
+    return prepared.by_point(prepared.problem.weights).astype(float)
 
 
 def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:

@@ -43,8 +43,9 @@ class _Rastered:
         shape = padded_shape(requests[0].raster.weights.shape)
         cells, squares = np.zeros((len(requests), n_places), int), np.zeros((len(requests), n_places))
         for n, request in enumerate(requests):
-            own, raster = len(request.points), request.raster
-            cells[n, :own] = np.ravel_multi_index(np.unravel_index(raster.cells, raster.weights.shape), shape)
+            own, raster = len(request.heights), request.raster
+            places = np.arange(own) if raster.cells is None else raster.cells
+            cells[n, :own] = np.ravel_multi_index(np.unravel_index(places, raster.weights.shape), shape)
             squares[n, :own] = request.squares
         return cls(rows, Rasters.of([one.raster for one in requests], shape), cells, squares)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._data.data import lattice
 from .._search.context import SearchContext
 from .._search.growth import grow_from, wanted_components
 from .._search.refits import refit
@@ -53,7 +54,7 @@ class RegionGrowth:
 
     @classmethod
     def of_nothing(cls, context: SearchContext) -> RegionGrowth:
-        nothing = context.views.background_only()
+        nothing = context.views.without_components()
         return cls(context, Components.of(context.prepared.host.parameterization, nothing.blocks), nothing.border)
 
     @property
@@ -102,11 +103,10 @@ class RegionGrowth:
 
     def _step_together(self) -> None:
         """Joint steps on all points."""
-        context, level = self.context, self._level_for(len(self.components))
+        context, self.level = self.context, None  # it would have to be made anew, and joint steps need the memory
         context.progress.stage = f"joint steps of {len(self.components):,} components"
         state = refit(context, self.components.blocks, self.border, JOINT_STEPS)
         self.border, self.components = state.border, Components.of(self.components.parts, state.blocks)
-        level.leave(self.components.surface, self._rise(level))
         context.record(self.state)
 
     def _seen(self, done: int, total: int) -> None:
@@ -124,7 +124,7 @@ class RegionGrowth:
 
     def _side_for(self, count: int) -> int:
         """Points along each axis of the cells for so many components: a power of two."""
-        side, points, n_dim = 1, len(self.context.request.points), self.context.parameterization.n_dim
+        side, points, n_dim = 1, len(self.context.request.heights), self.context.parameterization.n_dim
         while points / (2 * side) ** n_dim >= CELLS_PER_COMPONENT * max(count, 1):
             side *= 2
         return side
@@ -133,5 +133,5 @@ class RegionGrowth:
         """How much higher the background is at each cell than at its start."""
         parts = self.components.parts
         background = parts.background.with_vector(self.border[parts.layout.background])
-        points = np.stack(np.meshgrid(*level.axes, indexing="ij"), axis=-1).reshape(-1, len(level.axes))
+        points = lattice(level.axes)
         return np.asarray(background(points) - parts.background(points), float).reshape(level.left.shape)

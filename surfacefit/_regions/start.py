@@ -28,7 +28,7 @@ def grows_by_regions(context: SearchContext, plan: StartPlan) -> bool:
     plain = plain and not constraints.fixed and not problem.parameterization.layout.n_shared
     on_grid = prepared.data.axes is not None and prepared.planner is not None and on_cpu(problem)
     count = context.request.n_components
-    many = count >= LEAST_REGION_COMPONENTS and len(context.request.points) >= CELLS_PER_COMPONENT * count
+    many = count >= LEAST_REGION_COMPONENTS and len(context.request.heights) >= CELLS_PER_COMPONENT * count
     return plan.is_grown and plain and on_grid and many
 
 

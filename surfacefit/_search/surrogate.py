@@ -159,7 +159,7 @@ def _context_of(context: SearchContext, small: Prepared, heights: np.ndarray) ->
         small = replace(small, problem=replace(small.problem, parameterization=parts))
     request = replace(
         context.request,
-        points=scaling.points(data.used_points),
+        scattered=scaling.points(data.used_points) if data.axes is None else None,
         heights=heights,
         weights=small.by_point(small.problem.weights).astype(float),
         axes=None if data.axes is None else tuple(scaling.axes(data.axes)),

@@ -39,14 +39,13 @@ def random_start(request: StartRequest) -> GaussianSurface:
     """Centres drawn with a chance in proportion to the height above the lowest (signed: with its size), widths
     log-normal (factor 1.5).
     """
-    rng, (n_points, n_dim) = request.rng, request.points.shape
+    points = request.points
+    rng, (n_points, n_dim) = request.rng, points.shape
     above = np.abs(request.heights) if request.signed else request.heights - request.heights.min()
     chances = above + MIN_CHANCE * (np.ptp(request.heights) or 1.0)
     replace = request.n_components > n_points
     drawn = rng.choice(n_points, request.n_components, replace=replace, p=chances / chances.sum())
-    centers = (
-        request.points[drawn] + rng.normal(size=(request.n_components, n_dim)) * CENTER_JITTER_SAMPLES * request.spacing
-    )
+    centers = points[drawn] + rng.normal(size=(request.n_components, n_dim)) * CENTER_JITTER_SAMPLES * request.spacing
     cell = request.extent / request.n_components ** (1 / n_dim)
     widths = WIDTH_PER_CELL * cell * np.exp(rng.normal(scale=np.log(WIDTH_FACTOR), size=(request.n_components, n_dim)))
     widths = np.maximum(widths, MIN_WIDTH_SAMPLES * request.spacing)

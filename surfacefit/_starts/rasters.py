@@ -21,14 +21,14 @@ RASTER_SIZES_PER_OCTAVE = 4
 @dataclass(frozen=True, eq=False)
 class Raster:
     """Sums of w^2 z and of w^2 in the cells of a grid, and numbers of points; coordinates of the cells' middles,
-    and the cell of each point.
+    and the cell of each point, None where these are the points in their order.
     """
 
     sums: np.ndarray
     weights: np.ndarray
     counts: np.ndarray
     axes: tuple[np.ndarray, ...]
-    cells: np.ndarray
+    cells: np.ndarray | None
 
     @cached_property
     def points_per_weight(self) -> np.ndarray:
@@ -43,6 +43,8 @@ class Raster:
     def gathered(self, values: np.ndarray) -> np.ndarray:
         """Sums over cells of values (N,) at the points."""
         shape = tuple(len(axis) for axis in self.axes)
+        if self.cells is None:
+            return np.add(values, 0.0).reshape(shape)
         return np.bincount(self.cells, values, int(np.prod(shape))).reshape(shape)
 
     def coordinates(self, index: np.ndarray) -> np.ndarray:

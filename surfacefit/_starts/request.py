@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .._data.data import lattice
 from .rasters import Raster
 
 # Scattered points a cell of the raster, on average: fewer leave too many cells empty, more blur narrow peaks.
@@ -21,10 +22,11 @@ class StartRequest:
     """Points (N, d), heights (N,) above the background, in the units of the fit; how many components to place.
 
     ``spacing`` (d,) is the sampling distance, ``weights`` (N,) are 1 / sigma, one each if None; ``axes`` and ``used``
-    describe the grid, where there is one; amplitudes may be negative where ``signed``.
+    describe the grid, where there is one, and else ``scattered`` are the points; amplitudes may be negative where
+    ``signed``.
     """
 
-    points: np.ndarray
+    scattered: np.ndarray | None
     heights: np.ndarray
     n_components: int
     spacing: np.ndarray
@@ -35,14 +37,37 @@ class StartRequest:
     signed: bool = False
 
     @property
+    def points(self) -> np.ndarray:
+        """The points (N, d); those of a grid are made anew, as they would take more memory than the heights."""
+        if self.scattered is not None:
+            return self.scattered
+        axes, used = self._grid
+        points = lattice(axes)
+        return points if used.all() else points[used.ravel()]
+
+    @property
+    def _grid(self) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        assert self.axes is not None
+        assert self.used is not None
+        return self.axes, self.used
+
+    @cached_property
+    def _corners(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.scattered is not None:
+            return self.scattered.min(axis=0), self.scattered.max(axis=0)
+        axes, used = self._grid
+        axes = tuple(axis[part] for axis, part in zip(axes, _box(used), strict=True))
+        return np.array([axis[0] for axis in axes]), np.array([axis[-1] for axis in axes])
+
+    @property
     def low(self) -> np.ndarray:
         """Lower corner (d,) of the points."""
-        return self.points.min(axis=0)
+        return self._corners[0]
 
     @property
     def extent(self) -> np.ndarray:
         """Side lengths (d,) of the points' box, at least one sampling distance."""
-        return np.maximum(np.ptp(self.points, axis=0), self.spacing)
+        return np.maximum(self._corners[1] - self._corners[0], self.spacing)
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -53,9 +78,9 @@ class StartRequest:
         sum (w z)^2 is reached.
         """
         if self.weights is None:
-            return np.ones(len(self.points))
+            return np.broadcast_to(1.0, len(self.heights))
         if np.ptp(self.weights) == 0:
-            return self.weights**2
+            return np.broadcast_to(self.weights[0] ** 2, len(self.heights))
         order = np.argsort(self.weights)
         reached = np.cumsum((self.weights * self.heights)[order] ** 2)
         middle = self.weights[order[np.searchsorted(reached, reached[-1] / 2)]]
@@ -70,32 +95,35 @@ class StartRequest:
             axes, cells = _bins(self)
         squares = self.squares
         empty = Raster(np.zeros(0), np.zeros(0), np.zeros(0), axes, cells)
-        return replace(
-            empty,
-            sums=empty.gathered(squares * self.heights),
-            weights=empty.gathered(squares),
-            counts=empty.gathered(np.ones(len(cells))),
-        )
+        weights = empty.gathered(squares)
+        counts = weights if (squares == 1).all() else empty.gathered(np.ones(len(squares)))
+        return replace(empty, sums=empty.gathered(squares * self.heights), weights=weights, counts=counts)
 
 
-def _used_part(axes: tuple[np.ndarray, ...], used: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The axes of a grid from the first to the last point used along each, and the cell of each point: what lies beyond
-    is no place for a peak.
+def _used_part(axes: tuple[np.ndarray, ...], used: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
+    """The axes of a grid from the first to the last point used along each, and the cell of each point, None if each
+    has its own: what lies beyond is no place for a peak.
     """
     if used.all():
-        return axes, np.arange(used.size)
+        return axes, None
+    box = _box(used)
+    return tuple(axis[part] for axis, part in zip(axes, box, strict=True)), np.flatnonzero(used[box])
+
+
+def _box(used: np.ndarray) -> tuple[slice, ...]:
+    """From the first to the last point used along each axis."""
     box = []
     for axis in range(used.ndim):
         there = np.flatnonzero(used.any(axis=tuple(i for i in range(used.ndim) if i != axis)))
         box.append(slice(there[0], there[-1] + 1))
-    return tuple(axis[part] for axis, part in zip(axes, box, strict=True)), np.flatnonzero(used[tuple(box)])
+    return tuple(box)
 
 
 def _bins(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Axes of even cells that hold some points each, and the cell (N,) of each point."""
     spread = np.ptp(request.points, axis=0) > 0
     n_axes = max(1, int(np.count_nonzero(spread)))
-    cells = max(1, round((len(request.points) / POINTS_PER_CELL) ** (1 / n_axes)))
+    cells = max(1, round((len(request.heights) / POINTS_PER_CELL) ** (1 / n_axes)))
     shape = np.where(spread, cells, 1)
     index = ((request.points - request.low) / request.extent * shape).astype(int)
     index = np.clip(index, 0, shape - 1)
