@@ -54,7 +54,7 @@ class RegionGrowth:
 
     @classmethod
     def of_nothing(cls, context: SearchContext) -> RegionGrowth:
-        nothing = context.views.without_components()
+        nothing = context.packing.empty_state()
         return cls(context, Components.of(context.prepared.host.parameterization, nothing.blocks), nothing.border)
 
     @property

@@ -67,16 +67,7 @@ class ResidualViews:
 
     def background_only(self) -> State:
         """The state without components: the background at its start, a shape for all as on an even lattice, or held."""
-        return self.with_cost(self.without_components())
-
-    def without_components(self) -> State:
-        """The same, with a cost that is not known."""
-        parts = self.packing.prepared.host.parameterization
-        if parts.layout.n_shared:
-            border = np.asarray(self.packing.even_params())[parts.layout.n_own :]
-        else:
-            border = np.asarray(parts.background.vector(), parts.floor.dtype)
-        return State(np.inf, np.zeros((0, parts.layout.block_size)), border.astype(float))
+        return self.with_cost(self.packing.empty_state())
 
     def state(self, params: Array) -> State:
         """The state of parameters (P,) that use all components asked for."""

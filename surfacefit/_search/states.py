@@ -103,6 +103,17 @@ class Packing:
             surface = self.prepared.surface(self.pack(state.blocks, state.border))
         return replace(surface.component(slice(state.size)), background=surface.background)
 
+    def empty_state(self) -> State:
+        """The state without components: the background at its start, a shape for all as on an even lattice, or held. Its
+        cost is not known.
+        """
+        parts = self.prepared.host.parameterization
+        if parts.layout.n_shared:
+            border = np.asarray(self.even_params())[parts.layout.n_own :]
+        else:
+            border = np.asarray(parts.background.vector(), parts.floor.dtype)
+        return State(np.inf, np.zeros((0, parts.layout.block_size)), border.astype(float))
+
     def padded(self, state: State) -> State:
         """The state with as many components as were asked for; the missing ones have next to no height."""
         missing = self.request.n_components - state.size
