@@ -104,8 +104,8 @@ class Packing:
         return replace(surface.component(slice(state.size)), background=surface.background)
 
     def empty_state(self) -> State:
-        """The state without components: the background at its start, a shape for all as on an even lattice, or held. Its
-        cost is not known.
+        """The state without components, whose cost is not known: the background at its start, a shape for all as on an
+        even lattice, or held.
         """
         parts = self.prepared.host.parameterization
         if parts.layout.n_shared:
