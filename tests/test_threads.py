@@ -12,6 +12,11 @@ import threadpoolctl
 import surfacefit as sf
 from surfacefit._base import threads
 from surfacefit._base.threads import blas_limits_kept, single_threaded_blas, without_blas_limits
+from surfacefit._data.data import grid_data
+from surfacefit._engines.engines import EngineChoice
+from surfacefit._problem import prepared
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 
 
 def blas_threads():
@@ -35,6 +40,28 @@ def test_the_last_to_go_restores_in_any_thread():
     leave.set()
     thread.join()
     assert blas_threads() == before
+
+
+@pytest.mark.slow
+def test_steps_by_conjugate_gradients_factorise_on_one_thread(monkeypatch):
+    """Whatever the number of all parameters, here 18: what is factorised then are clusters."""
+    if max(blas_threads()) == 1:
+        pytest.skip("BLAS has one thread")
+    monkeypatch.setattr(threads, "SINGLE_THREAD_BELOW", 12)
+    monkeypatch.setattr(prepared, "DIRECT_SOLVE_PARAMETERS", 6)
+    heights, found = np.random.default_rng(0).normal(size=(12, 12)), []
+    options = {"init": "grid", "engine": "tiled", "reset": False, "solver": sf.LevenbergMarquardt(max_steps=1)}
+    sf.fit(heights, 3, background=None, callback=lambda _: found.extend(blas_threads()), **options)
+    assert set(found) == {1}
+
+
+@pytest.mark.parametrize(
+    ("engine", "count", "rows"), [(sf.Tiled(), 256, 1024), (sf.Tiled(), 20, 120), (sf.Dense(), 256, 1536)]
+)
+def test_rows_that_a_step_factorises(engine, count, rows):
+    model, data = ModelSpec(n_components=count, background=None), grid_data(np.eye(60))
+    setup = problem_setup(data, model, np.dtype(np.float32), EngineChoice(engine))
+    assert prepared.factorised_rows(setup) == rows
 
 
 def test_users_may_set_limits_afterwards():

@@ -20,7 +20,7 @@ from .._mesh.agreement import check_processes, is_watched, of_first
 from .._mesh.stage import MeshStage
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
-from .._problem.prepared import Prepared
+from .._problem.prepared import Prepared, factorised_rows
 from .._problem.problem_setup import problem_setup
 from .._regions.start import grows_by_regions, initialize_by_regions
 from .._results.criteria import AutoComponents, Deviance
@@ -106,7 +106,7 @@ class Fitting:
     def fit(self, model: ModelSpec, chosen: Chosen | None) -> FitResult:
         """The fit of a number of components, from its start to the solver's end."""
         prepared = self._prepared(model)
-        with single_threaded_blas(prepared.problem.parameterization.n_parameters):
+        with single_threaded_blas(factorised_rows(prepared)):
             context = self._context(prepared)
             start = self._start(context, chosen)
             stepping = time.perf_counter()

@@ -12,6 +12,7 @@ import numpy as np
 from .._base.precision import near_device, on_host
 from .._constraints.box import fixed_masks, n_fixed
 from .._data.data import SurfaceData
+from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.background import NoBackground
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
@@ -128,3 +129,11 @@ def definite(covariances: np.ndarray) -> np.ndarray:
     values = np.linalg.eigvalsh(covariances)
     least = LEAST_EIGENVALUE_ROUNDINGS * values.shape[1] * np.finfo(float).eps * values[:, -1]
     return np.asarray(covariances + np.maximum(least - values[:, 0], 0)[:, None, None] * np.eye(values.shape[1]))
+
+
+def factorised_rows(prepared: Prepared) -> int:
+    """Rows of the largest matrix that a step factorises, at most: those of all parameters, unless the engine goes by a
+    plan and conjugate gradients solve, which are given inverses of small clusters.
+    """
+    n_parameters = prepared.problem.parameterization.n_parameters
+    return n_parameters if prepared.planner is None else min(n_parameters, DIRECT_SOLVE_PARAMETERS)

@@ -25,7 +25,7 @@ from .._fit.run_starts import RunOutcome
 from .._fit.start_request import start_plan
 from .._model.surface import GaussianSurface
 from .._problem.internal_data import EVEN_STEPS
-from .._problem.prepared import Prepared
+from .._problem.prepared import Prepared, factorised_rows
 from .._results.record import Timings
 from .._solvers import Limits, Solution
 from .._solvers.quadratic_steps import QuadraticSteps
@@ -115,7 +115,7 @@ class _StreamedFit:
         problem: Any = prepared.fixing(params)
         planner: Any = prepared.planner
         limits = Limits(self.begun + (run.max_time or float("inf")), callback)
-        with single_threaded_blas(prepared.problem.parameterization.n_parameters):
+        with single_threaded_blas(factorised_rows(prepared)):
             steps = StreamedRun(problem, params, run.solver, limits, planner, keeper)
             solution, history = steps.ended()
         ended = RunOutcome(solution, history, np.zeros(model.n_components, int), [float(solution.cost)])
