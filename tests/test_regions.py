@@ -4,21 +4,24 @@ import gc
 
 import numpy as np
 import pytest
+from contexts import DOUBLE, search_context
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
 from surfacefit._regions import growth, start
 from surfacefit._regions.groups import GROUP_COMPONENTS, HALO_WIDTHS, Group, groups_of, turns
 from surfacefit._regions.levels import level_of
 from surfacefit._regions.rendering import add_components
 from surfacefit._regions.windows import WINDOW_CELLS, window
+from surfacefit._starts import STARTS
 from surfacefit._starts.rasters import Raster
 
 
 def random_surface(count, shape, seed=0):
-    rng = np.random.default_rng(seed)
-    factors = np.tril(rng.normal(0, 0.5, (count, 2, 2))) + np.eye(2) * rng.uniform(1.5, 3, (count, 1, 1))
+    rng, d = np.random.default_rng(seed), len(shape)
+    factors = np.tril(rng.normal(0, 0.5, (count, d, d))) + np.eye(d) * rng.uniform(1.5, 3, (count, 1, 1))
     return sf.GaussianSurface(
-        rng.uniform(0.5, 2, count), rng.uniform(0, np.array(shape) - 1, (count, 2)), factors @ factors.swapaxes(1, 2)
+        rng.uniform(0.5, 2, count), rng.uniform(0, np.array(shape) - 1, (count, d)), factors @ factors.swapaxes(1, 2)
     )
 
 
@@ -29,12 +32,14 @@ def random_raster(shape, seed=0):
     return Raster(weights * rng.normal(size=shape), weights, 1.0 * (weights > 0), axes, np.arange(np.prod(shape)))
 
 
-def test_components_are_added_at_the_nodes_of_uneven_axes():
-    raster, surface = random_raster((23, 31)), random_surface(9, (23, 31))
-    values = np.zeros((23, 31))
+@pytest.mark.parametrize("shape", [(60,), (23, 31), (14, 17, 19)])
+def test_components_are_added_at_the_nodes_of_uneven_axes(shape):
+    raster, surface, n_dim = random_raster(shape), random_surface(9, shape), len(shape)
+    values = np.ones(shape)
     add_components(values, raster.axes, surface, -1.0)
     nodes = np.stack(np.meshgrid(*raster.axes, indexing="ij"), axis=-1)
-    np.testing.assert_allclose(values, -surface(nodes.reshape(-1, 2)).reshape(23, 31), atol=9 * 2 * np.exp(-12.5))
+    there = 1 - surface(nodes.reshape(-1, n_dim)).reshape(shape)
+    np.testing.assert_allclose(values, there, atol=9 * 2 * np.exp(-12.5))
 
 
 def test_a_level_has_the_cost_of_all_points_where_the_surface_is_constant_within_cells():
@@ -119,13 +124,15 @@ def test_a_large_window_is_averaged_by_weight():
     assert axes[0][1] == pytest.approx(level.axes[0][7:9].mean())
 
 
-def of_terrain(size, count):
-    """A map of overlapping components of all sizes."""
-    rng = np.random.default_rng(3)
-    widths = size * rng.uniform(0.01, 0.1, count)
-    truth = sf.GaussianSurface(widths, rng.uniform(0, size, (count, 2)), np.einsum("k,ij->kij", widths**2, np.eye(2)))
-    heights = np.zeros((size, size))
-    add_components(heights, (np.arange(size),) * 2, truth, 1.0)
+def of_terrain(shape, count, signed=False):
+    """A map of overlapping components of all sizes; ``shape`` is a side of a square, or a shape."""
+    rng, shape = np.random.default_rng(3), (shape, shape) if isinstance(shape, int) else shape
+    size, n_dim = max(shape), len(shape)
+    widths = size * rng.uniform(0.01, 0.1, count) if n_dim > 1 else size * rng.uniform(0.002, 0.02, count)
+    centers, signs = rng.uniform(0, 1, (count, n_dim)) * shape, rng.choice([-1.0, 1.0], count) if signed else 1.0
+    truth = sf.GaussianSurface(signs * widths, centers, np.einsum("k,ij->kij", widths**2, np.eye(n_dim)))
+    heights = np.zeros(shape)
+    add_components(heights, tuple(np.arange(float(n)) for n in shape), truth, 1.0)
     return heights
 
 
@@ -190,3 +197,66 @@ def test_a_fit_is_grown_by_regions(monkeypatch):
     stopped = sf.fit(heights, 100, callback=lambda now: "regions" in now.stage, **options)
     assert stopped.status == sf.Status.STOPPED
     assert stopped.rmse < heights.std()
+
+
+def with_gaps(heights):
+    """Without a block, a row, and a third of the points elsewhere."""
+    heights = np.where(np.random.default_rng(1).random(heights.shape) < 0.3, np.nan, heights)
+    heights[tuple(slice(n // 4, n // 2) for n in heights.shape)] = np.nan
+    heights[:2] = np.nan
+    return heights
+
+
+SHAPE, LINE, VOLUME = (64, 72), (3000,), (18, 20, 22)
+SLOPE = np.add.outer(3.0 * np.arange(SHAPE[0]), -2.0 * np.arange(SHAPE[1]))
+SIGMA = np.random.default_rng(2).uniform(0.1, 10, SHAPE)
+GRIDS = {
+    "a curve": (of_terrain(LINE, 100), {}, {}),
+    "a curve with gaps": (with_gaps(of_terrain(LINE, 100)), {}, {}),
+    "gaps and a mask": (with_gaps(of_terrain(SHAPE, 100)), {"mask": SLOPE > 120}, {}),
+    "sigma": (of_terrain(SHAPE, 100), {"sigma": SIGMA, "absolute_sigma": True}, {}),
+    "sigma, a plane and gaps": (with_gaps(of_terrain(SHAPE, 100) + SLOPE), {"sigma": SIGMA}, {"background": "plane"}),
+    "falling and uneven axes": (of_terrain(SHAPE, 100), {"coords": (-np.arange(64.0), np.arange(72.0) ** 1.2)}, {}),
+    "of both signs": (of_terrain(SHAPE, 100, signed=True), {}, {"amplitudes": "signed"}),
+    "a volume with gaps": (with_gaps(of_terrain(VOLUME, 60)), {}, {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", GRIDS)
+def test_growth_tells_the_cost_of_its_surface_on_every_kind_of_grid(case, monkeypatch):
+    """Without joint steps: the cost that growth knows is that of a plain sum, and far below that of peaks alone."""
+    heights, options, model = GRIDS[case]
+    monkeypatch.setattr(growth, "FIRST_TOGETHER", 8)
+    monkeypatch.setattr(growth, "SETTLING_ROUNDS", 0)
+    with precision(DOUBLE):
+        context = search_context(heights, 32, sf.Tiled(), {"background": "constant", **model}, **options)
+        grown = growth.RegionGrowth.of_nothing(context)
+        grown.grow()
+        state, data = grown.state, context.prepared.data
+        surfaces = [context.packing.physical(state), context.prepared.surface(peaks_of(context))]
+        unit = context.prepared.cost_unit
+    assert state.size == 32
+    misfits = [(one(data.used_points) - data.used_heights) * data.weights for one in surfaces]
+    costs = [0.5 * np.sum(one**2) for one in misfits]
+    assert state.cost * unit == pytest.approx(costs[0], rel=1e-3)
+    assert costs[0] < 0.3 * costs[1]
+
+
+def peaks_of(context):
+    return context.packing.params(STARTS["peaks"](context.request))
+
+
+def test_when_time_is_short_all_that_are_missing_are_added_in_one_round(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(growth.RegionGrowth, "_begin", lambda self, count: None)
+    monkeypatch.setattr(growth.RegionGrowth, "_sweep", lambda self: sizes.append(len(self.components)))
+    monkeypatch.setattr(growth, "SETTLING_ROUNDS", 0)
+    with precision(DOUBLE):
+        for last_round in (np.inf, 0.0):
+            context = search_context(of_terrain(64, 100), 12, sf.Tiled())
+            grown = growth.RegionGrowth.of_nothing(context)
+            grown.last_round = last_round
+            grown.grow()
+            sizes.append("end")
+    assert sizes == [2, 3, 5, 7, 11, 12, "end", 12, "end"]

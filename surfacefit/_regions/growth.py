@@ -6,6 +6,7 @@ Windows hold what is wider than they are. Joint steps let wide components give w
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,8 @@ class RegionGrowth:
     """Components that grow towards as many as a context asks for, with the border (b,) of the background.
 
     When there are enough, ``is_whole``, what is left of each point is looked at: joint steps fit them closer than
-    averages at the cells' middles can tell.
+    averages at the cells' middles can tell. From the time ``last_round`` of the ``perf_counter`` clock on, all that are
+    missing are added in one round.
     """
 
     context: SearchContext
@@ -51,6 +53,7 @@ class RegionGrowth:
     sweeps: int = 0
     level: Level | None = None
     is_whole: bool = False
+    last_round: float = float("inf")
 
     @classmethod
     def of_nothing(cls, context: SearchContext) -> RegionGrowth:
@@ -65,7 +68,7 @@ class RegionGrowth:
         """Adds components until there are enough, or no peak is left, then refits until they have settled."""
         wanted = self.context.request.n_components
         self._begin(min(FIRST_TOGETHER, wanted))
-        while more := wanted_components(len(self.components), wanted):
+        while more := self._more(wanted):
             if not self.add_at_peaks(more):
                 break
             self._sweep()
@@ -76,6 +79,11 @@ class RegionGrowth:
             self._sweep()
             if self.state.cost > (1 - SETTLED_ROUND_FALL) * before:
                 break
+
+    def _more(self, wanted: int) -> int:
+        """How many components the next round adds, at most."""
+        there = len(self.components)
+        return wanted - there if time.perf_counter() >= self.last_round else wanted_components(there, wanted)
 
     def _begin(self, count: int) -> None:
         """The first components with the background, on averages by joint steps alone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._model.surface import GaussianSurface
@@ -16,10 +18,15 @@ def add_components(values: np.ndarray, axes: tuple[np.ndarray, ...], surface: Ga
         return
     low, high = boxes(axes, surface, RENDERED_WIDTHS)
     halves, amplitudes = -0.5 * np.linalg.inv(surface.covariances), sign * np.asarray(surface.amplitudes)
+    scratch = np.empty(int(np.prod(high - low, axis=1).max()))
     for k, center in enumerate(surface.centers):
         window = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
         offsets = [axis[part] - c for axis, part, c in zip(axes, window, center, strict=True)]
-        values[window] += amplitudes[k] * np.exp(_form(halves[k], offsets))
+        there = values[window]
+        added = scratch[: there.size].reshape(there.shape)
+        np.exp(_form(halves[k], offsets, added), out=added)
+        added *= amplitudes[k]
+        there += added
 
 
 def boxes(axes: tuple[np.ndarray, ...], surface: GaussianSurface, widths: float) -> tuple[np.ndarray, np.ndarray]:
@@ -34,12 +41,18 @@ def boxes(axes: tuple[np.ndarray, ...], surface: GaussianSurface, widths: float)
     return low, np.maximum(high, low + 1)
 
 
-def _form(matrix: np.ndarray, offsets: list[np.ndarray]) -> np.ndarray:
-    """x^T M x for x on a lattice, given by its offsets along each axis."""
-    n_dim = len(offsets)
-    shaped = [axis.reshape((-1,) + (1,) * (n_dim - 1 - i)) for i, axis in enumerate(offsets)]
-    total = matrix[-1, -1] * shaped[-1] ** 2
-    for i in range(n_dim - 2, -1, -1):
-        slope = sum((2 * matrix[i, j] * shaped[j] for j in range(i + 1, n_dim)), matrix[i, i] * shaped[i])
-        total = total + shaped[i] * slope
-    return np.asarray(total)
+def _form(matrix: np.ndarray, offsets: list[np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
+    """x^T M x for x on a lattice, given by its offsets along each axis: what one axis adds is computed in place, since
+    new arrays would take longer than the sums.
+    """
+    first, others = offsets[0], offsets[1:]
+    if not others:
+        return np.multiply(matrix[0, 0], first * first, out=out)
+    column = first.reshape((-1,) + (1,) * len(others))
+    slope: Any = 0.0
+    for j, axis in enumerate(others, 1):
+        slope = slope + 2 * matrix[0, j] * axis.reshape((-1,) + (1,) * (len(others) - j))
+    total = np.add(matrix[0, 0] * column, slope, out=out)
+    total *= column
+    total += _form(matrix[1:, 1:], others)
+    return total

@@ -13,6 +13,9 @@ from .._search.context import FitHalted, SearchContext
 from .._search.initialization import GROWTH_TIME_SHARE, Initialization, StartPlan, initialize
 from .growth import CELLS_PER_COMPONENT, RegionGrowth
 
+# Share of `max_time` after which all components that are missing are added in one round: a sweep of all of them, for
+# which there is time until growth must end, wins more than rounds that it would cut off.
+LAST_ROUND_TIME_SHARE = 0.4
 # Components from which a start is grown by regions: programs of levels take about a minute of CPU to compile, as long
 # as growth by joint steps alone takes at 1,300.
 LEAST_REGION_COMPONENTS = 2000
@@ -51,6 +54,7 @@ def _grown(context: SearchContext) -> Status | None:
     deadline = progress.deadline
     progress.deadline = now + GROWTH_TIME_SHARE * (deadline - now)
     growth = RegionGrowth.of_nothing(context)
+    growth.last_round = now + LAST_ROUND_TIME_SHARE * (deadline - now)
     try:
         growth.grow()
     except FitHalted as halt:
