@@ -75,6 +75,11 @@ class Box:
         sides = [np.where(own, blocks, side) for side in (self.low, self.high)]
         return Box(*sides, *(np.where(border, rest, side) for side in (self.border_low, self.border_high)))
 
+    def some(self, which: Any) -> Box:
+        """The box of some components (k,), given by their numbers."""
+        own = [side if len(side) == 1 else side[which] for side in (self.low, self.high)]
+        return Box(*own, self.border_low, self.border_high)
+
     def sides(self, parts: Parameterization) -> list[Any]:
         """Least and largest values of all parameters (P,)."""
         shape, xp = (parts.n_components, parts.layout.block_size), namespace(self.low)

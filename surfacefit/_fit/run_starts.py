@@ -13,6 +13,7 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._mesh.stage import MeshStage
+from .._problem.partial_problem import PartialProblems
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._search.context import SearchContext
@@ -20,6 +21,8 @@ from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
 from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages
 from .._solvers.loop import Planner
+from .._solvers.moving_components import MOVING_FROM, MOVING_SHARE, run_what_moves
+from .._solvers.quadratic_steps import QuadraticSteps
 
 
 class RunOutcome(NamedTuple):
@@ -108,10 +111,22 @@ class StartRuns:
     def _run(
         self, problem: SurfaceProblem, start: Array, limits: Limits, halted: Status | None = None
     ) -> tuple[Solution, Record]:
-        caps = self._caps if halted is None else []
-        if not caps:
+        if halted is not None:
             return run(problem, start, self.solver, limits, self.planner, halted)
-        return run_under_caps(problem, start, self.solver, limits, self.planner, caps)
+        if self._caps:
+            return run_under_caps(problem, start, self.solver, limits, self.planner, self._caps)
+        if self._partial is not None and self.planner is not None:
+            return run_what_moves(problem, start, self.solver, limits, self.planner, self._partial)
+        return run(problem, start, self.solver, limits, self.planner)
+
+    @cached_property
+    def _partial(self) -> PartialProblems | None:
+        """Problems of the components that still move; None where steps of all of them are cheap, or on a mesh."""
+        if self.stage is not None or not isinstance(self.solver, QuadraticSteps):
+            return None
+        if self.prepared.model.n_components < MOVING_FROM:
+            return None
+        return PartialProblems.of(self.prepared, MOVING_SHARE)
 
     @cached_property
     def _caps(self) -> list[float]:

@@ -160,9 +160,7 @@ def run(
             outcome = solver_run.advance(int(solver.max_steps))
         except KeyboardInterrupt:
             outcome = Status.INTERRUPTED
-    if outcome in (Status.RUNNING, Status.UNEVALUATED):  # the latter where no step is allowed
-        outcome = Status.MAX_STEPS
-    return solver_run.solution(outcome), solver_run.history()
+    return solver_run.ended(outcome)
 
 
 class SolverRun:
@@ -272,6 +270,18 @@ class SolverRun:
             best = best._replace(cost=_cost(self.problem, best.params))
         cost, steps = on_host((best.cost, best.steps))
         return Solution(self.limits.place.brought_back(best.params), cost, _code(outcome), steps)
+
+    def go_on_from(self, params: Any, cost: float) -> None:
+        """The next step starts from other parameters (P,), of which the cost is lower."""
+        state = self.solver.moved(self.carry.state, params)
+        best = self.carry.best._replace(params=state.params, cost=np.asarray(cost, state.params.dtype))
+        self.carry, self.unserved = self._placed(Carry(state, best._replace(status=state.status))), None
+
+    def ended(self, outcome: Status) -> tuple[Solution, Record]:
+        """The solution and the history of a run that ended so."""
+        if outcome in (Status.RUNNING, Status.UNEVALUATED):  # the latter where no step is allowed
+            outcome = Status.MAX_STEPS
+        return self.solution(outcome), self.history()
 
     def history(self) -> Record:
         if not self.records:

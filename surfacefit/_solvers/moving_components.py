@@ -1,0 +1,126 @@
+"""Runs of a second-order solver whose late steps cost what still moves: between joint steps, the few components that
+move go on by themselves, all others held.
+
+Who moves is told by the last joint step h: component k by its part of h^T D h, with the diagonal D of J^T J. Where a
+few hold nearly all of it, as among thousands of sources on a map each of which ends when it has ended, their steps are
+as cheap as they are few, with a damping of their own, and their cost is that of the whole. Where components move
+together, as on terrain, no few hold it, and all steps are joint ones.
+
+A joint step follows, which moves all and says anew who moves; whether a fit has ended is decided by joint steps alone.
+This is block coordinate descent by the Gauss-Southwell rule (Nutini et al., J. Mach. Learn. Res. 23 (2022) 131), with
+joint steps between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+from .._base.memory import MemoryShort
+from .._base.status import LIMIT_STATUSES, Status
+from .._problem.partial_problem import PartialProblems, component_moves
+from .loop import Limits, Planner, Record, Solution, SolverRun
+from .quadratic_state import QuadraticState
+
+# Of h^T D h: the part that the components which go on by themselves must hold.
+MOVING_PART = 0.95
+# Of the components: the largest share that may go on by themselves. A step of theirs then costs a fifth at most.
+MOVING_SHARE = 0.2
+# Components from which it is worth while: below, another program takes longer to compile than joint steps take.
+MOVING_FROM = 2000
+# Joint steps before the first of them: the program that they need takes about as long to compile.
+MOVING_AFTER = 8
+# Of a joint step: what a step of moving components costs however few they are, to pass over all points.
+MOVING_OVERHEAD = 0.05
+
+
+@dataclass(eq=False)
+class MovingRun:
+    """The run of a solver from one start, with steps of the components that move between its joint steps.
+
+    Where these win less than the joint step before them, which costs as much as all of them, the next ``pause`` joint
+    steps follow each other; twice as many each time.
+    """
+
+    run: SolverRun
+    partial: PartialProblems
+    pause: int = 1
+    waits: int = MOVING_AFTER
+
+    def advance(self, total: int) -> Status:
+        """Joint steps up to ``total`` since the start; RUNNING if nothing but their number ended them."""
+        outcome, run = self.run.status, self.run
+        while outcome in (Status.RUNNING, Status.UNEVALUATED) and run.steps < total:
+            before = run.cost()
+            outcome = run.advance(run.steps + 1)
+            self.waits = max(0, self.waits - 1)
+            members = self.moving() if outcome == Status.RUNNING and not self.waits else np.zeros(0, int)
+            if len(members):
+                told = self.move(members, before - run.cost())
+                outcome = told if told in LIMIT_STATUSES else outcome
+        return outcome
+
+    def moving(self) -> np.ndarray:
+        """The components, by their numbers, that made nearly all of the last step; none where they are many."""
+        state, problem = self.run.carry.state, self.run.problem
+        none, most = np.zeros(0, int), int(MOVING_SHARE * int(problem.parameterization.n_active))
+        moves = component_moves(problem, state.linearization.normal.diagonal(), state.proposal.step)
+        order, whole = np.argsort(-moves, kind="stable"), moves.sum()
+        if bool(state.watch.is_probing) or not (np.isfinite(whole) and whole > 0):
+            return none
+        count = 1 + int(np.searchsorted(np.cumsum(moves[order]), MOVING_PART * whole))
+        return np.sort(order[:count]) if count <= most else none
+
+    def move(self, members: np.ndarray, won: float) -> Status:
+        """Steps of some components, which cost about as much as the joint step before, that has ``won`` something."""
+        try:
+            part = self._part(members)
+        except MemoryShort:
+            return Status.RUNNING
+        before, share = self.run.cost(), len(members) / int(self.run.problem.parameterization.n_active)
+        try:
+            outcome = part.advance(int(1 / (share + MOVING_OVERHEAD)))
+        finally:
+            self._take(members, part)
+        if before - self.run.cost() < won:
+            self.waits, self.pause = self.pause, 2 * self.pause
+        else:
+            self.pause = 1
+        return outcome
+
+    def _part(self, members: np.ndarray) -> SolverRun:
+        """The run of some components from where the whole stands, with its step control."""
+        run, state = self.run, self.run.carry.state
+        problem, start = self.partial.problem(run.problem, state.params, members)
+
+        def callback(now: Solution) -> Any:
+            params = self.partial.merged(run.problem, state.params, members, now.params)
+            return run.limits.callback(now._replace(params=params, steps=run.steps))
+
+        part = SolverRun(problem, start, run.solver, replace(run.limits, callback=callback), self.partial.planner)
+        begun: QuadraticState = part.carry.state
+        begun = begun._replace(control=state.control, reach=state.reach)
+        part.carry = part.carry._replace(state=begun)
+        return part
+
+    def _take(self, members: np.ndarray, part: SolverRun) -> None:
+        """Goes on from where some components have come to."""
+        best = part.carry.best
+        if part.steps and part.cost() < self.run.cost():
+            params = self.partial.merged(self.run.problem, self.run.carry.state.params, members, best.params)
+            self.run.go_on_from(params, part.cost())
+
+
+def run_what_moves(
+    problem: Any, start: Array, solver: Any, limits: Limits, planner: Planner, partial: PartialProblems
+) -> tuple[Solution, Record]:
+    """As `run`, with steps of the components that move between joint ones; the history is that of joint steps."""
+    run = SolverRun(problem, start, solver, limits, planner)
+    try:
+        outcome = MovingRun(run, partial).advance(int(solver.max_steps))
+    except KeyboardInterrupt:
+        outcome = Status.INTERRUPTED
+    return run.ended(outcome)
