@@ -77,8 +77,8 @@ class Box:
 
     def some(self, which: Any) -> Box:
         """The box of some components (k,), given by their numbers."""
-        own = [side if len(side) == 1 else side[which] for side in (self.low, self.high)]
-        return Box(*own, self.border_low, self.border_high)
+        low, high = (side if len(side) == 1 else side[which] for side in (self.low, self.high))
+        return Box(low, high, self.border_low, self.border_high)
 
     def sides(self, parts: Parameterization) -> list[Any]:
         """Least and largest values of all parameters (P,)."""

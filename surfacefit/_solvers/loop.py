@@ -160,7 +160,7 @@ def run(
             outcome = solver_run.advance(int(solver.max_steps))
         except KeyboardInterrupt:
             outcome = Status.INTERRUPTED
-    return solver_run.ended(outcome)
+    return solver_run.ended_as(outcome)
 
 
 class SolverRun:
@@ -271,13 +271,7 @@ class SolverRun:
         cost, steps = on_host((best.cost, best.steps))
         return Solution(self.limits.place.brought_back(best.params), cost, _code(outcome), steps)
 
-    def go_on_from(self, params: Any, cost: float) -> None:
-        """The next step starts from other parameters (P,), of which the cost is lower."""
-        state = self.solver.moved(self.carry.state, params)
-        best = self.carry.best._replace(params=state.params, cost=np.asarray(cost, state.params.dtype))
-        self.carry, self.unserved = self._placed(Carry(state, best._replace(status=state.status))), None
-
-    def ended(self, outcome: Status) -> tuple[Solution, Record]:
+    def ended_as(self, outcome: Status) -> tuple[Solution, Record]:
         """The solution and the history of a run that ended so."""
         if outcome in (Status.RUNNING, Status.UNEVALUATED):  # the latter where no step is allowed
             outcome = Status.MAX_STEPS

@@ -22,7 +22,7 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._problem.partial_problem import PartialProblems, component_moves
-from .loop import Limits, Planner, Record, Solution, SolverRun
+from .loop import Carry, Limits, Planner, Record, Solution, SolverRun
 from .quadratic_state import QuadraticState
 
 # Of h^T D h: the part that the components which go on by themselves must hold.
@@ -50,6 +50,11 @@ class MovingRun:
     pause: int = 1
     waits: int = MOVING_AFTER
 
+    @property
+    def whole(self) -> Any:
+        """The problem of all components, with its plan."""
+        return self.run.problem
+
     def advance(self, total: int) -> Status:
         """Joint steps up to ``total`` since the start; RUNNING if nothing but their number ended them."""
         outcome, run = self.run.status, self.run
@@ -65,7 +70,7 @@ class MovingRun:
 
     def moving(self) -> np.ndarray:
         """The components, by their numbers, that made nearly all of the last step; none where they are many."""
-        state, problem = self.run.carry.state, self.run.problem
+        state, problem = self.run.carry.state, self.whole
         none, most = np.zeros(0, int), int(MOVING_SHARE * int(problem.parameterization.n_active))
         moves = component_moves(problem, state.linearization.normal.diagonal(), state.proposal.step)
         order, whole = np.argsort(-moves, kind="stable"), moves.sum()
@@ -80,7 +85,7 @@ class MovingRun:
             part = self._part(members)
         except MemoryShort:
             return Status.RUNNING
-        before, share = self.run.cost(), len(members) / int(self.run.problem.parameterization.n_active)
+        before, share = self.run.cost(), len(members) / int(self.whole.parameterization.n_active)
         try:
             outcome = part.advance(int(1 / (share + MOVING_OVERHEAD)))
         finally:
@@ -94,10 +99,10 @@ class MovingRun:
     def _part(self, members: np.ndarray) -> SolverRun:
         """The run of some components from where the whole stands, with its step control."""
         run, state = self.run, self.run.carry.state
-        problem, start = self.partial.problem(run.problem, state.params, members)
+        problem, start = self.partial.problem(self.whole, state.params, members)
 
         def callback(now: Solution) -> Any:
-            params = self.partial.merged(run.problem, state.params, members, now.params)
+            params: Any = self.partial.merged(self.whole, state.params, members, now.params)
             return run.limits.callback(now._replace(params=params, steps=run.steps))
 
         part = SolverRun(problem, start, run.solver, replace(run.limits, callback=callback), self.partial.planner)
@@ -108,10 +113,13 @@ class MovingRun:
 
     def _take(self, members: np.ndarray, part: SolverRun) -> None:
         """Goes on from where some components have come to."""
-        best = part.carry.best
-        if part.steps and part.cost() < self.run.cost():
-            params = self.partial.merged(self.run.problem, self.run.carry.state.params, members, best.params)
-            self.run.go_on_from(params, part.cost())
+        run, (state, best) = self.run, self.run.carry
+        if not (part.steps and part.cost() < run.cost()):
+            return
+        params: Any = self.partial.merged(self.whole, state.params, members, part.carry.best.params)
+        solver: Any = run.solver
+        state, cost = solver.moved(state, params), part.carry.best.cost
+        run.carry, run.unserved = Carry(state, best._replace(params=params, cost=cost, status=state.status)), None
 
 
 def run_what_moves(
@@ -123,4 +131,4 @@ def run_what_moves(
         outcome = MovingRun(run, partial).advance(int(solver.max_steps))
     except KeyboardInterrupt:
         outcome = Status.INTERRUPTED
-    return run.ended(outcome)
+    return run.ended_as(outcome)

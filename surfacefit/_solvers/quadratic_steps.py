@@ -173,7 +173,7 @@ class QuadraticSteps(SolverBase):
     def moved(self, state: QuadraticState, params: Array) -> QuadraticState:
         """The state at other parameters, of which the next step takes the cost, before it linearises there."""
         steps = _host(state.watch.steps, int) - 1  # to take the cost is no step
-        none = np.zeros(params.shape, params.dtype)
+        none = _host(np.zeros(params.shape), params.dtype)
         return state._replace(
             position=state.position._replace(params=params),
             status=_host(int(Status.UNEVALUATED), int),
