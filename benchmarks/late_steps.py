@@ -18,8 +18,8 @@ import numpy as np
 
 import surfacefit as sf
 from surfacefit._fit import run_starts
+from surfacefit._moving.moving_components import MovingRun
 from surfacefit._solvers.loop import SolverRun
-from surfacefit._solvers.moving_components import MovingRun
 
 from . import surfaces
 

@@ -10,9 +10,9 @@ import surfacefit as sf
 from surfacefit._base.precision import precision
 from surfacefit._base.status import Status
 from surfacefit._fit import run_starts
-from surfacefit._problem.partial_problem import PartialProblems, component_moves
-from surfacefit._solvers import moving_components
-from surfacefit._solvers.moving_components import MovingRun
+from surfacefit._moving import moving_components
+from surfacefit._moving.moving_components import MovingRun
+from surfacefit._moving.partial_problem import PartialProblems, component_moves
 
 SIDE, COUNT = 96, 36
 

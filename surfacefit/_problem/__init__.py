@@ -7,7 +7,6 @@ evaluation     Heights of many components at many points: each component only wh
 internal_data  Points, heights and weights in the units of the fit, made once from the user's data
 model_spec     What is fitted, as a record of checked options
 option         Options of `fit` as fields of a record, each with its rule beside it
-partial_problem  Some components of a problem by themselves, all others held
 planning       Plans for the tiled engine, made on the host: which lists, at which capacity, for which components
 prepared       A problem on the device together with its data and units, and the ways back to the user's units
 objective      What a fit minimises: the misfit of a sum of Gaussians under a loss, and a prior

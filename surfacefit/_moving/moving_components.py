@@ -21,9 +21,9 @@ from jax import Array
 
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
-from .._problem.partial_problem import PartialProblems, component_moves
-from .loop import Carry, Limits, Planner, Record, Solution, SolverRun
-from .quadratic_state import QuadraticState
+from .._solvers.loop import Carry, Limits, Planner, Record, Solution, SolverRun
+from .._solvers.quadratic_state import QuadraticState
+from .partial_problem import PartialProblems, component_moves
 
 # Of h^T D h: the part that the components which go on by themselves must hold.
 MOVING_PART = 0.95

@@ -17,10 +17,10 @@ from jax import Array
 from .._base.compile import plain_jit
 from .._base.precision import near_device
 from .._losses import Poisson
-from .capacity import component_capacity
-from .planning import TilePlanner
-from .prepared import Prepared
-from .problem import SurfaceProblem
+from .._problem.capacity import component_capacity
+from .._problem.planning import TilePlanner
+from .._problem.prepared import Prepared
+from .._problem.problem import SurfaceProblem
 
 
 @dataclass(frozen=True, eq=False)
