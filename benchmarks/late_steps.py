@@ -18,7 +18,7 @@ import numpy as np
 
 import surfacefit as sf
 from surfacefit._fit import run_starts
-from surfacefit._moving.moving_components import MovingRun
+from surfacefit._runs.moving_run import MovingRun
 from surfacefit._solvers.loop import SolverRun
 
 from . import surfaces

@@ -10,9 +10,10 @@ import surfacefit as sf
 from surfacefit._base.precision import precision
 from surfacefit._base.status import Status
 from surfacefit._fit import run_starts
-from surfacefit._moving import moving_components
-from surfacefit._moving.moving_components import MovingRun
-from surfacefit._moving.partial_problem import PartialProblems, component_moves
+from surfacefit._runs import moving_run
+from surfacefit._runs.moving_run import MovingRun
+from surfacefit._runs.partial_problem import PartialProblems
+from surfacefit._runs.who_moves import component_moves
 
 SIDE, COUNT = 96, 36
 
@@ -187,7 +188,7 @@ def test_a_part_that_is_told_to_stop_ends_the_fit_with_its_best(parts):
 @pytest.mark.slow
 def test_what_a_part_has_won_outlives_an_interruption(parts, monkeypatch):
     heights, start = sources()
-    advance, seen = moving_components.SolverRun.advance, []
+    advance, seen = moving_run.SolverRun.advance, []
 
     def interrupted(self, total):
         outcome = advance(self, total)
@@ -196,7 +197,7 @@ def test_what_a_part_has_won_outlives_an_interruption(parts, monkeypatch):
             raise KeyboardInterrupt
         return outcome
 
-    monkeypatch.setattr(moving_components.SolverRun, "advance", interrupted)
+    monkeypatch.setattr(moving_run.SolverRun, "advance", interrupted)
     result = fitted(heights, start)
     assert result.status is Status.INTERRUPTED
     assert len(seen) == 1

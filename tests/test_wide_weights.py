@@ -5,7 +5,7 @@ import pytest
 
 import surfacefit as sf
 from surfacefit._results.flags import flags
-from surfacefit._solvers.capped_weights import caps_of
+from surfacefit._runs.capped_weights import caps_of
 
 X = np.arange(60.0)
 PLAIN = {"coords": X, "search": 0, "reset": False}

@@ -13,14 +13,15 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._mesh.stage import MeshStage
-from .._moving.moving_components import MOVING_FROM, MOVING_SHARE, run_what_moves
-from .._moving.partial_problem import PartialProblems
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
+from .._runs.capped_weights import caps_of, run_under_caps, takes_stages
+from .._runs.moving_run import MOVING_FROM, run_what_moves
+from .._runs.partial_problem import PartialProblems
+from .._runs.who_moves import MOVING_SHARE
 from .._search.context import SearchContext
 from .._search.initialization import Initialization
 from .._solvers import Limits, Record, Solution, Solver, run
-from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages
 from .._solvers.loop import Planner
 from .._solvers.quadratic_steps import QuadraticSteps
 

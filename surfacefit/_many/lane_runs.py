@@ -26,8 +26,8 @@ from .._engines.jacobian.local import CURVED_SQUARES, distances, reach
 from .._lists.tiles import Tiling
 from .._problem.internal_data import InternalData, tiling_of
 from .._problem.problem import SurfaceProblem
+from .._runs.capped_weights import caps_of, run_under_caps, takes_stages, wide_rows
 from .._solvers import Limits, Solution, Solver, solve
-from .._solvers.capped_weights import caps_of, run_under_caps, takes_stages, wide_rows
 from .._solvers.lane_buckets import solve_together
 from .lane_stacks import LaneStack
 from .lanes import Lane

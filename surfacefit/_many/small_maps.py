@@ -18,6 +18,7 @@ from .._base.status import STATUS, Status
 from .._constraints.containment import CENTER_MARGIN, WIDEST_EXTENTS
 from .._data.data import SurfaceData
 from .._model.surface import are_covariances
+from .._runs.capped_weights import wide_rows
 from .._search.growth import MAX_LEFT_BY_SINGLE
 from .._small_fits.chunks import SmallFits, where_used
 from .._small_fits.gaussians import SmallModel
@@ -26,7 +27,6 @@ from .._small_fits.stacks import ReadyLanes, SmallStack, fitted_lanes, ready_lan
 from .._small_fits.surfaces import SurfaceLanes
 from .._small_fits.units import MisfitRule
 from .._solvers import LevenbergMarquardt
-from .._solvers.capped_weights import wide_rows
 from .lanes import Batch, Lane, level_of
 from .map_numbers import MapEnds
 

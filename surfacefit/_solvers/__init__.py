@@ -6,7 +6,6 @@ base                  the contract, and what most solvers share of it
 choice                the option ``solver``: the check of a name or of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 lane_buckets          The same for many lanes at once on an accelerator, which end by themselves
-capped_weights        runs under weights of many decades: first with the heavy ones capped
 quadratic_state       where second-order solvers stand between steps
 distance              how far the minimum is in standard errors, from one step that is next to undamped
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules

@@ -19,9 +19,9 @@ import numpy as np
 from jax import Array
 
 from .._base.status import LIMIT_STATUSES, STATUS, Status
-from .base import Solver
-from .loop import Limits, Planner, Record, Solution, cost_at, run
-from .quadratic_steps import QuadraticSteps
+from .._solvers.base import Solver
+from .._solvers.loop import Limits, Planner, Record, Solution, cost_at, run
+from .._solvers.quadratic_steps import QuadraticSteps
 
 # Of the points' weights: the share of them that is lighter than the base from which caps rise.
 BASE_SHARE = 0.1

@@ -80,12 +80,6 @@ class PartialProblems:
         return np.concatenate([members, np.zeros(self.room - len(members), int)]), len(members)
 
 
-def component_moves(whole: SurfaceProblem, diagonal: Any, step: Any) -> np.ndarray:
-    """The part (K,) of each component in h^T D h, for a step h (P,) and the diagonal D (P,) of J^T J."""
-    layout = whole.parameterization.layout
-    return np.asarray(layout.blocks(np.asarray(diagonal, float) * np.asarray(step, float) ** 2).sum(axis=1))
-
-
 def _is_among(members: np.ndarray, count: int) -> np.ndarray:
     among = np.zeros(count, bool)
     among[members] = True

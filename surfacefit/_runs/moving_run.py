@@ -23,12 +23,9 @@ from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._solvers.loop import Carry, Limits, Planner, Record, Solution, SolverRun
 from .._solvers.quadratic_state import QuadraticState
-from .partial_problem import PartialProblems, component_moves
+from .partial_problem import PartialProblems
+from .who_moves import moving
 
-# Of h^T D h: the part that the components which go on by themselves must hold.
-MOVING_PART = 0.95
-# Of the components: the largest share that may go on by themselves. A step of theirs then costs a fifth at most.
-MOVING_SHARE = 0.2
 # Components from which it is worth while: below, another program takes longer to compile than joint steps take.
 MOVING_FROM = 2000
 # Joint steps before the first of them: the program that they need takes about as long to compile.
@@ -62,22 +59,18 @@ class MovingRun:
             before = run.cost()
             outcome = run.advance(run.steps + 1)
             self.waits = max(0, self.waits - 1)
-            members = self.moving() if outcome == Status.RUNNING and not self.waits else np.zeros(0, int)
+            members = self.moving() if outcome == Status.RUNNING else np.zeros(0, int)
             if len(members):
                 told = self.move(members, before - run.cost())
                 outcome = told if told in LIMIT_STATUSES else outcome
         return outcome
 
     def moving(self) -> np.ndarray:
-        """The components, by their numbers, that made nearly all of the last step; none where they are many."""
-        state, problem = self.run.carry.state, self.whole
-        none, most = np.zeros(0, int), int(MOVING_SHARE * int(problem.parameterization.n_active))
-        moves = component_moves(problem, state.linearization.normal.diagonal(), state.proposal.step)
-        order, whole = np.argsort(-moves, kind="stable"), moves.sum()
-        if bool(state.watch.is_probing) or not (np.isfinite(whole) and whole > 0):
-            return none
-        count = 1 + int(np.searchsorted(np.cumsum(moves[order]), MOVING_PART * whole))
-        return np.sort(order[:count]) if count <= most else none
+        """The components that go on by themselves now, by their numbers; none before an end that is to be confirmed."""
+        state = self.run.carry.state
+        if self.waits or bool(state.watch.is_probing):
+            return np.zeros(0, int)
+        return moving(self.whole, state.linearization.normal.diagonal(), state.proposal.step)
 
     def move(self, members: np.ndarray, won: float) -> Status:
         """Steps of some components, which cost about as much as the joint step before, that has ``won`` something."""
