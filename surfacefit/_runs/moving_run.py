@@ -110,8 +110,7 @@ class MovingRun:
         if not (part.steps and part.cost() < run.cost()):
             return
         params: Any = self.partial.merged(self.whole, state.params, members, part.carry.best.params)
-        solver: Any = run.solver
-        state, cost = solver.moved(state, params), part.carry.best.cost
+        state, cost = state.moved_to(params), part.carry.best.cost
         run.carry, run.unserved = Carry(state, best._replace(params=params, cost=cost, status=state.status)), None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from jax import Array
 
 from .._base.status import Status
@@ -94,6 +95,21 @@ class QuadraticState(NamedTuple):
     def wanted(self) -> Array:
         """Where the residuals are asked for next."""
         return self.position.params + self.proposal.step
+
+    def moved_to(self, params: Any) -> QuadraticState:
+        """The state at other parameters (P,), of which the next step takes the cost before it linearises there."""
+
+        def host(value: Any, dtype: Any) -> Any:
+            return np.asarray(value, dtype)
+
+        steps = np.asarray(self.watch.steps, int) - 1  # to take the cost is no step
+        return self._replace(
+            position=self.position._replace(params=params),
+            status=host(int(Status.UNEVALUATED), int),
+            watch=self.watch._replace(steps=host(steps, int)),
+            linearization=self.linearization._replace(stale=host(True, bool)),
+            proposal=self.proposal._replace(made=host(False, bool), step=host(np.zeros(params.shape), params.dtype)),
+        )
 
     def with_normal(self, normal: Any) -> QuadraticState:
         return self._replace(linearization=self.linearization._replace(normal=normal))

@@ -170,18 +170,6 @@ class QuadraticSteps(SolverBase):
             proposal=Proposal(_host(False, bool), zeros, zero, zero, zero, _host(True, bool)),
         )
 
-    def moved(self, state: QuadraticState, params: Array) -> QuadraticState:
-        """The state at other parameters, of which the next step takes the cost, before it linearises there."""
-        steps = _host(state.watch.steps, int) - 1  # to take the cost is no step
-        none = _host(np.zeros(params.shape), params.dtype)
-        return state._replace(
-            position=state.position._replace(params=params),
-            status=_host(int(Status.UNEVALUATED), int),
-            watch=state.watch._replace(steps=_host(steps, int)),
-            linearization=state.linearization._replace(stale=_host(True, bool)),
-            proposal=state.proposal._replace(made=_host(False, bool), step=none),
-        )
-
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The state after one step, or with status REPLAN where the trial lies outside the plan."""
         is_new, ready = state.status == int(Status.UNEVALUATED), self._is_ready(problem, state)
