@@ -199,6 +199,23 @@ def test_a_fit_is_grown_by_regions(monkeypatch):
     assert stopped.rmse < heights.std()
 
 
+@pytest.mark.slow
+def test_a_search_goes_on_where_growth_by_regions_ended(monkeypatch):
+    """With its background: nothing that the callback sees of a whole state is lower than the end."""
+    monkeypatch.setattr(start, "LEAST_REGION_COMPONENTS", 40)
+    monkeypatch.setattr(growth, "FIRST_TOGETHER", 16)
+    monkeypatch.setattr(growth, "SETTLING_ROUNDS", 1)
+    seen = []
+    options = {"solver": sf.LevenbergMarquardt(max_steps=0), "progress": False, "engine": "tiled"}
+    heights = with_gaps(of_terrain(SHAPE, 100))
+    found = sf.fit(heights, 40, search=1.0, callback=lambda now: seen.append((now.stage, now.rmse)), **options)
+    stages = [stage for stage, _ in seen]
+    whole = next(n for n, stage in enumerate(stages) if stage.startswith("joint"))
+    after = [n for n, stage in enumerate(stages) if n > whole and not stage]
+    assert after
+    assert found.rmse <= min(rmse for _, rmse in seen[whole:]) * (1 + 1e-6)
+
+
 def with_gaps(heights):
     """Without a block, a row, and a third of the points elsewhere."""
     heights = np.where(np.random.default_rng(1).random(heights.shape) < 0.3, np.nan, heights)

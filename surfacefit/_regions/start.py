@@ -10,7 +10,7 @@ from .._base.memory import MemoryShort
 from .._base.status import Status
 from .._losses import Linear
 from .._search.context import FitHalted, SearchContext
-from .._search.initialization import GROWTH_TIME_SHARE, Initialization, StartPlan, initialize
+from .._search.initialization import GROWTH_TIME_SHARE, Initialization, StartPlan, grow_then_search
 from .growth import CELLS_PER_COMPONENT, RegionGrowth
 
 # Share of `max_time` after which all components that are missing are added in one round: a sweep of all of them, for
@@ -37,12 +37,12 @@ def grows_by_regions(context: SearchContext, plan: StartPlan) -> bool:
 
 def initialize_by_regions(context: SearchContext, plan: StartPlan) -> Initialization:
     """The start grown by regions; whatever ends that early, the best is kept. Seconds of a search come after it."""
-    halted = _grown(context)
-    best = context.progress.best or context.views.background_only()
-    best = context.packing.padded(best)
+    halted, progress, packing = _grown(context), context.progress, context.packing
+    progress.best = packing.padded(progress.best or context.views.background_only())
     if halted is None and plan.search:
-        return initialize(context, replace(plan, init=context.packing.surface(best)))
-    return Initialization(iter([context.packing.pack(best.blocks, best.border)]), halted)
+        halted = grow_then_search(context, replace(plan, init=packing.surface(progress.best)))
+    best = progress.best
+    return Initialization(iter([packing.pack(best.blocks, best.border)]), halted)
 
 
 def _grown(context: SearchContext) -> Status | None:
