@@ -104,9 +104,11 @@ class Curvature:
         """The sums (n, q, q) of pairs, zero where there is no neighbour."""
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
-        return overlap_sums(
+        sums = overlap_sums(
             rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second], there
         )
+        # XLA would sum anew, nine nodes a pair, for each of the six rows of the chain rule that the sums are used in.
+        return jax.lax.optimization_barrier(sums) if self.once else sums
 
     def _rows(self, table: dict[str, Array], sums: Array, first: Array, second: Array) -> Array:
         """Blocks (some, p, w p) of the pairs of some rows."""
