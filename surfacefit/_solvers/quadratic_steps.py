@@ -36,6 +36,7 @@ from .._linear.normal import Normal, needs_jacobian
 from .._problem.base import Problem, half_square
 from .base import SolverBase, cosine_optimality
 from .distance import LEAST_DAMPING, undamped_fall
+from .kept_cost import cost_is_kept
 from .quadratic_state import WATCHES, Linearization, Outcome, Position, Proposal, QuadraticState, Watch
 
 # Part of the predicted fall in cost that a step must gain to be taken, without unit: MINPACK's value, nearly 0, since
@@ -135,7 +136,7 @@ class QuadraticSteps(SolverBase):
         """The state at the start, or after a new plan, in NumPy: the next step first takes the cost.
 
         After a new plan a state keeps its proposal and, if it has the same form, J^T J: all that another plan changes
-        are the tails that it leaves out.
+        are the tails that it leaves out. Where these are nothing beside the step, it keeps its cost, too.
         """
         dtype = np.dtype(params.dtype)
         residuals, normal = jax.tree.map(_zeros, shapes_of(_carried, problem, params))
@@ -144,6 +145,8 @@ class QuadraticSteps(SolverBase):
             kept = state.linearization
             if _form(kept.normal) != _form(normal):
                 kept = kept._replace(stale=_host(True, bool), normal=normal)
+            if cost_is_kept(problem, state):
+                return state._replace(status=_host(int(Status.RUNNING), int), linearization=kept)
             steps = _host(state.watch.steps, int) - 1  # to take the cost again is no step
             watch = state.watch._replace(steps=_host(steps, int))
             return state._replace(status=status, linearization=kept, watch=watch)

@@ -59,7 +59,9 @@ class Engine(Protocol):
 
     @property
     def has_plan(self) -> bool:
-        """Whether it works by a plan, which may have to be renewed; without one it serves for all components."""
+        """Whether it works by a plan, which may have to be renewed; without one it serves for all components. With one
+        it also says by ``left_out()`` which height that leaves out at a point at most.
+        """
         ...
 
     def plan_is_valid(self, components: Components) -> Array:

@@ -43,6 +43,11 @@ class ShardedEngine:
     def curvature_is_valid(self, components: Components) -> Array:
         return self._everywhere(lambda part, c: part.curvature_is_valid(c), components)
 
+    def left_out(self) -> Array:
+        """The height that the plan of a device leaves out at a point at most."""
+        heights: Array = jax.vmap(lambda part: part.left_out())(self.parts)
+        return heights.max()
+
     def model(self, points: Array, components: Components) -> Array:
         def heights(parts: Any, points: Array, components: Components) -> Array:
             found: Array = own(parts).model(points, components)

@@ -67,6 +67,15 @@ class TilePlan:
         return near | ~jnp.all(jnp.isfinite(offset)) | ~jnp.all(jnp.isfinite(shrunk))
 
 
+def height_left_out(plan: TilePlan) -> Array:
+    """The height by which two plans may differ at a point: the cutoff for each component of the longest list. A chunk
+    of the first tiles stands at the beginning of each level.
+    """
+    in_use = jnp.arange(len(plan.offsets), dtype=plan.n_chunks.dtype) < plan.n_chunks
+    levels = jnp.count_nonzero(in_use & (plan.offsets == 0))
+    return plan.cutoff * (levels * plan.members.shape[2]).astype(plan.cutoff.dtype)
+
+
 def has_same_pairs(plan: TilePlan, components: Components) -> Array:
     """Whether no component has grown by more than SAME_PAIRS_GROWTH since the overlapping pairs were listed."""
     grown = jnp.einsum("kij,kjl->kil", plan.inverse_factors, components.factors, precision="highest")

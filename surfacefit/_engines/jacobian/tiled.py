@@ -24,7 +24,7 @@ from ..._model.parameters import ChainRule, Components, n_monomials
 from ..._model.surface import monomials
 from .curvature import Curvature
 from .dense import background_rows
-from .tile_plan import TilePlan, has_same_pairs
+from .tile_plan import TilePlan, has_same_pairs, height_left_out
 
 
 @register_dataclass
@@ -46,6 +46,10 @@ class TiledEngine:
     def curvature_is_valid(self, components: Components) -> Array:
         valid = self.plan_is_valid(components)
         return valid if self.curvature is None else valid & has_same_pairs(self.plan, components)
+
+    def left_out(self) -> Array:
+        """The height that its plan leaves out at a point at most."""
+        return height_left_out(self.plan)
 
     def model(self, points: Array, components: Components) -> Array:
         tiles = _Tiles(self.plan, points, components)
