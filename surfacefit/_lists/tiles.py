@@ -116,9 +116,11 @@ def _gathered(points: np.ndarray, tile: np.ndarray, n_tiles: int, most: int) -> 
     counts, first = np.pad(counts, (0, spare)), np.pad(first, (0, spare), mode="edge")
     place = np.arange(min(most, stepped_up(int(counts.max()), FINEST_SIZES_PER_OCTAVE)))
     filled = place < counts[:, None]
-    order = np.where(filled, place, 0)
+    if len(ranked) <= np.iinfo(np.int32).max:
+        ranked, first = ranked.astype(np.int32), first.astype(np.int32)
+    order = np.where(filled, place.astype(first.dtype), first.dtype.type(0))
     order += first[:, None]
-    np.take(ranked, order, out=order)
+    order = ranked[order]
     sides = [(column[order].min(axis=1), column[order].max(axis=1)) for column in points.T]
     low, high = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
     return Tiling(order, filled, low, high)

@@ -95,9 +95,16 @@ class StartRequest:
             axes, cells = _bins(self)
         squares = self.squares
         empty = Raster(np.zeros(0), np.zeros(0), np.zeros(0), axes, cells)
-        weights = empty.gathered(squares)
-        counts = weights if (squares == 1).all() else empty.gathered(np.ones(len(squares)))
-        return replace(empty, sums=empty.gathered(squares * self.heights), weights=weights, counts=counts)
+        if squares.strides == (0,) and squares[0] == 1 and cells is None:  # as they are, without copies
+            shape = tuple(len(axis) for axis in axes)
+            ones = np.broadcast_to(1.0, shape)
+            return Raster(np.asarray(self.heights, float).reshape(shape), ones, ones, axes, cells)
+        return replace(
+            empty,
+            sums=empty.gathered(squares * self.heights),
+            weights=empty.gathered(squares),
+            counts=empty.gathered(np.ones(len(squares))),
+        )
 
 
 def _used_part(axes: tuple[np.ndarray, ...], used: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
