@@ -109,8 +109,9 @@ def late_steps(size: int, n_components: int) -> dict[str, Any]:
             steps = sum(row[1] for row in seen.turns)
             late = [spent / most for members, most, spent in seen.turns if most and members <= 0.05 * n_components]
             found |= {"late steps": steps, "cpu s a late step": float(np.median(late)) if late else None}
+            # How many moved, their steps, and CPU seconds.
             found["turns"] = [(members, most, round(spent, 2)) for members, most, spent in seen.turns]
-        found[f"cpu s an early step{name}"] = float(np.median(seen.joint[1:8]))
+            found["cpu s an early step"] = float(np.median(seen.joint[1:8]))
     return found
 
 
