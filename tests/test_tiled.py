@@ -117,6 +117,7 @@ def test_tiled_agrees_with_dense(rng, blocks_pay, n_dim, covariance_type, kind, 
         dense, tiled, params = dense_and_tiled(rng, n_dim, covariance_type, kind, layout)
         assert bool(tiled.plan_is_valid(params))
         assert (tiled.engine.curvature is not None) == (layout == "even grid")
+        assert not (layout == "even grid" and tiled.engine.curvature.wide_vectors)
         expected, found = everything(dense, params), everything(tiled, params)
     for name, tolerance in TOLERANCES.items():
         for a, b in zip(jax.tree.leaves(expected[name]), jax.tree.leaves(found[name]), strict=True):
@@ -181,8 +182,13 @@ def test_steps_by_clusters_solve_the_dense_system(rng, blocks_pay, monkeypatch, 
             root = np.sqrt(scaling)
             assert np.linalg.norm(left / root) < 0.055 * np.linalg.norm(gradient / root)
         assert tiled.engine.curvature.once
-        found, expected = everything(tiled, params)["normal"], jacobian.T @ jacobian
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+        assert tiled.engine.curvature.wide_vectors
+        found, exact, expected = everything(tiled, params), everything(dense, params), jacobian.T @ jacobian
+    np.testing.assert_allclose(found["normal"], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert found["normal"].dtype == np.float32
+    for name in ("residuals", "gradient"):  # in the precision of the fit, whatever that of the blocks
+        largest = np.abs(exact[name]).max()
+        np.testing.assert_allclose(found[name], exact[name], rtol=0, atol=TOLERANCES[name] * largest, err_msg=name)
     assert taken
 
 

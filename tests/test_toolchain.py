@@ -26,20 +26,23 @@ JAX = f"JAX {jax.__version__}"
 DROPPED = {"xla_cpu_use_fusion_emitters": (0, 11)}
 
 
-@pytest.mark.parametrize("option", SMALL_COMPILER_OPTIONS)
+OPTIONS = {**SMALL_COMPILER_OPTIONS, **compiling.WIDE_COMPILER_OPTIONS}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_xla_knows_the_options_of_programs_for_a_cpu(option):
     known, why = True, ""
     try:
-        jax.jit(lambda x: x + 1, compiler_options={option: SMALL_COMPILER_OPTIONS[option]}).lower(1.0).compile()
+        jax.jit(lambda x: x + 1, compiler_options={option: OPTIONS[option]}).lower(1.0).compile()
     except Exception as error:
         known, why = False, f" ({error})"
     expected = option not in DROPPED or jax.__version_info__[:2] < DROPPED[option]
     assert known or not expected, (
-        f"XLA of {JAX} no longer takes {option!r}, so first fits compile half as long again: see SMALL_COMPILER_OPTIONS"
+        f"XLA of {JAX} no longer takes {option!r}, so fits take longer: see its line"
         f" in _base/compile.py, measure, and correct DROPPED here{why}"
     )
     assert expected or not known, f"XLA of {JAX} takes {option!r} again: measure whether it still pays"
-    assert (option in known_options(SMALL_COMPILER_OPTIONS)) == known
+    assert (option in known_options(OPTIONS)) == known
 
 
 def test_programs_run_without_options_that_xla_does_not_know(monkeypatch):
@@ -60,12 +63,49 @@ def test_programs_on_few_numbers_are_compiled_under_options_of_their_own(monkeyp
         return jit(function, **options)
 
     program = make(lambda x: 2 * x)
+    expected = [known_options(options) for options in (SMALL_COMPILER_OPTIONS, compiling.CPU_COMPILER_OPTIONS)]
     monkeypatch.setattr(jax, "jit", noted)
     for size in (3, most + 1, most):
         assert float(program(jnp.ones(size))[0]) == 2.0
-    small, large = made
-    assert small == known_options(SMALL_COMPILER_OPTIONS)
-    assert large == known_options(compiling.CPU_COMPILER_OPTIONS)
+    assert made == expected
+
+
+@jax.tree_util.register_pytree_node_class
+class Wanting:
+    """A record that asks for wide vectors or not."""
+
+    def __init__(self, numbers, wide_vectors):
+        self.numbers, self.wide_vectors = numbers, wide_vectors
+
+    def tree_flatten(self):
+        return (self.numbers,), self.wide_vectors
+
+    @classmethod
+    def tree_unflatten(cls, wide, parts):
+        return cls(*parts, wide)
+
+
+@pytest.mark.parametrize(
+    ("size", "wide_vectors", "is_wide"),
+    [
+        (compiling.WIDE_NUMBERS_FROM, True, True),
+        (compiling.WIDE_NUMBERS_FROM, False, False),
+        (compiling.WIDE_NUMBERS_FROM - 1, True, False),
+    ],
+)
+def test_vectors_are_wide_where_many_numbers_ask_for_it(monkeypatch, size, wide_vectors, is_wide):
+    made, jit = [], jax.jit
+
+    def noted(function, **options):
+        made.append(options["compiler_options"])
+        return jit(function, **options)
+
+    program = compiling.quick_jit(lambda pair: pair[1].numbers * 2)
+    asked = {**compiling.CPU_COMPILER_OPTIONS, **(compiling.WIDE_COMPILER_OPTIONS if is_wide else {})}
+    expected = [known_options(asked)]
+    monkeypatch.setattr(jax, "jit", noted)
+    assert float(program((None, Wanting(jnp.ones(size, jnp.int8), wide_vectors)))[0]) == 2.0
+    assert made == expected
 
 
 def test_xla_refuses_options_that_it_does_not_know():

@@ -45,6 +45,11 @@ class Curvature:
     once: bool = field(default=False, metadata={"static": True})
     segments: int = field(default=1, metadata={"static": True})
 
+    @property
+    def wide_vectors(self) -> bool:
+        """Whether programs are compiled for wide vectors: where there are clusters, and systems not solved directly."""
+        return self.clusters is not None
+
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
         """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
         table = self._table(components, chain)
