@@ -2,8 +2,12 @@ r"""Diagonal blocks of the inverse of a very large normal matrix, region by regi
 
 A region is a part of the tiles with a halo around it. What is left out is the information of the tiles beyond. A sum
 of fewer positive semidefinite terms has a larger inverse, (A + B)^-1 <= A^-1, so that in exact arithmetic no variance
-comes out smaller than it is. How much larger it is falls with the halo's width. Of 2,000 components some errors came
-out 1.3 % smaller, why is not known.
+comes out smaller than it is. How much larger it is falls with the halo's width.
+
+Rounding may make it smaller. In double precision a variance is off by about 1e-16 times the largest one, of the matrix
+scaled to a diagonal of one, among all unknowns with which it hangs together: of hardly determined components 1e11 and
+more. Of 2,000 components a few errors came out up to 1.3 % smaller than from the whole matrix. With the residuals of
+the same region's equations refined in extended precision they are larger, by 0.01 to 0.05 %.
 """
 
 from __future__ import annotations
