@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -71,20 +72,23 @@ def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, dampi
     """The inverses (C, mp, mp) of clusters; of one without a factor those of its components, ``alone`` (K, p, p)."""
     members, size = clusters.members, roots.shape[1]
     one, eye = jnp.ones((1, size), roots.dtype), np.eye(members.shape[1], dtype=rows.dtype)
-    of_members = (jnp.concatenate([each, one])[members].reshape(len(members), -1) for each in (roots, damping))
+    of_members = (jnp.concatenate([each, one])[members].reshape(len(members), -1) for each in (1 / roots, damping))
     single = jnp.concatenate([alone, jnp.zeros((1, size, size), alone.dtype)])
     by_block = rows.reshape(len(rows), size, -1, size)
 
     def inverse(cluster: tuple[Array, Array, Array, Array]) -> Array:
-        components, blocks, root, added = cluster
-        width = root.shape[0]
-        matrix = gathered(by_block, blocks).reshape(width, width) / (root[:, None] * root)
-        matrix = matrix + jnp.diag(jnp.maximum(added, LEAST_CLUSTER_DAMPING))
+        components, blocks, factors, added = cluster
+        width = factors.shape[0]
+        # Gathered first: XLA would look up each number's block by itself where it scales the matrix.
+        whole = jax.lax.optimization_barrier(gathered(by_block, blocks)).reshape(width, width)
+        matrix = whole * (factors[:, None] * factors) + jnp.diag(jnp.maximum(added, LEAST_CLUSTER_DAMPING))
         factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
         half = solve_triangular(factor, jnp.eye(width, dtype=matrix.dtype), lower=True)
-        one_by_one = (eye[:, None, :, None] * single[components][:, :, None]).reshape(width, width)
-        whole = jnp.matmul(half.T, half, precision="highest")
-        return jnp.where(jnp.all(jnp.isfinite(half)), whole, one_by_one)
+        return jax.lax.cond(
+            jnp.all(jnp.isfinite(half)),
+            lambda: jnp.matmul(half.T, half, precision="highest"),
+            lambda: (eye[:, None, :, None] * single[components][:, :, None]).reshape(width, width),
+        )
 
     found: Array = each(inverse, (members, clusters.blocks, *of_members), CLUSTERS_AT_ONCE)
     return found
