@@ -8,7 +8,7 @@ import surfacefit as sf
 from surfacefit._engines.jacobian.tile_plan import has_same_pairs
 from surfacefit._lists.chunk_sizes import chunk_shape, rows_at_once
 from surfacefit._lists.component_lists import ListMaker, PlacedComponents, enclosing
-from surfacefit._lists.overlaps import EvenGrid, overlaps
+from surfacefit._lists.overlaps import JOINT_WIDTHS, EvenGrid, overlaps
 from surfacefit._lists.pairs import tile_lists, tile_pairs
 from surfacefit._lists.tiles import grid_tiles
 from surfacefit._model.background import NoBackground
@@ -65,6 +65,22 @@ def test_renewed_lists_are_those_of_the_same_ellipsoids(rng, n_dim, count):
         np.testing.assert_array_equal(lists.room.centers[which], after.centers[which])
     else:
         np.testing.assert_array_equal(lists.room.centers, after.centers)
+
+
+def test_pairs_are_the_same_whatever_is_found_at_once(rng, monkeypatch):
+    """Against all pairs, one by one; and there are none where candidates are too many for blocks to pay."""
+    maker, parts = maker_of(2), placed(rng, 2)
+    covariances = parts.factors @ parts.factors.swapaxes(1, 2)
+    apart = parts.centers[:, None] - parts.centers
+    form = np.einsum("ijk,ijkl,ijl->ij", apart, np.linalg.inv(covariances[:, None] + covariances), apart)
+    expected = pair_set(*np.nonzero(np.triu(form <= JOINT_WIDTHS**2)))
+    for at_once in (10**6, 100, 1):
+        monkeypatch.setattr("surfacefit._lists.overlaps.CANDIDATES_AT_ONCE", at_once)
+        found = overlaps(maker.grid, parts.centers, parts.factors)
+        assert pair_set(*np.sort(np.stack([found.first, found.second]), axis=0)) == expected
+    monkeypatch.setattr("surfacefit._lists.overlaps.MOST_PAIRS", 0)
+    monkeypatch.setattr("surfacefit._lists.overlaps.MOST_PAIRS_A_COMPONENT", 10)
+    assert overlaps(maker.grid, parts.centers, parts.factors) is None
 
 
 @pytest.mark.parametrize("n_dim", [1, 2])

@@ -1,5 +1,6 @@
 """Late steps of the components that move: their problem is a part of the whole, and ends are those of joint steps."""
 
+import time
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -183,6 +184,24 @@ def test_a_part_that_is_told_to_stop_ends_the_fit_with_its_best(parts):
     assert parts[-1][3] is Status.STOPPED
     assert np.isclose(result.rmse, seen[-1][1], rtol=1e-9)
     assert seen[-1][1] == min(rmse for _, rmse in seen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("left", "has_parts"), [(1e3, True), (0.0, False)])
+def test_no_program_is_compiled_that_the_time_does_not_allow(parts, monkeypatch, left, has_parts):
+    """Where less time is left than joint steps have taken, all are joint; here none is left on that clock alone."""
+    heights, start = sources()
+    begin = MovingRun._has_time
+
+    def asked(self):
+        self.run.limits = replace(self.run.limits, deadline=time.perf_counter() + left)
+        told = begin(self)
+        self.run.limits = replace(self.run.limits, deadline=float("inf"))
+        return told
+
+    monkeypatch.setattr(MovingRun, "_has_time", asked)
+    assert fitted(heights, start).success
+    assert bool(parts) == has_parts
 
 
 @pytest.mark.slow

@@ -37,14 +37,16 @@ NARROW_NODES = 32
 # summed exactly; in three dimensions so many nodes would take too long.
 RIDGE_NODES = 256
 # Candidate pairs in all from which components crowd too much for blocks to pay: products with J are used instead. It
-# bounds time (a microsecond a pair) and memory (24 bytes). Components of terrain widen as they settle: K = 5,000 on
-# 2,000 x 2,000 points came to some 3.5 million, of which a tenth overlap, and a step by products took 100 s instead of
-# 4.
+# bounds time, a microsecond a pair. Components of terrain widen as they settle: K = 5,000 on 2,000 x 2,000 points came
+# to some 3.5 million, of which a tenth overlap, and a step by products took 100 s instead of 4.
 MOST_PAIRS = 16_000_000
-# Candidate pairs that are let besides for each component.
-MOST_PAIRS_A_COMPONENT = 300
+# Candidate pairs that are let besides for each component: 4,500 grown on terrain have 206, those 5,000 came to 700. The
+# larger the map, the more stand within reach of the few that are as wide as it is.
+MOST_PAIRS_A_COMPONENT = 1000
 # Pairs; bounds the memory of the exact test, some 200 bytes a pair.
 PAIRS_A_SLICE = 1_000_000
+# Candidate pairs that are found at once, for 24 bytes each.
+CANDIDATES_AT_ONCE = 16_000_000
 
 
 class Rule(NamedTuple):
@@ -169,35 +171,38 @@ def overlapping(
         own, below = np.flatnonzero(octave == level), np.flatnonzero(octave <= level)
         reach = JOINT_WIDTHS * np.sqrt(2) * widths[own].max()
         for some, others in ((own[moved[own]], below), (own[~moved[own]], below[moved[below]])):
-            pairs = _near(centers, some, others, reach, most)
-            if pairs is None:
+            count = _count_near(centers, some, others, reach)
+            most -= count
+            if most < 0:
                 return None
-            first, second = pairs
-            most -= len(first)
-            once = (octave[second] < level) | (first < second)
-            first, second = first[once], second[once]
-            found += [
-                _close(centers, covariances, first[i : i + PAIRS_A_SLICE], second[i : i + PAIRS_A_SLICE])
-                for i in range(0, len(first), PAIRS_A_SLICE)
-            ]
+            for part in np.array_split(some, max(1, -(-count // CANDIDATES_AT_ONCE))):
+                first, second = _near(centers, part, others, reach)
+                once = (octave[second] < level) | (first < second)
+                first, second = first[once], second[once]
+                found += [
+                    _close(centers, covariances, first[i : i + PAIRS_A_SLICE], second[i : i + PAIRS_A_SLICE])
+                    for i in range(0, len(first), PAIRS_A_SLICE)
+                ]
     both = np.concatenate(found)
     return both[:, 0].astype(np.int32), both[:, 1].astype(np.int32)
 
 
-def _near(
-    centers: np.ndarray, some: np.ndarray, others: np.ndarray, reach: float, most: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Pairs of one of some and one of other components whose centres are within reach; None where they are more than
-    ``most``.
-    """
+def _count_near(centers: np.ndarray, some: np.ndarray, others: np.ndarray, reach: float) -> int:
+    """How many pairs of one of some and one of other components have centres within reach."""
     from scipy.spatial import cKDTree  # here, since most fits need none, and it takes 0.2 s to import
 
     if not (len(some) and len(others)):
+        return 0
+    return int(cKDTree(centers[some]).count_neighbors(cKDTree(centers[others]), reach))
+
+
+def _near(centers: np.ndarray, some: np.ndarray, others: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of one of some and one of other components whose centres are within reach."""
+    from scipy.spatial import cKDTree
+
+    if not (len(some) and len(others)):
         return some[:0], others[:0]
-    tree, other = cKDTree(centers[some]), cKDTree(centers[others])
-    if int(tree.count_neighbors(other, reach)) > most:
-        return None
-    near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
+    near = cKDTree(centers[some]).sparse_distance_matrix(cKDTree(centers[others]), reach, output_type="ndarray")
     return some[near["i"]], others[near["j"]]
 
 

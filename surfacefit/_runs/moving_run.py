@@ -13,7 +13,8 @@ joint steps between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class MovingRun:
     partial: PartialProblems
     pause: int = 1
     waits: int = MOVING_AFTER
+    begun: float = field(default_factory=time.perf_counter)
+    is_compiled: bool = False
 
     @property
     def whole(self) -> Any:
@@ -68,9 +71,16 @@ class MovingRun:
     def moving(self) -> np.ndarray:
         """The components that go on by themselves now, by their numbers; none before an end that is to be confirmed."""
         state = self.run.carry.state
-        if self.waits or bool(state.watch.is_probing):
+        if self.waits or bool(state.watch.is_probing) or not self._has_time():
             return np.zeros(0, int)
         return moving(self.whole, state.linearization.normal.diagonal(), state.proposal.step)
+
+    def _has_time(self) -> bool:
+        """Whether a limit of time leaves enough for compiling, which takes no longer than the joint steps before it and
+        heeds no limit.
+        """
+        now = time.perf_counter()
+        return self.is_compiled or self.run.limits.deadline - now >= now - self.begun
 
     def move(self, members: np.ndarray, won: float) -> Status:
         """Steps of some components, which cost about as much as the joint step before, that has ``won`` something."""
@@ -78,6 +88,7 @@ class MovingRun:
             part = self._part(members)
         except MemoryShort:
             return Status.RUNNING
+        self.is_compiled = True
         before, share = self.run.cost(), len(members) / int(self.whole.parameterization.n_active)
         try:
             outcome = part.advance(int(1 / (share + MOVING_OVERHEAD)))
