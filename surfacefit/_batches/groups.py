@@ -78,8 +78,11 @@ def array_of(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, chu
 
 
 def read(group: Any, name: str) -> np.ndarray:
-    """All values of the array ``name`` of a zarr group, in its shape and dtype; a `ValueError` names one that is
-    missing or cannot be read.
+    """The array ``name`` of a zarr group as one of NumPy: in the shape and dtype it was made with by `array_of`, in the
+    units it was written in. All chunks are read at once, into memory of their whole size; one that was never written
+    gives the fill value.
+
+    Raises ValueError where the array is missing, or a chunk of it cannot be read; the text names it and the way out.
     """
     try:
         return np.asarray(group[name][:])

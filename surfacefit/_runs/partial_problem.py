@@ -48,8 +48,8 @@ class PartialProblems:
         serves at the parameters (P,).
         """
         self._reserve(whole)
-        parts, (chosen, n_active) = whole.parameterization, self._chosen(members)
-        mine = replace(parts, n_components=self.room, n_active=near_device(n_active, np.dtype(parts.floor.dtype)))
+        parts, chosen = whole.parameterization, np.pad(members, (0, self.room - len(members)))  # idle ones as the first
+        mine = replace(parts, n_components=self.room, n_active=near_device(len(members), np.dtype(parts.floor.dtype)))
         heights = _without_others(whole, params, _is_among(members, parts.n_components))
         box = None if whole.box is None else whole.box.some(chosen)
         return replace(whole, heights=heights, parameterization=mine, box=box), self._taken(whole, params, members)
@@ -74,10 +74,6 @@ class PartialProblems:
         blocks = np.zeros((self.room, layout.block_size), values.dtype)
         blocks[: len(members)] = layout.blocks(values)[members]
         return jnp.asarray(np.concatenate([blocks.ravel(), values[layout.n_own :]]))
-
-    def _chosen(self, members: np.ndarray) -> tuple[np.ndarray, int]:
-        """Numbers (room,) of components, idle ones beyond those in use."""
-        return np.concatenate([members, np.zeros(self.room - len(members), int)]), len(members)
 
 
 def _is_among(members: np.ndarray, count: int) -> np.ndarray:

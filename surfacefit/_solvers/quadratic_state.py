@@ -98,17 +98,16 @@ class QuadraticState(NamedTuple):
 
     def moved_to(self, params: Any) -> QuadraticState:
         """The state at other parameters (P,), of which the next step takes the cost before it linearises there."""
-
-        def host(value: Any, dtype: Any) -> Any:
-            return np.asarray(value, dtype)
-
-        steps = np.asarray(self.watch.steps, int) - 1  # to take the cost is no step
+        none: Any = np.zeros(params.shape, params.dtype)
+        steps: Any = np.asarray(self.watch.steps, int) - 1  # to take the cost is no step
+        status: Any = np.asarray(int(Status.UNEVALUATED), int)
+        yes: Any = np.asarray(True)
         return self._replace(
             position=self.position._replace(params=params),
-            status=host(int(Status.UNEVALUATED), int),
-            watch=self.watch._replace(steps=host(steps, int)),
-            linearization=self.linearization._replace(stale=host(True, bool)),
-            proposal=self.proposal._replace(made=host(False, bool), step=host(np.zeros(params.shape), params.dtype)),
+            status=status,
+            watch=self.watch._replace(steps=steps),
+            linearization=self.linearization._replace(stale=yes),
+            proposal=self.proposal._replace(made=~yes, step=none),
         )
 
     def with_normal(self, normal: Any) -> QuadraticState:
