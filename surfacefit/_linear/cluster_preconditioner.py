@@ -45,14 +45,15 @@ class Clusters:
 
 
 def cluster_preconditioner(
-    rows: Array, clusters: Clusters, blocks: Array, roots: Array, damping: Array
+    rows: Array, clusters: Clusters, blocks: Array, roots: Array, damping: Array, penalty: Array | None = None
 ) -> Callable[[Array], Array]:
-    """The function y (K, p) -> M^-1 y of A = R^-1 J^T J R^-1 + damping: the inverse of its clusters.
+    """The function y (K, p) -> M^-1 y of A = R^-1 (J^T J + penalty) R^-1 + damping: the inverse of its clusters.
 
-    ``rows`` (R, p, w p) and ``blocks`` (K, p, p), those on the diagonal, are of J^T J. ``roots``, ``damping`` (K, p).
+    ``rows`` (R, p, w p) are of J^T J, ``blocks`` and ``penalty`` (K, p, p) on the diagonal of the sum and of what is
+    added. ``roots``, ``damping`` (K, p).
     """
     alone = damped_inverses(scaled(blocks, roots), damping)
-    inverses = _inverses(rows, clusters, alone, roots, damping)
+    inverses = _inverses(rows, clusters, alone, roots, damping, penalty)
 
     def precondition(y: Array) -> Array:
         padded = jnp.concatenate([y, jnp.zeros((1, y.shape[1]), y.dtype)])
@@ -68,30 +69,42 @@ def scaled(blocks: Array, roots: Array) -> Array:
     return blocks / (roots[:, :, None] * roots[:, None, :])
 
 
-def _inverses(rows: Array, clusters: Clusters, alone: Array, roots: Array, damping: Array) -> Array:
+def _inverses(
+    rows: Array, clusters: Clusters, alone: Array, roots: Array, damping: Array, penalty: Array | None
+) -> Array:
     """The inverses (C, mp, mp) of clusters; of one without a factor those of its components, ``alone`` (K, p, p)."""
     members, size = clusters.members, roots.shape[1]
-    one, eye = jnp.ones((1, size), roots.dtype), np.eye(members.shape[1], dtype=rows.dtype)
+    one = jnp.ones((1, size), roots.dtype)
     of_members = (jnp.concatenate([each, one])[members].reshape(len(members), -1) for each in (1 / roots, damping))
     single = jnp.concatenate([alone, jnp.zeros((1, size, size), alone.dtype)])
     by_block = rows.reshape(len(rows), size, -1, size)
+    onto = None if penalty is None else jnp.concatenate([penalty, jnp.zeros((1, size, size), rows.dtype)])
 
     def inverse(cluster: tuple[Array, Array, Array, Array]) -> Array:
         components, blocks, factors, added = cluster
         width = factors.shape[0]
         # Gathered first: XLA would look up each number's block by itself where it scales the matrix.
         whole = jax.lax.optimization_barrier(gathered(by_block, blocks)).reshape(width, width)
+        if onto is not None:
+            whole = whole + _on_diagonal(onto[components])
         matrix = whole * (factors[:, None] * factors) + jnp.diag(jnp.maximum(added, LEAST_CLUSTER_DAMPING))
         factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
         half = solve_triangular(factor, jnp.eye(width, dtype=matrix.dtype), lower=True)
         return jax.lax.cond(
             jnp.all(jnp.isfinite(half)),
             lambda: jnp.matmul(half.T, half, precision="highest"),
-            lambda: (eye[:, None, :, None] * single[components][:, :, None]).reshape(width, width),
+            lambda: _on_diagonal(single[components]),
         )
 
     found: Array = each(inverse, (members, clusters.blocks, *of_members), CLUSTERS_AT_ONCE)
     return found
+
+
+def _on_diagonal(blocks: Array) -> Array:
+    """The matrix (m p, m p) with blocks (m, p, p) on its diagonal."""
+    count, size = blocks.shape[:2]
+    eye = jnp.eye(count, dtype=blocks.dtype)
+    return (eye[:, None, :, None] * blocks[:, :, None]).reshape(count * size, count * size)
 
 
 def gathered(by_block: Array, blocks: Array) -> Array:

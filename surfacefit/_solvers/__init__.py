@@ -7,6 +7,7 @@ choice                the option ``solver``: the check of a name or of an object
 loop                  compiled chunks of steps; the best iterate is kept whatever happens
 lane_buckets          The same for many lanes at once on an accelerator, which end by themselves
 quadratic_state       where second-order solvers stand between steps
+linearization         the quadratic model at a state, in the place of the last one
 kept_cost             whether a cost outlasts a new plan
 distance              how far the minimum is in standard errors, from one step that is next to undamped
 quadratic_steps       what second-order solvers share: trial steps, constraints, new plans, stop rules

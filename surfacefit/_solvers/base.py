@@ -95,6 +95,14 @@ class Solver(Protocol):
         """
         ...
 
+    def parted(self, state: Any) -> tuple[Any, Any]:
+        """The state without its large arrays, and these: chunks of steps write over them, to hold them once."""
+        ...
+
+    def joined(self, state: Any, large: Any) -> Any:
+        """The state that `parted` has taken apart."""
+        ...
+
     def step(self, problem: Problem, state: Any) -> Any:
         """The state after one step, or with status REPLAN where ``problem.plan_is_valid`` says no to its trial.
 
@@ -144,6 +152,14 @@ class SolverBase:
     def unevaluated(self, problem: Problem, params: Array, state: Any = None) -> Any:
         """The state before the cost is known, for solvers that have one; else None."""
         return None
+
+    def parted(self, state: Any) -> tuple[Any, Any]:
+        """The state as it is, and nothing, for solvers that carry no large arrays."""
+        return state, None
+
+    def joined(self, state: Any, large: Any) -> Any:
+        """The state as it was before it was `parted`."""
+        return state
 
     def replanned(self, problem: Problem, state: Any) -> Any:
         """The state as it is, for a solver that compares no costs across steps; others take theirs again."""

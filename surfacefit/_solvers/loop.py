@@ -342,8 +342,9 @@ def _better(best: Solution, state: Any, is_step: Array) -> Solution:
     return Solution(params, jnp.where(lower, state.cost, best.cost), state.status, steps)
 
 
-def _recorded(solver: Solver, problem: Problem, carry: Carry, n_steps: Any) -> tuple[Carry, Record | None]:
-    return advance(solver, problem, carry, n_steps, CHUNK_STEPS)
+def _recorded(solver: Solver, problem: Problem, carry: Carry, large: Any, n_steps: Any) -> tuple[Carry, Record | None]:
+    whole = carry._replace(state=solver.joined(carry.state, large))
+    return advance(solver, problem, whole, n_steps, CHUNK_STEPS)
 
 
 def replanned(solver: Solver, problem: Problem, state: Any) -> Any:
@@ -357,7 +358,21 @@ def cost(problem: Problem, params: Array) -> Array:
 _begin = pass_jit(begin)
 _cost = pass_jit(cost)
 _replanned = quick_jit(replanned)
-_advance, _advance_briefly = quick_jit(_recorded), brief_jit(_recorded)
+_recorded_in_place, _recorded_briefly = quick_jit(_recorded, overwritten=(3,)), brief_jit(_recorded, overwritten=(3,))
+
+
+def _advance(solver: Solver, problem: Problem, carry: Carry, n_steps: int) -> tuple[Carry, Record]:
+    """Up to so many steps, in place of the large arrays of the state: of a carry that is given, only `best` is left."""
+    state, large = solver.parted(carry.state)
+    after: tuple[Carry, Record] = _recorded_in_place(solver, problem, carry._replace(state=state), large, n_steps)
+    return after
+
+
+def _advance_briefly(solver: Solver, problem: Problem, carry: Carry, n_steps: int) -> tuple[Carry, Record]:
+    """The same by code that XLA does not optimise."""
+    state, large = solver.parted(carry.state)
+    after: tuple[Carry, Record] = _recorded_briefly(solver, problem, carry._replace(state=state), large, n_steps)
+    return after
 
 
 def cost_at(problem: Problem, params: Array) -> float:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 
+from .._base.devices import namespace
 from .._base.status import Status
 
 # Looks at the cost in `patience` steps: four let a fit end soon after its progress has become slow (volcano, K = 8: 65
@@ -96,22 +97,54 @@ class QuadraticState(NamedTuple):
         """Where the residuals are asked for next."""
         return self.position.params + self.proposal.step
 
+    def unevaluated(self) -> QuadraticState:
+        """The state of which the next step takes the cost anew, and nothing else: that is no step to the watch."""
+        watch = self.watch._replace(steps=host_array(self.watch.steps, int) - 1)
+        return self._replace(status=host_array(int(Status.UNEVALUATED), int), watch=watch)
+
     def moved_to(self, params: Any) -> QuadraticState:
         """The state at other parameters (P,), of which the next step takes the cost before it linearises there."""
-        none: Any = np.zeros(params.shape, params.dtype)
-        steps: Any = np.asarray(self.watch.steps, int) - 1  # to take the cost is no step
-        status: Any = np.asarray(int(Status.UNEVALUATED), int)
-        yes: Any = np.asarray(True)
-        return self._replace(
+        yes, none = host_array(True, bool), host_array(np.zeros(params.shape), params.dtype)
+        return self.unevaluated()._replace(
             position=self.position._replace(params=params),
-            status=status,
-            watch=self.watch._replace(steps=steps),
             linearization=self.linearization._replace(stale=yes),
             proposal=self.proposal._replace(made=~yes, step=none),
         )
 
     def with_normal(self, normal: Any) -> QuadraticState:
         return self._replace(linearization=self.linearization._replace(normal=normal))
+
+
+def first_state(position: Position, normal: Any, control: Any, reach: Any, patience: Any) -> QuadraticState:
+    """The state at the start, in NumPy: nothing is known there but parameters, and the form of all else."""
+    params, infinite = position.params, host_array(np.inf, position.params.dtype)
+    zero, zeros = host_array(0, params.dtype), host_array(np.zeros(params.shape), params.dtype)
+    return QuadraticState(
+        position=position,
+        status=host_array(int(Status.UNEVALUATED), int),
+        control=control,
+        reach=namespace(reach).asarray(reach, params.dtype),
+        watch=Watch(
+            host_array(np.full(WATCHES, np.inf), params.dtype),
+            namespace(patience).asarray(patience, int),  # due at once
+            host_array(int(Status.RUNNING), int),
+            infinite,
+            infinite,
+        ),
+        linearization=Linearization(
+            stale=host_array(True, bool),
+            optimality=infinite,
+            gradient=zeros,
+            at_bound=zeros.astype(bool),
+            normal=normal,
+        ),
+        proposal=Proposal(host_array(False, bool), zeros, zero, zero, zero, host_array(True, bool)),
+    )
+
+
+def host_array(value: Any, dtype: Any) -> Any:
+    """An array of NumPy in the place of one of JAX: each operation of JAX outside of a program is compiled."""
+    return np.asarray(value, dtype)
 
 
 class Outcome(NamedTuple):

@@ -29,15 +29,25 @@ from jax import Array
 
 from .._base.checks import count, not_negative
 from .._base.compile import shapes_of
-from .._base.devices import namespace
 from .._base.status import MAX_DISTANCE, Status
 from .._constraints.active_constraints import ActiveConstraints
 from .._linear.normal import Normal, needs_jacobian
 from .._problem.base import Problem, half_square
-from .base import SolverBase, cosine_optimality
+from .base import SolverBase
 from .distance import LEAST_DAMPING, undamped_fall
 from .kept_cost import cost_is_kept
-from .quadratic_state import WATCHES, Linearization, Outcome, Position, Proposal, QuadraticState, Watch
+from .linearization import linearized
+from .quadratic_state import (
+    WATCHES,
+    Linearization,
+    Outcome,
+    Position,
+    Proposal,
+    QuadraticState,
+    Watch,
+    first_state,
+    host_array,
+)
 
 # Part of the predicted fall in cost that a step must gain to be taken, without unit: MINPACK's value, nearly 0, since
 # any step that lowers the cost is worth taking.
@@ -45,9 +55,6 @@ ACCEPTED_GAIN = 1e-4
 # Part of the predicted fall in cost, without unit, from which the model counts as good and the reach doubles: the usual
 # value of trust-region methods (Nocedal & Wright, algorithm 4.1).
 GOOD_GAIN = 0.75
-# Error allowed in an entry of J^T J, relative to its scale and to the damping: 1 % of the damping changes no step much,
-# and lets an engine take the product in single precision. The gradient stays exact.
-CURVATURE_ERROR = 0.01
 # Fall of chi2 / s^2 in `patience` steps below which a valley is not worth following: a tenth of what noise makes of one
 # parameter, as `distance` allows at an end.
 LEVEL_FALL = 0.1
@@ -138,46 +145,34 @@ class QuadraticSteps(SolverBase):
         After a new plan a state keeps its proposal and, if it has the same form, J^T J: all that another plan changes
         are the tails that it leaves out. Where these are nothing beside the step, it keeps its cost, too.
         """
-        dtype = np.dtype(params.dtype)
         residuals, normal = jax.tree.map(_zeros, shapes_of(_carried, problem, params))
-        status = _host(int(Status.UNEVALUATED), int)
-        if state is not None:
-            kept = state.linearization
-            if _form(kept.normal) != _form(normal):
-                kept = kept._replace(stale=_host(True, bool), normal=normal)
-            if cost_is_kept(problem, state):
-                return state._replace(status=_host(int(Status.RUNNING), int), linearization=kept)
-            steps = _host(state.watch.steps, int) - 1  # to take the cost again is no step
-            watch = state.watch._replace(steps=_host(steps, int))
-            return state._replace(status=status, linearization=kept, watch=watch)
-        zero, zeros = _host(0, dtype), _host(np.zeros(params.shape), dtype)
-        return QuadraticState(
-            position=Position(params, _host(np.inf, dtype), residuals),
-            status=status,
-            control=self._first_control(dtype),
-            reach=namespace(self.reach[0]).asarray(self.reach[0], dtype),
-            watch=Watch(
-                _host(np.full(WATCHES, np.inf), dtype),
-                namespace(self.patience).asarray(self.patience, int),  # due at once
-                _host(int(Status.RUNNING), int),
-                _host(np.inf, dtype),
-                _host(np.inf, dtype),
-            ),
-            linearization=Linearization(
-                stale=_host(True, bool),
-                optimality=_host(np.inf, dtype),
-                gradient=zeros,
-                at_bound=zeros.astype(bool),
-                normal=normal,
-            ),
-            proposal=Proposal(_host(False, bool), zeros, zero, zero, zero, _host(True, bool)),
-        )
+        if state is None:
+            dtype = np.dtype(params.dtype)
+            position = Position(params, host_array(np.inf, dtype), residuals)
+            return first_state(position, normal, self._first_control(dtype), self.reach[0], self.patience)
+        kept: Linearization = state.linearization
+        if _form(kept.normal) != _form(normal):
+            kept = kept._replace(stale=host_array(True, bool), normal=normal)
+        state = state._replace(linearization=kept)
+        if cost_is_kept(problem, state):
+            return state._replace(status=host_array(int(Status.RUNNING), int))
+        return state.unevaluated()
+
+    def parted(self, state: QuadraticState) -> tuple[QuadraticState, Any]:
+        return state.with_normal(None), state.linearization.normal
+
+    def joined(self, state: QuadraticState, large: Any) -> QuadraticState:
+        return state.with_normal(large)
 
     def step(self, problem: Problem, state: QuadraticState) -> QuadraticState:
         """The state after one step, or with status REPLAN where the trial lies outside the plan."""
         is_new, ready = state.status == int(Status.UNEVALUATED), self._is_ready(problem, state)
         waits = state.proposal.made | is_new | ~jnp.asarray(ready)
-        state = jax.lax.cond(waits, lambda: state, lambda: self._proposed(problem, state))
+        damping = self._damping_now(state)
+        needed = ~waits & (state.linearization.stale | state.watch.is_probing)
+        state = state._replace(linearization=linearized(problem, state, needed, damping))
+        proposal = jax.lax.cond(waits, lambda: state.proposal, lambda: self._proposed(problem, state, damping))
+        state = state._replace(proposal=proposal)
         trial = jnp.where(is_new, state.params, state.wanted)
         valid = problem.plan_is_valid(trial)
         if ready is True and valid is True:
@@ -204,10 +199,8 @@ class QuadraticSteps(SolverBase):
         known = state.proposal.made | (~state.linearization.stale & ~state.watch.is_probing)
         return True if valid is True else known | valid
 
-    def _proposed(self, problem: Problem, state: QuadraticState) -> QuadraticState:
+    def _proposed(self, problem: Problem, state: QuadraticState, damping: Array) -> Proposal:
         """The next step, and what the quadratic model says of it."""
-        stale, damping = state.linearization.stale | state.watch.is_probing, self._damping_now(state)
-        state = jax.lax.cond(stale, lambda: _linearized(problem, state, damping), lambda: state)
         params, gradient, normal = state.params, state.linearization.gradient, state.linearization.normal
         if needs_jacobian(normal):
             normal = problem.linearize(params)[1].restored(normal)
@@ -223,8 +216,7 @@ class QuadraticSteps(SolverBase):
         root = jnp.sqrt(scaling)
         size = jnp.linalg.norm(root * params)
         length = jnp.linalg.norm(root * step) / jnp.where(size > 0, size, 1)
-        proposal = Proposal(jnp.asarray(True), step, length, predicted, distance2, jnp.asarray(trusted))
-        return state._replace(proposal=proposal)
+        return Proposal(jnp.asarray(True), step, length, predicted, distance2, jnp.asarray(trusted))
 
     def _judged(self, problem: Problem, state: QuadraticState, trial: Array, is_new: Array) -> QuadraticState:
         """The state after its trial: the step taken or not, and what follows from it. Where it ``is_new``, the trial
@@ -377,22 +369,6 @@ def _zeros(leaf: Any) -> Any:
     return np.zeros(leaf.shape, leaf.dtype)
 
 
-def _host(value: Any, dtype: Any) -> Any:
-    return np.asarray(value, dtype)
-
-
 def _form(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
     leaves, structure = jax.tree.flatten(tree)
     return structure, [leaf.shape for leaf in leaves]
-
-
-def _linearized(problem: Problem, state: QuadraticState, damping: Array) -> QuadraticState:
-    params = state.params
-    _, jacobian = problem.linearize(params)
-    normal, gradient = jacobian.normal(state.position.residuals, CURVATURE_ERROR * damping)
-    diagonal = jacobian.restored(normal).diagonal().astype(gradient.dtype)
-    at_bound = problem.at_bound(params, gradient)
-    constraints = problem.active_constraints(params, gradient)
-    free = jnp.where(at_bound, 0, gradient if constraints is None else constraints.tangential(gradient))
-    optimality = cosine_optimality(free, diagonal, state.cost)
-    return state._replace(linearization=Linearization(jnp.asarray(False), optimality, gradient, at_bound, normal))

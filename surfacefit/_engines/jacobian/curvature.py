@@ -52,10 +52,16 @@ class Curvature:
 
     def normal(self, components: Components, chain: ChainRule, cross: Array, corner: Array) -> BlockNormal:
         """J^T J; ``cross`` (K, q, b) and ``corner`` (b, b) are the background's part."""
-        table = self._table(components, chain)
-        size, n_shared = chain.own.shape[2], chain.shared.shape[2]
+        size = chain.own.shape[2]
         blocks = jnp.zeros((len(self.owner), size, NEIGHBOURS_A_ROW * size), self.dtype)
-        shared = jnp.zeros((len(chain.own) + 1, chain.own.shape[1], n_shared), self.dtype)
+        return self.written_over(blocks, components, chain, cross, corner)
+
+    def written_over(
+        self, blocks: Array, components: Components, chain: ChainRule, cross: Array, corner: Array
+    ) -> BlockNormal:
+        """The same in the place of older ``blocks``, of which rows that are not in use may stay, as nobody's."""
+        table = self._table(components, chain)
+        shared = jnp.zeros((len(chain.own) + 1, *chain.shared.shape[1:]), self.dtype)
         lengths = self._lengths()
         starts = jnp.cumsum(lengths) - lengths
         for number, rule in enumerate(rules(len(self.shape))):

@@ -9,7 +9,8 @@ is kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._base.compile import concatenated
-from ..._linear.normal import ProductNormal
+from ..._linear.normal import BlockNormal, ProductNormal
 from ..._model.gaussian import profile
 from ..._model.parameters import ChainRule, Components, n_monomials
 from ..._model.surface import monomials
@@ -82,12 +83,32 @@ class TiledJacobian:
     def normal(self, residuals: Array, error: Any = 0.0) -> tuple[Any, Array]:
         if self.engine.curvature is None:
             return ProductNormal(*self.block_diagonal()), self.rmv(residuals)
+        cross, corner, gradient = self._border(residuals)
+        return self.engine.curvature.normal(self.components, self.chain, cross, corner), gradient
+
+    def renewed(self, normal: BlockNormal, residuals: Array, gradient: Array, needed: Array) -> tuple[Any, Array]:
+        """As `normal`, where that is ``needed``, in the place of an older normal matrix of the same form; else that
+        one, and its ``gradient`` (P,). All loops then end before they begin.
+        """
+        curvature: Any = self.engine.curvature
+        plan = replace(self.engine.plan, n_chunks=jnp.where(needed, self.engine.plan.n_chunks, 0))
+        now = replace(self, engine=replace(self.engine, plan=plan))
+        cross, corner, fresh = now._border(residuals)
+        n_rows = jnp.where(needed, curvature.n_rows, 0)
+        made = replace(curvature, n_rows=n_rows).written_over(normal.blocks, self.components, self.chain, cross, corner)
+        none: Any = None
+        new, old = (replace(one, blocks=none) for one in (made, normal))
+        rest = jax.tree.map(partial(jnp.where, needed), new, old)
+        return replace(rest, blocks=made.blocks), jnp.where(needed, fresh, gradient)
+
+    def _border(self, residuals: Array) -> tuple[Array, Array, Array]:
+        """The background with the components (K, q, b) and with itself (b, b), and J^T r (P,)."""
         border = self._background()
         columns = concatenated([residuals[:, None], border.T], axis=1)
         moments = self._tiles().moments(self.weights[:, None] * columns)
         outer = jnp.matmul(border, columns, precision="highest")
         gradient = self.chain.transpose(moments[:, :, 0], outer[:, 0])
-        return self.engine.curvature.normal(self.components, self.chain, moments[:, :, 1:], outer[:, 1:]), gradient
+        return moments[:, :, 1:], outer[:, 1:], gradient
 
     def block_diagonal(self) -> tuple[Array, Array]:
         grams, border = self._tiles().grams(self.weights), self._background()

@@ -44,17 +44,20 @@ class SummedNormal:
         return self
 
     def with_blocks(self, own_blocks: Array, corner: Array) -> SummedNormal:
+        return self._with(BlockNormal.with_blocks, own_blocks, corner)
+
+    def with_penalty(self, own_blocks: Array, corner: Array) -> SummedNormal:
+        return self._with(BlockNormal.with_penalty, own_blocks, corner)
+
+    def _with(self, adding: Callable[..., BlockNormal], own_blocks: Array, corner: Array) -> SummedNormal:
         def added(part: BlockNormal, mine: Array, blocks: Array, corner: Array) -> BlockNormal:
             first = (jax.lax.axis_index(TILES) == 0).astype(corner.dtype)
             blocks = jnp.where(own(mine)[:, None, None], blocks, 0)
-            changed: BlockNormal = of_all(own(part).with_blocks(blocks, corner * first))
+            changed: BlockNormal = of_all(adding(own(part), blocks, corner * first))
             return changed
 
         arguments = (SPLIT, SPLIT, WHOLE, WHOLE)
         return replace(self, part=on_each(added, self.mesh, arguments, SPLIT)(self.part, self.mine, own_blocks, corner))
-
-    def with_penalty(self, own_blocks: Array, corner: Array) -> SummedNormal:
-        return self.with_blocks(own_blocks, corner)
 
     def mv(self, vector: Array) -> Array:
         product: Array = self._summed(lambda part, _, v: part.mv(v), vector)
@@ -112,7 +115,7 @@ def _together(part: BlockNormal, blocks: Array) -> Callable[[Array, Array], Call
         return None
 
     def made(roots: Array, damping: Array) -> Callable[[Array], Array]:
-        inner = cluster_preconditioner(part.blocks, clusters, blocks, roots, damping)
+        inner = cluster_preconditioner(part.blocks, clusters, blocks, roots, damping, part.penalty)
         return lambda y: total(inner(y))
 
     return made
