@@ -51,12 +51,14 @@ class Bounds:
 @dataclass(frozen=True, eq=False)
 class Constraints:
     """What a user asked for, checked: ``bounds`` of float arrays (low, high); ``fixed``: masks (K,) or True by name;
-    and the covariance ``shape`` (d, d) that all components have, whose name then stands in ``fixed``.
+    the covariance ``shape`` (d, d) that all components have, whose name then stands in ``fixed``; and ``ties``: what
+    numbers follow from others by, as `_ties/rules` remembers it.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
     fixed: dict[str, Any] = field(default_factory=dict)
     shape: np.ndarray | None = None
+    ties: dict[str, Any] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -64,10 +66,11 @@ class Constraints:
             and _same(vars(self.bounds), vars(other.bounds))
             and _same(self.fixed, other.fixed)
             and _same(self.shape, other.shape)
+            and _same(self.ties, other.ties)
         )
 
     def __bool__(self) -> bool:
-        return bool(self.fixed) or any(limit is not None for limit in vars(self.bounds).values())
+        return bool(self.fixed) or bool(self.ties) or any(limit is not None for limit in vars(self.bounds).values())
 
     @property
     def of_background(self) -> Constraints:
@@ -79,9 +82,8 @@ class Constraints:
     def by_component(self) -> bool:
         """Whether any of them belongs to one component rather than to all."""
         pairs = [(self.bounds.amplitudes, 1), (self.bounds.centers, 2)]
-        return any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs) or any(
-            np.ndim(m) for m in self.fixed.values()
-        )
+        bounded = any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs)
+        return bool(self.ties) or bounded or any(np.ndim(m) for m in self.fixed.values())
 
     @property
     def keep_order(self) -> bool:

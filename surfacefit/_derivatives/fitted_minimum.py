@@ -16,7 +16,7 @@ from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._problem.problem_setup import problem_setup
-from .._statistics.linearization import model_of, params_of
+from .._statistics.linearization import check_untied, model_of, params_of
 from .implicit import Implicit, Minimum, polished
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class FittedMinimum:
 
 def fitted_minimum(result: FitResult, adjoint: Implicit) -> FittedMinimum:
     """The minimum of a result, under `precision(np.float64)`."""
+    check_untied(result, "sensitivity")
     prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), EngineChoice(None, float("inf")))
     params = params_of(result, prepared)
     problem = prepared.fixing(params)

@@ -42,6 +42,7 @@ def fit(
     bounds: Bounds | None = None,
     contained: bool | None = None,
     fixed: Any = None,
+    tie: dict[str, Any] | None = None,
     init: Any = "auto",
     search: float | None = None,
     reset: bool | None = None,
@@ -123,6 +124,15 @@ def fit(
         What keeps the value it has at the start: "amplitudes", "centers", "covariances", "background", or a list of
         these. A dict fixes them for some components: ``fixed={"centers": [True, False]}``. Needs a start, given as
         ``init``; the result keeps its order. A fixed background needs a value, in ``init`` or ``background``.
+    tie : dict, optional
+        What numbers follow from others by. A name with groups makes them equal: ``{"centers": [[0, 1]], "widths":
+        True}`` gives components 0 and 1 one centre and all one set of widths. A number with a formula follows from
+        others: ``{"amplitudes[1]": "amplitudes[0] / 3", "centers[1]": "centers[0] + 14.4"}``. A function of the
+        surface, in jax.numpy, stands for a formula of any kind, a number for itself, and "fixed" for the value at the
+        start: ``{"angles[0]": "fixed"}``. Names are "amplitudes", "centers", "widths" (principal ones, in the order of
+        the start's), "angles" and "aspects" (in 2-D), "covariances", "volumes", "background"; ``{"spacing": [[0, 1,
+        2]]}`` spaces centres evenly, ``{"volume": 10.0}`` fixes the sum of all volumes. Units are the user's. Needs a
+        start, given as ``init``; the result keeps its order, and its errors know what is tied.
     init : {"auto", "growth", "peaks", "grid", "random", "em"}, `RandomStarts` or `GaussianSurface`
         Where the fit starts. "growth" adds components where they lower the cost most, and refits all between additions;
         "auto" (default) is growth and then a short search. Both grow 2,000 or more components on a grid by regions, in

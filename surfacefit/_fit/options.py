@@ -14,6 +14,7 @@ from .._problem.option import Given, checked
 from .._results.criteria import AutoComponents, auto_components
 from .._results.result import FitResult
 from .._search.initialization import GROWN
+from .._solvers import SuperimposedSignals
 from .run_spec import RunSpec
 
 
@@ -45,7 +46,22 @@ def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
         n_components=1 if isinstance(number, AutoComponents) else number,
         moves_components=grown or isinstance(search, np.ndarray) or bool(search),  # what is no number is refused later
     )
-    return Specs(checked(ModelSpec, given_options), checked(RunSpec, given_options), auto)
+    specs = Specs(checked(ModelSpec, given_options), checked(RunSpec, given_options), auto)
+    _check_tied_run(specs)
+    return specs
+
+
+def _check_tied_run(specs: Specs) -> None:
+    """Refuses what cannot run in fewer free numbers than there are parameters."""
+    if not specs.model.constraints.ties:
+        return
+    if isinstance(specs.run.solver, SuperimposedSignals):
+        raise ValueError(
+            f"`solver` must be 'lm', 'dogleg' or 'adam' beside `tie`, got {specs.run.solver!r}, which fits components"
+            " one by one"
+        )
+    if specs.run.engine.mesh is not None:
+        raise ValueError("`engine` must be on one device beside `tie`, got a mesh: leave the mesh out")
 
 
 def _surface_of(init: Any) -> Any:

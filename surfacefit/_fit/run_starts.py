@@ -13,11 +13,12 @@ from jax import Array
 from .._base.memory import MemoryShort
 from .._base.status import LIMIT_STATUSES, Status
 from .._mesh.stage import MeshStage
-from .._problem.prepared import Prepared
+from .._problem.prepared import Prepared, tie_plan, tied_at
 from .._problem.problem import SurfaceProblem
 from .._runs.capped_weights import caps_of, run_under_caps, takes_stages
 from .._runs.moving_run import MOVING_FROM, run_what_moves
 from .._runs.partial_problem import PartialProblems
+from .._runs.tied_problem import run_tied
 from .._runs.who_moves import MOVING_SHARE
 from .._search.context import SearchContext
 from .._search.initialization import Initialization
@@ -112,6 +113,9 @@ class StartRuns:
     def _run(
         self, problem: SurfaceProblem, start: Array, limits: Limits, halted: Status | None = None
     ) -> tuple[Solution, Record]:
+        if (plan := tie_plan(self.prepared)) is not None:
+            tied = tied_at(self.prepared, plan, start)
+            return run_tied(problem, tied, self.solver, limits, self.planner, halted)
         if halted is not None:
             return run(problem, start, self.solver, limits, self.planner, halted)
         if self._caps:

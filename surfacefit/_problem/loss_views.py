@@ -79,13 +79,9 @@ def normal_with_prior(problem: SurfaceObjective, params: Array) -> tuple[Array, 
 
 def held_by_prior(problem: SurfaceObjective, host: Any, params: np.ndarray, near: float) -> np.ndarray:
     """The share (P,) to which the prior holds each parameter; ``host`` has the limits, met by a number ``near`` one."""
-    own, border, normal, gradient = (np.asarray(array, float) for array in _normal_with_prior(problem, params))
+    prior, normal, gradient = whole_with_prior(problem, params)
     with np.errstate(invalid="ignore"):  # a side without a limit is infinitely far away
         free = ~np.asarray(host.at_bound(params, gradient.astype(params.dtype), near))
-    (count, size), prior = own.shape[:2], np.zeros_like(normal)
-    index, end = block_indices(np.arange(count), size), count * size
-    prior[index[:, :, None], index[:, None, :]] = own
-    prior[end:, end:] = border
     return shares_of(normal, prior, free)
 
 
@@ -98,6 +94,16 @@ def shares_of(normal: np.ndarray, prior: np.ndarray, free: np.ndarray) -> np.nda
     shares = np.zeros(len(normal))
     shares[known] = np.clip(np.einsum("ij,ji->i", prior[inner] / scale, inverse), 0.0, 1.0)
     return shares
+
+
+def whole_with_prior(problem: SurfaceObjective, params: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """N_prior and N (P, P), and the gradient (P,) of the cost."""
+    own, border, normal, gradient = (np.asarray(array, float) for array in _normal_with_prior(problem, params))
+    (count, size), prior = own.shape[:2], np.zeros_like(normal)
+    index, end = block_indices(np.arange(count), size), count * size
+    prior[index[:, :, None], index[:, None, :]] = own
+    prior[end:, end:] = border
+    return prior, normal, gradient
 
 
 _normal_with_prior = pass_jit(normal_with_prior)

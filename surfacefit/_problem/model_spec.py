@@ -6,21 +6,35 @@ it, and everything that is computed after the fit uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from .._base.checks import first_index, moderate_number, one_of, positive_number, yes_or_no
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
+from .._constraints.box import fixed_masks
 from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._constraints.shape import check_room, checked_shape, in_shape
 from .._data.data import SurfaceData
 from .._losses import LOSSES, ROBUST, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
-from .._model.background import ConstantBackground, PlaneBackground, background_model
+from .._model.background import (
+    MIDDLE_QUANTILE,
+    ConstantBackground,
+    PlaneBackground,
+    background_model,
+    background_start,
+    continued,
+)
 from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Parameterization
+from .._model.surface import checked_surface
+from .._ties.checks import check_limits, check_values
+from .._ties.places import Places
+from .._ties.rules import checked_items
+from .._ties.tied_map import TiePlan
 from .option import Given, rule, simple_rule
 
 # Least `f_scale` in units of the inner 90 % of the heights: far below it all points would be outliers, and squares of
@@ -107,12 +121,41 @@ def _f_scale(name: str, given: Given) -> float:
 
 def _constraints(name: str, given: Given) -> Constraints:
     constraints = Constraints(_bounds(given), _fixed(given), _shape(given))
+    if given.options["tie"] is not None:
+        constraints = replace(constraints, ties=_ties(given, constraints))
     if given.moves_components and constraints.held_at_start:
         raise ValueError(
             "`fixed` holds components at their start: give one, init=GaussianSurface(...) or another `init` than"
             f" 'auto' and 'growth', and no `search`; got init={given.options['init']!r}"
         )
     return constraints
+
+
+def _ties(given: Given, constraints: Constraints) -> dict[str, Any]:
+    """The option ``tie``, whose rules are followed once from the start."""
+    options, data, start = given.options, given.data, given.start
+    if not isinstance(options["tie"], dict) or not options["tie"]:
+        return checked_items(options["tie"], 1)
+    if start is None or given.moves_components:
+        raise ValueError(
+            "`tie` speaks of components by their numbers in a start: give init=GaussianSurface(...), and no `search`;"
+            f" got init={options['init']!r}, search={options['search']!r}"
+        )
+    items = checked_items(options["tie"], given.n_components)
+    kind = COVARIANCE_TYPES[_covariance_type("covariance_type", given)]
+    heights = data.used_heights.astype(float)
+    asked = background_start(options["background"], data.used_points, heights, MIDDLE_QUANTILE)
+    background = continued(asked, start.background, data.n_dim)
+    parts = Parameterization(np.ones(data.n_dim), background, float(given.n_components), kind, given.n_components)
+    own, border = fixed_masks(constraints.fixed, parts)
+    own = np.broadcast_to(own, (given.n_components, own.shape[1]))
+    held = np.flatnonzero(np.concatenate([own.ravel(), border]))
+    plan = TiePlan(tuple(items.items()), Places(parts.layout, given.n_components, kind), frozenset(held.tolist()))
+    check_limits(plan, constraints)
+    signed = AMPLITUDE_TYPES[options["amplitudes"]].signed
+    checked = checked_surface("init", start, given.n_components, data.n_dim, signed)
+    check_values(plan, in_shape(checked, constraints.shape), background, signed)
+    return items
 
 
 def _shape(given: Given) -> np.ndarray | None:
@@ -214,8 +257,8 @@ def _as_given(name: str, given: Given) -> Any:
 class ModelOptions:
     """What is fitted, as far as a fitted surface does not show it; `ModelSpec` and `Settings` have these fields.
 
-    ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds`` and
-    ``fixed``.
+    ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds``,
+    ``fixed``, ``shape`` and ``tie``.
     """
 
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))

@@ -9,14 +9,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._base.precision import near_device, on_host
+from .._base.precision import in_precision, near_device, on_host
 from .._constraints.box import fixed_masks, n_fixed
+from .._constraints.containment import region_of
 from .._data.data import SurfaceData
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.background import NoBackground
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
+from .._ties.limits import limited
+from .._ties.places import Places
+from .._ties.tied_map import TiedMap, TiePlan, tied_map
 from .internal_data import cost_unit, residual_unit
 from .model_spec import ModelSpec
 from .planning import TilePlanner
@@ -24,6 +28,11 @@ from .problem import SurfaceProblem
 
 # Least eigenvalue of a covariance in units of rounding of its largest: what d x d products may lose.
 LEAST_EIGENVALUE_ROUNDINGS = 8
+# Of `min_width`: least principal width that is a free number of its own, a little more than what is given to widths at
+# their floor, so that the way to a Cholesky factor meets no corner.
+LEAST_WIDTH = 1.0001
+# Of `min_width`: least upper limit of such a width, on data that are hardly wider than it.
+WIDEST_FLOORS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +54,8 @@ class Prepared:
     def free_numbers(self, count: int) -> int:
         """Free numbers of the model with so many components."""
         parts = self.problem.parameterization
+        if count == self.model.n_components and (plan := tie_plan(self)) is not None:
+            return len(plan.free)
         used = replace(parts.layout, n_components=count).n_parameters - (0 if count else parts.layout.n_shared)
         return used - n_fixed(self.model.constraints.fixed, parts, count)
 
@@ -120,6 +131,32 @@ def fixed_parameters(prepared: Prepared) -> np.ndarray:
     parts = prepared.problem.parameterization
     own, border = fixed_masks(prepared.model.constraints.fixed, parts)
     return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.layout.block_size)).ravel(), border])
+
+
+def tie_plan(prepared: Prepared) -> TiePlan | None:
+    """What numbers follow from others by; None where all are free."""
+    ties, parts = prepared.model.constraints.ties, prepared.problem.parameterization
+    if not ties:
+        return None
+    places = Places(parts.layout, prepared.model.n_components, parts.covariance)
+    held = np.flatnonzero(fixed_parameters(prepared) & used_parameters(prepared))
+    return TiePlan(tuple(ties.items()), places, frozenset(held.tolist()))
+
+
+def tied_at(prepared: Prepared, plan: TiePlan, params: Any) -> TiedMap:
+    """The free numbers, as they are at parameters (P,), to all parameters, with the limits of the free numbers."""
+    parts, host, scaling, values = (
+        prepared.problem.parameterization,
+        prepared.host,
+        prepared.scaling,
+        np.asarray(params),
+    )
+    tied = tied_map(plan, parts, in_precision(scaling, values.dtype), values, prepared.surface(values))
+    sides = [np.full(parts.layout.n_parameters, end) for end in (-np.inf, np.inf)]
+    sides = sides if host.box is None else host.box.sides(host.parameterization)
+    least = float((np.asarray(host.parameterization.floor, float) * scaling.point_scale).max())
+    widest = float(region_of(prepared.data).widest.max()) if prepared.model.contained else np.inf
+    return limited(tied, sides, (LEAST_WIDTH * least, max(widest, WIDEST_FLOORS * least)))
 
 
 def definite(covariances: np.ndarray) -> np.ndarray:

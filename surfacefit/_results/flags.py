@@ -152,7 +152,8 @@ FLAGS: dict[ComponentFlag, FlagEntry] = {
 
 def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
     """`ComponentFlag` values (K,); ``quick`` leaves out those that need the inverse of the normal matrix, UNRESOLVED by
-    the error of the amplitude among them.
+    the error of the amplitude among them. Of tied components nobody says what the fit were without one: none is
+    REDUNDANT.
     """
     found = np.zeros(result.n_components, int)
     for flag, which in quick_flags(result, result.rmse).items():
@@ -160,7 +161,7 @@ def flags(result: FitResult, *, quick: bool = False) -> np.ndarray:
     if not quick:
         for flag, which in flags_of_errors(result, result.standard_errors).items():
             found[which] |= int(flag)
-        if result.n_parameters <= MAX_EXACT_PARAMETERS:
+        if result.n_parameters <= MAX_EXACT_PARAMETERS and not result.settings.constraints.ties:
             found[result.redundant] |= int(ComponentFlag.REDUNDANT)
     return found.view(ComponentFlags)
 

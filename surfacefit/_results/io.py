@@ -33,6 +33,7 @@ from .._model.background import (
 )
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.surface import GaussianSurface, checked_surface
+from .._ties.rules import checked_items
 from .criteria import LABELS, ComponentPath
 from .flags import not_checked, shown_flags
 from .record import Settings, Timings
@@ -94,7 +95,7 @@ def _document(result: FitResult) -> dict[str, Any]:
             "resets": result.resets,
             "starts": result.starts,
         },
-        "settings": asdict(result.settings),
+        "settings": settings_to_document(result.settings),
         "timings": asdict(result.timings),
         "history": dict(result.history),
         "data": {
@@ -153,9 +154,35 @@ def labels_from_document(document: dict[str, Any] | None) -> Labels | None:
     return Labels(**lists)
 
 
+def settings_to_document(settings: Settings) -> dict[str, Any]:
+    """The settings as they stand in a file, which holds the names of functions in place of their code."""
+    document = asdict(settings)
+    for name, value in settings.constraints.ties.items():
+        if callable(value):
+            code = {"function": getattr(value, "__name__", "function")}
+            document["constraints"]["ties"][name] = code
+    return document
+
+
+def ties_from_document(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: _missing_tie(name, **value) if isinstance(value, dict) else value for name, value in document.items()}
+
+
+def _missing_tie(name: str, function: str) -> Callable[..., Any]:
+    def missing_tie(surface: Any) -> Any:
+        raise ValueError(
+            f"this fit has a function {function!r} for `tie[{name!r}]`, which its file does not hold: errors and refits"
+            " need the fit anew"
+        )
+
+    missing_tie.__name__ = function
+    return missing_tie
+
+
 def settings_from_document(document: dict[str, Any]) -> Settings:
     """The settings; an option that the file does not name, because it came later, has its default."""
     prior, constraints = document["prior"], document["constraints"]
+    ties = ties_from_document(constraints.get("ties", {}))
     bounds: dict[str, Any] = {
         name: tuple(limit) if isinstance(limit, list) else limit for name, limit in constraints["bounds"].items()
     }
@@ -163,7 +190,7 @@ def settings_from_document(document: dict[str, Any]) -> Settings:
         **{
             **document,
             "prior": None if prior is None else SurfacePrior(**prior),
-            "constraints": Constraints(Bounds(**bounds), constraints["fixed"], constraints["shape"]),
+            "constraints": Constraints(Bounds(**bounds), constraints["fixed"], constraints["shape"], ties),
         }
     )
 
@@ -310,11 +337,12 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
             raise ValueError(f"`bounds.background` must have one of the shapes {shapes}, got {np.shape(side)}")
     fixed = checked_fixed(constraints.fixed, surface.n_components)
     shape = checked_shape(constraints.shape, data.n_dim)
+    ties = checked_items(constraints.ties, surface.n_components)
     prior = checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
     for name in ("solver", "engine"):
         if not isinstance(getattr(settings, name), str):
             raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
-    return replace(settings, constraints=Constraints(bounds, fixed, shape), prior=prior)
+    return replace(settings, constraints=Constraints(bounds, fixed, shape, ties), prior=prior)
 
 
 def _check_path(path: ComponentPath) -> None:

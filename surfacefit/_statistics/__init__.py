@@ -3,6 +3,7 @@
 linearization           The problem of a result, linearised at its surface, and the variance of its residuals
 constrained_directions  Directions of the parameters in which limits hold a fit, and those in which it is free
 covariance_root         The covariance of the parameters: infinite for what limits hold or the data do not determine
+tied_root               The same where numbers follow from others
 whole_covariance        Errors of any function of a fit, from the covariance of all parameters
 component_errors        Errors of numbers that depend on one component each, from that component's block
 local_covariances       Errors of very many components, by nested dissection

@@ -24,7 +24,7 @@ from .._problem.prepared import Prepared
 from .._problem.problem import SurfaceProblem
 from .._results.record import MAX_EXACT_PARAMETERS
 from .._solvers import LevenbergMarquardt, solve
-from .linearization import linearized_at
+from .linearization import check_untied, linearized_at
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -81,6 +81,7 @@ def bootstrap(result: FitResult, n_samples: int, seed: int) -> Bootstrap:
             f"`bootstrap` refits {result.n_parameters} parameters {n_samples} times: the limit is"
             f" {MAX_EXACT_PARAMETERS}"
         )
+    check_untied(result, "bootstrap")
     if result.n_points <= result.n_parameters:
         raise ValueError(
             f"`bootstrap` estimates the noise from the residuals, which needs more points than parameters, got"

@@ -28,13 +28,14 @@ from .._constraints.box import bound_tolerance
 from .._data.noise import Grid, correlated_noise
 from .._model.scaling import root_mean_square
 from .._problem.loss_views import held_by_prior
-from .._problem.prepared import fixed_parameters, used_parameters
+from .._problem.prepared import fixed_parameters, tie_plan, used_parameters
 from .._problem.problem import SurfaceProblem
 from .._results.record import EXACT_RMSE, MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals, held_changes
 from .covariance_root import CovarianceRoot, inverse_root
 from .linearization import MAX_HELD_ENTRIES, Information, information, linearized_at, residual_deviation, residual_rows
 from .local_covariances import local_errors
+from .tied_root import tied_root, tied_shares
 from .uncertainty import Uncertainty
 from .whole_covariance import WholeCovariance
 
@@ -61,9 +62,13 @@ def uncertainty(result: FitResult, method: str, argument: str = "method") -> Unc
         prepared, params = linearized_at(result)
         found = information(prepared, params)
         host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
-        axes = constrained_directions(host, params, found.gradient, near)
         used, deviation = used_parameters(prepared), residual_deviation(result, prepared, found.cost)
-        root, correlation_length = inverse_root(found, constraint_normals(axes), used, held_changes(axes)), 0.0
+        if (plan := tie_plan(prepared)) is None:
+            axes = constrained_directions(host, params, found.gradient, near)
+            root = inverse_root(found, constraint_normals(axes), used, held_changes(axes))
+        else:
+            root = tied_root(prepared, plan, params, found, near)
+        correlation_length = 0.0
         if not np.isfinite(deviation):  # as many parameters as points: nothing is known of the noise
             root, deviation = CovarianceRoot(np.zeros((len(used), 0)), np.eye(len(used))[:, used], 0), 1.0
         distance = _distance(result, found, root, deviation)
@@ -91,10 +96,12 @@ def _entries(result: FitResult) -> int:
 
 
 def held_shares(result: FitResult) -> np.ndarray:
-    """The share (P,) to which a prior holds each parameter: see `_problem/loss_views`."""
+    """The share (P,) to which a prior holds each parameter, or (T,) each free number: see `_problem/loss_views`."""
     with precision(np.dtype(np.float64)):
         prepared, params = linearized_at(result)
         host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)
+        if (plan := tie_plan(prepared)) is not None:
+            return tied_shares(prepared, plan, params, near)
         return held_by_prior(prepared.problem, host, params, near)
 
 

@@ -42,6 +42,14 @@ def model_of(result: FitResult, surface: GaussianSurface | None = None) -> Model
     )
 
 
+def check_untied(result: FitResult, what: str) -> None:
+    """ValueError where numbers of a fit follow from others, which ``what`` does not know."""
+    if result.settings.constraints.ties:
+        raise ValueError(
+            f"`{what}` does not know of `tie`, by which numbers of this fit follow from others: fit without it"
+        )
+
+
 def linearized_at(result: FitResult) -> tuple[Prepared, np.ndarray]:
     """The problem of a result for the dense engine, in double precision, and the parameters (P,) of its surface."""
     prepared = problem_setup(result.data, model_of(result), np.dtype(np.float64), EngineChoice(Dense(), float("inf")))

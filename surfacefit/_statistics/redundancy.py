@@ -19,7 +19,7 @@ from .._results.record import MAX_EXACT_PARAMETERS
 from .constrained_directions import constrained_directions, constraint_normals
 from .covariance_methods import held_shares
 from .covariance_root import ReducedNormal, reduced_normal
-from .linearization import information, linearized_at, residual_variance
+from .linearization import check_untied, information, linearized_at, residual_variance
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -40,6 +40,7 @@ def worth(result: FitResult) -> np.ndarray:
             f" {MAX_EXACT_PARAMETERS}"
         )
     with precision(np.dtype(np.float64)):
+        check_untied(result, "worth")
         prepared, params = linearized_at(result)
         found, host = information(prepared, params), prepared.host_fixing(params)
         normal, gradient, parts = found.normal, found.gradient, host.parameterization

@@ -46,6 +46,7 @@ IN_MEMORY_ONLY = {
     "sigma": "leave it out",
     "prior": "leave it out",
     "f_scale": "leave it out",
+    "tie": "fit averages, or a part of the map",
     "search": "leave it out: what is fitted to averages is searched by the same `init`",
 }
 # Options that change no number of a fit.

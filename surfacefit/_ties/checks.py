@@ -1,0 +1,153 @@
+"""The values that rules give at a start, checked before any work: finite numbers, of the right shape and sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._base.precision import precision
+from .._model.scaling import Scaling
+from .._model.surface import GaussianSurface
+from .numbers import Numbers
+from .rules import Rule
+from .tied_map import TiePlan
+from .widths_and_turns import turns_to, widths_and_axes
+
+# Of a number: by how much a rule may disagree with what it has set itself once all rules are followed; rounding.
+AGREEMENT = 1e-9
+# Parameters up to which rules are followed: their derivative by the free numbers is held as one matrix, here 32 MB, and
+# so is the normal matrix.
+MOST_TIED_PARAMETERS = 2000
+
+
+def check_limits(plan: TiePlan, constraints: Any) -> None:
+    """ValueError where ``bounds`` limit numbers that follow from others, or where there are too many free numbers."""
+    bounds = constraints.bounds
+    if bounds.widths is not None or bounds.aspect is not None:
+        raise ValueError("`bounds.widths` and `bounds.aspect` cannot be followed beside `tie`: leave one out")
+    places = plan.places
+    kinds = {"amplitudes": places.amplitudes, "centers": places.centers, "background": places.background}
+    for name, own in kinds.items():
+        limits = getattr(bounds, name)
+        if limits is None:
+            continue
+        for rule in plan.rules:
+            alike = rule.kind == "equal" and rule.target.name == name and max(map(np.ndim, limits)) < own.ndim
+            if not alike and rule.writes & set(np.ravel(own).tolist()):
+                raise ValueError(
+                    f"`bounds.{name}` limit what {rule} sets, which follows from other numbers: bound only what"
+                    " is free, or leave one out"
+                )
+    if places.layout.n_parameters > MOST_TIED_PARAMETERS:
+        raise ValueError(
+            f"`tie` is for at most {MOST_TIED_PARAMETERS} parameters, got {places.layout.n_parameters}: tie a part"
+            " of the data"
+        )
+
+
+def check_values(plan: TiePlan, start: GaussianSurface, background: Any, signed: bool) -> None:
+    """Follows the rules from a start in the user's units; ValueError or TypeError where one gives no possible value."""
+    with precision(np.dtype(np.float64)):
+        numbers = _numbers(plan, start, background)
+        for rule in plan.rules:
+            if rule.kind == "function":
+                _check_is_jax(rule, numbers)
+            if rule.kind in ("number", "formula", "function"):
+                _check_value(rule, numbers, signed)
+            numbers = numbers.following((rule,))
+        for rule in plan.rules:
+            if rule.kind == "function":
+                _check_agrees(rule, numbers)
+
+
+def _numbers(plan: TiePlan, start: GaussianSurface, background: Any) -> Numbers:
+    """The numbers of a start, in the user's units."""
+    places, n_dim = plan.places, start.n_dim
+    full = places.n_turns > 0 or n_dim == 1
+    covariances = np.asarray(start.covariances, float)
+    widths, axes = widths_and_axes(covariances, not full)
+    turns, frames = turns_to(axes, places.n_turns)
+    arrays = (start.amplitudes, start.centers, np.linalg.cholesky(covariances), np.log(widths), turns, frames)
+    amplitudes, centers, factors, log_widths, turned, axes_at_start = (jnp.asarray(one, float) for one in arrays)
+    return Numbers(
+        amplitudes,
+        centers,
+        factors,
+        log_widths[:, : places.n_widths],
+        turned,
+        axes_at_start,
+        background,
+        Scaling(np.zeros(n_dim), np.ones(n_dim), 0.0, 1.0),
+        plan.turned,
+    )
+
+
+def _check_is_jax(rule: Rule, numbers: Numbers) -> None:
+    try:
+        jax.eval_shape(rule.value, numbers.surface())
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        raise TypeError(
+            f"`tie[{str(rule.target)!r}]` must be written with jax.numpy instead of numpy, so that JAX can take its"
+            " derivatives"
+        ) from error
+
+
+def _check_value(rule: Rule, numbers: Numbers, signed: bool) -> None:
+    name = f"`tie[{str(rule.target)!r}]`"
+    value, here = rule_value(rule, numbers), np.shape(numbers.current(rule.target))
+    if value.dtype.kind not in "fiu" or not _fits(value.shape, here):
+        raise ValueError(f"{name} must give real numbers of shape {here}, got shape {value.shape}: {_told(rule)}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite at the start, got {_shown(value)} from {_told(rule)}: change one")
+    target = rule.target.name
+    if target in ("widths", "aspects") and not (value > 0).all():
+        raise ValueError(f"{name} must be positive at the start, got {_shown(value)} from {_told(rule)}")
+    if target in ("amplitudes", "volumes") and not signed and not (value > 0).all():
+        raise ValueError(
+            f"{name} must be positive at the start, got {_shown(value)} from {_told(rule)}: change the start, or give"
+            " amplitudes='signed'"
+        )
+    if target == "covariances" and not _is_covariance(np.broadcast_to(value, here)):
+        raise ValueError(f"{name} must be positive definite at the start, got {_shown(value)} from {_told(rule)}")
+
+
+def rule_value(rule: Rule, numbers: Numbers) -> np.ndarray:
+    """What a rule gives, on the host; ValueError where shapes in it do not go together."""
+    try:
+        return np.asarray(numbers.value_of(rule))
+    except (IndexError, ValueError) as error:
+        name = f"`tie[{str(rule.target)!r}]`"
+        raise ValueError(f"{name} cannot be computed at the start, {_told(rule)}: {error}") from error
+
+
+def _check_agrees(rule: Rule, numbers: Numbers) -> None:
+    """That a function still gives what it has set after all rules: else it reads what follows from its own numbers."""
+    value, kept = rule_value(rule, numbers), np.asarray(numbers.current(rule.target))
+    if not (np.abs(value - kept) <= AGREEMENT * np.maximum(np.abs(kept), 1)).all():
+        raise ValueError(
+            f"`tie` goes round in a circle: {rule} reads what follows from it, {_shown(value)} after {_shown(kept)};"
+            " leave one of these numbers free"
+        )
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, wanted) == wanted
+    except ValueError:
+        return False
+
+
+def _is_covariance(matrices: np.ndarray) -> bool:
+    symmetric = np.allclose(matrices, np.swapaxes(matrices, -1, -2), rtol=AGREEMENT, atol=0)
+    return symmetric and bool((np.linalg.eigvalsh(matrices) > 0).all())
+
+
+def _told(rule: Rule) -> str:
+    return f"the rule {rule}"
+
+
+def _shown(value: np.ndarray) -> str:
+    return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
