@@ -178,6 +178,7 @@ JOINED = {
     "shape": "constraints",
     "bounds": "constraints",
     "fixed": "constraints",
+    "tie": "constraints",
     "max_memory": "engine",
 }
 

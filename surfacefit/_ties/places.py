@@ -99,9 +99,9 @@ class Places:
         }[one.name]
         return self._chosen(table, one)
 
-    def component_of(self, place: int) -> int | None:
-        """The component that a place belongs to; None for the background."""
-        return place // self.layout.block_size if place < self.count * self.layout.block_size else None
+    def component_of(self, place: int) -> int:
+        """The component that a place of a component's own number belongs to."""
+        return place // self.layout.block_size
 
     def _some(self, rows: np.ndarray, one: Reference) -> frozenset[int]:
         """All places of the components that the first index chooses."""

@@ -106,10 +106,10 @@ class TiedMap:
 
     parts: Parameterization
     scaling: Scaling
-    base: Array
-    frames: Array
-    low: Array
-    high: Array
+    base: Any
+    frames: Any
+    low: Any
+    high: Any
     plan: TiePlan = field(metadata={"static": True})
 
     @property

@@ -32,9 +32,12 @@ def lower_factors(rows: Array) -> Array:
     """Lower factors L (K, d, d), of positive diagonal, with L L^T = A A^T, by Gram and Schmidt on the rows of A:
     nothing is squared.
     """
-    n_dim, basis, lower = rows.shape[-1], [], []
+    n_dim = rows.shape[-1]
+    basis: list[Array] = []
+    lower: list[Array] = []
     for i in range(n_dim):
-        rest, entries = rows[:, i], []
+        rest = rows[:, i]
+        entries: list[Array] = []
         for unit in basis:
             entries.append(jnp.sum(unit * rest, axis=1))
             rest = rest - entries[-1][:, None] * unit
