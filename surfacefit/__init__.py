@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from ._batches.cutouts import fit_cutouts
     from ._many.batch_result import BatchResult
     from ._batches.lazy import LazyBatch
+    from ._profiles.fit_profiles import fit_profiles
+    from ._profiles.profile_result import ProfileResult
+    from ._profiles.shapes import Exponential, Lorentzian, Moffat, PseudoVoigt, Sersic
 
 __version__ = "0.1.0"
 
@@ -85,6 +88,9 @@ _NAMES = {
     "_batches.cutouts": ("fit_cutouts",),
     "_many.batch_result": ("BatchResult",),
     "_batches.lazy": ("LazyBatch",),
+    "_profiles.fit_profiles": ("fit_profiles",),
+    "_profiles.profile_result": ("ProfileResult",),
+    "_profiles.shapes": ("Exponential", "Lorentzian", "Moffat", "PseudoVoigt", "Sersic"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -138,6 +144,13 @@ __all__ = [
     "fit_cutouts",
     "BatchResult",
     "LazyBatch",
+    "fit_profiles",
+    "ProfileResult",
+    "Exponential",
+    "Lorentzian",
+    "Moffat",
+    "PseudoVoigt",
+    "Sersic",
 ]
 
 
