@@ -81,7 +81,7 @@ def start(truth: np.ndarray, x: np.ndarray, profile: Any) -> sf.GaussianSurface:
 
 
 def numbers(found: sf.ProfileResult, n_dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """The parameters of `line` or `plane` as far as results have them with errors: all, of a map without its shape's."""
+    """The parameters of `line` or `plane`, and the errors of all of them, of a map of the first three."""
     told = found.standard_errors
     background = float(np.asarray(found.surface.background.value))
     own = float(np.asarray(found.fit.standard_errors.background.value))
