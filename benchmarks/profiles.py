@@ -24,6 +24,8 @@ PROFILES = (sf.Moffat(2.5), sf.Lorentzian(), sf.PseudoVoigt(0.4), sf.Exponential
 DRAWS = 5
 # Standard deviation of the noise, of the height at one scale length.
 NOISE = 0.01
+# Points along each axis of the map.
+SIDE = 61
 # Amplitude, height of the background.
 AMPLITUDE, BACKGROUND = 10.0, 2.0
 
@@ -40,7 +42,7 @@ def line(profile: Any) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray
 
 def plane(profile: Any) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]:
     """The same of a map: (A, c0, c1, L00, L10, L11, b) with the Cholesky factor L of the scale matrix."""
-    x = np.stack(np.indices((61, 61), dtype=float), axis=-1).reshape(-1, 2)
+    x = np.stack(np.indices((SIDE, SIDE), dtype=float), axis=-1).reshape(-1, 2)
 
     def model(
         x: np.ndarray, a: float, c0: float, c1: float, l00: float, l10: float, l11: float, b: float
@@ -63,7 +65,8 @@ def compared(profile: Any, case: Callable[..., Any], seed: int) -> tuple[float, 
         wanted, covariance = curve_fit(model, x, heights, truth)
     errors = np.sqrt(np.diag(covariance))
     tick = time.process_time()
-    found = sf.fit_profiles(heights, 1, profile, coords=x, init=start(truth, x, profile), progress=False)
+    given = {"heights": heights, "coords": x} if x.ndim == 1 else {"heights": heights.reshape(SIDE, SIDE)}
+    found = sf.fit_profiles(n_sources=1, profile=profile, init=start(truth, x, profile), progress=False, **given)
     took = time.process_time() - tick
     values, told = numbers(found, x.ndim)
     apart = np.abs(values - wanted)[: len(values)] / errors

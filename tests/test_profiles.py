@@ -30,7 +30,10 @@ def lines(x, a, c, width, b, profile):
     return a * profile.height(np.abs(x - c) / width) + b
 
 
-@pytest.mark.parametrize("profile", [sf.Moffat(2.5), sf.Lorentzian(), sf.PseudoVoigt(0.4)], ids=repr)
+LINES = [sf.Moffat(2.5), pytest.param(sf.Lorentzian(), marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("profile", LINES, ids=repr)
 def test_parameters_and_errors_of_a_line_are_those_of_scipy(profile, rng):
     x = np.linspace(-40, 40, 321)
     noisy = lines(x, 10.0, 1.3, 3.0, 2.0, profile) + rng.normal(0, 0.1, x.size)
@@ -44,6 +47,7 @@ def test_parameters_and_errors_of_a_line_are_those_of_scipy(profile, rng):
     np.testing.assert_allclose(own, errors[:3], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_a_volume_is_the_integral():
     x = np.arange(-60.0, 61.0)
     profile = sf.Moffat(3.0)
@@ -58,7 +62,7 @@ def test_a_volume_is_the_integral():
     [
         ((1, "moffat"), {}, "`profile` must be a profile"),
         ((1, sf.Lorentzian()), {"search": 1.0}, "`search` is no option"),
-        ((1, sf.Lorentzian()), {"error": 1e-12}, "`error` must be at least"),
+        ((1, sf.Moffat(50.0)), {"error": 1e-15}, "`error` must be at least"),
         ((2, sf.Lorentzian()), {"init": sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]])}, "`init` must have n_sources=2"),
     ],
 )
