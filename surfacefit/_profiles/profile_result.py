@@ -50,8 +50,8 @@ class ProfileResult:
     fit: FitResult
     expansion: Expansion
 
-    @property
-    def n_sources(self) -> int:
+    def __len__(self) -> int:
+        """Number of sources K."""
         return int(self.fit.surface.n_components // self.expansion.size)
 
     @property
@@ -116,11 +116,11 @@ class ProfileResult:
         """The sources as a table with standard errors, and how good the fit is."""
         told = self.errors(errors)
         head = (
-            f"{self.n_sources} x {self.profile!r} by {self.expansion.size} Gaussians each"
+            f"{len(self)} x {self.profile!r} by {self.expansion.size} Gaussians each"
             f" (to {self.mixture_error:.1e}), RMSE {self.fit.rmse:.4g}, {self.fit.status.name}"
         )
         rows = [head]
-        for k in range(self.n_sources):
+        for k in range(len(self)):
             numbers = [("amplitude", self.amplitudes[k], told.amplitudes[k])]
             numbers += [("center", c, e) for c, e in zip(self.centers[k], told.centers[k], strict=True)]
             numbers += [("FWHM", w, e) for w, e in zip(self.fwhm[k], told.fwhm[k], strict=True)]
@@ -137,4 +137,4 @@ class ProfileResult:
 
     @property
     def _references(self) -> np.ndarray:
-        return self.expansion.references(self.n_sources)
+        return self.expansion.references(len(self))
