@@ -34,7 +34,7 @@ class ProfileResult:
     ----------
     profile : the profile f.
     fit : the `FitResult` of the Gaussians that stand for the sources: statistics, residuals, pictures, files.
-    mixture_error : the largest misfit of these to the profile in its range, in units of its highest value there.
+    expansion : how sources stand in these Gaussians.
 
     Examples
     --------
@@ -56,6 +56,7 @@ class ProfileResult:
 
     @property
     def mixture_error(self) -> float:
+        """The largest misfit of a source's Gaussians to the profile in its range, in units of its highest value."""
         return self.expansion.mixture.error
 
     @property
