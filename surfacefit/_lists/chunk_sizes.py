@@ -21,6 +21,8 @@ GPU_ROWS = (1024, 8192)
 # Parts of the room for rows, of which products leave out those without a row, on a CPU. Of 65,536 rows with 29,000 in
 # use a product took 6 to 9 ms in 8 parts, 21 to 26 whole; 4 and 16 parts were as fast. A GPU would wait for the host.
 CPU_ROW_SEGMENTS = 8
+# Rows from which a product reads all of the room for them: parts are copied once a solve, here 300 MB and more.
+WHOLE_ROWS_FROM = 2**18
 # Chunks that rows are to fill at least, before more are taken at once.
 LEAST_ROW_CHUNKS = 8
 
@@ -34,9 +36,9 @@ def chunk_shape(n_tiles: int, cpu: bool) -> ChunkShape:
     return ChunkShape(int(min(CPU_CHUNK.tiles, max(1, 2 ** int(np.log2(max(1, n_tiles / 4)))))), CPU_CHUNK.members)
 
 
-def row_segments(cpu: bool) -> int:
-    """Parts of the rows, of which a product leaves out those not in use."""
-    return CPU_ROW_SEGMENTS if cpu else 1
+def row_segments(cpu: bool, n_rows: int) -> int:
+    """Parts of the room for so many rows, of which a product leaves out those not in use."""
+    return CPU_ROW_SEGMENTS if cpu and n_rows < WHOLE_ROWS_FROM else 1
 
 
 def rows_at_once(n_rows: int, cpu: bool) -> int:

@@ -37,6 +37,8 @@ HEADROOM = 1.2
 # Units from which a capacity is large: it counts in memory, and compiling its program little beside its steps. Below,
 # capacities are powers of two, above of its fourth root.
 LARGE_CAPACITY_FROM = 512
+# Units from which a capacity is huge: of its eighth root, since what is empty is read as well.
+HUGE_CAPACITY_FROM = 4096
 # Nodes of overlaps for each place of a component in a tile, from which products with J are cheaper than blocks: a solve
 # by products passes over the places some twenty times.
 MOST_NODES_A_PLACE = 20.0
@@ -211,7 +213,7 @@ class TilePlanner:
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
             once=bool(block_size),
-            segments=row_segments(self.cpu),
+            segments=row_segments(self.cpu, capacity),
         )
 
     def _unit(self, n_rows: int) -> int:
@@ -224,7 +226,7 @@ class TilePlanner:
         if needed > before:
             is_large = needed >= LARGE_CAPACITY_FROM * unit
             first = (HEADROOM if is_large else FIRST_HEADROOM) * self.spare
-            room, parts = max(1.0, needed * (HEADROOM if before else first) / unit), 4 if is_large else 1
+            room, parts = max(1.0, needed * (HEADROOM if before else first) / unit), _sizes_an_octave(needed / unit)
             own = unit * int(np.ceil(2 ** (np.ceil(parts * np.log2(room)) / parts)))
             likely = met.get(name, 0)
             self.capacities[name] = likely if needed <= likely <= MOST_CAPACITY_EXCESS * own else own
@@ -280,6 +282,13 @@ def tile_plan(
         radii=jnp.asarray(room.radii, dtype),
         cutoff=jnp.asarray(cutoff, dtype),
     )
+
+
+def _sizes_an_octave(units: float) -> int:
+    """How many capacities there are between one of so many units and twice as many."""
+    if units < LARGE_CAPACITY_FROM:
+        return 1
+    return 4 if units < HUGE_CAPACITY_FROM else 8
 
 
 _components = quick_jit(Parameterization.components)
