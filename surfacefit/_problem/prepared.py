@@ -143,15 +143,19 @@ def tie_plan(prepared: Prepared) -> TiePlan | None:
     return TiePlan(tuple(ties.items()), places, frozenset(held.tolist()))
 
 
-def tied_at(prepared: Prepared, plan: TiePlan, params: Any) -> TiedMap:
-    """The free numbers, as they are at parameters (P,), to all parameters, with the limits of the free numbers."""
+def tied_at(prepared: Prepared, plan: TiePlan, params: Any, *, has_ended: bool = False) -> TiedMap:
+    """The free numbers, as they are at parameters (P,), to all parameters, with the limits of the free numbers; a fit
+    under these rules may have ended there.
+    """
     parts, host, scaling, values = (
         prepared.problem.parameterization,
         prepared.host,
         prepared.scaling,
         np.asarray(params),
     )
-    tied = tied_map(plan, parts, in_precision(scaling, values.dtype), values, prepared.surface(values))
+    tied = tied_map(
+        plan, parts, in_precision(scaling, values.dtype), values, prepared.surface(values), has_ended=has_ended
+    )
     sides = [np.full(parts.layout.n_parameters, end) for end in (-np.inf, np.inf)]
     sides = sides if host.box is None else host.box.sides(host.parameterization)
     least = float((np.asarray(host.parameterization.floor, float) * scaling.point_scale).max())

@@ -22,7 +22,7 @@ from .linearization import Information
 
 def tied_root(prepared: Prepared, plan: TiePlan, params: np.ndarray, found: Information, near: float) -> CovarianceRoot:
     """The root (P, r) of the covariance at parameters (P,); a free number within ``near`` of a limit is held by it."""
-    tied = tied_at(prepared, plan, params)
+    tied = tied_at(prepared, plan, params, has_ended=True)
     slopes = slopes_of(tied)
     gradient = slopes.T @ found.gradient
     held = np.eye(slopes.shape[1])[:, np.asarray(at_limit(tied, np.asarray(tied.free), gradient, near))]
@@ -41,7 +41,7 @@ def tied_root(prepared: Prepared, plan: TiePlan, params: np.ndarray, found: Info
 
 def tied_shares(prepared: Prepared, plan: TiePlan, params: np.ndarray, near: float) -> np.ndarray:
     """The share (T,) to which a prior holds each free number at parameters (P,): see `_problem/loss_views`."""
-    tied = tied_at(prepared, plan, params)
+    tied = tied_at(prepared, plan, params, has_ended=True)
     slopes = slopes_of(tied)
     prior, normal, gradient = whole_with_prior(prepared.problem, params)
     held = np.asarray(at_limit(tied, np.asarray(tied.free), slopes.T @ gradient, near))

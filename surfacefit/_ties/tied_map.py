@@ -183,11 +183,18 @@ class TiedMap:
 
 
 def tied_map(
-    plan: TiePlan, parts: Parameterization, scaling: Scaling, params: np.ndarray, surface: GaussianSurface
+    plan: TiePlan,
+    parts: Parameterization,
+    scaling: Scaling,
+    params: np.ndarray,
+    surface: GaussianSurface,
+    *,
+    has_ended: bool = False,
 ) -> TiedMap:
     """F with the numbers of a surface, which is given by its parameters (P,) and in the user's units; arrays of NumPy.
 
-    Which width is the first is told by the rules where they tell it, otherwise it is the larger.
+    The first width is the larger. In a surface that a fit under these rules ``has_ended`` with, the smaller may have
+    become the larger: there the order is the one in which the rules hold.
     """
     places = plan.places
     full = places.n_turns > 0 or parts.n_dim == 1
@@ -205,7 +212,7 @@ def tied_map(
         return TiedMap(parts, scaling, base, frames.astype(dtype), -open_end, open_end, plan)
 
     order = np.broadcast_to(np.arange(parts.n_dim), widths.shape).copy()
-    if full and parts.n_dim > 1 and plan.turned.any():
+    if has_ended and full and parts.n_dim > 1 and plan.turned.any():
         order = _order_of_widths(with_axes, order, plan, np.asarray(params))
     return with_axes(order)
 
