@@ -19,7 +19,13 @@ from surfacefit._linear.cluster_preconditioner import (
 )
 from surfacefit._linear.linear_solve import solve_conjugate_gradients
 from surfacefit._linear.normal import BlockNormal
-from surfacefit._lists.clusters import CLUSTER_PARAMETERS, clustered, component_order, hilbert_order
+from surfacefit._lists.clusters import (
+    CLUSTER_PARAMETERS,
+    LONE_CLUSTER_PARAMETERS,
+    clustered,
+    component_orders,
+    hilbert_order,
+)
 from surfacefit._lists.component_lists import PlacedComponents
 
 END = COUNT * SIZE
@@ -66,17 +72,39 @@ def components(places, widths=(1.0, 1.0)):
 def test_components_are_ordered_in_units_of_their_widths_and_those_not_in_use_are_last():
     lattice = np.stack(np.indices((16, 16)), axis=-1).reshape(-1, 2).astype(float)
     places = lattice[np.random.default_rng(1).permutation(256)]
-    order = component_order(components(places), 260)
-    assert order[256:].tolist() == [256, 257, 258, 259]
-    clusters = places[order[:256]].reshape(-1, 16, 2)
-    assert np.ptp(clusters, axis=1).max() <= 7  # at random 13 and more
-    stretched = component_order(components(places * [1000, 1], (1000.0, 1.0)), 260)
-    assert stretched.tolist() == order.tolist()
+    orders = component_orders(components(places), 260)
+    for order in orders:
+        assert order[256:].tolist() == [256, 257, 258, 259]
+        clusters = places[order[:256]].reshape(-1, 16, 2)
+        assert np.median(np.ptp(clusters, axis=1).max(axis=1)) <= 5  # at random 13 and more
+    stretched = component_orders(components(places * [1000, 1], (1000.0, 1.0)), 260)
+    assert stretched.tolist() == orders.tolist()
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_clusters_along_a_turned_curve_join_what_those_of_the_first_part(n_dim):
+    places = np.random.default_rng(2).uniform(0, 30, (900, n_dim))
+    sets = component_orders(components(places, (1.0,) * n_dim), 900)
+    first, *others = (np.argsort(order) // 16 for order in sets)
+    near = np.sum((places[:, None] - places) ** 2, axis=2) < 4
+    parted = near & (first[:, None] != first)
+    assert len(others) == 2
+    for other in others:
+        assert np.mean((other[:, None] == other)[parted]) > 0.25  # 0 for one and the same order
+
+
+def test_on_one_axis_there_is_one_order():
+    assert component_orders(components(np.arange(5.0)[:, None], (1.0,)), 6).tolist() == [[0, 1, 2, 3, 4, 5]]
 
 
 def clusters_of(normal, size):
     """Runs of so many components of a chain, whose places on a line are their numbers."""
-    arrays = clustered(np.arange(COUNT), CLUSTER_PARAMETERS // size, *rows_of(normal))
+    return sets_of(normal, size, np.arange(COUNT)[None])
+
+
+def sets_of(normal, size, orders):
+    most = LONE_CLUSTER_PARAMETERS if len(orders) == 1 else CLUSTER_PARAMETERS
+    arrays = clustered(orders, most // size, *rows_of(normal))
     return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
@@ -100,7 +128,22 @@ def test_the_matrices_of_clusters_are_parts_of_the_whole(size, once):
         wanted = inner[np.ix_(some, range(SIZE), some, range(SIZE))]
         above = np.triu(np.ones((size, size), bool), 1)[:, None, :, None]
         np.testing.assert_array_equal(here, np.where(above, 0, wanted) if once else wanted)
-    assert np.array_equal(members.ravel()[np.asarray(clusters.place)], np.arange(COUNT))
+    assert np.array_equal(members.ravel()[np.asarray(clusters.place)], np.arange(COUNT)[None])
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_sets_of_clusters_are_added(once):
+    matrix, near = chain(3, shift=6.0)
+    normal, y = blocks_of(matrix, near, once), np.random.default_rng(1).normal(size=(COUNT, SIZE))
+    orders = np.stack([np.arange(COUNT), np.roll(np.arange(COUNT)[::-1], 2)])
+    both, roots = preconditioned(normal, sets_of(normal, 5, orders), y)
+    wanted = np.zeros(END)
+    whole = matrix[:END, :END] / np.outer(roots, roots) + 0.5 * np.eye(END)
+    for order in orders:
+        for some in (order[i : i + 5] for i in range(0, COUNT, 5)):
+            own = (SIZE * some[:, None] + np.arange(SIZE)).ravel()
+            wanted[own] += np.linalg.solve(whole[np.ix_(own, own)], y.ravel()[own])
+    np.testing.assert_allclose(both.ravel(), wanted, rtol=1e-10)
 
 
 def preconditioned(normal, clusters, y, damping=0.5):

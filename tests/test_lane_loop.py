@@ -16,7 +16,7 @@ from surfacefit._mixture.mixture_model import factorized, inverse_factors
 
 COVARIANCES = np.tile(np.eye(6), (5, 1, 1))
 NORMAL = blocks_of(*chain(2))
-ARRAYS = clustered(np.arange(COUNT), 24, np.asarray(NORMAL.pattern.owner), np.asarray(NORMAL.pattern.neighbours))
+ARRAYS = clustered(np.arange(COUNT)[None], 24, np.asarray(NORMAL.pattern.owner), np.asarray(NORMAL.pattern.neighbours))
 
 
 def by_clusters(y):

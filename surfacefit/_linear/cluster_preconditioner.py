@@ -2,9 +2,9 @@ r"""Approximate inverses of a block matrix: of clusters of components that stand
 
 Components that overlap strongly make J^T J nearly singular, along directions that a few neighbours share. With blocks
 of single components as preconditioner, conjugate gradients then need hundreds of iterations; with those of clusters,
-which see most of such directions whole, a third (additive Schwarz without overlap; Toselli & Widlund, Domain
-Decomposition Methods (2005), section 1.3). Of a cluster whose matrix has no factor in single precision, each component
-is inverted alone.
+which see most of such directions whole, a third, and a fifth where several sets of clusters, with other borders each,
+are added (additive Schwarz; Toselli & Widlund, Domain Decomposition Methods (2005), section 1.3). Of a cluster whose
+matrix has no factor in single precision, each component is inverted alone.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ CLUSTERS_AT_ONCE = 512
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """members (C, m) : the components of each cluster, K for none. place (K,) : where in ``members.ravel()`` each
-    component stands. blocks (C, m, m) : for two members of a cluster, where their block stands among those of a block
-    matrix, counted row by row and neighbour by neighbour; beyond the last for none. Only those of a member with itself
-    and with earlier ones are read.
+    """members (C, m) : the components of each cluster, K for none. place (s, K) : where in ``members.ravel()`` each
+    component stands, in each of s sets of clusters. blocks (C, m, m) : for two members of a cluster, where their block
+    stands among those of a block matrix, counted row by row and neighbour by neighbour; beyond the last for none. Only
+    those of a member with itself and with earlier ones are read.
     """
 
     members: Array
@@ -47,7 +47,8 @@ class Clusters:
 def cluster_preconditioner(
     rows: Array, clusters: Clusters, blocks: Array, roots: Array, damping: Array, penalty: Array | None = None
 ) -> Callable[[Array], Array]:
-    """The function y (K, p) -> M^-1 y of A = R^-1 (J^T J + penalty) R^-1 + damping: the inverse of its clusters.
+    """The function y (K, p) -> M^-1 y of A = R^-1 (J^T J + penalty) R^-1 + damping: the inverses of its clusters, those
+    of all sets added.
 
     ``rows`` (R, p, w p) are of J^T J, ``blocks`` and ``penalty`` (K, p, p) on the diagonal of the sum and of what is
     added. ``roots``, ``damping`` (K, p).
@@ -59,7 +60,8 @@ def cluster_preconditioner(
         padded = jnp.concatenate([y, jnp.zeros((1, y.shape[1]), y.dtype)])
         parts = padded[clusters.members].reshape(len(inverses), -1)
         turned = jnp.einsum("cab,cb->ca", inverses, parts, precision="highest")
-        return turned.reshape(-1, y.shape[1])[clusters.place]
+        turned = turned.reshape(-1, y.shape[1])
+        return sum((turned[place] for place in clusters.place[1:]), turned[clusters.place[0]])
 
     return precondition
 

@@ -11,9 +11,15 @@ import numpy as np
 
 from .component_lists import PlacedComponents
 
-# Parameters that a cluster has at most: their inverse is a block of 37 kB, which a core's cache holds. With twice as
-# many, conjugate gradients took 51 iterations instead of 68 on 10,000 components, for four times the work of inverting.
-CLUSTER_PARAMETERS = 96
+# Parameters that a cluster has at most: their inverse is a block of 9 kB.
+CLUSTER_PARAMETERS = 48
+# The same where there is one set of clusters alone, whose borders no other bridges: an inverse is a block of 37 kB.
+LONE_CLUSTER_PARAMETERS = 96
+# Sets of clusters, along as many curves. On 10,000 components conjugate gradients took 26 and 68 iterations with one
+# set of 16 a cluster, 16 and 38 with three of 8, whose inverses are three quarters of the work.
+CLUSTER_SETS = 3
+# Angle between the axes of one curve and the next, in radians: their clusters then have other borders.
+CURVES_ANGLE = np.pi / 6
 # Bits of a place on the curve at most, in an integer of 64.
 CURVE_BITS = 60
 # Bits of a coordinate at most: a side is cut into so many halves, so that one component far away leaves the rest apart.
@@ -22,36 +28,60 @@ AXIS_BITS = 30
 LARGEST_COORDINATE = 1e150
 
 
-def component_order(components: PlacedComponents, count: int) -> np.ndarray:
-    """The order (``count``,) of components along the curve, in units of their typical widths; all beyond those given,
-    which are not in use, come last.
+def component_orders(components: PlacedComponents, count: int, n_sets: int = CLUSTER_SETS) -> np.ndarray:
+    """Orders (s, ``count``) of components along ``n_sets`` curves, each turned against the one before, in units of
+    their typical widths; one order where there is one axis. All beyond those given, which are not in use, come last.
     """
     n_active = len(components.amplitudes)
-    order = hilbert_order(components.centers / _typical_widths(components)) if n_active else np.zeros(0, int)
-    return np.concatenate([order, np.arange(n_active, count)])
+    idle, orders = np.arange(n_active, count), []
+    places = components.centers / _typical_widths(components)
+    for _ in range(n_sets if places.shape[1] > 1 else 1):
+        orders.append(np.concatenate([hilbert_order(places) if n_active else idle[:0], idle]))
+        places = _turned(places)
+    return np.stack(orders)
 
 
-def clustered(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of `Clusters`, runs of K components of ``block_size`` parameters in this order (K,), from rows of
-    neighbours: owner (R,) and neighbours (R, w), K for none.
+def clustered(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of `Clusters`, runs of K components of ``block_size`` parameters in each of these orders (s, K), from
+    rows of neighbours: owner (R,) and neighbours (R, w), K for none.
+
+    A pair may stand in the rows of the component that comes later in the first order alone. Within a cluster components
+    are therefore in that order, whichever curve it is a run of.
     """
-    n_components = len(order)
-    size = cluster_size(block_size, n_components)
-    members = np.pad(order, (0, -len(order) % size), constant_values=n_components).reshape(-1, size)
-    place = np.empty(n_components, np.int64)
-    place[order] = np.arange(n_components)
-    known = np.append(place, -size)  # nobody is in no cluster
-    first, second = np.broadcast_to(known[owner][:, None], neighbours.shape), known[neighbours]
-    together = (first // size == second // size) & (first >= 0)
+    n_components = orders.shape[1]
+    size = cluster_size(block_size, n_components, len(orders))
+    rank = np.append(np.argsort(orders[0]), n_components)
+    sets = []
+    for order in orders:
+        members = np.pad(order, (0, -len(order) % size), constant_values=n_components).reshape(-1, size)
+        members = np.take_along_axis(members, np.argsort(rank[members], axis=1, kind="stable"), axis=1)
+        place = np.empty(n_components + 1, np.int64)
+        place[members.ravel()] = np.arange(members.size)
+        sets.append((members, place[:-1], _blocks_of(members, place, owner, neighbours)))
+    members, place, blocks = (np.stack(parts) for parts in zip(*sets, strict=True))
+    place = place + members[0].size * np.arange(len(orders))[:, None]
+    flat = {"members": members.reshape(-1, size), "place": place, "blocks": blocks.reshape(-1, size, size)}
+    return {name: array.astype(np.int32) for name, array in flat.items()}
+
+
+def _blocks_of(members: np.ndarray, place: np.ndarray, owner: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """Where the blocks (C, m, m) of members (C, m) stand, which have places (K + 1,) among them."""
+    size, cluster = members.shape[1], (place // members.shape[1]).astype(np.int32)
+    cluster[-1] = -1  # nobody is in no cluster, nor a neighbour of one
+    owners = np.where(owner < len(place) - 1, cluster[owner], -2)
+    together = np.flatnonzero(owners[:, None] == cluster[neighbours])
+    first, second = place[owner[together // neighbours.shape[1]]], place[neighbours.ravel()[together]]
     blocks = np.full((len(members), size, size), neighbours.size, np.int32)
-    first, second = first[together], second[together]
-    blocks[first // size, first % size, second % size] = np.flatnonzero(together.ravel())
-    return {"members": members.astype(np.int32), "place": place.astype(np.int32), "blocks": blocks}
+    blocks[first // size, first % size, second % size] = together
+    return blocks
 
 
-def cluster_size(block_size: int, n_components: int) -> int:
-    """Components a cluster, of so many parameters each; 1 where there are no clusters, and ``block_size`` is 0."""
-    return max(1, min(CLUSTER_PARAMETERS // block_size, n_components)) if block_size else 1
+def cluster_size(block_size: int, n_components: int, n_sets: int) -> int:
+    """Components a cluster, of so many parameters each, in so many sets; 1 where there are no clusters, and
+    ``block_size`` is 0.
+    """
+    most = CLUSTER_PARAMETERS if n_sets > 1 else LONE_CLUSTER_PARAMETERS
+    return max(1, min(most // block_size, n_components)) if block_size else 1
 
 
 def hilbert_order(points: np.ndarray) -> np.ndarray:
@@ -63,25 +93,36 @@ def hilbert_order(points: np.ndarray) -> np.ndarray:
     bits = min(AXIS_BITS, CURVE_BITS // n_dim)
     points = np.clip(np.nan_to_num(points), -LARGEST_COORDINATE, LARGEST_COORDINATE)
     low, extent = points.min(axis=0), float(np.ptp(points, axis=0).max())
-    x = ((points - low) / (extent or 1.0) * (2**bits - 1)).astype(np.int64).T
+    x = ((points - low) / (extent or 1.0) * (2**bits - 1)).astype(np.int32).T.copy()
     for bit in reversed(range(1, bits)):
         rest = (1 << bit) - 1
         for i in range(n_dim):
-            is_set = (x[i] >> bit) & 1 == 1
-            swapped = np.where(is_set, 0, (x[0] ^ x[i]) & rest)
-            x[0] ^= np.where(is_set, rest, swapped)
+            is_set = -(x[i] >> bit & 1)  # all bits, or none
+            swapped = (x[0] ^ x[i]) & rest & ~is_set
+            x[0] ^= swapped | (is_set & rest)
             x[i] ^= swapped
     for i in range(1, n_dim):
         x[i] ^= x[i - 1]
     turned = np.zeros_like(x[0])
     for bit in reversed(range(1, bits)):
-        turned ^= np.where((x[-1] >> bit) & 1 == 1, (1 << bit) - 1, 0)
+        turned ^= -(x[-1] >> bit & 1) & ((1 << bit) - 1)
     x ^= turned
-    along = np.zeros_like(x[0])
+    along = np.zeros(len(points), np.int64)
     for bit in reversed(range(bits)):
         for i in range(n_dim):
-            along = along << 1 | (x[i] >> bit) & 1
+            along <<= 1
+            along |= x[i] >> bit & 1
     return np.argsort(along, kind="stable")
+
+
+def _turned(points: np.ndarray) -> np.ndarray:
+    """Points (n, d) turned by the same angle in the plane of each axis and the next."""
+    turned, cosine, sine = points.astype(float), np.cos(CURVES_ANGLE), np.sin(CURVES_ANGLE)
+    for axis in range(points.shape[1] - 1):
+        x, y = turned[:, axis].copy(), turned[:, axis + 1]
+        with np.errstate(invalid="ignore", over="ignore"):  # of what is not finite, and stands anywhere
+            turned[:, axis], turned[:, axis + 1] = cosine * x - sine * y, sine * x + cosine * y
+    return turned
 
 
 def _typical_widths(components: PlacedComponents) -> np.ndarray:

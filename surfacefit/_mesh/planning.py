@@ -2,7 +2,8 @@
 
 Tiles are cut into equal runs. Components are ordered along a Hilbert curve and cut where clusters end, into runs with
 about as many overlapping pairs; a pair belongs to the device of its component that comes later along the curve. J^T J
-is then the sum of what the devices hold, each cluster is whole on one device, and neighbours seldom lie on two.
+is then the sum of what the devices hold, each cluster is whole on one device, and neighbours seldom lie on two. There
+is one set of clusters: those along other curves have blocks on several devices.
 
 Plans are made on the host from parameters that are the same everywhere, and so are the same in every process.
 """
@@ -20,7 +21,7 @@ from jax.sharding import Mesh
 
 from .._engines.jacobian import Curvature, ShardedEngine, TiledEngine
 from .._linear.cluster_preconditioner import Clusters
-from .._lists.clusters import cluster_size, component_order
+from .._lists.clusters import cluster_size, component_orders
 from .._lists.component_lists import ComponentLists, PlacedComponents
 from .._lists.overlaps import Overlaps, work_of
 from .._lists.pairs import TilePairs
@@ -56,7 +57,9 @@ class MeshPlanner:
 
     @classmethod
     def of(cls, planner: TilePlanner, mesh: Mesh) -> MeshPlanner:
-        return cls(replace(planner, tiling=with_multiple(planner.tiling, mesh.size), capacities={}), mesh)
+        return cls(
+            replace(planner, tiling=with_multiple(planner.tiling, mesh.size), capacities={}, cluster_sets=1), mesh
+        )
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         return self.planned(problem, wanted, params)[0]
@@ -135,10 +138,10 @@ class MeshPlanner:
     def _owners(self, overlaps: Overlaps, there: PlacedComponents, block_size: int) -> Owners:
         """Runs of clusters along the curve, with about as many pairs each."""
         count = len(there.amplitudes)
-        order = component_order(there.some(slice(self.planner.n_active)), count)
+        order = component_orders(there.some(slice(self.planner.n_active)), count, 1)[0]
         place = np.empty(count, np.int64)
         place[order] = np.arange(count)
-        size = cluster_size(block_size, count)
+        size = cluster_size(block_size, count, 1)
         pairs = np.bincount(place[_later(overlaps, place)] // size, minlength=-(-count // size))
         before = np.cumsum(pairs) - 0.5 * pairs
         device = np.minimum((before * self.mesh.size / max(1, int(pairs.sum()))).astype(int), self.mesh.size - 1)
@@ -183,7 +186,7 @@ def _own_clusters(clusters: Clusters | None, number: int, owners: Owners, most: 
     place = np.where(owners.device == number, owners.place - begin * size, (most - 1) * size)
     arrays: dict[str, Any] = {
         "members": np.pad(members, [(0, spare), (0, 0)], constant_values=nobody),
-        "place": place.astype(np.int32),
+        "place": place[None].astype(np.int32),
         "blocks": np.pad(blocks, [(0, spare), (0, 0), (0, 0)], constant_values=none),
     }
     return Clusters(**arrays)

@@ -21,7 +21,7 @@ from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
-from .._lists.clusters import clustered, component_order
+from .._lists.clusters import CLUSTER_SETS, clustered, component_orders
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
 from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
@@ -64,6 +64,7 @@ class TilePlanner:
     cpu: bool = True
     spare: float = 1.0
     likeness: tuple[int, ...] = ()
+    cluster_sets: int = CLUSTER_SETS
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
@@ -183,8 +184,10 @@ class TilePlanner:
         0, where the system is solved directly, in the precision of the fit and both ways round.
         """
         n_components = len(there.amplitudes)
-        order = component_order(there.some(slice(self.n_active)), n_components) if block_size else None
-        rows = self._rows(overlaps, n_components, tiled, None if order is None else np.argsort(order))
+        orders = None
+        if block_size:
+            orders = component_orders(there.some(slice(self.n_active)), n_components, self.cluster_sets)
+        rows = self._rows(overlaps, n_components, tiled, None if orders is None else np.argsort(orders[0]))
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
             return None
@@ -209,7 +212,7 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            clusters=None if order is None else _clusters(order, block_size, owner, neighbours),
+            clusters=None if orders is None else _clusters(orders, block_size, owner, neighbours),
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
             once=bool(block_size),
@@ -301,8 +304,8 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     )
 
 
-def _clusters(order: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
-    arrays = clustered(order, block_size, owner, neighbours)
+def _clusters(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
+    arrays = clustered(orders, block_size, owner, neighbours)
     return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
