@@ -62,7 +62,7 @@ class TilePlanner:
     capacities: dict[str, int] = field(default_factory=dict)
     n_active: int = 0
     cpu: bool = True
-    spare: float = 1.0
+    _spare: float = 1.0
     likeness: tuple[int, ...] = ()
     cluster_sets: int = CLUSTER_SETS
 
@@ -106,7 +106,7 @@ class TilePlanner:
         parts = problem.parameterization
         self.cpu = on_cpu(problem.points)
         self.n_active = int(parts.n_active)
-        self.spare = min(MOST_SPARE_ROOM, parts.n_components / max(self.n_active, 1))
+        self._spare = min(MOST_SPARE_ROOM, parts.n_components / max(self.n_active, 1))
         self.likeness = (self.tiling.n_tiles, self.tiling.size, parts.n_parameters)
         there, here = (_on_host(parts, p) for p in (wanted, params))
         grid = self.grid if with_normal else None
@@ -228,7 +228,7 @@ class TilePlanner:
         before, met = self.capacities.get(name, 0), _met.setdefault(self.likeness, {})
         if needed > before:
             is_large = needed >= LARGE_CAPACITY_FROM * unit
-            first = (HEADROOM if is_large else FIRST_HEADROOM) * self.spare
+            first = (HEADROOM if is_large else FIRST_HEADROOM) * self._spare
             room, parts = max(1.0, needed * (HEADROOM if before else first) / unit), _sizes_an_octave(needed / unit)
             own = unit * int(np.ceil(2 ** (np.ceil(parts * np.log2(room)) / parts)))
             likely = met.get(name, 0)
