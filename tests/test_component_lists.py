@@ -6,9 +6,10 @@ import pytest
 
 import surfacefit as sf
 from surfacefit._engines.jacobian.tile_plan import has_same_pairs
+from surfacefit._lists import overlaps as overlaps_module
 from surfacefit._lists.chunk_sizes import chunk_shape, rows_at_once
 from surfacefit._lists.component_lists import ListMaker, PlacedComponents, enclosing
-from surfacefit._lists.overlaps import JOINT_WIDTHS, EvenGrid, overlaps
+from surfacefit._lists.overlaps import JOINT_WIDTHS, EvenGrid, _most_near, overlaps
 from surfacefit._lists.pairs import tile_lists, tile_pairs
 from surfacefit._lists.tiles import grid_tiles
 from surfacefit._model.background import NoBackground
@@ -81,6 +82,31 @@ def test_pairs_are_the_same_whatever_is_found_at_once(rng, monkeypatch):
     monkeypatch.setattr("surfacefit._lists.overlaps.MOST_PAIRS", 0)
     monkeypatch.setattr("surfacefit._lists.overlaps.MOST_PAIRS_A_COMPONENT", 10)
     assert overlaps(maker.grid, parts.centers, parts.factors) is None
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_a_bound_of_the_pairs_within_reach_is_one_and_near_them(rng, n_dim):
+    centers = rng.uniform(0, 40, (500, n_dim))
+    some, others = rng.permutation(500)[:200], rng.permutation(500)[:300]
+    for reach in (2.0, 9.0, 60.0):
+        apart = np.linalg.norm(centers[some][:, None] - centers[others], axis=2)
+        count, bound = np.count_nonzero(apart <= reach), _most_near(centers, some, others, reach)
+        assert count <= bound <= 10 * count + 6000
+    centers[others[0]] = 1e9  # all others in one cell
+    assert _most_near(centers, some, others, 2.0) >= 199 * 299
+
+
+@pytest.mark.parametrize("n_dim", [1, 2, 3])
+def test_rules_of_components_deep_inside_are_those_of_their_products(rng, n_dim, monkeypatch):
+    shape = (120,) * n_dim
+    grid, parts = EvenGrid(np.zeros(n_dim), np.ones(n_dim), shape), placed(rng, n_dim, 400)
+    centers, factors = rng.uniform(0, 119, parts.centers.shape), 2 * parts.factors
+    found = overlaps(grid, centers, factors)
+    assert len(set(found.rule.tolist())) > n_dim  # inside, cut along each axis, or narrow
+    deep = overlaps_module._are_deep(centers, factors, shape)
+    assert 0.2 < deep.mean() < 0.9
+    monkeypatch.setattr(overlaps_module, "_are_deep", lambda centers, *_: np.zeros(len(centers), bool))
+    np.testing.assert_array_equal(found.rule, overlaps(grid, centers, factors).rule)
 
 
 @pytest.mark.parametrize("n_dim", [1, 2])
