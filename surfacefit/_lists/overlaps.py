@@ -207,7 +207,7 @@ def _most_near(centers: np.ndarray, some: np.ndarray, others: np.ndarray, reach:
 
     counts = np.bincount(cells(others), minlength=math.prod(shape)).reshape(shape)
     for axis in range(len(shape)):
-        counts = sum(np.roll(counts, shift, axis) for shift in (-1, 0, 1))  # the ends are empty
+        counts = np.sum([np.roll(counts, shift, axis) for shift in (-1, 0, 1)], axis=0)  # the ends are empty
     return int(counts.ravel()[cells(some)].sum())
 
 
