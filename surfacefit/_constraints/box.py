@@ -19,6 +19,7 @@ from .._base.compile import concatenated
 from .._base.devices import namespace
 from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
+from .._model.covariance import Convolved
 from .._model.covariance.base import positive_inverse
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
@@ -130,6 +131,8 @@ def _factor_limits(parts: Parameterization, widest: np.ndarray) -> tuple[np.ndar
 
     The deviation along an axis is the length of that row.
     """
+    if isinstance(parts.covariance, Convolved):
+        return parts.covariance.limits(widest)
     size, floor = parts.covariance.n_parameters(parts.n_dim), np.asarray(parts.floor, float)
     if size < parts.n_dim:
         widest, floor = widest.min(keepdims=True), floor.max(keepdims=True)

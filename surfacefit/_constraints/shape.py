@@ -18,29 +18,31 @@ ASYMMETRY = 1e-9
 LEAST_ROUND_SHARE = 1e-14
 
 
-def checked_shape(shape: Any, n_dim: int) -> np.ndarray | None:
-    """The option ``shape`` as a covariance (d, d), from a deviation for all axes, (d,) one along each, or itself."""
+def checked_shape(shape: Any, n_dim: int, name: str = "shape") -> np.ndarray | None:
+    """The option ``shape``, or another of this kind, as a covariance (d, d): from a deviation for all axes, (d,) one along
+    each, or itself.
+    """
     if shape is None:
         return None
-    array = real_array("shape", shape)
+    array = real_array(name, shape)
     if np.asarray(shape).dtype == bool:
-        raise TypeError(f"`shape` must be a standard deviation or a covariance, got {shape!r}")
+        raise TypeError(f"`{name}` must be a standard deviation or a covariance, got {shape!r}")
     array = array.astype(float)
     if array.ndim > 2:
         raise ValueError(
-            f"`shape` is one covariance ({n_dim}, {n_dim}) for all components of all maps, got {array.shape}: fit maps"
+            f"`{name}` is one covariance ({n_dim}, {n_dim}) for all components of all maps, got {array.shape}: fit maps"
             " of another shape by a call of their own"
         )
     if array.shape not in ((), (n_dim,), (n_dim, n_dim)):
         raise ValueError(
-            f"`shape` must be a standard deviation, one for each axis ({n_dim},), or a covariance ({n_dim}, {n_dim}),"
+            f"`{name}` must be a standard deviation, one for each axis ({n_dim},), or a covariance ({n_dim}, {n_dim}),"
             f" got shape {array.shape}"
         )
     if array.ndim < 2 and not (np.isfinite(array) & (array > 0)).all():
-        raise ValueError(f"`shape` must be positive standard deviations, got {shape!r}")
+        raise ValueError(f"`{name}` must be positive standard deviations, got {shape!r}")
     covariance = np.diag(np.broadcast_to(array, n_dim) ** 2) if array.ndim < 2 else array
     if not np.isfinite(covariance).all() or not _is_covariance(covariance):
-        raise ValueError(f"`shape` must be a symmetric, positive definite covariance, got {shape!r}")
+        raise ValueError(f"`{name}` must be a symmetric, positive definite covariance, got {shape!r}")
     return (covariance + covariance.T) / 2
 
 

@@ -36,6 +36,7 @@ def fit(
     covariance_type: str = "full",
     tied: str | None = None,
     shape: Any = None,
+    beam: Any = None,
     amplitudes: str = "positive",
     loss: str = "linear",
     f_scale: float | None = None,
@@ -94,15 +95,21 @@ def fit(
         an object (`ConstantBackground`, `PlaneBackground`, `FunctionBackground`) starts at its own values.
         ``function(parameters, points)`` is a JAX function of parameters (m,) and points (N, d), in the units of
         ``coords``, that returns heights (N,); its parameters start at ``start`` (m,) and are fitted.
-    covariance_type : {"full", "diag", "spherical", "tied"}
+    covariance_type : {"full", "diag", "spherical", "tied", "beam"}
         Shapes of the components: any ellipsoid (default), axes along the coordinate axes, spheres, or one ellipsoid
-        that all components share. The names are those of scikit-learn's `GaussianMixture`.
+        that all components share. The names are those of scikit-learn's `GaussianMixture`. "beam" means point sources:
+        all have the shape of the ``beam``, and no width of their own.
     tied : "covariances", optional
         Another name for ``covariance_type="tied"``. Nothing else can be tied.
     shape : float, (d,) or (d, d), optional
         The shape of all components, held while their number, places and amplitudes are fitted, as of stars under one
         beam: a covariance (d, d), standard deviations (d,) along the axes, or one for all, in the units of ``coords``.
         `covariance_from_fwhm` makes it from widths and an angle. A start keeps its centres and amplitudes.
+    beam : float, (d,), (d, d) or "map", optional
+        What the components were seen through: a covariance (d, d), standard deviations (d,) along the axes, or one for
+        all, in the units of ``coords``; "map" is that of an image of the sky (BMAJ, BMIN, BPA). Components are then
+        own covariances plus that of the beam, so that none is narrower than the beam, whatever ``min_width`` says. The
+        surface, and a start, are what is seen; `FitResult.deconvolved` has the own sizes.
     amplitudes : {"positive", "signed"}
         "positive" (default): peaks only, a_k >= 0. "signed": peaks and pits.
     loss : {"linear", "huber", "soft_l1", "cauchy", "poisson"}

@@ -15,6 +15,7 @@ from .._results.criteria import AutoComponents, auto_components
 from .._results.result import FitResult
 from .._search.initialization import GROWN
 from .._solvers import SuperimposedSignals
+from .beam_option import with_beam
 from .run_spec import RunSpec
 
 
@@ -29,7 +30,7 @@ class Specs(NamedTuple):
 def checked_options(options: Mapping[str, Any], data: SurfaceData) -> Specs:
     """The records of options given by keyword; raises ValueError or TypeError for what cannot be meant."""
     number = auto_components(options["n_components"])
-    options = {**options, "init": _surface_of(options["init"])}
+    options = with_beam({**options, "init": _surface_of(options["init"])}, data)
     init = options["init"]
     grown = isinstance(init, str) and init in GROWN
     search = options["search"]

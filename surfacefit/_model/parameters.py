@@ -83,7 +83,7 @@ class Parameterization:
     floor: Any
     background: Any
     n_active: Any
-    covariance: CovarianceType = field(metadata={"static": True})
+    covariance: CovarianceType
     n_components: int = field(metadata={"static": True})
     amplitude: AmplitudeType = field(default_factory=Positive, metadata={"static": True})
     shape_held: bool = field(default=False, metadata={"static": True})

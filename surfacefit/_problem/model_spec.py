@@ -258,10 +258,11 @@ class ModelOptions:
     """What is fitted, as far as a fitted surface does not show it; `ModelSpec` and `Settings` have these fields.
 
     ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds``,
-    ``fixed``, ``shape`` and ``tie``.
+    ``fixed``, ``shape`` and ``tie``. ``beam`` is a covariance (d, d).
     """
 
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))
+    beam: np.ndarray | None = field(default=None, metadata=rule(_as_given))
     min_width: float = field(default=0.25, metadata=rule(_min_width))
     amplitudes: str = field(default="positive", metadata=simple_rule(one_of, AMPLITUDE_TYPES))
     prior: SurfacePrior | None = field(default=None, metadata=rule(_prior))

@@ -19,7 +19,7 @@ from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.covariance.base import GIVEN_EXCESS, LEAST_EXCESS
 from .._model.parameters import Parameterization
-from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, within_extent
+from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, with_idle, within_extent
 from .._model.surface import GaussianSurface
 from .objective import SurfaceObjective
 
@@ -141,6 +141,7 @@ class SurfaceProblem(SurfaceObjective):
         """
         excess = AT_FLOOR * (GIVEN_EXCESS if near else LEAST_EXCESS)
         at_floor = (params <= near_floor(self.parameterization, excess)) & (gradient >= 0)
+        at_floor = with_idle(self.parameterization, at_floor)
         if self.box is None:
             return at_floor
         return at_floor | self.box.at_bound(self.parameterization, params, gradient, near)

@@ -22,13 +22,13 @@ from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
 from .._model.block_layout import BlockLayout
-from .._model.covariance import COVARIANCE_TYPES
+from .._model.covariance import COVARIANCE_TYPES, Convolved, CovarianceType
 from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface
 from .capacity import component_capacity
 from .internal_data import InternalData, cost_unit, even_grid, internal_data, residual_unit, tiling_of, weight_unit
-from .model_spec import ModelSpec
+from .model_spec import ModelOptions, ModelSpec
 from .planning import TilePlanner
 from .prepared import Prepared
 from .problem import SurfaceProblem
@@ -153,15 +153,28 @@ def _parameterization(
     data: SurfaceData, model: ModelSpec, scaling: Scaling, background: BackgroundModel, dtype: np.dtype
 ) -> Parameterization:
     floor = model.min_width * data.spacing / scaling.point_scale
-    floor, inner, n_active = near_device((floor, background.to_internal(scaling), model.n_components), dtype)
+    kind = covariance_of(model, scaling)
+    if isinstance(kind, Convolved):
+        floor = np.ones(data.n_dim)  # the beam: widths are in units of it
+    floor, kind, inner, n_active = near_device(
+        (floor, kind, background.to_internal(scaling), model.n_components), dtype
+    )
     return Parameterization(
         floor=floor,
         background=inner,
         n_active=n_active,
-        covariance=COVARIANCE_TYPES[model.covariance_type],
+        covariance=kind,
         n_components=component_capacity(max(1, model.n_components)),  # without any, one idles
         amplitude=AMPLITUDE_TYPES[model.amplitudes],
     )
+
+
+def covariance_of(model: ModelOptions, scaling: Scaling) -> CovarianceType:
+    """How covariances are written, behind the beam where there is one; a shape that is held has the beam in it."""
+    own = COVARIANCE_TYPES[model.covariance_type]
+    if model.beam is None or model.constraints.shape is not None:
+        return own
+    return Convolved(np.linalg.cholesky(model.beam / np.outer(scaling.point_scale, scaling.point_scale)), own)
 
 
 def _objective(

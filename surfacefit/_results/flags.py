@@ -107,9 +107,9 @@ class FlagEntry:
 # For each flag the sentences that summaries print.
 FLAGS: dict[ComponentFlag, FlagEntry] = {
     ComponentFlag.AT_FLOOR: FlagEntry(
-        "as narrow as `min_width` allows in some direction, so that this width has no error: not resolved by the"
-        " sampling, or noise",
-        "Read it as the height of one sample, or lower `min_width`.",
+        "as narrow as `min_width` or the `beam` allows in some direction, so that this width has no error: not resolved"
+        " by the sampling or the beam, or noise",
+        "Read it as the height of one sample, or lower `min_width`; behind a beam quote `deconvolved.upper_limits`.",
     ),
     ComponentFlag.AT_BOUND: FlagEntry(
         "held by `bounds`, or by the extent of the data (`contained`): the fit would be better beyond",

@@ -336,13 +336,13 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
         if np.shape(side) not in shapes:
             raise ValueError(f"`bounds.background` must have one of the shapes {shapes}, got {np.shape(side)}")
     fixed = checked_fixed(constraints.fixed, surface.n_components)
-    shape = checked_shape(constraints.shape, data.n_dim)
+    shape, beam = checked_shape(constraints.shape, data.n_dim), checked_shape(settings.beam, data.n_dim, "beam")
     ties = checked_items(constraints.ties, surface.n_components)
     prior = checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
     for name in ("solver", "engine"):
         if not isinstance(getattr(settings, name), str):
             raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
-    return replace(settings, constraints=Constraints(bounds, fixed, shape, ties), prior=prior)
+    return replace(settings, constraints=Constraints(bounds, fixed, shape, ties), prior=prior, beam=beam)
 
 
 def _check_path(path: ComponentPath) -> None:

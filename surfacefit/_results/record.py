@@ -224,14 +224,25 @@ class FitNumbers(FitRecord):
             return 1.0 if self.rmse <= EXACT_RMSE * size else 0.0
         return 1 - (self.rmse / spread) ** 2
 
+    def _own_widths(self, beam: np.ndarray) -> np.ndarray:
+        """The smallest own width (K,) of each component in units of the beam; infinite for point sources."""
+        if self.settings.constraints.shape is not None:
+            return np.full(self.n_components, np.inf)
+        inverse = np.linalg.inv(np.linalg.cholesky(beam))
+        seen = np.linalg.eigvalsh(inverse @ np.asarray(self.surface.covariances, float) @ inverse.T)[:, 0]
+        return np.asarray(np.sqrt(np.maximum(seen - 1, 0)))
+
     @cached_property
     def at_floor(self) -> np.ndarray:
         """Which components (K,) are as narrow as ``min_width`` allows: not resolved by the sampling, or noise.
 
         True where the smallest principal width, with every axis in units of its sampling distance, exceeds
         ``min_width`` by less than a hundredth. It may also be below: the fit bounds the pivots of the Cholesky factor,
-        and a slanted component may be narrower than those.
+        and a slanted component may be narrower than those. Behind a ``beam``: an own width below a hundredth of it.
         """
+        beam = self.settings.beam
+        if beam is not None:
+            return self._own_widths(beam) < FLOOR_TOLERANCE
         return np.sqrt(self._shapes.variances[:, 0]) < (1 + FLOOR_TOLERANCE) * self.settings.min_width
 
     @cached_property

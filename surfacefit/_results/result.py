@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .._derivatives.sensitivity import Sensitivity
     from .._statistics.bootstrap import Bootstrap
+    from .._statistics.deconvolution import DeconvolvedSizes
     from .._statistics.diagnostics import ResidualDiagnostics
     from .._statistics.statistics import FitStatistics
     from .._statistics.uncertainty import Uncertainty
@@ -150,6 +151,17 @@ class FitResult(FitNumbers):
         from .flags import flags
 
         return flags(self)
+
+    @cached_property
+    def deconvolved(self) -> DeconvolvedSizes:
+        """Own sizes of the components behind the ``beam`` of the fit, with errors, as `DeconvolvedSizes`.
+
+        Where they are not resolved there are upper limits. Raises ValueError without a ``beam``, and above 5000
+        parameters.
+        """
+        from .._statistics.deconvolution import deconvolved
+
+        return deconvolved(self)
 
     @cached_property
     def worth(self) -> np.ndarray:

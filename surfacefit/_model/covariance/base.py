@@ -22,8 +22,8 @@ GIVEN_EXCESS = 1e-5
 class CovarianceType(Protocol):
     """The free numbers of each component's covariance, for points in ``n_dim`` dimensions.
 
-    Implementations are stateless and hashable: ``jit`` takes them as static data. They compute with NumPy for NumPy's
-    arrays and with JAX for JAX's (`namespace`), for any number of components in the leading axes.
+    Implementations are pytrees, most of them without arrays. They compute with NumPy for NumPy's arrays and with JAX
+    for JAX's (`namespace`), for any number of components in the leading axes.
     """
 
     @property

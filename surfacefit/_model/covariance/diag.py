@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jax.tree_util import register_dataclass
 
 from ..._base.devices import namespace
 from .base import above_floor, floors, for_each, positive
 
 
+@register_dataclass
 @dataclass(frozen=True)
 class Diag:
-    shared: bool = False
+    shared: bool = field(default=False, metadata={"static": True})
 
     def n_parameters(self, n_dim: int) -> int:
         return n_dim

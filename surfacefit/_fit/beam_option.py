@@ -1,0 +1,77 @@
+"""The option ``beam`` of `fit`: what the components were seen through, as a covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._constraints.containment import region_of
+from .._constraints.shape import checked_shape
+from .._data.data import SurfaceData
+from .._data.labels import Labels
+from .._model.gaussian import covariance_from_fwhm
+from ..interop.tables.sky import sky_of
+
+
+def with_beam(options: Mapping[str, Any], data: SurfaceData) -> dict[str, Any]:
+    """The options with ``beam`` as a covariance (d, d) or None; point sources have it as their one, held shape."""
+    given, kind = options["beam"], options["covariance_type"]
+    points = isinstance(kind, str) and kind == "beam"
+    if given is None:
+        if points:
+            raise ValueError("`covariance_type`='beam' means point sources, which need a `beam`, got None: give one")
+        return dict(options)
+    beam = _covariance(given, data)
+    if options["shape"] is not None:
+        raise ValueError(
+            "`beam` and `shape` both say how wide components are seen, got both: leave `shape` out; point sources have"
+            " covariance_type='beam'"
+        )
+    _check_limits(options["bounds"])
+    if not region_of(data).holds_shape(beam):
+        deviations = np.sqrt(np.diagonal(beam)).tolist()
+        raise ValueError(
+            f"`beam` must not be wider than the data, got deviations of {deviations} along the axes: its unit is that"
+            " of `coords`"
+        )
+    if points and options["tied"] is not None:
+        raise ValueError(
+            f"`tied` has no shape to tie for covariance_type='beam', got {options['tied']!r}: leave it out"
+        )
+    return {**options, "beam": beam, **({"covariance_type": "tied", "shape": beam} if points else {})}
+
+
+def _covariance(beam: Any, data: SurfaceData) -> np.ndarray:
+    if isinstance(beam, str):
+        if beam != "map":
+            raise ValueError(f"`beam` must be a covariance, deviations or 'map' (the beam of the map), got {beam!r}")
+        return beam_of_map(data.labels, data)
+    found = checked_shape(beam, data.n_dim, "beam")
+    assert found is not None
+    return found
+
+
+def _check_limits(bounds: Any) -> None:
+    for name in ("widths", "aspect"):
+        if getattr(bounds, name, None) is not None:
+            raise ValueError(
+                f"`bounds.{name}` limits what is seen, and nothing is seen narrower than the `beam`: leave one out"
+            )
+
+
+def beam_of_map(labels: Labels | None, data: SurfaceData) -> np.ndarray:
+    """The covariance (2, 2) in pixels of a beam in degrees (BMAJ, BMIN, BPA), at the middle of an image of the sky."""
+    if labels is None or len(labels.beam) < 2 or not all(labels.beam[:2]):
+        raise ValueError("`beam`='map' needs a map whose header has BMAJ and BMIN: give a covariance of pixels")
+    sky = sky_of(labels, data.n_dim)
+    if sky is None or data.n_dim != 2:
+        raise ValueError("`beam`='map' needs a 2-D map with coordinates of the sky: give a covariance of pixels")
+    assert data.axes is not None
+    middle = np.array([[float(axis.mean()) for axis in data.axes]])
+    major, minor, angle = (*labels.beam, 0.0)[:3]
+    # (east, north) are the axes of the sky: an angle from north through east, as one from the second axis to the first.
+    there = covariance_from_fwhm(major, minor, angle)
+    inverse = np.linalg.inv(sky.maps(middle)[0])
+    return np.asarray(inverse @ there @ inverse.T)

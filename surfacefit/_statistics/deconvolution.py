@@ -1,0 +1,117 @@
+r"""Own sizes of components that were seen through a beam, with errors, and upper limits where they are not resolved.
+
+What is seen is Sigma = B + own, so that the own covariance is Sigma - B and has the errors of Sigma. A fit holds own
+variances at zero or above; where one stands there, a limit would leave it without an error. So the errors are those of
+a model whose own variances have either sign (`OwnVariances`), linearised at the fitted surface: the normal matrix is
+then regular at zero. With the variance v along an own axis and its error s, the width sqrt(v) has the error
+s / (2 sqrt(v)) where v > 2 s, and the upper limit is sqrt(v + 2 s): one that a Gaussian v passes in 2.3 % of cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._base.precision import precision
+from .._model.covariance import Convolved, OwnVariances
+from .._model.gaussian import FWHM_PER_WIDTH
+from .._model.units import to_internal
+from .._problem.prepared import Prepared, fixed_parameters, used_parameters
+from .._results.record import MAX_EXACT_PARAMETERS
+from .component_errors import ComponentErrors
+from .covariance_root import inverse_root
+from .linearization import information, linearized_at, residual_deviation
+from .whole_covariance import WholeCovariance
+
+if TYPE_CHECKING:
+    from .._results.result import FitResult
+
+# Errors of an own variance that it must exceed to count as resolved, and that are added for an upper limit.
+LIMIT_ERRORS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class DeconvolvedSizes:
+    """Own sizes of K components in d dimensions, without the beam they were seen through.
+
+    covariances : (K, d, d) own covariances, without negative variances, in squared units of the coordinates.
+    covariance_errors : (K, d, d) standard errors of their entries.
+    principal_widths : (K, d) own standard deviations along the own principal axes, the larger first.
+    width_errors : (K, d) their standard errors; infinite where the width is not resolved.
+    upper_limits : (K, d) widths above which the own width is with a chance of 2.3 %.
+    resolved : (K, d) whether the variance exceeds two of its standard errors; quote ``upper_limits`` elsewhere.
+
+    >>> import numpy as np, surfacefit as sf
+    >>> y, x = np.mgrid[:30, :40]
+    >>> star = np.exp(-((y - 15) ** 2 + (x - 20) ** 2) / 18) + 0.01 * np.random.default_rng(0).normal(size=y.shape)
+    >>> sizes = sf.fit(star, 1, covariance_type="spherical", beam=2.0).deconvolved
+    >>> sizes.principal_widths.round(1), sizes.resolved
+    (array([[2.2, 2.2]]), array([[ True,  True]]))
+    """
+
+    covariances: np.ndarray
+    covariance_errors: np.ndarray
+    principal_widths: np.ndarray
+    width_errors: np.ndarray
+    upper_limits: np.ndarray
+    resolved: np.ndarray
+
+    @property
+    def fwhm(self) -> np.ndarray:
+        """Own full widths at half maximum (K, d) along the own principal axes."""
+        return FWHM_PER_WIDTH * self.principal_widths
+
+    @property
+    def unresolved(self) -> np.ndarray:
+        """Which components (K,) are resolved along none of their axes."""
+        return np.asarray(~self.resolved.any(axis=1))
+
+
+def deconvolved(result: FitResult) -> DeconvolvedSizes:
+    """See `FitResult.deconvolved`."""
+    beam = result.settings.beam
+    if beam is None:
+        raise ValueError("`deconvolved` needs a fit with a `beam`, this one had none: fit(..., beam=...)")
+    if result.n_parameters > MAX_EXACT_PARAMETERS:
+        raise ValueError(
+            f"`deconvolved` needs the normal matrix of at most {MAX_EXACT_PARAMETERS} parameters: fit a part"
+        )
+    own = np.asarray(result.surface.covariances, float) - beam
+    if result.settings.constraints.shape is not None:  # point sources
+        zero = np.zeros(own.shape[:2])
+        return DeconvolvedSizes(0 * own, 0 * own, zero, zero, zero, zero > 0)
+    values, vectors = np.linalg.eigh(own)
+    values, axes = np.maximum(values[:, ::-1], 0), vectors.swapaxes(1, 2)[:, ::-1]
+    errors = _errors(result)
+    slopes = errors.slopes.covariances
+    along = errors.by_component(np.einsum("kai,kijm,kaj->kam", axes, slopes, axes, optimize=True))
+    widths, resolved = np.sqrt(values), values > LIMIT_ERRORS * along
+    return DeconvolvedSizes(
+        np.einsum("kai,ka,kaj->kij", axes, values, axes),
+        errors.by_component(slopes),
+        widths,
+        np.where(resolved, along / (2 * np.where(resolved, widths, 1.0)), np.inf),
+        np.sqrt(values + LIMIT_ERRORS * along),
+        resolved,
+    )
+
+
+def _errors(result: FitResult) -> ComponentErrors:
+    """Errors of the components where own variances may have either sign."""
+    with precision(np.dtype(np.float64)):
+        prepared, params = _signed(linearized_at(result)[0], result)
+        found, fixed = information(prepared, params), fixed_parameters(prepared)
+        root = inverse_root(found, np.eye(len(params))[:, fixed], used_parameters(prepared), np.zeros((len(params), 0)))
+        deviation = residual_deviation(result, prepared, found.cost)
+        return WholeCovariance(prepared, params, root, deviation, fixed, found.factor_slopes).components
+
+
+def _signed(prepared: Prepared, result: FitResult) -> tuple[Prepared, np.ndarray]:
+    """The problem without limits, in own variances of either sign, and its parameters (P,)."""
+    parts = prepared.problem.parameterization
+    assert isinstance(parts.covariance, Convolved)
+    parts = replace(parts, covariance=OwnVariances(parts.covariance.beam, parts.covariance.own))
+    free = replace(prepared, problem=replace(prepared.problem, parameterization=parts, box=None, width_limits=None))
+    return free, free.host.parameterization.pack(to_internal(result.surface, prepared.scaling))
