@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._statistics.statistics import FitStatistics
     from ._statistics.diagnostics import ResidualDiagnostics
     from ._statistics.bootstrap import Bootstrap
-    from ._statistics.deconvolution import DeconvolvedSizes
+    from ._instrument.deconvolution import DeconvolvedSizes
     from ._results.io import load
     from ._system.compile_cache import cache
     from ._data.examples import example_map
@@ -75,7 +75,7 @@ _NAMES = {
     "_statistics.statistics": ("FitStatistics",),
     "_statistics.diagnostics": ("ResidualDiagnostics",),
     "_statistics.bootstrap": ("Bootstrap",),
-    "_statistics.deconvolution": ("DeconvolvedSizes",),
+    "_instrument.deconvolution": ("DeconvolvedSizes",),
     "_results.io": ("load",),
     "_system.compile_cache": ("cache",),
     "_data.examples": ("example_map",),

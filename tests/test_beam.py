@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
-from surfacefit._fit.beam_option import beam_of_map
+from surfacefit._instrument.map_beam import beam_of_map
 from surfacefit._model.covariance import COVARIANCE_TYPES, Convolved, OwnVariances
 
 BEAM = sf.covariance_from_fwhm(6.0, 4.0, 30.0)
@@ -129,15 +129,15 @@ def test_the_beam_of_a_map_is_turned_to_its_pixels():
 
 
 REFUSED = {
-    "a word": (dict(beam="narrow"), "`beam` must be a covariance, deviations or 'map'"),
-    "of no map": (dict(beam="map"), "`beam`='map' needs a map whose header has BMAJ"),
-    "not definite": (dict(beam=np.ones((2, 2))), "`beam` must be a symmetric, positive definite covariance"),
-    "NaN": (dict(beam=np.nan), "`beam` must be positive standard deviations"),
-    "wider than the data": (dict(beam=100.0), "`beam` must not be wider than the data"),
-    "a shape too": (dict(beam=2.0, shape=3.0), "`beam` and `shape` both say how wide"),
-    "limits of widths": (dict(beam=2.0, bounds=sf.Bounds(widths=(1, 5))), "`bounds.widths` limits what is seen"),
-    "points of no beam": (dict(covariance_type="beam"), "`covariance_type`='beam' means point sources"),
-    "tied points": (dict(beam=2.0, covariance_type="beam", tied="covariances"), "`tied` has no shape to tie"),
+    "a word": ({"beam": "narrow"}, "`beam` must be a covariance, deviations or 'map'"),
+    "of no map": ({"beam": "map"}, "`beam`='map' needs a map whose header has BMAJ"),
+    "not definite": ({"beam": np.ones((2, 2))}, "`beam` must be a symmetric, positive definite covariance"),
+    "NaN": ({"beam": np.nan}, "`beam` must be positive standard deviations"),
+    "wider than the data": ({"beam": 100.0}, "`beam` must not be wider than the data"),
+    "a shape too": ({"beam": 2.0, "shape": 3.0}, "`beam` and `shape` both say how wide"),
+    "limits of widths": ({"beam": 2.0, "bounds": sf.Bounds(widths=(1, 5))}, "`bounds.widths` limits what is seen"),
+    "points of no beam": ({"covariance_type": "beam"}, "`covariance_type`='beam' means point sources"),
+    "tied points": ({"beam": 2.0, "covariance_type": "beam", "tied": "covariances"}, "`tied` has no shape to tie"),
 }
 
 

@@ -19,8 +19,8 @@ LEAST_ROUND_SHARE = 1e-14
 
 
 def checked_shape(shape: Any, n_dim: int, name: str = "shape") -> np.ndarray | None:
-    """The option ``shape``, or another of this kind, as a covariance (d, d): from a deviation for all axes, (d,) one along
-    each, or itself.
+    """The option ``shape``, or another of this kind, as a covariance (d, d): from a deviation for all axes, one
+    along each, or itself.
     """
     if shape is None:
         return None

@@ -1,6 +1,5 @@
 """Calling a fit, and the way through it. Read `fit` first.
 
-beam_option    The option `beam`: what the components were seen through
 cli            The command line: `surfacefit fit`, `show` and `evaluate`
 cli_actions    What the commands do
 cli_options    The options of `fit` on the command line: a row each

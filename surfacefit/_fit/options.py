@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._data.data import SurfaceData
+from .._instrument.beam_option import with_beam
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.option import Given, checked
@@ -15,7 +16,6 @@ from .._results.criteria import AutoComponents, auto_components
 from .._results.result import FitResult
 from .._search.initialization import GROWN
 from .._solvers import SuperimposedSignals
-from .beam_option import with_beam
 from .run_spec import RunSpec
 
 

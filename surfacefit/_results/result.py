@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._derivatives.sensitivity import Sensitivity
+    from .._instrument.deconvolution import DeconvolvedSizes
     from .._statistics.bootstrap import Bootstrap
-    from .._statistics.deconvolution import DeconvolvedSizes
     from .._statistics.diagnostics import ResidualDiagnostics
     from .._statistics.statistics import FitStatistics
     from .._statistics.uncertainty import Uncertainty
@@ -159,7 +159,7 @@ class FitResult(FitNumbers):
         Where they are not resolved there are upper limits. Raises ValueError without a ``beam``, and above 5000
         parameters.
         """
-        from .._statistics.deconvolution import deconvolved
+        from .._instrument.deconvolution import deconvolved
 
         return deconvolved(self)
 

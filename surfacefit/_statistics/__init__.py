@@ -10,7 +10,6 @@ local_covariances       Errors of very many components, by nested dissection
 sparse_normal           The normal matrix of very many components, as one small dense matrix for each tile
 covariance_methods      "hessian", "sandwich" and "correlated": what errors assume about the noise
 uncertainty             `Uncertainty`: the standard errors of a fit, under the names of its surface
-deconvolution           Own sizes of components behind a beam, with errors and upper limits
 bootstrap               Parametric bootstrap: refits to simulated data, as a check of linearised errors
 redundancy              How much each component lowers the cost, and which ones the data do not support
 statistics              Chi-squared, likelihood, AIC, AICc and BIC of a fit

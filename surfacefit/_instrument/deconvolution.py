@@ -1,29 +1,20 @@
 r"""Own sizes of components that were seen through a beam, with errors, and upper limits where they are not resolved.
 
-What is seen is Sigma = B + own, so that the own covariance is Sigma - B and has the errors of Sigma. A fit holds own
-variances at zero or above; where one stands there, a limit would leave it without an error. So the errors are those of
-a model whose own variances have either sign (`OwnVariances`), linearised at the fitted surface: the normal matrix is
-then regular at zero. With the variance v along an own axis and its error s, the width sqrt(v) has the error
+What is seen is Sigma = B + own, so that the own covariance is Sigma - B, with the errors of `own_errors`. With the
+variance v along an own axis and its error s, the width sqrt(v) has the error
 s / (2 sqrt(v)) where v > 2 s, and the upper limit is sqrt(v + 2 s): one that a Gaussian v passes in 2.3 % of cases.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.precision import precision
-from .._model.covariance import Convolved, OwnVariances
 from .._model.gaussian import FWHM_PER_WIDTH
-from .._model.units import to_internal
-from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._results.record import MAX_EXACT_PARAMETERS
-from .component_errors import ComponentErrors
-from .covariance_root import inverse_root
-from .linearization import information, linearized_at, residual_deviation
-from .whole_covariance import WholeCovariance
+from .own_errors import own_errors
 
 if TYPE_CHECKING:
     from .._results.result import FitResult
@@ -84,7 +75,7 @@ def deconvolved(result: FitResult) -> DeconvolvedSizes:
         return DeconvolvedSizes(0 * own, 0 * own, zero, zero, zero, zero > 0)
     values, vectors = np.linalg.eigh(own)
     values, axes = np.maximum(values[:, ::-1], 0), vectors.swapaxes(1, 2)[:, ::-1]
-    errors = _errors(result)
+    errors = own_errors(result)
     slopes = errors.slopes.covariances
     along = errors.by_component(np.einsum("kai,kijm,kaj->kam", axes, slopes, axes, optimize=True))
     widths, resolved = np.sqrt(values), values > LIMIT_ERRORS * along
@@ -96,22 +87,3 @@ def deconvolved(result: FitResult) -> DeconvolvedSizes:
         np.sqrt(values + LIMIT_ERRORS * along),
         resolved,
     )
-
-
-def _errors(result: FitResult) -> ComponentErrors:
-    """Errors of the components where own variances may have either sign."""
-    with precision(np.dtype(np.float64)):
-        prepared, params = _signed(linearized_at(result)[0], result)
-        found, fixed = information(prepared, params), fixed_parameters(prepared)
-        root = inverse_root(found, np.eye(len(params))[:, fixed], used_parameters(prepared), np.zeros((len(params), 0)))
-        deviation = residual_deviation(result, prepared, found.cost)
-        return WholeCovariance(prepared, params, root, deviation, fixed, found.factor_slopes).components
-
-
-def _signed(prepared: Prepared, result: FitResult) -> tuple[Prepared, np.ndarray]:
-    """The problem without limits, in own variances of either sign, and its parameters (P,)."""
-    parts = prepared.problem.parameterization
-    assert isinstance(parts.covariance, Convolved)
-    parts = replace(parts, covariance=OwnVariances(parts.covariance.beam, parts.covariance.own))
-    free = replace(prepared, problem=replace(prepared.problem, parameterization=parts, box=None, width_limits=None))
-    return free, free.host.parameterization.pack(to_internal(result.surface, prepared.scaling))
