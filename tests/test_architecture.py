@@ -62,7 +62,7 @@ VIEWS = {
     ("_results.criteria", "_plots.path"),
     ("_results.result", "_derivatives.sensitivity"),
     ("_results.result", "_fit.merging"),
-    ("_results.result", "_instrument.deconvolution"),
+    ("_results.own_sizes", "_instrument.deconvolution"),
     ("_results.result", "_results.flags"),
     ("_results.result", "_results.io"),
     ("_results.result", "_plots.result"),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._constraints.convolved import Convolved, OwnVariances
 from surfacefit._instrument.map_beam import beam_of_map
-from surfacefit._model.covariance import COVARIANCE_TYPES, Convolved, OwnVariances
+from surfacefit._model.covariance import COVARIANCE_TYPES
 
 BEAM = sf.covariance_from_fwhm(6.0, 4.0, 30.0)
 Y, X = np.mgrid[:24, :30]

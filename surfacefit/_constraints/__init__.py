@@ -9,4 +9,5 @@ mixture_regularization  Remedies against collapsing covariances of a mixture: a 
 active_constraints      Directions that a step must leave alone, or follow only up to a nearby limit
 width_limits            Limits of the principal widths of full covariances, and of their ratio
 active_width_limits     Which limits of a component's widths are active in the next step
+convolved                Covariances seen through a beam, which none is narrower than
 """

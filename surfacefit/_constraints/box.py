@@ -19,12 +19,12 @@ from .._base.compile import concatenated
 from .._base.devices import namespace
 from .._model.background import BackgroundModel
 from .._model.block_layout import ALPHA
-from .._model.covariance import Convolved
 from .._model.covariance.base import positive_inverse
 from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .bounds import Bounds
 from .containment import Region
+from .convolved import Convolved
 
 # Distance to a bound, in units of rounding of a number of order one, at which a solver takes it as met: a few, since
 # clipping gives the bound itself and only the units in between round.

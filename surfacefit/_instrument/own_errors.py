@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._base.precision import precision
-from .._model.covariance import Convolved, OwnVariances
+from .._constraints.convolved import Convolved, OwnVariances
 from .._model.units import to_internal
 from .._problem.prepared import Prepared, fixed_parameters, used_parameters
 from .._statistics.component_errors import ComponentErrors

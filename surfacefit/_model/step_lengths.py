@@ -11,8 +11,7 @@ from jax import Array
 
 from .._base.compile import concatenated
 from .._base.devices import namespace
-from .block_layout import ALPHA, shape_numbers, with_shape_numbers
-from .covariance import Convolved
+from .block_layout import ALPHA
 from .covariance.base import LEAST_EXCESS, positive, positive_inverse
 from .parameters import Parameterization, cholesky_factors
 from .surface import inverse_lower
@@ -66,19 +65,6 @@ def near_floor(parts: Parameterization, excess: float) -> Any:
     own = concatenated([_open(layout.shapes.start, floor), shape])
     blocks = namespace(floor).broadcast_to(own, (parts.n_components, layout.block_size))
     return concatenated([blocks.ravel(), _open(layout.n_border, floor)])
-
-
-def with_idle(parts: Parameterization, at_floor: Any) -> Any:
-    """Which parameters (P,) do nothing, from those at their floor: behind a beam also the slants of a pivot there.
-
-    Their slopes vanish with the pivot, and a step in them alone would promise what no own covariance can have.
-    """
-    n_dim, size = parts.n_dim, parts.covariance.n_parameters(parts.n_dim)
-    if not isinstance(parts.covariance, Convolved) or size <= n_dim:
-        return at_floor
-    shapes = shape_numbers(parts.layout, at_floor)
-    slants = shapes[:, n_dim:] | shapes[:, np.tril_indices(n_dim, -1)[1]]
-    return with_shape_numbers(parts.layout, at_floor, concatenated([shapes[:, :n_dim], slants], axis=1))
 
 
 def from_floor(parts: Parameterization, params: Array, step: Array) -> Array:

@@ -13,13 +13,14 @@ from jax.tree_util import register_dataclass
 from .._base.compile import concatenated
 from .._constraints.active_constraints import ActiveConstraints
 from .._constraints.box import Box
+from .._constraints.convolved import with_idle
 from .._constraints.width_limits import WidthLimits
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.covariance.base import GIVEN_EXCESS, LEAST_EXCESS
 from .._model.parameters import Parameterization
-from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, with_idle, within_extent
+from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, within_extent
 from .._model.surface import GaussianSurface
 from .objective import SurfaceObjective
 

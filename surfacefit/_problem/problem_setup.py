@@ -12,6 +12,7 @@ from .._base.precision import near_device, on_device
 from .._constraints.bounds import check_held_background
 from .._constraints.box import Box, box, contained
 from .._constraints.containment import region_of
+from .._constraints.convolved import Convolved
 from .._constraints.prior import Penalty, penalty
 from .._constraints.shape import shape_numbers
 from .._constraints.width_limits import WidthLimits, width_limits
@@ -22,7 +23,7 @@ from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
 from .._model.block_layout import BlockLayout
-from .._model.covariance import COVARIANCE_TYPES, Convolved, CovarianceType
+from .._model.covariance import COVARIANCE_TYPES, CovarianceType
 from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface

@@ -7,4 +7,5 @@ flags            Warnings about components (at a limit, redundant, undetermined,
 report           The summary of a fit: facts in a few lines, then the components
 summary_record   A summary as a record: its facts, and the components as a table with standard errors
 io               A `FitResult` as a versioned file, and back
+own_sizes        A fit seen through a beam, without the beam
 """

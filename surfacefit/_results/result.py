@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.checks import count, one_of
-from .record import FitNumbers
+from .own_sizes import FitSizes
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._derivatives.sensitivity import Sensitivity
-    from .._instrument.deconvolution import DeconvolvedSizes
     from .._statistics.bootstrap import Bootstrap
     from .._statistics.diagnostics import ResidualDiagnostics
     from .._statistics.statistics import FitStatistics
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult(FitNumbers):
+class FitResult(FitSizes):
     """A fitted surface with its quality and history; all numbers in the user's units, all arrays NumPy.
 
     Attributes
@@ -151,17 +150,6 @@ class FitResult(FitNumbers):
         from .flags import flags
 
         return flags(self)
-
-    @cached_property
-    def deconvolved(self) -> DeconvolvedSizes:
-        """Own sizes of the components behind the ``beam`` of the fit, with errors, as `DeconvolvedSizes`.
-
-        Where they are not resolved there are upper limits. Raises ValueError without a ``beam``, and above 5000
-        parameters.
-        """
-        from .._instrument.deconvolution import deconvolved
-
-        return deconvolved(self)
 
     @cached_property
     def worth(self) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 Each file gives ``n_parameters``, ``cholesky`` (from free numbers to a lower Cholesky factor) and ``parameters`` (from a
 covariance back to free numbers) for a single component; ``shared`` says whether all components use the same numbers.
-JAX takes the derivative of ``cholesky``, so a new type is one new file and one line here. `convolved` puts a beam
-before any of them.
+JAX takes the derivative of ``cholesky``, so a new type is one new file and one line here.
+`_constraints/convolved` puts a beam before any of them.
 """
 
 from .base import CovarianceType
-from .convolved import Convolved, OwnVariances
 from .diag import Diag
 from .full import Full
 from .spherical import Spherical
@@ -20,4 +19,4 @@ COVARIANCE_TYPES: dict[str, CovarianceType] = {
     "tied": Tied(),
 }
 
-__all__ = ["COVARIANCE_TYPES", "Convolved", "CovarianceType", "OwnVariances"]
+__all__ = ["COVARIANCE_TYPES", "CovarianceType"]

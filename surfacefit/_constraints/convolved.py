@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from ..._base.devices import namespace
-from ..._base.precision import product
-from .base import GIVEN_EXCESS, CovarianceType, positive, positive_inverse
+from .._base.compile import concatenated
+from .._base.devices import namespace
+from .._base.precision import product
+from .._model.block_layout import shape_numbers, with_shape_numbers
+from .._model.covariance import CovarianceType
+from .._model.covariance.base import GIVEN_EXCESS, positive, positive_inverse
+from .._model.parameters import Parameterization
 
 # Least own variance that is given, in units of the beam's: that of a width which exceeds the beam by GIVEN_EXCESS.
 LEAST_OWN_VARIANCE = 2 * GIVEN_EXCESS
@@ -86,6 +90,19 @@ class OwnVariances:
 
     def parameters(self, covariance: Any, floor: Any) -> Any:
         return own_variances(self.beam, covariance, self.n_parameters(floor.shape[-1]))
+
+
+def with_idle(parts: Parameterization, at_floor: Any) -> Any:
+    """Which parameters (P,) do nothing, from those at their floor: behind a beam also the slants of a pivot there.
+
+    Their slopes vanish with the pivot, and a step in them alone would promise what no own covariance can have.
+    """
+    n_dim, size = parts.n_dim, parts.covariance.n_parameters(parts.n_dim)
+    if not isinstance(parts.covariance, Convolved) or size <= n_dim:
+        return at_floor
+    shapes = shape_numbers(parts.layout, at_floor)
+    slants = shapes[:, n_dim:] | shapes[:, np.tril_indices(n_dim, -1)[1]]
+    return with_shape_numbers(parts.layout, at_floor, concatenated([shapes[:, :n_dim], slants], axis=1))
 
 
 def seen_factors(beam: Any, own: Any, n_dim: int) -> Any:

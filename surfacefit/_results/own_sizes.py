@@ -1,0 +1,28 @@
+"""A fit seen through a beam, without the beam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from .record import FitNumbers
+
+if TYPE_CHECKING:
+    from .._instrument.deconvolution import DeconvolvedSizes
+
+
+@dataclass(frozen=True, eq=False)
+class FitSizes(FitNumbers):
+    """What of the sizes in a `FitResult` is the components' own."""
+
+    @cached_property
+    def deconvolved(self) -> DeconvolvedSizes:
+        """Own sizes of the components behind the ``beam`` of the fit, with errors, as `DeconvolvedSizes`.
+
+        Where they are not resolved there are upper limits. Raises ValueError without a ``beam``, and above 5000
+        parameters.
+        """
+        from .._instrument.deconvolution import deconvolved
+
+        return deconvolved(cast(Any, self))
