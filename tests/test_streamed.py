@@ -84,6 +84,16 @@ def test_a_map_on_disk_is_fitted_as_in_memory(kind, tmp_path):
     assert streamed.settings.engine == "streamed"
 
 
+def test_systems_too_large_to_solve_directly_end_at_the_truth(tmp_path, monkeypatch):
+    """As of more than 1,024 parameters: by conjugate gradients, and with the rules of their steps."""
+    for module in ("_linear.normal.blocks", "_problem.planning", "_solvers.kept_cost"):
+        monkeypatch.setattr(f"surfacefit.{module}.DIRECT_SOLVE_PARAMETERS", 0)
+    found = sf.fit(on_disk("memmap", heights(), tmp_path), 3, init=START, engine=sf.Streamed())
+    assert found.status.name.startswith("CONVERGED")
+    assert found.rmse == pytest.approx(0.02, rel=0.03)
+    np.testing.assert_allclose(found.surface.centers, TRUTH.centers, atol=0.1)
+
+
 def test_every_step_reads_each_point_once(tmp_path, monkeypatch):
     z, read = on_disk("memmap", heights(), tmp_path), []
     plain = map_reader.MapReader.heights

@@ -28,11 +28,12 @@ TAILS_PART = 0.1
 def cost_is_kept(problem: Problem, state: QuadraticState) -> bool:
     """Whether a state that waits with its proposal for a new plan, that of ``problem``, keeps its cost.
 
-    Never where systems are solved directly: there a pass is cheap, and steps keep their last bits.
+    Never where systems are solved directly: there a pass is cheap, and steps keep their last bits. Nor where it is not
+    the engine that has the plan: of a map on disk a plan is a pass, which says what the cost is.
     """
     if state.params.size <= DIRECT_SOLVE_PARAMETERS or not isinstance(problem, SurfaceProblem):
         return False
-    if not isinstance(problem.loss, Linear) or not bool(state.proposal.made):
+    if not problem.engine.has_plan or not isinstance(problem.loss, Linear) or not bool(state.proposal.made):
         return False
     tails = float(_tails(problem, state.cost))
     return tails <= TAILS_PART * float(state.proposal.predicted)
