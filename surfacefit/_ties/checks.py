@@ -118,7 +118,7 @@ def rule_value(rule: Rule, numbers: Numbers) -> np.ndarray:
     """What a rule gives, on the host; ValueError where shapes in it do not go together."""
     try:
         return np.asarray(numbers.value_of(rule))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, ArithmeticError) as error:
         name = f"`tie[{str(rule.target)!r}]`"
         raise ValueError(f"{name} cannot be computed at the start, {_told(rule)}: {error}") from error
 

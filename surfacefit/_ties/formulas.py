@@ -75,7 +75,13 @@ class Formula(NamedTuple):
     def reads(self) -> list[Reference]:
         """The numbers in it."""
         found: list[Reference] = []
-        _visit(_parsed(self.text, self.text).body, self.text, found)
+        try:
+            _visit(_parsed(self.text, self.text).body, self.text, found)
+        except RecursionError:
+            raise ValueError(
+                f"`tie` has formulas of some hundred terms, got {len(self.text)} characters: give a function of the surface"
+                " in place of the formula"
+            ) from None
         return found
 
     def value(self, numbers: Mapping[str, Any]) -> Any:
