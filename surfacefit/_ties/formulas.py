@@ -79,8 +79,8 @@ class Formula(NamedTuple):
             _visit(_parsed(self.text, self.text).body, self.text, found)
         except RecursionError:
             raise ValueError(
-                f"`tie` has formulas of some hundred terms, got {len(self.text)} characters: give a function of the surface"
-                " in place of the formula"
+                f"`tie` has formulas of some hundred terms, got {len(self.text)} characters: give a function of"
+                " the surface in place of the formula"
             ) from None
         return found
 
