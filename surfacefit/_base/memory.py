@@ -23,8 +23,8 @@ HOST_NUMBERS, HOST_COORDINATES = 12, 3
 DEVICE_NUMBERS, DEVICE_COORDINATES = 12, 2
 # Arrays of a chunk's columns that a dense fit holds at once: the columns, the monomials, and their product.
 DENSE_CHUNK_ARRAYS = 3.0
-# Sets of blocks that a tiled fit holds at once: in the solver's state, new, and in the loop's copy.
-BLOCK_ARRAYS = 3.0
+# Sets of blocks that a tiled fit holds at once: in the solver's state, and those in use as products read them.
+BLOCK_ARRAYS = 2.0
 # Matrices of P x P numbers that a dense fit holds at its peak: J^T J, its scaled copy, the factor, and two that XLA
 # keeps in the loop.
 DENSE_MATRICES = 5.0

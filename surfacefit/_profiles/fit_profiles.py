@@ -41,8 +41,8 @@ def fit_profiles(
     profile : `Moffat`, `Lorentzian`, `PseudoVoigt`, `Sersic` or `Exponential`; its shape is fixed.
     init : a `GaussianSurface` of K components with the FWHM and the heights of the sources, or where such components
         start: then they are fitted first.
-    error : largest misfit of the mixture, in units of the profile's highest value in its `range`: more Gaussians for
-        less. 1e-5 takes 7 to 14.
+    error : largest misfit of the mixture in the profile's `range`, in units of f(r) + f(1): more Gaussians for less.
+        1e-5 takes 8 to 21.
     **options : those of `fit`: ``coords``, ``sigma``, ``mask``, ``background``, ``solver``, ``max_time`` and others.
 
     Returns

@@ -1,15 +1,17 @@
 r"""The few concentric Gaussians that stand for a profile: f(r) ~ sum_j w_j exp(-r^2 / (2 s_j^2)), weights positive.
 
 For given widths s_j the weights follow from non-negative least squares (Lawson & Hanson, Solving Least Squares
-Problems, 1974, chapter 23) of the misfit at places evenly spaced in log r. The widths then follow from least squares of
-what is left, from a geometric series (as in the multi-Gaussian expansions of Cappellari, MNRAS 333 (2002) 400). The
-mixture has as few Gaussians as keep the largest misfit below the error that is asked for.
+Problems, 1974, chapter 23) of the misfit at places evenly spaced in log r, in units of f(r) + f(1): a spike that is a
+hundred times as high as the profile at one scale length may be missed by more than the rest. The widths then follow from
+least squares of what is left, from a geometric series (as in the multi-Gaussian expansions of Cappellari, MNRAS 333
+(2002) 400). The mixture has as few Gaussians as keep the largest misfit below the error that is asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares, nnls
@@ -33,8 +35,7 @@ MOST_EVALUATIONS = 60
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """weights (m,) : heights of the Gaussians at the centre, of a source of amplitude 1. widths (m,) : their standard
-    deviations in scale lengths, rising. error : the largest misfit in the profile's range, in units of its highest
-    value there.
+    deviations in scale lengths, rising. error : the largest misfit in the profile's range, in units of f(r) + f(1).
     """
 
     weights: np.ndarray
@@ -51,22 +52,16 @@ class Mixture:
 
 @lru_cache(maxsize=64)
 def mixture_of(profile: Profile, error: float = 1e-4) -> Mixture:
-    """The mixture with the fewest Gaussians whose misfit is at most ``error`` of the highest value in the range.
+    """The mixture with the fewest Gaussians whose misfit is at most ``error`` times f(r) + f(1).
 
     Raises ValueError where MOST_GAUSSIANS do not suffice.
     """
     r = places(profile)
     heights = profile.height(r)
-    unit = heights.max()
-    found = _sparsest(profile, r, heights / unit, error)
-    return Mixture(unit * found.weights, found.widths, found.error)
-
-
-def _sparsest(profile: Profile, r: np.ndarray, heights: np.ndarray, error: float) -> Mixture:
-    """Of heights of 1 at most: the solution of non-negative least squares has a tolerance without a unit."""
+    target = _Target(r, heights, heights + float(profile.height(1.0)))
     best: Mixture | None = None
     for count in range(1, MOST_GAUSSIANS + 1):
-        found = _fitted(r, heights, count, None if best is None else best.widths)
+        found = _fitted(target, count, None if best is None else best.widths)
         if best is None or found.error < best.error:
             best = found
         if best.error <= error:
@@ -78,18 +73,40 @@ def _sparsest(profile: Profile, r: np.ndarray, heights: np.ndarray, error: float
     )
 
 
+class _Target(NamedTuple):
+    """Heights (n,) at distances r (n,), and the units (n,) of misfits."""
+
+    r: np.ndarray
+    heights: np.ndarray
+    units: np.ndarray
+
+    def weights(self, widths: np.ndarray) -> np.ndarray:
+        """Non-negative weights (m,) of Gaussians; of such among which rounding cannot choose, none."""
+        columns = _columns(self.r, widths) / self.units[:, None]
+        scales = np.abs(columns).max(axis=0)
+        try:
+            return np.asarray(nnls(columns / scales, self.heights / self.units, maxiter=NNLS_ITERATIONS)[0] / scales)
+        except RuntimeError:
+            return np.zeros(len(widths))
+
+    def misfit(self, widths: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(n,) in these units."""
+        return np.asarray((_columns(self.r, widths) @ weights - self.heights) / self.units)
+
+
 def places(profile: Profile) -> np.ndarray:
     """Distances (n,) in scale lengths at which the misfit is taken."""
     least, largest = profile.range
     return np.geomspace(max(least, LEAST_PLACE * largest), largest, PLACES)
 
 
-def _fitted(r: np.ndarray, heights: np.ndarray, count: int, before: np.ndarray | None) -> Mixture:
+def _fitted(target: _Target, count: int, before: np.ndarray | None) -> Mixture:
     """The best of so many Gaussians, from an even series and from the widths of a smaller mixture."""
+    r = target.r
     starts = [np.log(np.geomspace(max(r[0], LEAST_PLACE * r[-1]), r[-1] / 2, count + 2)[1:-1])]
     if before is not None:
         starts.append(np.log(_with_one_more(before)))
-    found = [_polished(r, heights, start) for start in starts]
+    found = [_polished(target, start) for start in starts]
     return min(found, key=lambda one: one.error)
 
 
@@ -101,29 +118,19 @@ def _with_one_more(widths: np.ndarray) -> np.ndarray:
     return np.insert(widths, gap + 1, np.sqrt(widths[gap] * widths[gap + 1]))
 
 
-def _polished(r: np.ndarray, heights: np.ndarray, log_widths: np.ndarray) -> Mixture:
+def _polished(target: _Target, log_widths: np.ndarray) -> Mixture:
     def misfit(log_widths: np.ndarray) -> np.ndarray:
-        columns = _columns(r, np.exp(log_widths))
-        return np.asarray(columns @ _weights(columns, heights) - heights)
+        widths = np.exp(log_widths)
+        return target.misfit(widths, target.weights(widths))
 
-    low, high = np.log(r[0] / 10), np.log(10 * r[-1])
-    ended = least_squares(
-        misfit, np.clip(log_widths, low + 1e-6, high - 1e-6), bounds=(low, high), max_nfev=MOST_EVALUATIONS
-    )
+    low, high = np.log(target.r[0] / 10), np.log(10 * target.r[-1])
+    start = np.clip(log_widths, low + 1e-6, high - 1e-6)
+    ended = least_squares(misfit, start, bounds=(low, high), max_nfev=MOST_EVALUATIONS)
     widths = np.sort(np.exp(ended.x))
-    weights = _weights(_columns(r, widths), heights)
+    weights = target.weights(widths)
     kept = weights > LEAST_WEIGHT * weights.max()
-    mixture = Mixture(weights[kept], widths[kept], 0.0)
-    error = np.abs(mixture.height(r) - heights).max()
-    return Mixture(mixture.weights, mixture.widths, float(error))
-
-
-def _weights(columns: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Non-negative weights (m,); of columns among which rounding cannot choose, none."""
-    try:
-        return np.asarray(nnls(columns, heights, maxiter=NNLS_ITERATIONS)[0])
-    except RuntimeError:
-        return np.zeros(columns.shape[1])
+    weights, widths = weights[kept], widths[kept]
+    return Mixture(weights, widths, float(np.abs(target.misfit(widths, weights)).max()))
 
 
 def _columns(r: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ class ProfileResult:
 
     @property
     def mixture_error(self) -> float:
-        """The largest misfit of a source's Gaussians to the profile in its range, in units of its highest value."""
+        """The largest misfit of a source's Gaussians to the profile in its range, in units of f(r) + f(1)."""
         return self.expansion.mixture.error
 
     @property
