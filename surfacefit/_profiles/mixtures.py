@@ -1,10 +1,10 @@
 r"""The few concentric Gaussians that stand for a profile: f(r) ~ sum_j w_j exp(-r^2 / (2 s_j^2)), weights positive.
 
 For given widths s_j the weights follow from non-negative least squares (Lawson & Hanson, Solving Least Squares
-Problems, 1974, chapter 23) of the misfit at places evenly spaced in log r, in units of f(r) + f(1): a spike that is a
-hundred times as high as the profile at one scale length may be missed by more than the rest. The widths then follow from
-least squares of what is left, from a geometric series (as in the multi-Gaussian expansions of Cappellari, MNRAS 333
-(2002) 400). The mixture has as few Gaussians as keep the largest misfit below the error that is asked for.
+Problems, 1974, chapter 23) of the misfit at places evenly spaced in log r, in units of f(r) + f(1): on a spike that is
+a hundred times as high as the profile at one scale length more may be missed than elsewhere. The widths then follow
+from least squares of what is left, from a geometric series (as in the multi-Gaussian expansions of Cappellari, MNRAS
+333 (2002) 400). The mixture has as few Gaussians as keep the largest misfit below the error that is asked for.
 """
 
 from __future__ import annotations
