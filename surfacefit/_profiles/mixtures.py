@@ -21,7 +21,7 @@ from .shapes import Profile
 # Gaussians at most: further ones win less than rounding loses in their nearly equal columns.
 MOST_GAUSSIANS = 24
 # Places, evenly spaced in log r, at which the misfit is taken.
-PLACES = 400
+MISFIT_PLACES = 400
 # Of the largest r of its range: the least r at which the misfit is taken where that range begins at zero.
 LEAST_PLACE = 1e-4
 # Of the largest of all: weights below are left out.
@@ -97,7 +97,7 @@ class _Target(NamedTuple):
 def places(profile: Profile) -> np.ndarray:
     """Distances (n,) in scale lengths at which the misfit is taken."""
     least, largest = profile.range
-    return np.geomspace(max(least, LEAST_PLACE * largest), largest, PLACES)
+    return np.geomspace(max(least, LEAST_PLACE * largest), largest, MISFIT_PLACES)
 
 
 def _fitted(target: _Target, count: int, before: np.ndarray | None) -> Mixture:
