@@ -210,6 +210,8 @@ class Sensitivity:
 
 def sensitivity(result: FitResult, hessian: str) -> Sensitivity:
     """See `FitResult.sensitivity`."""
+    if result.settings.sampling != "points":
+        raise ValueError("`sensitivity` is of heights at points, this fit has sampling='integrated': fit points")
     adjoint = Implicit(hessian=one_of("hessian", hessian, list(HESSIANS)))
     with precision(np.dtype(np.float64)):
         return Sensitivity(fitted_minimum(result, adjoint))

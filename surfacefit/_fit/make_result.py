@@ -8,7 +8,7 @@ import numpy as np
 from .._base.precision import precision
 from .._base.status import Status
 from .._data.data import SurfaceData
-from .._losses import Loss
+from .._engines.pixel_nodes import mean_heights
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
@@ -60,7 +60,7 @@ def background_result(
     return FitResult(
         surface=surface,
         data=data,
-        cost=_recomputed_cost(surface, data, model.plain_loss(data)),
+        cost=_recomputed_cost(surface, data, model),
         status=Status.CONVERGED_COST if chosen.halted is None else chosen.halted,
         steps=chosen.steps,
         history={name: np.zeros(0) for name in Record._fields},
@@ -92,14 +92,15 @@ def _cost(ended: RunOutcome, prepared: Prepared) -> float:
     if model.prior is None and np.isfinite(cost):  # in single precision a cost can overflow where in double it does not
         return cost
     surface = ordered(prepared.surface(ended.solution.params), model)
-    return _recomputed_cost(surface, prepared.data, model.plain_loss(prepared.data))
+    return _recomputed_cost(surface, prepared.data, model)
 
 
-def _recomputed_cost(surface: GaussianSurface, data: SurfaceData, loss: Loss) -> float:
+def _recomputed_cost(surface: GaussianSurface, data: SurfaceData, model: ModelSpec) -> float:
     """Without a prior's part, in double precision."""
     with precision(np.dtype(np.float64)):
-        residuals = loss.residuals(
-            *(jnp.asarray(a, float) for a in (surface(data.used_points), data.used_heights, data.weights))
+        heights = mean_heights(surface, data.used_points, model.nodes(data.spacing))
+        residuals = model.plain_loss(data).residuals(
+            *(jnp.asarray(a, float) for a in (heights, data.used_heights, data.weights))
         )
         return 0.5 * float(jnp.sum(residuals**2))
 

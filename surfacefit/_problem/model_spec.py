@@ -18,6 +18,8 @@ from .._constraints.containment import holds, region_of
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._constraints.shape import check_room, checked_shape, in_shape
 from .._data.data import SurfaceData
+from .._engines.engines import Dense
+from .._engines.pixel_nodes import PixelNodes, is_even, least_width, pixel_nodes
 from .._losses import LOSSES, ROBUST, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import (
@@ -253,6 +255,27 @@ def _as_given(name: str, given: Given) -> Any:
     return given.options[name]
 
 
+def _sampling(name: str, given: Given) -> str:
+    sampling, data, engine = (
+        one_of(name, given.options[name], ("points", "integrated")),
+        given.data,
+        given.options["engine"],
+    )
+    if sampling == "points":
+        return sampling
+    if data.axes is None or not all(is_even(axis) for axis in data.axes):
+        raise ValueError(
+            f"`{name}`='integrated' needs pixels of one size: a grid with even `coords`, got"
+            f" {'scattered points' if data.axes is None else 'uneven ones'}"
+        )
+    plain = (
+        engine in ("auto", "dense") if isinstance(engine, str) else isinstance(engine, Dense) and engine.devices is None
+    )
+    if not plain:
+        raise ValueError(f"`{name}`='integrated' is for engine='dense' on one device, got engine={engine!r}")
+    return sampling
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """What is fitted, as far as a fitted surface does not show it; `ModelSpec` and `Settings` have these fields.
@@ -263,6 +286,7 @@ class ModelOptions:
 
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))
     beam: np.ndarray | None = field(default=None, metadata=rule(_as_given))
+    sampling: str = field(default="points", metadata=rule(_sampling))
     min_width: float = field(default=0.25, metadata=rule(_min_width))
     amplitudes: str = field(default="positive", metadata=simple_rule(one_of, AMPLITUDE_TYPES))
     prior: SurfacePrior | None = field(default=None, metadata=rule(_prior))
@@ -270,6 +294,13 @@ class ModelOptions:
     f_scale: float = field(default=1.0, metadata=rule(_f_scale))
     contained: bool = field(default=True, metadata=rule(_contained))
     constraints: Constraints = field(default_factory=Constraints, metadata=rule(_constraints))
+
+    def nodes(self, spacing: np.ndarray) -> PixelNodes | None:
+        """Nodes of pixels with sides ``spacing`` (d,), in the user's units; None where heights are those at points."""
+        if self.sampling == "points":
+            return None
+        seen = self.beam if self.beam is not None else self.constraints.shape
+        return pixel_nodes(spacing, least_width(self.min_width, seen, spacing))
 
     def by_name(self) -> dict[str, Any]:
         """These fields by name, without those that a subclass adds."""

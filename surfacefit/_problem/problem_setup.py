@@ -18,7 +18,7 @@ from .._constraints.shape import shape_numbers
 from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
 from .._engines.engines import Dense, EngineChoice
-from .._engines.jacobian import chunk_numbers
+from .._engines.jacobian import PixelEngine, chunk_numbers
 from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
@@ -85,13 +85,18 @@ def problem_setup(
     scaling = _scaling(data, model, background)
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
-    picked = engine.picked(data.n_used, parameterization.n_parameters)
+    nodes = model.nodes(data.spacing)
+    picked = engine.picked(data.n_used, parameterization.n_parameters) if nodes is None else Dense()
     if isinstance(picked, Dense):
         _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))
     objective = _objective(data, model, scaling, background, parameterization, dtype)
     if isinstance(picked, Dense):
-        return Prepared(data, model, scaling, objective.problem(internal.cast(dtype).padded(data), dtype), background)
+        problem = objective.problem(internal.cast(dtype).padded(data), dtype)
+        if nodes is not None:
+            inner = near_device(nodes._replace(offsets=nodes.offsets / scaling.point_scale), dtype)
+            problem = replace(problem, engine=PixelEngine(nodes=inner))
+        return Prepared(data, model, scaling, problem, background)
     plain = isinstance(objective.loss, Linear) and picked.normal != "products"
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0

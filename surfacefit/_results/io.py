@@ -319,6 +319,7 @@ def _check_data(data: SurfaceData) -> None:
 def _checked_settings(settings: Settings, surface: GaussianSurface, data: SurfaceData) -> Settings:
     for name, allowed in (("covariance_type", COVARIANCE_TYPES), ("amplitudes", AMPLITUDE_TYPES), ("loss", LOSSES)):
         one_of(f"settings.{name}", getattr(settings, name), allowed)
+    one_of("settings.sampling", settings.sampling, ("points", "integrated"))
     one_of("settings.dtype", settings.dtype, ("float32", "float64"))
     positive_number("settings.min_width", settings.min_width)
     positive_number("settings.f_scale", settings.f_scale)

@@ -13,6 +13,7 @@ from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
 from .._data.frames import looks_like_frames
 from .._data.noise import robust_deviation
+from .._engines.pixel_nodes import mean_heights
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
@@ -109,8 +110,11 @@ class FitRecord:
 
     @cached_property
     def fitted(self) -> np.ndarray:
-        """Heights of the fitted surface in the order of ``data.heights``; not to be written to."""
-        return self.surface(self.data.all_points).reshape(self.data.heights.shape)
+        """Heights of the fitted surface in the order of ``data.heights``: means over pixels where the fit had these. Not
+        to be written to.
+        """
+        nodes = self.settings.nodes(self.data.spacing)
+        return mean_heights(self.surface, self.data.all_points, nodes).reshape(self.data.heights.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,7 @@ class ResidualViews:
         prepared = self.packing.prepared
         problem, room = prepared.problem, prepared.problem.parameterization.n_components
         plain = isinstance(problem.loss, Linear) and problem.penalty is None and prepared.planner is None
+        plain = plain and prepared.model.sampling == "points"
         return plain and len(self.points) * room <= HOST_VALUES and on_cpu(problem)
 
     def with_cost(self, state: State) -> State:

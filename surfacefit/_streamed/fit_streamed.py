@@ -46,6 +46,7 @@ IN_MEMORY_ONLY = {
     "sigma": "leave it out",
     "prior": "leave it out",
     "f_scale": "leave it out",
+    "beam": "fit a part of the map",
     "tie": "fit averages, or a part of the map",
     "search": "leave it out: what is fitted to averages is searched by the same `init`",
 }
@@ -150,6 +151,8 @@ def _check(options: Mapping[str, Any]) -> None:
             raise ValueError(f"`{name}` is not known to fits of maps on disk, got {shortly(options[name])}: {instead}")
     if options["loss"] != "linear":
         raise ValueError(f"`loss` must be 'linear' for a map on disk, got {options['loss']!r}")
+    if options["sampling"] != "points":
+        raise ValueError(f"`sampling` must be 'points' for a map on disk, got {options['sampling']!r}")
     if options["reset"]:
         raise ValueError("`reset` needs the residuals of all points, which a map on disk does not give: leave it out")
     if isinstance(options["init"], RandomStarts):

@@ -9,6 +9,7 @@ from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
 from .local import LocalEngine
 from .operator import ColumnJacobian, Engine, Jacobian
 from .penalized import PenalizedJacobian
+from .pixel_mean import PixelEngine
 from .sharded import ShardedEngine
 from .tile_plan import TilePlan
 from .tiled import TiledEngine
@@ -22,6 +23,7 @@ __all__ = [
     "LocalEngine",
     "MatrixJacobian",
     "PenalizedJacobian",
+    "PixelEngine",
     "ShardedEngine",
     "TilePlan",
     "TiledEngine",
