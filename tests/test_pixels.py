@@ -42,7 +42,7 @@ def test_aslant_stars_are_means_over_pixels():
     surface = sf.GaussianSurface([5.0], [CENTER], [[[0.3, 0.15], [0.15, 0.4]]], background=1.0)
     fine = (np.arange(40) + 0.5) / 40 - 0.5
     points = np.stack(np.meshgrid(Y, X, indexing="ij"), axis=-1)
-    heights = sum(surface(points + [a, b]) for a in fine for b in fine) / 1600
+    heights = sum(surface(points + np.array([a, b])) for a in fine for b in fine) / 1600
     result = sf.fit(heights, 1, init=START, sampling="integrated")
     np.testing.assert_allclose(result.surface.covariances, surface.covariances, atol=2e-3)
     np.testing.assert_allclose(result.surface.volumes, surface.volumes, rtol=1e-3)
@@ -111,5 +111,5 @@ def test_refused(name):
 
 def test_scattered_points_have_no_pixels():
     points = np.random.default_rng(0).uniform(0, 9, size=(50, 2))
-    with pytest.raises(ValueError, match="needs pixels of one size: .* got scattered points"):
+    with pytest.raises(ValueError, match=r"needs pixels of one size: .* got scattered points"):
         sf.fit_points(points, points.sum(axis=1), 1, sampling="integrated")

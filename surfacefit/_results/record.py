@@ -110,8 +110,9 @@ class FitRecord:
 
     @cached_property
     def fitted(self) -> np.ndarray:
-        """Heights of the fitted surface in the order of ``data.heights``: means over pixels where the fit had these. Not
-        to be written to.
+        """Heights of the fitted surface in the order of ``data.heights``: means over pixels where the fit had these.
+
+        Not to be written to.
         """
         nodes = self.settings.nodes(self.data.spacing)
         return mean_heights(self.surface, self.data.all_points, nodes).reshape(self.data.heights.shape)
