@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from ._profiles.fit_profiles import fit_profiles
     from ._profiles.profile_result import ProfileResult
     from ._profiles.shapes import Exponential, Lorentzian, Moffat, PseudoVoigt, Sersic
+    from ._channels.fit import fit_channels
+    from ._channels.result import ChannelResult
 
 __version__ = "0.1.0"
 
@@ -93,6 +95,8 @@ _NAMES = {
     "_profiles.fit_profiles": ("fit_profiles",),
     "_profiles.profile_result": ("ProfileResult",),
     "_profiles.shapes": ("Exponential", "Lorentzian", "Moffat", "PseudoVoigt", "Sersic"),
+    "_channels.fit": ("fit_channels",),
+    "_channels.result": ("ChannelResult",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -154,6 +158,8 @@ __all__ = [
     "Moffat",
     "PseudoVoigt",
     "Sersic",
+    "fit_channels",
+    "ChannelResult",
 ]
 
 

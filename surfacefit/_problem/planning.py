@@ -26,7 +26,7 @@ from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
 from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
 from .._lists.tiles import Tiling
-from .._model.parameters import Parameterization
+from .._model.parameters import Components, Parameterization
 from .problem import SurfaceProblem
 
 # Factor on what the first plan needs now: components spread most in their first steps, and each capacity that is
@@ -294,7 +294,9 @@ def _sizes_an_octave(units: float) -> int:
     return 4 if units < HUGE_CAPACITY_FROM else 8
 
 
-_components = quick_jit(Parameterization.components)
+@quick_jit
+def _components(parameterization: Parameterization, params: Array) -> Components:
+    return parameterization.components(params)
 
 
 def _on_host(parameterization: Parameterization, params: Array) -> PlacedComponents:

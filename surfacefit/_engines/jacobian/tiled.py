@@ -56,6 +56,10 @@ class TiledEngine:
         tiles = _Tiles(self.plan, points, components)
         return tiles.sum_of(components.amplitudes[:, None], 0).reshape(-1) + components.background(points)
 
+    def tiles(self, points: Array, components: Components) -> _Tiles:
+        """Sums over the plan's lists, for operators of other models of the same components."""
+        return _Tiles(self.plan, points, components)
+
     def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> TiledJacobian:
         return TiledJacobian(self, points, weights, components, chain)
 
@@ -170,6 +174,30 @@ class _Tiles:
 
         shape = (len(self.plan.order), self.points.shape[2])
         return self._walk(add, jnp.zeros(shape, self.points.dtype))[self.plan.rank]
+
+    def sums_of(self, heights: Array, scales: Array | None = None, along: Array | None = None) -> Array:
+        """sum_k g_k (heights_kc + scales_kc along_k . Phi(u_k)) at all places (C, N), for heights and scales (K, C) and
+        polynomials ``along`` (K, q), if there are any: exponentials are taken once for all C sums.
+        """
+        n_sums = heights.shape[1]
+        table = _with_nobody(
+            heights if scales is None or along is None else concatenated([heights, scales, along], axis=1)
+        )
+
+        def add(total: Array, chunk: _Chunk) -> Array:
+            c, u = table[chunk.members], chunk.whitened()
+            g = _gaussian(u)
+            part = jnp.einsum("csm,csn->cmn", c[..., :n_sums], g, precision="highest")
+            if along is not None:
+                rows, p = monomials(u), c[..., 2 * n_sums :]
+                polynomial = sum((p[..., q, None] * rows[q] for q in range(1, len(rows))), p[..., 0, None])
+                part += jnp.einsum("csm,csn->cmn", c[..., n_sums : 2 * n_sums], polynomial * g, precision="highest")
+            before = jax.lax.dynamic_slice_in_dim(total, chunk.offset, len(part))
+            return jax.lax.dynamic_update_slice_in_dim(total, before + part, chunk.offset, 0)
+
+        shape = (len(self.plan.order), n_sums, self.points.shape[2])
+        sums = self._walk(add, jnp.zeros(shape, self.points.dtype))[self.plan.rank]
+        return jnp.moveaxis(sums, 1, 0).reshape(n_sums, -1)
 
     def moments(self, columns: Array) -> Array:
         """sum_n g_k Phi(u_k) column_n (K, q, m) for columns (N, m)."""
