@@ -1,0 +1,239 @@
+"""Several maps with shared places and shapes: the algebra against differences, and what comes back."""
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime, least_squares
+
+import surfacefit as sf
+from surfacefit._base.compile import quick_jit
+from surfacefit._base.precision import precision
+from surfacefit._channels.maps import channel_maps
+from surfacefit._channels.setup import ChannelModel, channel_setup
+from surfacefit._channels.starts import common_map, principal_component
+from surfacefit._engines.engines import Dense, EngineChoice, Tiled
+from surfacefit._problem import planning
+
+SHAPE = (14, 17)
+Y, X = np.indices(SHAPE, dtype=float)
+CENTERS = np.array([[5.0, 4.5], [8.5, 11.0]])
+COVARIANCES = np.array([[[5.0, 1.0], [1.0, 4.0]], [[3.5, -0.5], [-0.5, 6.0]]])
+AMPLITUDES = np.array([[2.0, 0.5, 1.0], [0.4, 1.5, 1.1]])
+LEVELS = np.array([1.0, -2.0, 0.3])
+
+
+def heights(amplitudes=AMPLITUDES, centers=CENTERS, covariances=COVARIANCES, levels=LEVELS):
+    """The model by loops, (rows, columns, C)."""
+    result = np.zeros((*SHAPE, len(levels))) + levels
+    for a, c, s in zip(amplitudes, centers, covariances, strict=True):
+        inverse = np.linalg.inv(s)
+        dy, dx = Y - c[0], X - c[1]
+        square = inverse[0, 0] * dy**2 + 2 * inverse[0, 1] * dy * dx + inverse[1, 1] * dx**2
+        result += np.exp(-square / 2)[..., None] * a
+    return result
+
+
+MAPS = heights() + 0.02 * np.random.default_rng(0).normal(size=(*SHAPE, 3))
+START = sf.GaussianSurface([1.0, 1.0], CENTERS + 0.4, 1.2 * COVARIANCES)
+GAPS = np.random.default_rng(1).random(MAPS.shape) < 0.1
+SIGMA = np.random.default_rng(2).uniform(0.5, 2, MAPS.shape)
+
+
+@pytest.fixture
+def blocks_pay(monkeypatch):
+    monkeypatch.setattr(planning, "MOST_NODES_A_PLACE", float("inf"))
+
+
+def problem_of(engine, mask=None, sigma=None, background="plane", amplitudes="positive"):
+    """A problem with its plan, and parameters off the truth."""
+    model = ChannelModel(2, background=background, amplitudes=amplitudes)
+    data = channel_maps(MAPS, None, None, mask, sigma, False)
+    prepared = channel_setup(data, model, np.dtype(float), EngineChoice(engine))
+    backgrounds = prepared.backgrounds
+    params = prepared.packed(0.8 * AMPLITUDES, CENTERS + 0.3, 1.1 * COVARIANCES, backgrounds)
+    problem = prepared.problem
+    if prepared.planner is not None:
+        problem = prepared.planner(problem, params, params)
+    return problem, params
+
+
+@quick_jit
+def residuals_of(problem, params):
+    return problem.residuals(params)
+
+
+@quick_jit
+def operations(problem, params, direction):
+    residuals, jacobian = problem.linearize(params)
+    normal, gradient = jacobian.normal(residuals)
+    blocks, corner = jacobian.block_diagonal()
+    return {
+        "residuals": residuals,
+        "matrix": jacobian.as_matrix(),
+        "mv": jacobian.mv(direction),
+        "rmv": jacobian.rmv(residuals),
+        "normal": jacobian.restored(normal).as_matrix(),
+        "gradient": gradient,
+        "blocks": blocks,
+        "corner": corner,
+    }
+
+
+@pytest.mark.parametrize("engine", [Dense(), Tiled(cutoff=0.0)], ids=["dense", "tiled"])
+@pytest.mark.parametrize("uneven", [False, True], ids=["even", "gaps and weights"])
+def test_operators_are_those_of_differences(engine, uneven, blocks_pay):
+    """J, J v, J^T r and J^T J, for all points alike in closed form, against differences of the residuals."""
+    with precision(np.dtype(float)):
+        problem, params = problem_of(engine, *((GAPS, SIGMA) if uneven else (None, None)))
+        expected = approx_fprime(np.asarray(params), lambda p: np.asarray(residuals_of(problem, p)), 1e-6)
+        direction = np.linspace(-1, 1, params.size)
+        found = {name: np.asarray(array) for name, array in operations(problem, params, direction).items()}
+        r = found["residuals"]
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found["matrix"], expected, atol=1e-5 * scale)
+        np.testing.assert_allclose(found["mv"], expected @ direction, atol=1e-5 * scale)
+        for name in ("rmv", "gradient"):
+            np.testing.assert_allclose(found[name], expected.T @ r, atol=1e-5 * scale * np.abs(r).sum())
+        product = expected.T @ expected
+        units = np.sqrt(np.outer(np.diag(product), np.diag(product)))
+        np.testing.assert_allclose(found["normal"] / units, product / units, atol=2e-4)
+        size, n_own = found["blocks"].shape[1], 2 * found["blocks"].shape[1]
+        np.testing.assert_allclose(found["blocks"][1], product[size:n_own, size:n_own], atol=1e-4 * product.max())
+        np.testing.assert_allclose(found["corner"], product[n_own:, n_own:], atol=1e-4 * product.max())
+
+
+def test_the_tiled_engine_knows_j_t_j_in_closed_form(blocks_pay):
+    with precision(np.dtype(float)):
+        even, _ = problem_of(Tiled(cutoff=0.0))
+        uneven, _ = problem_of(Tiled(cutoff=0.0), GAPS)
+    assert even.engine.curvature is not None
+    assert uneven.engine.curvature is None
+
+
+def flat(centers, factors, amplitudes, levels):
+    return np.concatenate([np.ravel(part) for part in (centers, factors, amplitudes, levels)])
+
+
+def model_of(numbers):
+    """The model of a vector: centres (2, 2), factors (2, 3), amplitudes (2, 3), levels (3,)."""
+    centers, rest = numbers[:4].reshape(2, 2), numbers[4:]
+    factors = np.zeros((2, 2, 2))
+    factors[:, [0, 1, 1], [0, 0, 1]] = rest[:6].reshape(2, 3)
+    return heights(rest[6:12].reshape(2, 3), centers, factors @ factors.swapaxes(1, 2), rest[12:])
+
+
+@pytest.mark.parametrize("engine", ["dense", pytest.param("tiled", marks=pytest.mark.slow)])
+def test_a_fit_is_that_of_scipy_with_its_errors(engine):
+    """Values, cost and standard errors against SciPy's least squares on the model by loops."""
+    missing = np.where(GAPS, np.nan, MAPS)
+    result = sf.fit_channels(missing, 2, init=START, engine=engine)
+    there = ~GAPS
+    factors = np.linalg.cholesky(COVARIANCES)[:, [0, 1, 1], [0, 0, 1]]
+    start = flat(CENTERS, factors, AMPLITUDES, LEVELS)
+    best = least_squares(lambda p: (model_of(p) - MAPS)[there], start, xtol=1e-12, ftol=1e-12)
+    covariance = np.linalg.inv(best.jac.T @ best.jac) * 2 * best.cost / (there.sum() - len(start))
+    errors = np.sqrt(np.diag(covariance))
+    assert result.success
+    assert result.cost == pytest.approx(best.cost, rel=1e-6)
+    np.testing.assert_allclose(result.centers.ravel(), best.x[:4], atol=0.02 * errors[:4].min())
+    np.testing.assert_allclose(result.amplitudes.ravel(), best.x[10:16], atol=0.02 * errors[10:16].min())
+    np.testing.assert_allclose(result.standard_errors.centers.ravel(), errors[:4], rtol=1e-3)
+    np.testing.assert_allclose(result.standard_errors.amplitudes.ravel(), errors[10:16], rtol=1e-3)
+    np.testing.assert_allclose(result.standard_errors.background.ravel(), errors[16:], rtol=1e-3)
+    chain = np.zeros((2, 10 + 9))  # Sigma_00 = L_00^2, and Sigma_11 = L_10^2 + L_11^2, of the first component
+    chain[0, 4], chain[1, 5:7] = 2 * best.x[4], 2 * best.x[5:7]
+    expected = np.sqrt(np.diag(chain @ covariance @ chain.T))
+    np.testing.assert_allclose(np.diag(result.standard_errors.covariances[0]), expected, rtol=1e-3)
+    rmse = np.sqrt(np.nanmean((model_of(best.x) - missing) ** 2, axis=(0, 1)))
+    np.testing.assert_allclose(result.rmse, rmse, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_signed_amplitudes_and_files(tmp_path):
+    """Peaks in one channel are pits in another; a file gives back every number."""
+    signs = np.array([1.0, -1.0, 1.0])
+    axes = (np.arange(14.0)[::-1], np.arange(17.0))
+    result = sf.fit_channels(
+        list(np.moveaxis(signs * MAPS, 2, 0)), 2, init=START, amplitudes="signed", coords=axes, sigma=[0.02, 0.02, 0.03]
+    )
+    turned = np.abs(result.centers[:, 0] - (13 - CENTERS[:, 0]))
+    assert turned.max() < 0.2
+    np.testing.assert_allclose(result.amplitudes, signs * AMPLITUDES, atol=0.1)
+    for suffix in (".json", ".npz"):
+        path = tmp_path / f"channels{suffix}"
+        result.save(path)
+        back = sf.ChannelResult.load(path)
+        for name in ("amplitudes", "centers", "covariances", "background", "rmse", "history"):
+            np.testing.assert_array_equal(getattr(back, name), getattr(result, name))
+        assert (back.status, back.cost, str(back)) == (result.status, result.cost, str(result))
+        np.testing.assert_array_equal(back.standard_errors.centers, result.standard_errors.centers)
+    with pytest.raises(ValueError, match=r"json or \.npz"):
+        result.save(tmp_path / "channels.txt")
+    assert len(result.plot().axes) == 9
+
+
+@pytest.mark.slow
+def test_a_start_of_its_own_goes_on_where_it_ended():
+    first = sf.fit_channels(MAPS, 2, init=START)
+    again = sf.fit_channels(MAPS, 2, init=first)
+    assert again.steps <= 2
+    assert again.cost == pytest.approx(first.cost, rel=1e-9)
+
+
+def test_the_common_map_is_what_channels_share():
+    """Shares against the first principal component by singular values; a channel's gap is filled from the others."""
+    pattern = np.exp(-((Y - 6) ** 2 + (X - 8) ** 2) / 20)
+    shares = np.array([3.0, -1.0, 2.0])
+    some = pattern[..., None] * shares
+    some[2, 3, 0] = np.nan
+    common = common_map(channel_maps(some, None, None, None, None, False), signed=True)
+    np.testing.assert_allclose(common.shares / common.shares[0], shares / 3, rtol=1e-2)
+    rows = np.random.default_rng(3).normal(size=(4, 50))
+    left = np.linalg.svd(rows)[0][:, 0]
+    np.testing.assert_allclose(principal_component(rows, True), left * np.sign(left.sum()), atol=1e-12)
+    assert (principal_component(rows, False) >= 0).all()
+    assert np.isfinite(common.heights).all()
+
+
+@pytest.mark.slow
+def test_a_photograph_is_grown():
+    """Two discs of different colours, in single precision, without a guess."""
+    result = sf.fit_channels(MAPS.astype(np.float32), 2, init="peaks")
+    order = np.argsort(result.centers[:, 0])
+    np.testing.assert_allclose(result.amplitudes[order], AMPLITUDES, atol=0.1)
+
+
+REFUSED = {
+    "different shapes": (([MAPS[..., 0], MAPS[:-1, :, 1]],), {}, r"one shape.*\(14, 17\).*maps\[0\].*maps\[1\]"),
+    "one map": ((X[0],), {}, "list of maps"),
+    "none": (([],), {}, "at least one map"),
+    "no channel": ((MAPS[..., :0],), {}, "at least one channel"),
+    "all missing": (([X, np.full(SHAPE, np.nan)],), {}, "channel 1 of `maps`.*no point is left"),
+    "infinite": (([X, np.full(SHAPE, np.inf)],), {}, "channel 1 of `maps`.*infinite"),
+    "sigma of some": ((MAPS,), {"sigma": [0.1, None, 0.1]}, "`sigma` must be known of all channels or of none"),
+    "too few sigmas": ((MAPS,), {"sigma": [0.1, 0.1]}, "3 channels, got 2"),
+    "sigma's shape": ((MAPS,), {"sigma": np.ones((3, 3))}, r"`sigma` must have the shape of a map"),
+    "bad sigma": ((MAPS,), {"sigma": [0.1, 0.1, -1.0]}, "channel 2 of `maps`.*positive"),
+    "mask's shape": ((MAPS,), {"mask": np.zeros(5, bool)}, "`mask` must have the shape of a map"),
+    "both places": ((MAPS,), {"coords": (X[0], Y[:, 0]), "points": X}, "give one of them"),
+    "tied": ((MAPS,), {"covariance_type": "tied"}, "`covariance_type` must be one of 'full', 'diag', 'spherical'"),
+    "too many": ((MAPS,), {"n_components": 200}, "at most n_components=88"),
+    "init": ((MAPS,), {"init": 3}, "`init` must be the name of a start"),
+    "init's number": ((MAPS,), {"init": START.component([0])}, "K=2 components"),
+    "solver": ((MAPS,), {"solver": "adam"}, "`solver` must be 'lm', 'dogleg'"),
+    "word": ((MAPS,), {"n_channels": 3}, "no option `n_channels`"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused(case):
+    arguments, options, message = REFUSED[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        sf.fit_channels(*arguments, **{"n_components": 2, **options})
+
+
+def test_plots_are_of_grids():
+    points = np.stack([Y.ravel(), X.ravel()], axis=-1)
+    result = sf.fit_channels(MAPS.reshape(-1, 3), 2, points=points, init=START)
+    np.testing.assert_allclose(result.amplitudes, AMPLITUDES, atol=0.1)
+    with pytest.raises(ValueError, match="scattered points"):
+        result.plot()
