@@ -14,7 +14,6 @@ from .._data.data import fit_dtype
 from .._engines.engines import EngineChoice, engine_choice
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.amplitudes import AMPLITUDE_TYPES
-from .._model.covariance import COVARIANCE_TYPES
 from .._model.surface import GaussianSurface, checked_surface
 from .._results.result import FitResult
 from .._search.initialization import INITS
@@ -27,8 +26,8 @@ from .starts import common_map, grown_start, spread
 
 # Share of `max_time` that the start may take: the joint steps win more than the last of growth.
 START_TIME_SHARE = 0.6
-# What components may share: one ellipsoid of all would stand in the border, where channels have their backgrounds.
-SHAPES = tuple(name for name, kind in COVARIANCE_TYPES.items() if not kind.shared)
+# Shapes of components: one ellipsoid for all would stand in the border, where channels have their backgrounds.
+SHAPES = ("full", "diag", "spherical")
 
 
 @names_its_options
