@@ -55,6 +55,10 @@ VIEWS = {
     ("_base.exchange", "interop.tables.record"),  # for the type of what it returns
     ("_model.surface", "_problem.evaluation"),
     ("_derivatives.sensitivity", "_plots.influence"),
+    ("_channels.result", "_channels.errors"),
+    ("_channels.result", "_channels.io"),
+    ("_channels.result", "_channels.plot"),
+    ("_channels.result", "_channels.report"),
     ("_mixture.result", "_mixture.io"),
     ("_mixture.result", "_mixture.sklearn"),
     ("_mixture.result", "_mixture.report"),
