@@ -8,6 +8,7 @@ operators    Jacobian operators: channel by channel on any engine, or all in one
 curvature    J^T J of all channels from one set of overlaps
 starts       one map that stands for all, and its fit as the start
 fit          `fit_channels`: begin here
+record       its numbers
 result       what it returns
 errors       standard errors
 report       the summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from .._model.background import NoBackground
 from .._model.surface import GaussianSurface
 from .._problem.prepared import definite
 from .._solvers import Record, Solution
-from .maps import ChannelMaps
-from .setup import ChannelModel, PreparedChannels
+from .record import ChannelNumbers
+from .setup import PreparedChannels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelResult:
+class ChannelResult(ChannelNumbers):
     """K Gaussians in C channels: f_c(x) = b_c(x) + sum_k a_kc exp(-(x - c_k)^T Sigma_k^-1 (x - c_k) / 2).
 
     All numbers are in the user's units, and components stand in the order of their volumes over all channels, or in
@@ -52,44 +52,6 @@ class ChannelResult:
     >>> result.n_channels, result.amplitudes.round(6) + 0.0
     (2, array([[ 1., -1.]]))
     """
-
-    amplitudes: np.ndarray
-    centers: np.ndarray
-    covariances: np.ndarray
-    backgrounds: tuple[Any, ...]
-    maps: ChannelMaps
-    model: ChannelModel
-    cost: float
-    status: Status
-    steps: int
-    history: np.ndarray
-
-    @property
-    def n_components(self) -> int:
-        """The number K of components."""
-        return len(self.amplitudes)
-
-    @property
-    def n_channels(self) -> int:
-        """The number C of channels."""
-        return self.amplitudes.shape[1]
-
-    @property
-    def n_parameters(self) -> int:
-        """Free numbers of the fit."""
-        shapes = {"full": self.centers.shape[1] * (self.centers.shape[1] + 1) // 2, "diag": self.centers.shape[1]}
-        own = self.n_channels + self.centers.shape[1] + shapes.get(self.model.covariance_type, 1)
-        return self.n_components * own + self.background.size
-
-    @property
-    def background(self) -> np.ndarray:
-        """The free numbers (C, b) of the backgrounds: values, or values and slopes; b = 0 without backgrounds."""
-        return np.array([np.zeros(0) if one is None else np.asarray(one.vector(), float) for one in self.backgrounds])
-
-    @property
-    def success(self) -> bool:
-        """Whether the fit converged."""
-        return STATUS[self.status].success
 
     @property
     def message(self) -> str:
