@@ -35,6 +35,7 @@ def heights(amplitudes=AMPLITUDES, centers=CENTERS, covariances=COVARIANCES, lev
 MAPS = heights() + 0.02 * np.random.default_rng(0).normal(size=(*SHAPE, 3))
 START = sf.GaussianSurface([1.0, 1.0], CENTERS + 0.4, 1.2 * COVARIANCES)
 GAPS = np.random.default_rng(1).random(MAPS.shape) < 0.1
+ENGINES = {"dense": Dense(), "tiled": Tiled(cutoff=0.0)}
 SIGMA = np.random.default_rng(2).uniform(0.5, 2, MAPS.shape)
 
 
@@ -78,12 +79,16 @@ def operations(problem, params, direction):
     }
 
 
-@pytest.mark.parametrize("engine", [Dense(), Tiled(cutoff=0.0)], ids=["dense", "tiled"])
-@pytest.mark.parametrize("uneven", [False, True], ids=["even", "gaps and weights"])
+CASES = [("tiled", False)] + [
+    pytest.param(*case, marks=pytest.mark.slow) for case in (("tiled", True), ("dense", False), ("dense", True))
+]
+
+
+@pytest.mark.parametrize(("engine", "uneven"), CASES)
 def test_operators_are_those_of_differences(engine, uneven, blocks_pay):
     """J, J v, J^T r and J^T J, for all points alike in closed form, against differences of the residuals."""
     with precision(np.dtype(float)):
-        problem, params = problem_of(engine, *((GAPS, SIGMA) if uneven else (None, None)))
+        problem, params = problem_of(ENGINES[engine], *((GAPS, SIGMA) if uneven else (None, None)))
         expected = approx_fprime(np.asarray(params), lambda p: np.asarray(residuals_of(problem, p)), 1e-6)
         direction = np.linspace(-1, 1, params.size)
         found = {name: np.asarray(array) for name, array in operations(problem, params, direction).items()}
@@ -231,6 +236,7 @@ def test_bad_input_is_refused(case):
         sf.fit_channels(*arguments, **{"n_components": 2, **options})
 
 
+@pytest.mark.slow
 def test_plots_are_of_grids():
     points = np.stack([Y.ravel(), X.ravel()], axis=-1)
     result = sf.fit_channels(MAPS.reshape(-1, 3), 2, points=points, init=START)

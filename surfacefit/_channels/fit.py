@@ -27,7 +27,7 @@ from .starts import common_map, grown_start, spread
 # Share of `max_time` that the start may take: the joint steps win more than the last of growth.
 START_TIME_SHARE = 0.6
 # Shapes of components: one ellipsoid for all would stand in the border, where channels have their backgrounds.
-SHAPES = ("full", "diag", "spherical")
+CHANNEL_SHAPES = ("full", "diag", "spherical")
 
 
 @names_its_options
@@ -126,7 +126,7 @@ def fit_channels(
     begun = time.perf_counter()
     model = ChannelModel(
         n_components=count("n_components", n_components),
-        covariance_type=one_of("covariance_type", covariance_type, SHAPES),
+        covariance_type=one_of("covariance_type", covariance_type, CHANNEL_SHAPES),
         amplitudes=one_of("amplitudes", amplitudes, AMPLITUDE_TYPES),
         background=background,
         min_width=positive_number("min_width", min_width),

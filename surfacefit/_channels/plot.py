@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .result import ChannelResult
 
 # Share of a figure's width that is a panel, with its numbers and scale.
-PANEL_SHARE = 0.26
+CHANNEL_PANEL_SHARE = 0.26
 # Inches: the height of a channel's line in 1-D.
 LINE_INCHES = 2.5
 
@@ -33,7 +33,7 @@ def plot_channels(result: ChannelResult) -> Figure:
 
 def _images(result: ChannelResult) -> Figure:
     figure, canvas = empty_figure(), grid_canvas(result.maps.channels[0], (0, 1))
-    height = min(max(canvas.ratio, 0.2), 3.0) * PANEL_SHARE * FIGURE_INCHES + 0.6
+    height = min(max(canvas.ratio, 0.2), 3.0) * CHANNEL_PANEL_SHARE * FIGURE_INCHES + 0.6
     figure.set_size_inches(FIGURE_INCHES, height * result.n_channels)
     panels = figure.subplots(result.n_channels, 3, squeeze=False, sharex=True, sharey=True)
     for c, row in enumerate(panels):
