@@ -54,11 +54,12 @@ STEPS_AHEAD = 30.0
 CUTOFF = 1e-3
 
 
+@register_dataclass
 @dataclass(frozen=True)
 class FreeFactor:
     """A covariance type whose free numbers are the entries of the Cholesky factor, in the units of the fit."""
 
-    shared: bool = False
+    shared: bool = field(default=False, metadata={"static": True})
 
     def n_parameters(self, n_dim: int) -> int:
         return 3

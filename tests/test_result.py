@@ -114,6 +114,8 @@ VALUES = {
     "covariance_type": "tied",
     "amplitudes": "signed",
     "loss": "huber",
+    "sampling": "integrated",
+    "beam": np.array([[4.0, 1.0], [1.0, 3.0]]),
     "prior": sf.SurfacePrior(np.eye(2), 5.0, 2.0),
     "constraints": Constraints(
         sf.Bounds(centers=(np.zeros(2), np.full(2, 9.0)), aspect=3.0), {"centers": np.array([True, False])}
