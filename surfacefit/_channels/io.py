@@ -61,7 +61,8 @@ def save(result: ChannelResult, path: str | PathLike[str]) -> None:
 
 
 def load(path: str | PathLike[str]) -> ChannelResult:
-    """Read a result that `save` wrote, every number exact.
+    """Read a result of K components and C channels that `save` wrote, every number exact: arrays, shapes and units are
+    those of the `ChannelResult` that was saved.
 
     Raises `ValueError` for any other file, naming the file and what is wrong with it, and `FileNotFoundError`
     where there is none.

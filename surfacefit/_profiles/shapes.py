@@ -85,6 +85,9 @@ class Moffat(Profile):
 class Lorentzian(Profile):
     r"""A line broadened by its lifetime: f(r) = 1 / (1 + r^2), of the scale length gamma, half of the FWHM.
 
+    It has no shape parameter. On a line the area of a source of amplitude A is pi A gamma; that of its mixture at
+    an error of 1e-5, which ends beyond r = 100, is 0.43 % less.
+
     >>> import surfacefit as sf
     >>> float(sf.Lorentzian().height(1.0))
     0.5
@@ -179,7 +182,10 @@ class Sersic(Profile):
 
 @dataclass(frozen=True)
 class Exponential(Profile):
-    r"""A disk: f(r) = exp(-r), of its scale length h.
+    r"""A disk: f(r) = exp(-r), of its scale length h in the units of the coordinates.
+
+    It has no shape parameter; it is `Sersic(1)` with the amplitude at the centre, and r_e = 1.678 h. Freeman,
+    Astrophys. J. 160 (1970) 811.
 
     >>> import surfacefit as sf
     >>> round(sf.Exponential().half_radius, 4)

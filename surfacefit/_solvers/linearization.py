@@ -25,9 +25,7 @@ CURVATURE_ERROR = 0.01
 def linearized(problem: Problem, state: QuadraticState, needed: Array, damping: Array) -> Linearization:
     """The model at the state's parameters where that is ``needed``, for steps of so much damping; else the last one."""
     last: Linearization = state.linearization
-    if not _is_renewed_in_place(last.normal):
-        return jax.lax.cond(needed, lambda: _made(problem, state, damping), lambda: last)
-    jacobian: Any = problem.linearize(state.params)[1]
+    jacobian: Any = problem.linearize(state.params)[1] if _is_renewed_in_place(last.normal) else None
     if not hasattr(jacobian, "renewed"):
         return jax.lax.cond(needed, lambda: _made(problem, state, damping), lambda: last)
     normal, gradient = jacobian.renewed(last.normal, state.position.residuals, last.gradient, needed)
