@@ -8,6 +8,7 @@ import pytest
 import surfacefit as sf
 from surfacefit._constraints.convolved import Convolved, OwnVariances
 from surfacefit._instrument.map_beam import beam_of_map
+from surfacefit._instrument.upper_limits import most_variances
 from surfacefit._model.covariance import COVARIANCE_TYPES
 
 BEAM = sf.covariance_from_fwhm(6.0, 4.0, 30.0)
@@ -152,3 +153,28 @@ def test_refused(name):
 def test_without_a_beam_nothing_is_deconvolved():
     with pytest.raises(ValueError, match="`deconvolved` needs a fit with a `beam`"):
         sf.fit(seen(OWN["full"]), 1).deconvolved  # noqa: B018
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_limits_are_where_the_sum_of_squares_has_risen_by_their_squared_errors(together):
+    """Of a Gaussian on a grid with known noise, against one that is as much wider, its amplitude fitted anew."""
+    rows, columns = np.mgrid[-60:61, -60:61]
+    z, noise, variance = 2.0, 0.7, 25.0
+
+    def shape(v):
+        return np.exp(-(rows**2) / (2 * v) - columns**2 / (2 * (v if together == 2 else variance)))
+
+    star = 5 * shape(variance)
+    slope = (shape(variance + 1e-4) - shape(variance - 1e-4)) * 5 / 2e-4
+    orthogonal = slope - shape(variance) * (slope * shape(variance)).sum() / (shape(variance) ** 2).sum()
+    error = noise / np.sqrt((orthogonal**2).sum())
+    limit = float(most_variances(np.array(variance), np.array(error), z, together))
+    wider = shape(limit)
+    left = star - wider * (wider * star).sum() / (wider**2).sum()
+    np.testing.assert_allclose((left**2).sum() / noise**2, z**2, rtol=1e-3)
+    assert limit > variance + z * error
+
+
+def test_what_is_lost_in_noise_may_have_any_width():
+    assert np.isinf(most_variances(np.array([1.0]), np.array([2.0]), 2.0, 1)).all()
+    np.testing.assert_allclose(most_variances(np.array([1.0]), np.array([0.0]), 2.0, 1), 1.0)
