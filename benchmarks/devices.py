@@ -179,7 +179,10 @@ def predicted_traffic(problem: Any) -> Any:
         return products_traffic(*sizes, itemsize)
     if layout.n_parameters <= summed.DIRECT_SOLVE_PARAMETERS:
         return direct_traffic(*sizes, itemsize)
-    return blocks_traffic(*sizes, itemsize, np.dtype(problem.engine.parts.curvature.dtype).itemsize)
+    curvature = problem.engine.parts.curvature
+    _, n_clusters, size = curvature.clusters.members.shape  # each device knows of all
+    in_clusters = n_clusters * (size * layout.block_size) ** 2
+    return blocks_traffic(*sizes, itemsize, np.dtype(curvature.dtype).itemsize, in_clusters)
 
 
 def _hills(side: int, count: int) -> Any:

@@ -91,7 +91,8 @@ def operations(layout):
         module.MOST_NODES_A_PLACE = np.inf
     for module in (planning, summed, blocks):  # conjugate gradients with clusters, however few parameters there are
         module.DIRECT_SOLVE_PARAMETERS = 0
-    clusters.LONE_CLUSTER_PARAMETERS = 12  # of two components, so that each device has one or two
+    clusters.CLUSTER_PARAMETERS = 12  # of two components, so that each device has some
+    clusters.CLUSTER_SETS_FROM = 0
     heights, start = terrain()
     with jax.enable_x64(True):
         data = grid_data(heights, mask=options("mask")["mask"] if layout == "gaps" else None)
@@ -103,7 +104,6 @@ def operations(layout):
         stage = MeshStage(prepared, mesh_of(4), np.inf)
         one, four = prepared.problem, stage.problem_at(params)
         if layout != "dense":
-            prepared.planner.cluster_sets = 1  # as on a mesh, so that conjugate gradients take the same steps
             one, four = prepared.planner(one, params, params), stage.planner(four, params, params)
         places = prepared.by_point(np.arange(len(one.heights)))  # the mesh may have more places, at the end
         expected, found = everything(one, params, places), everything(four, params, places)

@@ -71,6 +71,19 @@ def scaled(blocks: Array, roots: Array) -> Array:
     return blocks / (roots[:, :, None] * roots[:, None, :])
 
 
+def cluster_matrices(rows: Array, clusters: Clusters, penalty: Array | None = None) -> Array:
+    """The matrices (C, mp, mp) of clusters, of which what is above the diagonal may be missing: parts of J^T J +
+    penalty, as `cluster_preconditioner` takes them.
+    """
+    size = rows.shape[1]
+    width = clusters.members.shape[1] * size
+    found = gathered(rows.reshape(len(rows), size, -1, size), clusters.blocks).reshape(-1, width, width)
+    if penalty is None:
+        return found
+    onto = jnp.concatenate([penalty, jnp.zeros((1, size, size), rows.dtype)])
+    return found + jax.vmap(_on_diagonal)(onto[clusters.members])
+
+
 def _inverses(
     rows: Array, clusters: Clusters, alone: Array, roots: Array, damping: Array, penalty: Array | None
 ) -> Array:
@@ -111,11 +124,11 @@ def _on_diagonal(blocks: Array) -> Array:
 
 def gathered(by_block: Array, blocks: Array) -> Array:
     """The matrix (m, p, m, p) of a cluster, of which what is above the diagonal may be missing, from R rows of w blocks
-    (R, p, w, p), by the ``blocks`` (m, m) of `Clusters`.
+    (R, p, w, p), by the ``blocks`` (m, m) of `Clusters`; of many at once, by theirs (C, m, m).
     """
     row, slot = blocks // by_block.shape[2], blocks % by_block.shape[2]
     found = by_block.at[row, :, slot].get(mode="fill", fill_value=0)
-    return jnp.moveaxis(found, 2, 1)
+    return jnp.swapaxes(found, -3, -2)
 
 
 def damped_inverses(blocks: Array, damping: Array) -> Array:

@@ -1,9 +1,9 @@
 """Plans of the tiled engine for the devices of a mesh: each its own tiles, and its own rows of J^T J.
 
-Tiles are cut into equal runs. Components are ordered along a Hilbert curve and cut where clusters end, into runs with
-about as many overlapping pairs; a pair belongs to the device of its component that comes later along the curve. J^T J
-is then the sum of what the devices hold, each cluster is whole on one device, and neighbours seldom lie on two. There
-is one set of clusters: those along other curves have blocks on several devices.
+Tiles are cut into equal runs. Components are ordered along a Hilbert curve and cut into runs with about as many
+overlapping pairs; a pair belongs to the device of its component that comes later along the curve. J^T J is then the sum
+of what the devices hold, and neighbours seldom lie on two. Clusters are those of one device: of each, a device knows
+where the blocks stand that it has.
 
 Plans are made on the host from parameters that are the same everywhere, and so are the same in every process.
 """
@@ -20,8 +20,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from .._engines.jacobian import Curvature, ShardedEngine, TiledEngine
-from .._linear.cluster_preconditioner import Clusters
-from .._lists.clusters import cluster_size, component_orders
+from .._lists.clusters import cluster_sets, component_orders
 from .._lists.component_lists import ComponentLists, PlacedComponents
 from .._lists.overlaps import Overlaps, work_of
 from .._lists.pairs import TilePairs
@@ -31,6 +30,7 @@ from .._problem.planning import (
     RunPlanner,
     TilePlanner,
     clustered_block_size,
+    clusters_along,
     lists_of_tiles,
     tile_plan,
 )
@@ -39,13 +39,15 @@ from .placement import split
 
 
 class Owners(NamedTuple):
-    """The device of each component (K,), the place of each along the curve, and the first cluster of each device, with
-    their number at the end.
-    """
+    """The device of each component (K,), and orders (s, K) of components, of which runs along the first make these."""
 
     device: np.ndarray
-    place: np.ndarray
-    first_cluster: np.ndarray
+    orders: np.ndarray
+
+    @property
+    def place(self) -> np.ndarray:
+        """The place of each component along the first curve (K,)."""
+        return np.argsort(self.orders[0])
 
 
 @dataclass(eq=False)
@@ -57,9 +59,7 @@ class MeshPlanner:
 
     @classmethod
     def of(cls, planner: TilePlanner, mesh: Mesh) -> MeshPlanner:
-        return cls(
-            replace(planner, tiling=with_multiple(planner.tiling, mesh.size), capacities={}, cluster_sets=1), mesh
-        )
+        return cls(replace(planner, tiling=with_multiple(planner.tiling, mesh.size), capacities={}), mesh)
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         return self.planned(problem, wanted, params)[0]
@@ -131,29 +131,27 @@ class MeshPlanner:
         if self._work(made, len(there.amplitudes)) > MOST_NODES_A_PLACE * n_pairs * planner.tiling.size:
             planner.grid = None  # once and for all, as in `TilePlanner`
             return None
-        most = planner.capacity("clusters", int(np.diff(owners.first_cluster).max()) + 1, 1)
-        pairs = [self._own_part(one, number, owners, most) for number, one in enumerate(made)]
+        pairs = [self._own_part(one, number, owners, block_size) for number, one in enumerate(made)]
         return [one for one, _ in pairs], np.stack([mine for _, mine in pairs])
 
     def _owners(self, overlaps: Overlaps, there: PlacedComponents, block_size: int) -> Owners:
-        """Runs of clusters along the curve, with about as many pairs each."""
+        """Runs of components along the curve, with about as many pairs each."""
         count = len(there.amplitudes)
-        order = component_orders(there.some(slice(self.planner.n_active)), count, 1)[0]
-        place = np.empty(count, np.int64)
-        place[order] = np.arange(count)
-        size = cluster_size(block_size, count, 1)
-        pairs = np.bincount(place[_later(overlaps, place)] // size, minlength=-(-count // size))
+        orders = component_orders(there.some(slice(self.planner.n_active)), count, cluster_sets(count))
+        place = np.argsort(orders[0])
+        pairs = np.bincount(place[_later(overlaps, place)], minlength=count)
         before = np.cumsum(pairs) - 0.5 * pairs
         device = np.minimum((before * self.mesh.size / max(1, int(pairs.sum()))).astype(int), self.mesh.size - 1)
-        first = np.searchsorted(device, np.arange(self.mesh.size + 1))
-        return Owners(device[place // size], place, first)
+        return Owners(device[place], orders)
 
     def _work(self, made: list[Curvature], count: int) -> float:
         n_rows = np.sum([np.asarray(one.n_rows) for one in made], axis=0)
         n_rows[0] -= len(made) * (count - self.planner.n_active)
         return work_of(n_rows, self.planner.tiling.low.shape[1])
 
-    def _own_part(self, curvature: Curvature, number: int, owners: Owners, most: int) -> tuple[Curvature, np.ndarray]:
+    def _own_part(
+        self, curvature: Curvature, number: int, owners: Owners, block_size: int
+    ) -> tuple[Curvature, np.ndarray]:
         """The curvature of a device with only its own components in it, and which these are (K,)."""
         count, last = len(owners.device), len(curvature.owner) - 1
         owner, neighbours, rows = (np.asarray(a) for a in (curvature.owner, curvature.neighbours, curvature.own))
@@ -161,11 +159,12 @@ class MeshPlanner:
         stranger = ~np.append(mine, True)[owner] & (owner >= self.planner.n_active)
         own = np.full(count, last, np.int32)  # the last row is never in use
         own[owner[rows]] = rows
+        owner, neighbours = np.where(stranger, count, owner), np.where(stranger[:, None], count, neighbours)
         changed: dict[str, Any] = {
-            "owner": np.where(stranger, count, owner).astype(np.int32),
-            "neighbours": np.where(stranger[:, None], count, neighbours).astype(np.int32),
+            "owner": owner.astype(np.int32),
+            "neighbours": neighbours.astype(np.int32),
             "own": np.where(mine, own, last).astype(np.int32),
-            "clusters": _own_clusters(curvature.clusters, number, owners, most),
+            "clusters": clusters_along(owners.orders, block_size, owner, neighbours) if block_size else None,
         }
         return replace(curvature, **changed), mine
 
@@ -173,23 +172,6 @@ class MeshPlanner:
 def _later(overlaps: Overlaps, place: np.ndarray) -> np.ndarray:
     """Of each pair the component that comes later along the curve."""
     return np.where(place[overlaps.first] >= place[overlaps.second], overlaps.first, overlaps.second)
-
-
-def _own_clusters(clusters: Clusters | None, number: int, owners: Owners, most: int) -> Clusters | None:
-    """The clusters of a device, filled up with empty ones to ``most``; components elsewhere are sent to the last."""
-    if clusters is None:
-        return None
-    begin, end = owners.first_cluster[number : number + 2]
-    members, blocks = (np.asarray(one)[begin:end] for one in (clusters.members, clusters.blocks))
-    nobody, size = len(owners.device), members.shape[1]
-    spare, none = most - len(members), np.iinfo(np.int32).max
-    place = np.where(owners.device == number, owners.place - begin * size, (most - 1) * size)
-    arrays: dict[str, Any] = {
-        "members": np.pad(members, [(0, spare), (0, 0)], constant_values=nobody),
-        "place": place[None].astype(np.int32),
-        "blocks": np.pad(blocks, [(0, spare), (0, 0), (0, 0)], constant_values=none),
-    }
-    return Clusters(**arrays)
 
 
 def _stacked(trees: list[Any]) -> Any:

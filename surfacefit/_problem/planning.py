@@ -21,7 +21,7 @@ from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
-from .._lists.clusters import CLUSTER_SETS, clustered, component_orders
+from .._lists.clusters import cluster_sets, clustered, component_orders
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
 from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
@@ -64,7 +64,6 @@ class TilePlanner:
     cpu: bool = True
     _spare: float = 1.0
     likeness: tuple[int, ...] = ()
-    cluster_sets: int = CLUSTER_SETS
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
@@ -186,7 +185,7 @@ class TilePlanner:
         n_components = len(there.amplitudes)
         orders = None
         if block_size:
-            orders = component_orders(there.some(slice(self.n_active)), n_components, self.cluster_sets)
+            orders = component_orders(there.some(slice(self.n_active)), n_components, cluster_sets(n_components))
         rows = self._rows(overlaps, n_components, tiled, None if orders is None else np.argsort(orders[0]))
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
@@ -212,7 +211,7 @@ class TilePlanner:
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            clusters=None if orders is None else _clusters(orders, block_size, owner, neighbours),
+            clusters=None if orders is None else clusters_along(orders, block_size, owner, neighbours),
             rows_at_once=unit,
             dtype="float32" if block_size else np.dtype(dtype).name,
             once=bool(block_size),
@@ -306,7 +305,8 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     )
 
 
-def _clusters(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
+def clusters_along(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
+    """Clusters along curves, in the matrix of blocks with these rows, on the default device."""
     arrays = clustered(orders, block_size, owner, neighbours)
     return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 

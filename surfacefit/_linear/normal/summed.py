@@ -2,7 +2,8 @@
 
 Each device has the rows of its components and the part of the border that comes from its points. All that a solver
 asks for is linear in the matrix, so that it is the sum of what the devices say; conjugate gradients send a vector of
-all parameters an iteration, and one more where clusters are inverted, each on its own device.
+all parameters an iteration, and one more where clusters are inverted. The matrices of these, whose blocks lie on
+several devices, are added up once a solve, and each device inverts a part of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jax.sharding import Mesh
 from jax.tree_util import register_dataclass
 
 from ..._system.mesh import SPLIT, TILES, WHOLE, of_all, on_each, own, total
-from ..cluster_preconditioner import cluster_preconditioner
+from ..cluster_preconditioner import Clusters, cluster_matrices, cluster_preconditioner
 from ..linear_solve import solve_cholesky, solve_conjugate_gradients
 from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, diagonal_of
 
@@ -109,13 +110,32 @@ def _diagonal_of(part: BlockNormal, mine: Array) -> tuple[Array, Array]:
 
 
 def _together(part: BlockNormal, blocks: Array) -> Callable[[Array, Array], Callable[[Array], Array]] | None:
-    """The preconditioner of all clusters, from the devices that have them: elsewhere their places hold nobody."""
+    """The preconditioner of all clusters, from the devices that invert them."""
     clusters = part.pattern.clusters
     if clusters is None:
         return None
+    rows, divided = _divided(total(cluster_matrices(part.blocks, clusters, part.penalty)), clusters)
 
     def made(roots: Array, damping: Array) -> Callable[[Array], Array]:
-        inner = cluster_preconditioner(part.blocks, clusters, blocks, roots, damping, part.penalty)
+        inner = cluster_preconditioner(rows, divided, blocks, roots, damping)
         return lambda y: total(inner(y))
 
     return made
+
+
+def _divided(matrices: Array, clusters: Clusters) -> tuple[Array, Clusters]:
+    """This device's part of all clusters and, as the rows of a matrix of blocks, of their matrices (C, mp, mp).
+
+    One more cluster holds nobody: the place of components whose clusters are on other devices.
+    """
+    count, size = clusters.members.shape
+    share = -(-count // jax.lax.axis_size(TILES))
+    first, nobody = jax.lax.axis_index(TILES) * share, clusters.place.shape[1]
+    here = first + jnp.arange(share + 1)
+    here = jnp.where(here < first + share, here, count)
+    members = clusters.members.at[here].get(mode="fill", fill_value=nobody)
+    width = matrices.shape[1]
+    rows = matrices.at[here].get(mode="fill", fill_value=0).reshape((share + 1) * size, width // size, width)
+    place = clusters.place - first * size
+    place = jnp.where((place >= 0) & (place < share * size), place, share * size)
+    return rows, Clusters(members, place, jnp.arange(members.size * size).reshape(-1, size, size))
