@@ -33,19 +33,22 @@ NUMBER_BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}
 
 @dataclass(frozen=True)
 class Sum:
-    """An array that devices send each other in a program: the operation, and how many numbers and bytes it has."""
+    """An array that devices add up in a program: the operation, and how many numbers and bytes it has. Of a sum of which
+    each keeps a part, half of them: it sends half as much as one that all have whole.
+    """
 
     operation: str
     numbers: int
     size: int
 
 
-def sums(program: str) -> list[Sum]:
-    """All that the devices send each other in a compiled program, in its text; bodies of loops count once."""
+def sums(program: str, n_devices: int) -> list[Sum]:
+    """All that so many devices send each other in a compiled program, in its text; bodies of loops count once."""
     found = []
     for shapes, operation in re.findall(rf"= (.+?) ({'|'.join(COLLECTIVES)})(?:-start)?\(", program):
         for kind, sides in re.findall(r"(\w+)\[([\d,]*)\]", shapes):
             numbers = prod(int(side) for side in sides.split(",") if side)
+            numbers = numbers * n_devices // 2 if operation == "reduce-scatter" else numbers
             found.append(Sum(operation, numbers, numbers * NUMBER_BYTES[kind]))
     return found
 
@@ -120,7 +123,8 @@ def _row(table: Table, scaling: str, engine: str, devices: int, side: int, count
     if engine == "dense":
         side, count = side // 4, max(4, count // 16)
     program, problem, predicted = _compiled(engine, devices, side, count)
-    sent = [one for one in sums(program) if one.numbers >= SINGLE_NUMBERS]
+    added = sums(program, devices)
+    sent = [one for one in added if one.numbers >= SINGLE_NUMBERS]
     exponentials, rows = work(problem)
     table.row(
         [
@@ -133,7 +137,7 @@ def _row(table: Table, scaling: str, engine: str, devices: int, side: int, count
             f"{sum(one.size for one in sent) / 1e6:.4f}",
             f"{predicted.step(1) / 1e6:.4f}",
             f"{predicted.iteration / 1e6:.4f}",
-            str(len(sums(program))),
+            str(len(added)),
         ]
     )
 
@@ -181,7 +185,8 @@ def predicted_traffic(problem: Any) -> Any:
         return direct_traffic(*sizes, itemsize)
     curvature = problem.engine.parts.curvature
     _, n_clusters, size = curvature.clusters.members.shape  # each device knows of all
-    in_clusters = n_clusters * (size * layout.block_size) ** 2
+    n_devices = problem.engine.mesh.size
+    in_clusters = -(-n_clusters // n_devices) * n_devices * (size * layout.block_size) ** 2 // 2
     return blocks_traffic(*sizes, itemsize, np.dtype(curvature.dtype).itemsize, in_clusters)
 
 

@@ -163,7 +163,7 @@ def traffic(kind):
         params = np.asarray(prepared.host.parameterization.pack(to_internal(start, prepared.scaling)))
         stage = MeshStage(prepared, mesh_of(4), np.inf)
         program, problem = devices.compiled_step(stage, params, STEPS)
-    sent = [[one.operation, one.numbers, one.size] for one in devices.sums(program)]
+    sent = [[one.operation, one.numbers, one.size] for one in devices.sums(program, 4)]
     return [sent, devices.predicted_traffic(problem).step(1)]
 
 

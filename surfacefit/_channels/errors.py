@@ -17,6 +17,7 @@ from .._base.compile import pass_jit
 from .._base.precision import precision
 from .._engines.engines import EngineChoice
 from .._engines.jacobian import TiledEngine
+from .._lists.clusters import Arrangement
 from .._model.background import background_model
 from .._model.parameters import factor_slopes
 from .._problem.planning import lists_of_tiles, tile_plan
@@ -90,7 +91,7 @@ def _with_exact_blocks(prepared: PreparedChannels, params: Any) -> Any:
     plan = tile_plan(planner.tiling, tiled, room, planner.cutoff, capacity, dtype)
     curvature = None
     if planner.grid is not None:
-        curvature = planner.curvature(lists.overlaps, tiled, there, dtype, 0)
+        curvature = planner.curvature(lists.overlaps, tiled, Arrangement.of(there, planner.n_active, 0), dtype)
     return replace(problem, engine=TiledEngine(plan, curvature))
 
 

@@ -7,6 +7,9 @@ order of a k-d tree, 68 with runs along the curve.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from .component_lists import PlacedComponents
@@ -30,6 +33,38 @@ CURVE_BITS = 60
 AXIS_BITS = 30
 # Coordinates at most, so that their differences are finite.
 LARGEST_COORDINATE = 1e150
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """How components stand in a matrix of blocks.
+
+    orders (s, K) : along curves, runs of which are clusters; None where the system is solved directly. block_size :
+    parameters of each. mine (K,) : those whose rows are here, all others' being on other devices.
+    """
+
+    n_components: int
+    orders: np.ndarray | None
+    block_size: int
+    mine: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, components: PlacedComponents, n_active: int, block_size: int) -> Arrangement:
+        """That of the first ``n_active``, with clusters unless ``block_size`` is 0; the rest is not in use."""
+        count, orders = len(components.amplitudes), None
+        if block_size:
+            orders = component_orders(components.some(slice(n_active)), count, cluster_sets(count))
+        return cls(count, orders, block_size)
+
+    @cached_property
+    def place(self) -> np.ndarray | None:
+        """The place of each component along the first curve (K,)."""
+        return None if self.orders is None else np.argsort(self.orders[0])
+
+    def idle(self, n_active: int) -> np.ndarray:
+        """Components not in use whose rows are here."""
+        all_idle = np.arange(n_active, self.n_components, dtype=np.int32)
+        return all_idle if self.mine is None else all_idle[self.mine[n_active:]]
 
 
 def component_orders(components: PlacedComponents, count: int, n_sets: int = CLUSTER_SETS) -> np.ndarray:

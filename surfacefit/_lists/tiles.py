@@ -68,9 +68,9 @@ def scattered_tiles(points: np.ndarray, size: int) -> Tiling:
 
     Every leaf is halved at the median of its longest side, so that points in a crowd get small tiles.
     """
-    leaves = [np.arange(len(points))]
+    leaves, columns = [np.arange(len(points))], list(np.ascontiguousarray(points.T))
     while len(leaves[0]) > size:
-        leaves = [half for leaf in leaves for half in _halves(points, leaf)]
+        leaves = [half for leaf in leaves for half in _halves(columns, leaf)]
     tile = np.empty(len(points), np.int32)
     for number, leaf in enumerate(leaves):
         tile[leaf] = number
@@ -99,8 +99,8 @@ def in_parts(tiling: Tiling, count: int) -> list[Tiling]:
     return [Tiling(*parts) for parts in zip(*(np.split(one, count) for one in arrays), strict=True)]
 
 
-def _halves(points: np.ndarray, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    along = points[leaf, np.ptp(points[leaf], axis=0).argmax()]
+def _halves(columns: list[np.ndarray], leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    along = max((column[leaf] for column in columns), key=np.ptp)
     middle = len(leaf) // 2
     ranked = leaf[np.argpartition(along, middle)] if middle else leaf
     return (ranked[middle:], ranked[:middle]) if len(leaf) % 2 else (ranked[:middle], ranked[middle:])

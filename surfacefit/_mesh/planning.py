@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from .._engines.jacobian import Curvature, ShardedEngine, TiledEngine
-from .._lists.clusters import cluster_sets, component_orders
+from .._lists.clusters import Arrangement, component_orders
 from .._lists.component_lists import ComponentLists, PlacedComponents
 from .._lists.overlaps import Overlaps, work_of
 from .._lists.pairs import TilePairs
@@ -30,24 +30,11 @@ from .._problem.planning import (
     RunPlanner,
     TilePlanner,
     clustered_block_size,
-    clusters_along,
     lists_of_tiles,
     tile_plan,
 )
 from .._problem.problem import SurfaceProblem
 from .placement import split
-
-
-class Owners(NamedTuple):
-    """The device of each component (K,), and orders (s, K) of components, of which runs along the first make these."""
-
-    device: np.ndarray
-    orders: np.ndarray
-
-    @property
-    def place(self) -> np.ndarray:
-        """The place of each component along the first curve (K,)."""
-        return np.argsort(self.orders[0])
 
 
 @dataclass(eq=False)
@@ -118,60 +105,42 @@ class MeshPlanner:
         self, problem: SurfaceProblem, overlaps: Overlaps | None, there: PlacedComponents, n_pairs: int
     ) -> tuple[list[Curvature], np.ndarray] | None:
         """Each device's rows, and which components (D, K) have theirs where; None where products with J are cheaper."""
-        planner, block_size = self.planner, clustered_block_size(problem)
+        planner, whole = self.planner, Arrangement.of(there, self.planner.n_active, clustered_block_size(problem))
         if overlaps is None or planner.grid is None:
             planner.grid = None
             return None
-        owners, dtype = self._owners(overlaps, there, block_size), problem.points.dtype
-        device = owners.device[_later(overlaps, owners.place)]
-        some = [Overlaps(*(column[device == number] for column in overlaps)) for number in range(self.mesh.size)]
+        device, of_pair = self._devices(overlaps, there, whole)
+        parts = [replace(whole, mine=device == number) for number in range(self.mesh.size)]
+        some = [Overlaps(*(column[of_pair == number] for column in overlaps)) for number in range(self.mesh.size)]
         made: list[Any] = []
         while len({one.owner.shape for one in made}) != 1:  # again where a later device needed more room
-            made = [planner.curvature(one, None, there, dtype, block_size) for one in some]
-        if self._work(made, len(there.amplitudes)) > MOST_NODES_A_PLACE * n_pairs * planner.tiling.size:
+            made = [
+                planner.curvature(pairs, None, part, problem.points.dtype)
+                for pairs, part in zip(some, parts, strict=True)
+            ]
+        if self._work(made, whole.n_components) > MOST_NODES_A_PLACE * n_pairs * planner.tiling.size:
             planner.grid = None  # once and for all, as in `TilePlanner`
             return None
-        pairs = [self._own_part(one, number, owners, block_size) for number, one in enumerate(made)]
-        return [one for one, _ in pairs], np.stack([mine for _, mine in pairs])
+        return made, device == np.arange(self.mesh.size)[:, None]
 
-    def _owners(self, overlaps: Overlaps, there: PlacedComponents, block_size: int) -> Owners:
-        """Runs of components along the curve, with about as many pairs each."""
-        count = len(there.amplitudes)
-        orders = component_orders(there.some(slice(self.planner.n_active)), count, cluster_sets(count))
-        place = np.argsort(orders[0])
-        pairs = np.bincount(place[_later(overlaps, place)], minlength=count)
+    def _devices(
+        self, overlaps: Overlaps, there: PlacedComponents, arrangement: Arrangement
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The device of each component (K,), in runs along a curve with about as many pairs each, and of each pair."""
+        place, count, n_active = arrangement.place, arrangement.n_components, self.planner.n_active
+        if place is None:
+            place = np.argsort(component_orders(there.some(slice(n_active)), count, 1)[0])
+        later = np.where(place[overlaps.first] >= place[overlaps.second], overlaps.first, overlaps.second)
+        pairs = np.bincount(place[later], minlength=count)
         before = np.cumsum(pairs) - 0.5 * pairs
-        device = np.minimum((before * self.mesh.size / max(1, int(pairs.sum()))).astype(int), self.mesh.size - 1)
-        return Owners(device[place], orders)
+        along = np.minimum((before * self.mesh.size / max(1, int(pairs.sum()))).astype(int), self.mesh.size - 1)
+        device = along[place]
+        return device, device[later]
 
     def _work(self, made: list[Curvature], count: int) -> float:
         n_rows = np.sum([np.asarray(one.n_rows) for one in made], axis=0)
-        n_rows[0] -= len(made) * (count - self.planner.n_active)
+        n_rows[0] -= count - self.planner.n_active
         return work_of(n_rows, self.planner.tiling.low.shape[1])
-
-    def _own_part(
-        self, curvature: Curvature, number: int, owners: Owners, block_size: int
-    ) -> tuple[Curvature, np.ndarray]:
-        """The curvature of a device with only its own components in it, and which these are (K,)."""
-        count, last = len(owners.device), len(curvature.owner) - 1
-        owner, neighbours, rows = (np.asarray(a) for a in (curvature.owner, curvature.neighbours, curvature.own))
-        mine = owners.device == number
-        stranger = ~np.append(mine, True)[owner] & (owner >= self.planner.n_active)
-        own = np.full(count, last, np.int32)  # the last row is never in use
-        own[owner[rows]] = rows
-        owner, neighbours = np.where(stranger, count, owner), np.where(stranger[:, None], count, neighbours)
-        changed: dict[str, Any] = {
-            "owner": owner.astype(np.int32),
-            "neighbours": neighbours.astype(np.int32),
-            "own": np.where(mine, own, last).astype(np.int32),
-            "clusters": clusters_along(owners.orders, block_size, owner, neighbours) if block_size else None,
-        }
-        return replace(curvature, **changed), mine
-
-
-def _later(overlaps: Overlaps, place: np.ndarray) -> np.ndarray:
-    """Of each pair the component that comes later along the curve."""
-    return np.where(place[overlaps.first] >= place[overlaps.second], overlaps.first, overlaps.second)
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -61,8 +61,8 @@ def blocks_traffic(
     n_components: int, block_size: int, n_border: int, itemsize: int, block_itemsize: int, in_clusters: int
 ) -> Traffic:
     """J^T r; of blocks that are held apart those on the diagonal, for the optimality, and once for the scales of the
-    parameters and the preconditioner; the ``in_clusters`` numbers of its matrices; a product and a preconditioned
-    vector an iteration and before the first, and a product for the fall in cost that the model predicts.
+    parameters and the preconditioner; half of the numbers of its matrices, ``in_clusters``; a product and a
+    preconditioned vector an iteration and before the first, and a product for the fall in cost that the model predicts.
     """
     n_own = n_components * block_size
     n_parameters, blocks = n_own + n_border, n_own * block_size + n_border**2

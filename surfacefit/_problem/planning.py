@@ -21,7 +21,7 @@ from .._engines.jacobian import Curvature, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
-from .._lists.clusters import cluster_sets, clustered, component_orders
+from .._lists.clusters import Arrangement, clustered
 from .._lists.component_lists import ComponentLists, ListMaker, PlacedComponents, enclosing
 from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlaps, neighbour_rows, work
 from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
@@ -88,7 +88,8 @@ class TilePlanner:
         plan = tile_plan(self.tiling, tiled, room, self.cutoff, self.capacity("chunks", len(tiled.offsets)), dtype)
         curvature = None
         if with_normal and self.grid is not None:
-            curvature = self.curvature(lists.overlaps, tiled, there, dtype, clustered_block_size(problem))
+            arrangement = Arrangement.of(there, self.n_active, clustered_block_size(problem))
+            curvature = self.curvature(lists.overlaps, tiled, arrangement, dtype)
         if not self.blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
         return replace(problem, engine=TiledEngine(plan, curvature)), lists
@@ -149,18 +150,18 @@ class TilePlanner:
         return need.total + beside <= memory
 
     def _rows(
-        self, overlaps: Overlaps | None, n_components: int, tiled: TileLists | None, place: np.ndarray | None
+        self, overlaps: Overlaps | None, tiled: TileLists | None, arrangement: Arrangement
     ) -> list[NeighbourRows] | None:
-        """Neighbour rows, each pair once if there are places (K,) in an order, idle components alone in theirs; None
-        where products with J are cheaper.
+        """Neighbour rows, each pair once if there are clusters, idle components alone in theirs; None where products
+        with J are cheaper.
         """
         if overlaps is None:
             return None
         n_dim = self.tiling.low.shape[1]
-        rows = neighbour_rows(overlaps, self.n_active, n_dim, place)
+        rows = neighbour_rows(overlaps, self.n_active, n_dim, arrangement.place)
         if tiled is not None and work(rows, n_dim) > MOST_NODES_A_PLACE * tiled.n_pairs * self.tiling.size:
             return None
-        idle = np.arange(self.n_active, n_components, dtype=np.int32)
+        n_components, idle = arrangement.n_components, arrangement.idle(self.n_active)
         alone = np.full((len(idle), NEIGHBOURS_A_ROW), n_components, np.int32)
         alone[:, 0] = idle
         rows = [
@@ -172,21 +173,13 @@ class TilePlanner:
         ]
 
     def curvature(
-        self,
-        overlaps: Overlaps | None,
-        tiled: TileLists | None,
-        there: PlacedComponents,
-        dtype: np.dtype,
-        block_size: int,
+        self, overlaps: Overlaps | None, tiled: TileLists | None, arrangement: Arrangement, dtype: np.dtype
     ) -> Curvature | None:
-        """Blocks in single precision, each pair's once, with clusters for components of ``block_size`` parameters; with
-        0, where the system is solved directly, in the precision of the fit and both ways round.
+        """Blocks in single precision, each pair's once, with clusters; without these, where the system is solved
+        directly, in the precision of the fit and both ways round.
         """
-        n_components = len(there.amplitudes)
-        orders = None
-        if block_size:
-            orders = component_orders(there.some(slice(self.n_active)), n_components, cluster_sets(n_components))
-        rows = self._rows(overlaps, n_components, tiled, None if orders is None else np.argsort(orders[0]))
+        n_components, orders = arrangement.n_components, arrangement.orders
+        rows = self._rows(overlaps, tiled, arrangement)
         if rows is None or self.grid is None:
             self.grid = None  # once and for all: another kind of normal matrix is another program
             return None
@@ -202,19 +195,21 @@ class TilePlanner:
             )
             for of_rules in ([r.owner for r in rows], [r.neighbours for r in rows])
         )
-        own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
+        with_own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
+        own = np.full(n_components, capacity - 1)  # the last row is never in use
+        own[owner[with_own]] = with_own
         return Curvature(
             owner=jnp.asarray(owner, jnp.int32),
             neighbours=jnp.asarray(neighbours, jnp.int32),
-            own=jnp.asarray(own[np.argsort(owner[own])], jnp.int32),
+            own=jnp.asarray(own, jnp.int32),
             n_rows=jnp.asarray([len(r.owner) for r in rows], jnp.int32),
             low=jnp.asarray(grid.low, dtype),
             step=jnp.asarray(grid.step, dtype),
             shape=jnp.asarray(grid.shape, jnp.int32),
-            clusters=None if orders is None else clusters_along(orders, block_size, owner, neighbours),
+            clusters=None if orders is None else _clusters(orders, arrangement.block_size, owner, neighbours),
             rows_at_once=unit,
-            dtype="float32" if block_size else np.dtype(dtype).name,
-            once=bool(block_size),
+            dtype=np.dtype(dtype).name if orders is None else "float32",
+            once=orders is not None,
             segments=row_segments(self.cpu, capacity),
         )
 
@@ -305,8 +300,7 @@ def _on_host(parameterization: Parameterization, params: Array) -> PlacedCompone
     )
 
 
-def clusters_along(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
-    """Clusters along curves, in the matrix of blocks with these rows, on the default device."""
+def _clusters(orders: np.ndarray, block_size: int, owner: np.ndarray, neighbours: np.ndarray) -> Clusters:
     arrays = clustered(orders, block_size, owner, neighbours)
     return Clusters(**{name: jnp.asarray(array) for name, array in arrays.items()})
 

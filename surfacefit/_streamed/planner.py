@@ -17,6 +17,7 @@ from .._base.devices import on_cpu
 from .._base.memory import BLOCK_ARRAYS, MemoryShort, cluster_bytes, gigabytes
 from .._engines.jacobian import Curvature
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
+from .._lists.clusters import Arrangement
 from .._lists.component_lists import PlacedComponents
 from .._lists.overlaps import overlaps
 from .._lists.tiles import Tiling
@@ -80,7 +81,8 @@ class StreamedPlanner(TilePlanner):
         found = overlaps(self.grid, used.centers, used.factors)
         layout = self.host.layout
         direct = layout.n_parameters <= DIRECT_SOLVE_PARAMETERS
-        curvature = self.curvature(found, None, placed, np.dtype(float), 0 if direct else layout.block_size)
+        arrangement = Arrangement.of(placed, self.n_active, 0 if direct else layout.block_size)
+        curvature = self.curvature(found, None, arrangement, np.dtype(float))
         need = float("inf") if curvature is None else self._bytes(curvature)
         if curvature is None or need > self.memory:
             raise MemoryShort(

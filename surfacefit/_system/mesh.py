@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Device
+from jax import Array, Device
 from jax.sharding import Mesh, PartitionSpec
 
 # Name of the mesh's only axis: points are in tiles, and each device has its own.
@@ -48,6 +48,12 @@ def on_each(function: Callable[..., Any], mesh: Mesh, arguments: Any, results: A
 def total(tree: Any) -> Any:
     """The sum over all devices, inside `on_each`."""
     return jax.lax.psum(tree, TILES)
+
+
+def total_part(array: Array) -> Array:
+    """This device's part of the sum of arrays over all devices, which is cut along its first axis, inside `on_each`."""
+    part: Array = jax.lax.psum_scatter(array, TILES, tiled=True)
+    return part
 
 
 def own(tree: Any) -> Any:

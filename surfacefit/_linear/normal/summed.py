@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.tree_util import register_dataclass
 
-from ..._system.mesh import SPLIT, TILES, WHOLE, of_all, on_each, own, total
+from ..._system.mesh import SPLIT, TILES, WHOLE, of_all, on_each, own, total, total_part
 from ..cluster_preconditioner import Clusters, cluster_matrices, cluster_preconditioner
 from ..linear_solve import solve_cholesky, solve_conjugate_gradients
 from .blocks import DIRECT_SOLVE_PARAMETERS, BlockNormal, diagonal_of
@@ -114,7 +114,7 @@ def _together(part: BlockNormal, blocks: Array) -> Callable[[Array, Array], Call
     clusters = part.pattern.clusters
     if clusters is None:
         return None
-    rows, divided = _divided(total(cluster_matrices(part.blocks, clusters, part.penalty)), clusters)
+    rows, divided = _divided(cluster_matrices(part.blocks, clusters, part.penalty), clusters)
 
     def made(roots: Array, damping: Array) -> Callable[[Array], Array]:
         inner = cluster_preconditioner(rows, divided, blocks, roots, damping)
@@ -124,18 +124,20 @@ def _together(part: BlockNormal, blocks: Array) -> Callable[[Array, Array], Call
 
 
 def _divided(matrices: Array, clusters: Clusters) -> tuple[Array, Clusters]:
-    """This device's part of all clusters and, as the rows of a matrix of blocks, of their matrices (C, mp, mp).
+    """This device's part of all clusters and, as the rows of a matrix of blocks, of their matrices, the sum of what
+    devices have of these (C, mp, mp).
 
     One more cluster holds nobody: the place of components whose clusters are on other devices.
     """
     count, size = clusters.members.shape
-    share = -(-count // jax.lax.axis_size(TILES))
+    n_devices, width = jax.lax.axis_size(TILES), matrices.shape[1]
+    share = -(-count // n_devices)
     first, nobody = jax.lax.axis_index(TILES) * share, clusters.place.shape[1]
+    parts = jnp.pad(matrices, [(0, share * n_devices - count), (0, 0), (0, 0)])
+    rows = jnp.pad(total_part(parts), [(0, 1), (0, 0), (0, 0)]).reshape(-1, width // size, width)
     here = first + jnp.arange(share + 1)
     here = jnp.where(here < first + share, here, count)
     members = clusters.members.at[here].get(mode="fill", fill_value=nobody)
-    width = matrices.shape[1]
-    rows = matrices.at[here].get(mode="fill", fill_value=0).reshape((share + 1) * size, width // size, width)
     place = clusters.place - first * size
     place = jnp.where((place >= 0) & (place < share * size), place, share * size)
     return rows, Clusters(members, place, jnp.arange(members.size * size).reshape(-1, size, size))
