@@ -33,8 +33,8 @@ NUMBER_BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}
 
 @dataclass(frozen=True)
 class Sum:
-    """An array that devices add up in a program: the operation, and how many numbers and bytes it has. Of a sum of which
-    each keeps a part, half of them: it sends half as much as one that all have whole.
+    """An array that devices add up in a program: the operation, and how many numbers and bytes it has; half of them
+    where each keeps a part of the sum alone, and sends half as much.
     """
 
     operation: str
