@@ -151,6 +151,23 @@ class TestFit:
             "progress": False,
         }
 
+    @pytest.mark.parametrize(("engine", "kind"), [("", sf.Tiled), (" --engine dense", sf.Dense)])
+    def test_devices_are_those_of_the_engine(self, tmp_path, monkeypatch, engine, kind):
+        seen = {}
+        result = type("Result", (), {"summary": lambda self, n_rows, errors: ""})()
+        monkeypatch.setattr(sf, "fit", lambda heights, k, **options: seen.update(options) or result)
+        np.save(tmp_path / "a.npy", SMALL)
+        assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *f"--devices 3{engine}".split()]) == 0
+        assert seen == {"progress": None, "engine": kind(devices=3)}
+
+    def test_devices_that_are_cores_are_made_before_jax_starts(self, tmp_path):
+        np.save(tmp_path / "a.npy", GRID)
+        command = [sys.executable, "-m", "surfacefit", "fit", str(tmp_path / "a.npy"), "-k1", "--devices=2", "-q"]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        done = subprocess.run([*command, "-o", str(tmp_path / "fit.json")], env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert sf.load(tmp_path / "fit.json").rmse < 1e-6
+
     def test_the_number_may_be_chosen(self, tmp_path, monkeypatch, capsys):
         seen = []
         result = type("Result", (), {"summary": lambda self, n_rows, errors: ""})()
@@ -354,6 +371,7 @@ class TestErrors:
         [
             ("--n-sigma=-1", "`--n-sigma` must be positive and finite, got -1.0"),
             ("--criterion=rmse", "`--criterion`='rmse' needs `--target`, got --target None"),
+            ("-k1 --devices=99", "`--devices` must be from 1 to"),
             ("-k1 --max-steps=-1", "`--max-steps` must be at least 0, got -1"),
             ("-k1 --bounds widths=5:1", "`--bounds widths` must rise, got 5.0 to 1.0: to hold a value use `--fixed`"),
             ("-k1 --loss=huber --f-scale=0", "`--f-scale` must be positive and finite, got 0.0"),

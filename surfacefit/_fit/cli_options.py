@@ -7,7 +7,9 @@ where one is made, so that the command line can show its help without JAX.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -206,4 +208,18 @@ def keywords_of(options: argparse.Namespace) -> dict[str, Any]:
 
         kinds: dict[str, Any] = {**SOLVERS}
         given["solver"] = kinds[given.get("solver", "lm")](max_steps=options.max_steps)
+    if options.devices is not None:
+        given["engine"] = _on_devices(given.get("engine", "auto"), options.devices)
     return given
+
+
+def _on_devices(engine: str, count: int) -> Any:
+    """The engine on so many devices; a CPU is made to have as many, but no more than cores, if JAX has not started."""
+    import jax
+
+    from .._engines.engines import Dense, Tiled
+
+    if count > 1:
+        with contextlib.suppress(RuntimeError):  # JAX has started; what it has is checked later
+            jax.config.update("jax_num_cpu_devices", min(count, os.cpu_count() or 1))
+    return (Dense if engine == "dense" else Tiled)(devices=count)

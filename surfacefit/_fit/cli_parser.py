@@ -186,6 +186,9 @@ def _add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument("--fixed", metavar="NAMES", help="with --start: amplitudes, centers, covariances, background")
     group.add_argument("--max-steps", type=int, metavar="N", help="limit on the solver's steps")
     group.add_argument(
+        "--devices", type=int, metavar="N", help="run the steps of a large fit on N accelerators, or on N cores"
+    )
+    group.add_argument(
         "--max-memory", type=float, metavar="GB", help="a larger .tif, .h5, .zarr or .npy is read window by window"
     )
     group.add_argument(
