@@ -28,17 +28,21 @@ from .amplitudes import AmplitudeType, Positive
 from .background import background_model
 from .block_layout import ALPHA, BlockLayout, center_columns, shape_numbers
 from .covariance import CovarianceType
+from .images import Images, Periods, images_of
 from .surface import GaussianSurface, inverse_lower
 
 
 class Components(NamedTuple):
-    """Physical arrays of K components: amplitudes (K,), centers (K, d), Cholesky factors and inverses (K, d, d)."""
+    """Physical arrays of K components: amplitudes (K,), centers (K, d), Cholesky factors and inverses (K, d, d);
+    ``images`` where axes are periodic.
+    """
 
     amplitudes: Array
     centers: Array
     factors: Array
     inverse_factors: Array
     background: Any
+    images: Images | None = None
 
 
 class ChainRule(NamedTuple):
@@ -76,8 +80,8 @@ class Parameterization:
     a vector (P,).
 
     There is room for ``n_components``; those beyond ``n_active`` are idle: amplitude 0, derivatives 0. With
-    ``shape_held`` the shape that tied components share does not change. With all arrays of NumPy, `pack` and
-    `components` compute on the host.
+    ``shape_held`` the shape that tied components share does not change. ``periods`` are those of the axes, None for an
+    open one. With all arrays of NumPy, `pack` and `components` compute on the host.
     """
 
     floor: Any
@@ -87,6 +91,7 @@ class Parameterization:
     n_components: int = field(metadata={"static": True})
     amplitude: AmplitudeType = field(default_factory=Positive, metadata={"static": True})
     shape_held: bool = field(default=False, metadata={"static": True})
+    periods: Periods | None = None
 
     @property
     def n_dim(self) -> int:
@@ -139,13 +144,14 @@ class Parameterization:
         factors = cholesky_factors(self, params)
         model = self.background.with_vector(background)
         amplitudes = xp.where(self.active, self.amplitude.value(blocks[:, ALPHA]), 0)
-        return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model)
+        images = None if self.periods is None else images_of(self.periods, factors, self.active)
+        return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model, images)
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface that the parameters (P,) stand for, in the units of the fit."""
         parts = self.components(params)
         covariances = jnp.einsum("kij,klj->kil", parts.factors, parts.factors, precision="highest")
-        return GaussianSurface(parts.amplitudes, parts.centers, covariances, parts.background)
+        return GaussianSurface(parts.amplitudes, parts.centers, covariances, parts.background, self.periods)
 
     def chain(self, params: Array, parts: Components) -> ChainRule:
         """The derivative T at the parameters (P,) and their components: the matrices B_k of the module's text."""

@@ -34,18 +34,26 @@ COMPONENT_ARRAYS = ("amplitudes", "centers", "covariances")
 
 
 def whitened(points: Any, centers: Any, inverse_factors: Any) -> list[Any]:
-    """u_k(x) = L_k^{-1} (x - c_k): points (N, d), centers (K, d), inverse factors (K, d, d) -> d arrays (K, N).
+    """u_k(x) = L_k^{-1} (x - c_k): points (N, d), centers (K, d), inverse factors (K, d, d) -> d arrays (K, N)."""
+    return whitened_offsets(offsets_from(points, centers), inverse_factors)
+
+
+def offsets_from(points: Any, centers: Any) -> list[Any]:
+    """x - c_k: points (N, d), centers (K, d) -> d arrays (K, N)."""
+    return [points[:, j] - centers[:, j, None] for j in range(points.shape[-1])]
+
+
+def whitened_offsets(offsets: list[Any], inverse_factors: Any) -> list[Any]:
+    """L_k^{-1} x for offsets x, d arrays (K, N), and inverse factors (K, d, d).
 
     The d x d products are unrolled: XLA fuses them into one pass, where batched solves take minutes on a CPU.
     """
-    n_dim = points.shape[-1]
-    offsets = [points[:, j] - centers[:, j, None] for j in range(n_dim)]
     return [
         sum(
             (inverse_factors[:, i, j, None] * offsets[j] for j in range(1, i + 1)),
             inverse_factors[:, i, 0, None] * offsets[0],
         )
-        for i in range(n_dim)
+        for i in range(len(offsets))
     ]
 
 

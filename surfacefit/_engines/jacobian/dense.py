@@ -19,8 +19,9 @@ from jax.tree_util import register_dataclass
 
 from ..._linear.normal import DenseNormal
 from ..._model.gaussian import profile
+from ..._model.images import sum_over_images
 from ..._model.parameters import ChainRule, Components
-from ..._model.surface import monomials, whitened
+from ..._model.surface import monomials, offsets_from, whitened_offsets
 
 # Numbers of monomial rows computed at once: 32 MB in double precision; large enough for one efficient product.
 MONOMIALS_A_CHUNK = 2**22
@@ -205,11 +206,16 @@ def diagonal_blocks(matrix: Array, n_blocks: int, size: int) -> tuple[Array, Arr
 
 
 def monomial_rows(points: Array, weights: Array, components: Components) -> Array:
-    """w g_k Phi(u_k) as rows (K, q, n): points (n, d), weights (n,)."""
-    u = whitened(points, components.centers, components.inverse_factors)
-    g = weights * profile(sum(x * x for x in u))
-    # One product with the stacked monomials: stacking products of g made XLA take the exponential once a row.
-    return g[:, None] * jnp.stack(monomials(u), axis=1)
+    """w g_k Phi(u_k) as rows (K, q, n), summed over images: points (n, d), weights (n,)."""
+
+    def rows(offsets: list[Array]) -> Array:
+        u = whitened_offsets(offsets, components.inverse_factors)
+        g = weights * profile(sum(x * x for x in u))
+        # One product with the stacked monomials: stacking products of g made XLA take the exponential once a row.
+        return g[:, None] * jnp.stack(monomials(u), axis=1)
+
+    offsets = offsets_from(points, components.centers)
+    return rows(offsets) if components.images is None else sum_over_images(components.images, offsets, rows)
 
 
 def background_rows(points: Array, weights: Array, components: Components) -> Array:
@@ -247,8 +253,13 @@ def _symmetric(rows: Array) -> Array:
 
 
 def _heights(points: Array, components: Components) -> Array:
-    u = whitened(points, components.centers, components.inverse_factors)
-    return jnp.matmul(components.amplitudes, profile(sum(x * x for x in u)), precision="highest")
+    def profiles(offsets: list[Array]) -> Array:
+        return jnp.asarray(profile(sum(x * x for x in whitened_offsets(offsets, components.inverse_factors))))
+
+    offsets = offsets_from(points, components.centers)
+    images = components.images
+    values = profiles(offsets) if images is None else sum_over_images(images, offsets, profiles)
+    return jnp.matmul(components.amplitudes, values, precision="highest")
 
 
 def _chunk_size(n_points: int, n_rows: int) -> int:
