@@ -126,6 +126,19 @@ def contained(limits: Box, region: Region, bounds: Bounds, parts: Parameterizati
     return limits
 
 
+def narrowed(limits: Box, region: Region, parts: Parameterization, scaling: Scaling) -> Box:
+    """The limits (in NumPy), with no width above that of a region, whatever bounds say."""
+    layout, shared = parts.layout, parts.covariance.shared
+    least, most = _factor_limits(parts, region.widest / scaling.point_scale)
+    for side, border, end, nearer in (
+        (limits.low, limits.border_low, least, np.maximum),
+        (limits.high, limits.border_high, most, np.minimum),
+    ):
+        shape = border[layout.shared_shape] if shared else side[:, layout.shapes]
+        shape[...] = nearer(shape, end)
+    return limits
+
+
 def _factor_limits(parts: Parameterization, widest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Limits of the free numbers (s,) of a shape: no entry of the Cholesky factor's row i above ``widest`` (d,) of i.
 

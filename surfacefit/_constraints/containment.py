@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._data.data import SurfaceData
+from .._model.images import WIDEST_PERIOD_SHARE, Periods
 from .._model.surface import GaussianSurface
 
 # Sampling distances beyond the outermost points to which a centre may go: the samples' cells end there.
@@ -34,8 +35,14 @@ class Region(NamedTuple):
 
     def meets_centers(self, centers: np.ndarray, tolerance: float) -> np.ndarray:
         """Which centres (K, d) stand at the edge, within a ``tolerance`` of the region's extent: (K,)."""
-        room = tolerance * (self.high - self.low)
+        room = tolerance * self.extent
         return np.asarray(((centers <= self.low + room) | (centers >= self.high - room)).any(axis=1))
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Extents (d,) of the region, 0 along periodic axes, which have no ends."""
+        ends = np.isfinite(self.low)
+        return np.where(ends, np.where(ends, self.high, 0) - np.where(ends, self.low, 0), 0)
 
     def meets_widths(self, covariances: np.ndarray, tolerance: float) -> np.ndarray:
         """Which covariances (K, d, d) have an entry of their Cholesky factor at its limit: (K,)."""
@@ -60,12 +67,31 @@ def _cholesky(covariances: np.ndarray) -> np.ndarray:
     return factors
 
 
-def region_of(data: SurfaceData) -> Region:
-    """The region that holds contained components: the box around the points that are used, with their cells."""
+def region_of(data: SurfaceData, periods: Periods | None = None) -> Region:
+    """The region that holds contained components: the box around the points that are used, with their cells; along
+    periodic axes every place, and widths below which images are not level.
+    """
     low, high = data.used_points.min(axis=0), data.used_points.max(axis=0)
     margin = CENTER_MARGIN * data.spacing
     extent = (high - low + 2 * margin) / data.spacing
-    return Region(low - margin, high + margin, WIDEST_EXTENTS * extent.max() * data.spacing)
+    region = Region(low - margin, high + margin, WIDEST_EXTENTS * extent.max() * data.spacing)
+    return region if periods is None else _on_torus(region, periods)
+
+
+def open_region(periods: Periods) -> Region:
+    """The region that holds components which are not contained: what periods limit alone."""
+    endless = np.full(len(periods), np.inf)
+    return _on_torus(Region(-endless, endless, endless), periods)
+
+
+def _on_torus(region: Region, periods: Periods) -> Region:
+    closed = np.array([period is not None for period in periods])
+    widest = np.array([np.inf if period is None else WIDEST_PERIOD_SHARE * period for period in periods])
+    return Region(
+        np.where(closed, -np.inf, region.low),
+        np.where(closed, np.inf, region.high),
+        np.where(closed, widest, region.widest),
+    )
 
 
 def holds(region: Region, surface: GaussianSurface) -> bool:
@@ -75,6 +101,6 @@ def holds(region: Region, surface: GaussianSurface) -> bool:
     covariances = np.asarray(surface.covariances, float)
     if not (np.linalg.eigvalsh(covariances)[:, 0] > 0).all():
         return False
-    centers, room = np.asarray(surface.centers), ROUNDING_SHARE * (region.high - region.low)
+    centers, room = np.asarray(surface.centers), ROUNDING_SHARE * region.extent
     inside = (centers >= region.low - room) & (centers <= region.high + room)
     return bool(inside.all()) and not region.meets_widths(covariances, -ROUNDING_SHARE).any()

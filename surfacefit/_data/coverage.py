@@ -54,9 +54,12 @@ class Shapes:
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Where the used points of ``data`` are, in samples."""
+    """Where the used points of ``data`` are, in samples; ``periods`` (d,) of the axes in the units of the data, None
+    for open ones.
+    """
 
     data: SurfaceData
+    periods: tuple[float | None, ...] | None = None
 
     @cached_property
     def box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -74,15 +77,27 @@ class Coverage:
         """Samples within which a used point makes any place one over the data."""
         return max(REACH_SAMPLES, 0.5 + np.sqrt(self.data.n_dim) / 2)
 
+    def home(self, places: np.ndarray) -> np.ndarray:
+        """Places (..., d) moved by whole periods to where the box begins, and a period on."""
+        if self.periods is None:
+            return places
+        moved, low = np.array(places), self.box[0]
+        for axis, (period, step) in enumerate(zip(self.periods, self.data.spacing, strict=True)):
+            if period is not None:
+                length = period / step
+                moved[..., axis] -= length * np.floor((moved[..., axis] - low[axis]) / length)
+        return moved
+
     def inside(self, places: np.ndarray) -> np.ndarray:
         """Which places (..., d) are in the box."""
-        low, high = self.box
+        (low, high), places = self.box, self.home(places)
         return np.asarray(((places >= low) & (places <= high)).all(axis=-1))
 
     def distances(self, places: np.ndarray) -> np.ndarray:
         """Distances (...) from places (..., d) in the box to the nearest used point, on a grid the nearest cell."""
         if self.gapless:
             return np.zeros(places.shape[:-1])
+        places = self.home(places)
         if self.data.axes is None:
             return np.asarray(self._tree.query(places)[0])
         return np.asarray(self._cell_distances[tuple(np.moveaxis(self._cells(places), -1, 0))])
@@ -140,12 +155,13 @@ def without_data(coverage: Coverage, shapes: Shapes) -> np.ndarray:
     A near point lies in the ellipsoid whose squared axes are those of half a width plus that of the reach.
     """
     found = np.zeros(len(shapes.centers), bool)
-    inside = np.flatnonzero(coverage.inside(shapes.centers))
-    rounding = np.sqrt(shapes.centers.shape[1]) / 2
-    for k in inside[coverage.distances(shapes.centers[inside]) + rounding > coverage.reach]:
+    centers = coverage.home(shapes.centers)
+    inside = np.flatnonzero(coverage.inside(centers))
+    rounding = np.sqrt(centers.shape[1]) / 2
+    for k in inside[coverage.distances(centers[inside]) + rounding > coverage.reach]:
         squares = CORE_WIDTHS**2 * shapes.variances[k] + coverage.reach**2
-        points = coverage.near(shapes.centers[k], np.sqrt(shapes.axes[k] ** 2 @ squares))
-        found[k] = not np.any(((points - shapes.centers[k]) @ shapes.axes[k]) ** 2 @ (1 / squares) <= 1)
+        points = coverage.near(centers[k], np.sqrt(shapes.axes[k] ** 2 @ squares))
+        found[k] = not np.any(((points - centers[k]) @ shapes.axes[k]) ** 2 @ (1 / squares) <= 1)
     return found
 
 

@@ -21,7 +21,7 @@ MAX_POINTS_WITHOUT_TREE = 4096
 
 @dataclass(eq=False)
 class Windows:
-    """Samples of up to ``size`` of the points (N, d).
+    """Samples of up to ``size`` of the points (N, d); ``periods`` are those of the axes, None for open ones.
 
     The points are shuffled once, so that the first n of them are a fair sample. Level l keeps the first N / 2^l; ranks
     are places in the shuffled order.
@@ -29,6 +29,7 @@ class Windows:
 
     points: np.ndarray
     size: int
+    periods: tuple[float | None, ...] | None = None
     _order: np.ndarray = field(init=False)
     _shuffled: np.ndarray = field(init=False)
     _extent: np.ndarray = field(init=False)
@@ -69,14 +70,21 @@ class Windows:
     def ranks(self, level: int, center: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Ranks (n,) of the points of a level within RADIUS_WIDTHS of a component."""
         near = self._ball(level, center, covariance)
-        offset = self._shuffled[near] - center
+        offset = self._offsets(self._shuffled[near] - center)
         inside = np.einsum("ni,ni->n", offset @ np.linalg.inv(covariance), offset) <= RADIUS_WIDTHS**2
         return np.flatnonzero(inside) if isinstance(near, slice) else near[inside]
+
+    def _offsets(self, offsets: np.ndarray) -> np.ndarray:
+        """Offsets (n, d) from the nearest images of a centre."""
+        for axis, period in enumerate(self.periods or ()):
+            if period is not None:
+                offsets[:, axis] -= period * np.round(offsets[:, axis] / period)
+        return offsets
 
     def _ball(self, level: int, center: np.ndarray, covariance: np.ndarray) -> np.ndarray | slice:
         """Ranks that include all near ones: those within the longest width, or all where they are few."""
         count = max(1, len(self.points) >> level)
-        if count <= MAX_POINTS_WITHOUT_TREE:
+        if count <= MAX_POINTS_WITHOUT_TREE or self.periods is not None:
             return slice(count)
         return np.asarray(
             self._tree(level).query_ball_point(center, RADIUS_WIDTHS * math.sqrt(np.linalg.eigvalsh(covariance)[-1])),

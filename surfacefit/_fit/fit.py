@@ -36,6 +36,7 @@ def fit(
     covariance_type: str = "full",
     tied: str | None = None,
     shape: Any = None,
+    periods: Any = None,
     beam: Any = None,
     sampling: str = "points",
     amplitudes: str = "positive",
@@ -106,6 +107,11 @@ def fit(
         The shape of all components, held while their number, places and amplitudes are fitted, as of stars under one
         beam: a covariance (d, d), standard deviations (d,) along the axes, or one for all, in the units of ``coords``.
         `covariance_from_fwhm` makes it from widths and an angle. A start keeps its centres and amplitudes.
+    periods : float or sequence of d, optional
+        Lengths after which the axes repeat, None for an open axis, in the units of ``coords``: ``(2 * np.pi, None)``.
+        A component is then the sum of its images at shifts by whole periods, which is smooth everywhere, and its
+        centre is reported in the period that begins at the lowest coordinate. Deviations along such an axis stay below
+        about a third of the period, beyond which a component is level. For the dense engine.
     beam : float, (d,), (d, d) or "map", optional
         What the components were seen through: a covariance (d, d), standard deviations (d,) along the axes, or one for
         all, in the units of ``coords``; "map" is that of an image of the sky (BMAJ, BMIN, BPA). Components are then

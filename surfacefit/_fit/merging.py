@@ -12,6 +12,7 @@ from .._base.status import Status
 from .._constraints.bounds import FIXABLE
 from .._engines.engines import engine_choice
 from .._model.gaussian import bhattacharyya, integrals
+from .._model.images import nearest_offsets
 from .._model.surface import COMPONENT_ARRAYS, GaussianSurface
 from .._results.criteria import Deviance
 from .._statistics.linearization import model_of
@@ -59,7 +60,9 @@ def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = Non
     What is ``fixed`` of that one stays. Component ``k`` is left out instead where no other is within a Bhattacharyya
     distance of LARGEST_OVERLAP_DISTANCE, or where the two differ in sign.
     """
-    distances = bhattacharyya(surface.centers[k], surface.covariances[k], surface.centers, surface.covariances)
+    distances = bhattacharyya(
+        surface.centers[k], surface.covariances[k], surface.centers, surface.covariances, surface.periods
+    )
     distances[k] = np.inf
     other = int(np.argmin(distances))
     arrays = [np.array(getattr(surface, name), float) for name in COMPONENT_ARRAYS]
@@ -76,6 +79,7 @@ def _merged_component(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Amplitude, centre and covariance of one component in place of a pair; what ``stays`` is that of the first."""
     volumes, centers, covariances = surface.volumes[pair], surface.centers[pair], surface.covariances[pair]
+    centers = centers[0] + nearest_offsets(centers - centers[0], surface.periods)
     shares = volumes / volumes.sum()
     center = centers[0] if stays[1] else shares @ centers
     offsets = centers - center

@@ -18,6 +18,7 @@ from .._base.memory import MemoryShort
 from .._base.status import STATUS, UNSETTLED_STATUSES, Status
 from .._data.data import SurfaceData
 from .._model.gaussian import line_integrals, profile
+from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface
 from .._problem.prepared import Prepared
 from .._search.context import SearchContext
@@ -114,10 +115,13 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
     points, centers = data.used_points, np.asarray(surface.centers)
     widths = np.sqrt(np.maximum(np.linalg.eigvalsh(surface.covariances / np.outer(data.spacing, data.spacing)), 0))
     squares = np.prod(np.maximum(line_integrals(widths, power=2), 1.0), axis=1)
-    outside = np.flatnonzero(((centers < points.min(axis=0)) | (centers > points.max(axis=0))).any(axis=1))
+    beyond = (centers < points.min(axis=0)) | (centers > points.max(axis=0))
+    if surface.periods is not None:
+        beyond &= [period is None for period in surface.periods]
+    outside = np.flatnonzero(beyond.any(axis=1))
     for k in outside:  # only a flank of it counts
         squares[k] = (
-            _square_at(points, centers[k], surface.covariances[k])
+            _square_at(nearest_offsets(points - centers[k], surface.periods), surface.covariances[k])
             if len(points) * len(outside) < MOST_OUTSIDE_ELEMENTS
             else np.inf
         )
@@ -125,9 +129,9 @@ def most_worth(surface: GaussianSurface, data: SurfaceData) -> np.ndarray:
     return np.asarray(0.5 * heaviest * np.asarray(surface.amplitudes) ** 2 * squares)
 
 
-def _square_at(points: np.ndarray, center: np.ndarray, covariance: np.ndarray) -> float:
-    """Sum of g^2 over points (N, d)."""
-    u = np.linalg.solve(np.linalg.cholesky(covariance), (points - center).T)
+def _square_at(offsets: np.ndarray, covariance: np.ndarray) -> float:
+    """Sum of g^2 over points with offsets (N, d) from the centre."""
+    u = np.linalg.solve(np.linalg.cholesky(covariance), offsets.T)
     return float(profile(2 * np.minimum(np.einsum("in,in->n", u, u), LARGEST_EXPONENT)).sum())
 
 

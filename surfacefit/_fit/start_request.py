@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._constraints.shape import in_shape
+from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface, checked_surface
 from .._model.units import to_internal
 from .._problem.model_spec import ModelSpec
@@ -40,6 +41,7 @@ def start_request(prepared: Prepared, seed: int) -> StartRequest:
         used=data.used,
         weights=_weights(prepared),
         signed=prepared.model.signed,
+        periods=scaling.periods(prepared.model.periods),
     )
 
 
@@ -56,6 +58,7 @@ def start_plan(prepared: Prepared, run: RunSpec) -> StartPlan:
     if isinstance(init, GaussianSurface):
         start = checked_surface("init", init, prepared.model.n_components, prepared.data.n_dim, prepared.model.signed)
         start = in_shape(start, prepared.model.constraints.shape)
+        start = replace(start, periods=prepared.model.periods)
         inner = to_internal(replace(start, background=None), prepared.scaling)
         _check_fixed(prepared, start, inner)
         init = _above_zero(inner, prepared.model)
@@ -89,7 +92,8 @@ def _check_fixed(prepared: Prepared, start: GaussianSurface, inner: GaussianSurf
     }
     for name in names:
         given, kept = np.asarray(getattr(start, name), float), np.asarray(getattr(held, name), float)
-        moved = (np.abs(kept - given) > FIXED_TOLERANCE * units[name]).reshape(len(given), -1).any(axis=1)
+        changes = nearest_offsets(kept - given, prepared.model.periods) if name == "centers" else kept - given
+        moved = (np.abs(changes) > FIXED_TOLERANCE * units[name]).reshape(len(given), -1).any(axis=1)
         moved &= np.broadcast_to(fixed[name], moved.shape)
         if moved.any():
             k = int(np.argmax(moved))

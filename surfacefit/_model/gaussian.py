@@ -13,6 +13,7 @@ import numpy as np
 
 from .._base.checks import finite_number, positive_number
 from .._base.devices import namespace
+from .images import Periods, nearest_offsets
 
 # Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))
@@ -51,15 +52,20 @@ def line_integrals(widths: Any, power: int = 1) -> Any:
 
 
 def bhattacharyya(
-    center: np.ndarray, covariance: np.ndarray, centers: np.ndarray, covariances: np.ndarray
+    center: np.ndarray,
+    covariance: np.ndarray,
+    centers: np.ndarray,
+    covariances: np.ndarray,
+    periods: Periods | None = None,
 ) -> np.ndarray:
-    """Bhattacharyya distances (K,) of one Gaussian from others with centres (K, d) and covariances (K, d, d).
+    """Bhattacharyya distances (K,) of one Gaussian from others with centres (K, d) and covariances (K, d, d); along
+    periodic axes from their nearest images.
 
     With S the mean of both covariances and m the difference of both centres the distance is
     m^T S^{-1} m / 8 + log(det S / sqrt(det Sigma_1 det Sigma_2)) / 2: 0 for equal profiles, and it rises as they
     overlap less. Bhattacharyya, Bull. Calcutta Math. Soc. 35 (1943) 99.
     """
-    offsets, means = centers - center, (covariances + covariance) / 2
+    offsets, means = nearest_offsets(centers - center, periods), (covariances + covariance) / 2
     squares = np.einsum("ki,ki->k", offsets, np.linalg.solve(means, offsets[:, :, None])[:, :, 0])
     logs = np.linalg.slogdet(covariances)[1] + np.linalg.slogdet(covariance)[1]
     return np.asarray(squares / 8 + np.linalg.slogdet(means)[1] / 2 - logs / 4)

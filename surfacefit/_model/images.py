@@ -67,8 +67,7 @@ def sum_over_images(images: Images, offsets: list[Array], term: Callable[[list[A
 
         def with_image(total: Array) -> Array:
             moved = [
-                o if step is None else o - number[i] * step
-                for i, (o, step) in enumerate(zip(near, steps, strict=True))
+                o if step is None else o - number[i] * step for i, (o, step) in enumerate(zip(near, steps, strict=True))
             ]
             return total + term(moved)
 

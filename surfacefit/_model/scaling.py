@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
+from .images import Periods
+
 # Share of the heights at either end that may be outliers when units are chosen.
 OUTLIER_SHARE = 0.01
 # Distance from the inner 98 % of the heights, in units of their range, beyond which heights do not set the unit: one
@@ -44,6 +46,12 @@ class Scaling:
         """Heights in the units of the fit."""
         return (heights - self.height_shift) / self.height_scale
 
+    def periods(self, periods: Periods | None) -> Periods | None:
+        """Periods of the axes in the units of the fit."""
+        if periods is None:
+            return None
+        return tuple(None if p is None else p / self.point_scale[i] for i, p in enumerate(periods))
+
     def height_differences(self, differences: Any) -> Any:
         """Differences of heights, which no shift changes."""
         return differences / self.height_scale
@@ -62,14 +70,18 @@ def without_outliers(heights: np.ndarray) -> np.ndarray:
     return np.clip(heights, low - far, high + far) if far > 0 else heights
 
 
-def scaling_of(points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, isotropic: bool) -> Scaling:
+def scaling_of(
+    points: np.ndarray, heights: np.ndarray, *, shift_heights: bool, isotropic: bool, periods: Periods | None = None
+) -> Scaling:
     """Scaling by the half extent of each axis (the largest for all, if isotropic) and the heights' deviation.
 
-    points (N, d), heights (N,). An axis without extent is left at scale one. The unit of a constant map is its height,
-    or one, never what rounding leaves of its deviation.
+    points (N, d), heights (N,). The half extent of a periodic axis is that of its period. An axis without extent is
+    left at scale one. The unit of a constant map is its height, or one, never what rounding leaves of its deviation.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     half = (high - low) / 2
+    if periods is not None:
+        half = np.array([own if p is None else p / 2 for own, p in zip(half, periods, strict=True)])
     if isotropic:
         half = np.full_like(half, half.max())
     half = np.where(half > 0, half, half.max() if half.max() > 0 else 1.0)

@@ -17,6 +17,7 @@ from .._base.devices import namespace
 from .._base.exchange import SurfaceExchange
 from .background import background_model, with_last_axis
 from .gaussian import GaussianNumbers, profile
+from .images import HostImages, Periods, images_of, sum_over_images, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,10 +82,20 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     amplitudes, centers, covariances = (
         jnp.asarray(a, points.dtype) for a in (surface.amplitudes, surface.centers, surface.covariances)
     )
-    inverses = inverse_lower(jnp.linalg.cholesky(covariances))
+    factors = jnp.linalg.cholesky(covariances)
+    inverses = inverse_lower(factors)
     flat = points.reshape(-1, points.shape[-1])
-    squares = sum(u * u for u in whitened(flat, centers, inverses))
-    heights = jnp.einsum("k,kn->n", amplitudes, profile(squares), precision="highest")
+
+    def profiles(offsets: list[Array]) -> Array:
+        return jnp.asarray(profile(sum(u * u for u in whitened_offsets(offsets, inverses))))
+
+    offsets = offsets_from(flat, centers)
+    if surface.periods is None:
+        values = profiles(offsets)
+    else:
+        images = images_of(surface.periods, factors, jnp.ones(len(amplitudes), bool))
+        values = sum_over_images(images, offsets, profiles)
+    heights = jnp.einsum("k,kn->n", amplitudes, values, precision="highest")
     return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])
 
 
@@ -101,6 +112,8 @@ class GaussianSurface(GaussianNumbers, SurfaceExchange):
     centers : (K, d) centres c_k, in the units of the coordinates; columns in the order of the array's axes.
     covariances : (K, d, d) symmetric positive definite, in squared units of the coordinates.
     background : None, a number (constant), `ConstantBackground`, `PlaneBackground` or `FunctionBackground`.
+    periods : a period for each axis after which the surface repeats, None for an open axis: each component is then the
+        sum of its images at c_k + n P, those below 1e-12 of its height left out. None (default): no axis has one.
 
     A surface is a pytree of its arrays, so it goes through `jax.jit`, `jax.vmap` and `jax.grad`. Calling it
     with NumPy points gives NumPy heights in float64; with JAX points, or inside a transformation, it is a pure
@@ -120,6 +133,7 @@ class GaussianSurface(GaussianNumbers, SurfaceExchange):
     centers: Any
     covariances: Any
     background: Any = None
+    periods: Periods | None = None
 
     def __call__(self, points: Any) -> Any:
         """Heights (...) at points (..., d); for d = 1 a plain array (...) of positions will do."""
@@ -166,6 +180,11 @@ def _checked_dimension(surface: GaussianSurface) -> int:
         raise ValueError(
             "a surface must have `amplitudes` (K,), `centers` (K, d) and `covariances` (K, d, d), got shapes"
             f" {amplitudes}, {centers} and {covariances}"
+        )
+    if surface.periods is not None and len(surface.periods) != centers[1]:
+        raise ValueError(
+            f"`periods` of a surface must be one for each of its {centers[1]} axes, None for an open one, got"
+            f" {surface.periods}"
         )
     return int(centers[1])
 
@@ -224,9 +243,11 @@ def are_covariances(covariances: np.ndarray) -> np.ndarray:
 def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     """In float64, in blocks of points so that memory stays bounded, and where there is much, only what is not zero."""
     flat = points.reshape(-1, points.shape[-1])
-    if len(flat) * surface.n_components > MANY_ELEMENTS and np.isfinite(flat).all():
-        return _evaluate_much(surface, flat).reshape(points.shape[:-1])
     heights = np.array(background_model(surface.background)(flat), np.float64)
+    if surface.periods is not None:
+        surface, flat, _ = unrolled(surface, flat)
+    if len(flat) * surface.n_components > MANY_ELEMENTS and np.isfinite(flat).all():
+        return (_evaluate_much(surface, flat) + heights).reshape(points.shape[:-1])
     amplitudes, centers, covariances = (np.asarray(getattr(surface, name), float) for name in COMPONENT_ARRAYS)
     heights += sum_on_host(flat, amplitudes, centers, inverse_lower(_factors(covariances)))
     return heights.reshape(points.shape[:-1])
@@ -234,6 +255,9 @@ def _evaluate_numpy(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
 
 def values_on_host(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     """The value (K, N) of each component at points (N, d), by NumPy."""
+    if surface.periods is not None:
+        images, points, owners = unrolled(surface, points)
+        return owners.summed(values_on_host(images, points), surface.n_components)
     amplitudes, centers, covariances = (np.asarray(getattr(surface, name), float) for name in COMPONENT_ARRAYS)
     with np.errstate(over="ignore", invalid="ignore"):
         squares = sum(u * u for u in whitened(points, centers, inverse_lower(_factors(covariances))))
@@ -250,10 +274,32 @@ def sum_on_host(points: np.ndarray, amplitudes: np.ndarray, centers: np.ndarray,
     return heights
 
 
+def unrolled(surface: GaussianSurface, points: np.ndarray) -> tuple[GaussianSurface, np.ndarray, HostImages]:
+    """A surface without periods that has the same heights at points (N, d) moved into one period: its components are
+    images of those of the surface, whose owners come with them.
+    """
+    assert surface.periods is not None
+    low = points.min(axis=0) if len(points) else np.zeros(points.shape[1])
+    points = wrapped(points, low, surface.periods)
+    high = points.max(axis=0) if len(points) else low
+    covariances = np.asarray(surface.covariances, float)
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    images = HostImages.of(np.asarray(surface.centers, float), deviations, surface.periods, low, high)
+    amplitudes = np.asarray(surface.amplitudes, float)[images.owners]
+    plain = replace(
+        surface,
+        amplitudes=amplitudes,
+        centers=images.centers,
+        covariances=covariances[images.owners],
+        periods=None,
+    )
+    return plain, points, images
+
+
 def _evaluate_much(surface: GaussianSurface, flat: np.ndarray) -> np.ndarray:
     from .._problem.evaluation import tiled_heights
 
-    return tiled_heights(surface, flat) + background_model(surface.background)(flat)
+    return tiled_heights(surface, flat)
 
 
 def _factors(covariances: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ def to_internal(surface: GaussianSurface, scaling: Scaling) -> GaussianSurface:
         centers=scaling.points(surface.centers),
         covariances=surface.covariances / (scaling.point_scale[:, None] * scaling.point_scale[None, :]),
         background=background_model(surface.background).to_internal(scaling),
+        periods=scaling.periods(surface.periods),
     )
 
 
@@ -28,4 +29,7 @@ def to_physical(surface: GaussianSurface, scaling: Scaling) -> GaussianSurface:
         centers=surface.centers * scaling.point_scale + scaling.point_shift,
         covariances=surface.covariances * (scaling.point_scale[:, None] * scaling.point_scale[None, :]),
         background=background_model(surface.background).to_physical(scaling),
+        periods=None
+        if surface.periods is None
+        else tuple(None if p is None else p * scaling.point_scale[i] for i, p in enumerate(surface.periods)),
     )

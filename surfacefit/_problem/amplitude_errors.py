@@ -24,6 +24,7 @@ from scipy import sparse
 from .._data.effective_size import Noise
 from .._model.background import FunctionBackground, NoBackground
 from .._model.gaussian import profile
+from .._model.images import HostImages, nearest_offsets
 from .._model.surface import GaussianSurface
 
 # Widths (Mahalanobis) beyond which a component is left out: it is below 4e-6 of its height there.
@@ -47,7 +48,7 @@ def local_heights(surface: GaussianSurface, points: np.ndarray) -> np.ndarray:
     """
     heights = np.zeros(len(points))
     for amplitude, center, covariance in zip(surface.amplitudes, surface.centers, surface.covariances, strict=True):
-        offsets = points - center
+        offsets = nearest_offsets(points - center, surface.periods)
         near = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(covariance), offsets) <= LOCAL_WIDTHS**2
         heights[near] = np.maximum(heights[near], abs(amplitude))
     return heights
@@ -146,6 +147,22 @@ class LinearizedSurface:
     def _of_component(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Where a component is not zero (n,), and its derivatives there by amplitude (n, 1), centre (n, d), shape."""
         amplitude, center, covariance = self.surface.amplitudes[k], self.surface.centers[k], self.surface.covariances[k]
+        if self.surface.periods is None:
+            return self._of_image(amplitude, center, covariance)
+        deviations, ends = np.sqrt(np.diag(covariance))[None], (self.points.min(axis=0), self.points.max(axis=0))
+        images = HostImages.of(center[None], deviations, self.surface.periods, *ends)
+        found = [self._of_image(amplitude, own, covariance) for own in images.centers]
+        index = np.unique(np.concatenate([one[0] for one in found]))
+        totals = [np.zeros((len(self.points), column.shape[1])) for column in found[0][1:]]
+        for where, *columns in found:
+            for total, column in zip(totals, columns, strict=True):
+                total[where] += column
+        return index, totals[0][index], totals[1][index], totals[2][index]
+
+    def _of_image(
+        self, amplitude: float, center: np.ndarray, covariance: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The same for one Gaussian."""
         reach = CUTOFF_WIDTHS * np.sqrt(np.diag(covariance))
         index = np.flatnonzero((np.abs(self.points - center) <= reach).all(axis=1))
         offsets = self.points[index] - center

@@ -15,6 +15,7 @@ from .._base.checks import first_index, moderate_number, one_of, positive_number
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
 from .._constraints.box import fixed_masks
 from .._constraints.containment import holds, region_of
+from .._constraints.periods import check_beside, check_widths, checked_periods
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._constraints.shape import check_room, checked_shape, in_shape
 from .._data.data import SurfaceData
@@ -31,6 +32,7 @@ from .._model.background import (
     continued,
 )
 from .._model.covariance import COVARIANCE_TYPES
+from .._model.images import Periods
 from .._model.parameters import Parameterization
 from .._model.surface import checked_surface
 from .._ties.checks import check_limits, check_values
@@ -169,7 +171,8 @@ def _shape(given: Given) -> np.ndarray | None:
     limits = None if options["bounds"] is None else (options["bounds"].widths, options["bounds"].aspect)
     if limits is not None and limits != (None, None):
         raise ValueError("`bounds.widths` and `bounds.aspect` have no width to bound beside `shape`: leave them out")
-    if options["contained"] is not False and not region_of(data).holds_shape(shape):
+    region = region_of(data, _periods("periods", given))
+    if options["contained"] is not False and not region.holds_shape(shape):
         raise ValueError(
             f"`shape` must not be wider than the data, got deviations of {np.sqrt(np.diagonal(shape)).tolist()} along"
             " the axes: its unit is that of `coords`; contained=False allows it"
@@ -237,7 +240,7 @@ def _contained(name: str, given: Given) -> bool:
     asked, start = given.options[name], given.start
     if start is not None:
         start = in_shape(start, checked_shape(given.options["shape"], given.data.n_dim))
-    inside = start is None or holds(region_of(given.data), start)
+    inside = start is None or holds(region_of(given.data, _periods("periods", given)), start)
     if asked is None:
         return inside
     if yes_or_no(name, asked) and not inside and {"centers", "covariances"} & _constraints(name, given).held_at_start:
@@ -268,12 +271,31 @@ def _sampling(name: str, given: Given) -> str:
             f"`{name}`='integrated' needs pixels of one size: a grid with even `coords`, got"
             f" {'scattered points' if data.axes is None else 'uneven ones'}"
         )
-    plain = (
-        engine in ("auto", "dense") if isinstance(engine, str) else isinstance(engine, Dense) and engine.devices is None
-    )
-    if not plain:
+    if not _is_plain_dense(engine):
         raise ValueError(f"`{name}`='integrated' is for engine='dense' on one device, got engine={engine!r}")
     return sampling
+
+
+def _is_plain_dense(engine: Any) -> bool:
+    if isinstance(engine, str):
+        return engine in ("auto", "dense")
+    return isinstance(engine, Dense) and engine.devices is None
+
+
+def _periods(name: str, given: Given) -> Periods | None:
+    options, start = given.options, given.start
+    periods = checked_periods(name, options[name], given.data)
+    if periods is None:
+        if start is not None and start.periods is not None:
+            raise ValueError(f"`{name}` must be given for a start with periods, got None with {start.periods}")
+        return None
+    check_beside(name, periods, options, start)
+    shape = checked_shape(options["shape"], given.data.n_dim)
+    if shape is not None:
+        check_widths("shape", shape[None], periods)
+    if not _is_plain_dense(options["engine"]):
+        raise ValueError(f"`{name}` is for engine='dense' on one device, got engine={options['engine']!r}")
+    return periods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,10 +303,11 @@ class ModelOptions:
     """What is fitted, as far as a fitted surface does not show it; `ModelSpec` and `Settings` have these fields.
 
     ``covariance_type`` stands for the options ``covariance_type`` and ``tied``, ``constraints`` for ``bounds``,
-    ``fixed``, ``shape`` and ``tie``. ``beam`` is a covariance (d, d).
+    ``fixed``, ``shape`` and ``tie``. ``periods`` are those of the axes, ``beam`` is a covariance (d, d).
     """
 
     covariance_type: str = field(default="full", metadata=rule(_covariance_type))
+    periods: Periods | None = field(default=None, metadata=rule(_periods))
     beam: np.ndarray | None = field(default=None, metadata=rule(_as_given))
     sampling: str = field(default="points", metadata=rule(_sampling))
     min_width: float = field(default=0.25, metadata=rule(_min_width))

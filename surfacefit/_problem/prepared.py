@@ -12,9 +12,11 @@ import numpy as np
 from .._base.precision import in_precision, near_device, on_host
 from .._constraints.box import fixed_masks, n_fixed
 from .._constraints.containment import region_of
+from .._constraints.periods import coordinate_ends
 from .._data.data import SurfaceData
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.background import NoBackground
+from .._model.images import wrapped
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
@@ -107,14 +109,19 @@ class Prepared:
         return places
 
     def surface(self, params: Any) -> GaussianSurface:
-        """The surface in the user's units, as NumPy arrays in float64."""
+        """The surface in the user's units, as NumPy arrays in float64; along periodic axes with centres in the period
+        that begins at the lowest coordinate.
+        """
         parts = self.host.parameterization.components(np.asarray(params))
-        *arrays, model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
+        *arrays, model, _ = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parts)
         amplitudes, centers, factors, _ = (array[: self.model.n_components] for array in arrays)
         internal = GaussianSurface(amplitudes, centers, definite(factors @ factors.swapaxes(1, 2)), model)
-        physical = to_physical(internal, self.scaling)
+        physical = replace(to_physical(internal, self.scaling), periods=self.model.periods)
+        centers = wrapped(physical.centers, coordinate_ends(self.data)[:, 0], self.model.periods)
         background = physical.background
-        return replace(physical, background=None if isinstance(background, NoBackground) else background)
+        return replace(
+            physical, centers=centers, background=None if isinstance(background, NoBackground) else background
+        )
 
 
 def used_parameters(prepared: Prepared) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from .._base.memory import check_dense, check_points, dense_need, memory_limit
 from .._base.precision import near_device, on_device
 from .._constraints.bounds import check_held_background
-from .._constraints.box import Box, box, contained
-from .._constraints.containment import region_of
+from .._constraints.box import Box, box, contained, narrowed
+from .._constraints.containment import open_region, region_of
 from .._constraints.convolved import Convolved
 from .._constraints.prior import Penalty, penalty
 from .._constraints.shape import shape_numbers
@@ -86,7 +86,8 @@ def problem_setup(
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
     nodes = model.nodes(data.spacing)
-    picked = engine.picked(data.n_used, parameterization.n_parameters) if nodes is None else Dense()
+    plain_dense = nodes is not None or model.periods is not None
+    picked = Dense() if plain_dense else engine.picked(data.n_used, parameterization.n_parameters)
     if isinstance(picked, Dense):
         _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))
@@ -152,6 +153,7 @@ def _scaling(data: SurfaceData, model: ModelSpec, background: BackgroundModel) -
         without_outliers(heights) if model.loss in ROBUST else heights,
         shift_heights=background.shifts_heights,
         isotropic=model.covariance_type == "spherical",
+        periods=model.periods,
     )
 
 
@@ -162,8 +164,8 @@ def _parameterization(
     kind = covariance_of(model, scaling)
     if isinstance(kind, Convolved):
         floor = np.ones(data.n_dim)  # the beam: widths are in units of it
-    floor, kind, inner, n_active = near_device(
-        (floor, kind, background.to_internal(scaling), model.n_components), dtype
+    floor, kind, inner, n_active, periods = near_device(
+        (floor, kind, background.to_internal(scaling), model.n_components, scaling.periods(model.periods)), dtype
     )
     return Parameterization(
         floor=floor,
@@ -172,6 +174,7 @@ def _parameterization(
         covariance=kind,
         n_components=component_capacity(max(1, model.n_components)),  # without any, one idles
         amplitude=AMPLITUDE_TYPES[model.amplitudes],
+        periods=periods,
     )
 
 
@@ -217,12 +220,14 @@ def _box(
     background: BackgroundModel,
 ) -> Box | None:
     """The limits, with a shape or a background that is fixed held there; None where nothing is limited or fixed."""
-    if not model.constraints and not model.contained:
+    if not model.constraints and not model.contained and model.periods is None:
         return None
     bounds = model.constraints.bounds
     limits = box(bounds, parameterization, scaling, background)
     if model.contained:
-        limits = contained(limits, region_of(data), bounds, parameterization, scaling)
+        limits = contained(limits, region_of(data, model.periods), bounds, parameterization, scaling)
+    if model.periods is not None:
+        limits = narrowed(limits, open_region(model.periods), parameterization, scaling)
     held = _held_border(model, parameterization, scaling, background)
     low, high = (np.where(np.isnan(held), side, held) for side in (limits.border_low, limits.border_high))
     return replace(limits, border_low=low, border_high=high)

@@ -185,8 +185,8 @@ def not_checked(result: FitResult) -> list[ComponentFlag]:
 def quick_flags(result: FitResult, rmse: Any) -> dict[ComponentFlag, np.ndarray]:
     """Which components (K,) have a flag that needs no errors; ``rmse`` is a number, or one for each of them."""
     centers = np.asarray(result.surface.centers)
-    low, high, _ = region_of(result.data)
-    rounding = _bound_tolerance(result) * (high - low)
+    region = region_of(result.data, result.settings.periods)
+    low, high, rounding = region.low, region.high, _bound_tolerance(result) * region.extent
     outside = ((centers < low - rounding) | (centers > high + rounding)).any(axis=1)
     return {
         ComponentFlag.AT_FLOOR: result.at_floor,
@@ -227,7 +227,7 @@ def _at_limits(result: FitResult) -> dict[str, np.ndarray]:
     if bounds.centers is not None:
         found["centers"] = np.asarray(_meets(np.asarray(surface.centers), bounds.centers, tolerance).any(axis=1))
     if result.settings.contained:
-        region, free = region_of(result.data), bounds.centers is None
+        region, free = region_of(result.data, result.settings.periods), bounds.centers is None
         found["centers"] = found["centers"] | free & region.meets_centers(surface.centers, tolerance)
         found["covariances"] = (bounds.widths is None) & region.meets_widths(surface.covariances, tolerance)
     widths = surface.principal_widths

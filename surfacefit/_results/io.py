@@ -18,6 +18,7 @@ from .._base.checks import count, finite, moderate, not_negative, one_of, positi
 from .._base.documents import read_one_of, write
 from .._base.status import Status
 from .._constraints.bounds import Bounds, Constraints, checked_bounds, checked_fixed
+from .._constraints.periods import checked_periods
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._constraints.shape import checked_shape
 from .._data.data import SurfaceData
@@ -121,7 +122,7 @@ def _result(document: dict[str, Any], function: Callable[..., Any] | None) -> Fi
     data["labels"] = labels_from_document(data["labels"])
     found = checked_result(
         FitResult(
-            surface=GaussianSurface(**surface),
+            surface=GaussianSurface(**surface, periods=periods_from_document(document["settings"])),
             data=SurfaceData(**data),
             cost=float(fit["cost"]),
             penalty=float(fit["penalty"]),
@@ -164,6 +165,12 @@ def settings_to_document(settings: Settings) -> dict[str, Any]:
     return document
 
 
+def periods_from_document(settings: dict[str, Any]) -> Any:
+    """The periods of a fit; a file that does not name them has none."""
+    periods = settings.get("periods")
+    return None if periods is None else tuple(periods)
+
+
 def ties_from_document(document: dict[str, Any]) -> dict[str, Any]:
     return {name: _missing_tie(name, **value) if isinstance(value, dict) else value for name, value in document.items()}
 
@@ -190,6 +197,7 @@ def settings_from_document(document: dict[str, Any]) -> Settings:
         **{
             **document,
             "prior": None if prior is None else SurfacePrior(**prior),
+            "periods": periods_from_document(document),
             "constraints": Constraints(Bounds(**bounds), constraints["fixed"], constraints["shape"], ties),
         }
     )
@@ -319,6 +327,7 @@ def _check_data(data: SurfaceData) -> None:
 def _checked_settings(settings: Settings, surface: GaussianSurface, data: SurfaceData) -> Settings:
     for name, allowed in (("covariance_type", COVARIANCE_TYPES), ("amplitudes", AMPLITUDE_TYPES), ("loss", LOSSES)):
         one_of(f"settings.{name}", getattr(settings, name), allowed)
+    checked_periods("settings.periods", settings.periods, data)
     one_of("settings.sampling", settings.sampling, ("points", "integrated"))
     one_of("settings.dtype", settings.dtype, ("float32", "float64"))
     positive_number("settings.min_width", settings.min_width)

@@ -279,7 +279,7 @@ class FitNumbers(FitRecord):
 
     @cached_property
     def _coverage(self) -> Coverage:
-        return Coverage(self.data)
+        return Coverage(self.data, self.settings.periods)
 
     @cached_property
     def _shapes(self) -> Shapes:

@@ -153,7 +153,7 @@ class SearchContext:
     def windows(self) -> Windows:
         points = self.views.points
         rounded = max(MIN_WINDOW_POINTS, 1 << (len(points) - 1).bit_length())
-        return Windows(points, min(self.window_points, rounded))
+        return Windows(points, min(self.window_points, rounded), self.request.periods)
 
     @cached_property
     def with_more_room(self) -> SearchContext:

@@ -21,6 +21,7 @@ from jax import Array
 from .._base.precision import precision
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
+from .._model.images import nearest_offsets
 from .context import SearchContext
 from .refits import refit
 from .states import State
@@ -91,7 +92,7 @@ def seen_shares(context: SearchContext, state: State, fold: np.ndarray) -> np.nd
     inside, step = np.empty((state.size, out.shape[1])), max(1, MAX_VALUES // len(points))
     for first in range(0, state.size, step):
         some = slice(first, first + step)
-        offsets = points - surface.centers[some, None]
+        offsets = nearest_offsets(points - surface.centers[some, None], surface.periods)
         squares = np.einsum(
             "kni,kij,knj->kn", offsets, np.linalg.inv(surface.covariances[some]), offsets, optimize=True
         )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._model.gaussian import bhattacharyya, profile
+from .._model.images import nearest_offsets
 from .._problem.removal_cost import removal_costs
 from .._solvers.work import local_seconds
 from .._starts import Peak
@@ -151,7 +152,7 @@ class Neighbourhood:
     def _misfit(self, k: int) -> float:
         center, covariance = self.surface.centers[k], self.surface.covariances[k]
         index, scale = self.context.windows.sample(self._levels[k], [self._ranks(self._levels[k], k)])
-        offset = self.points[index] - center
+        offset = nearest_offsets(self.points[index] - center, self.surface.periods)
         share = profile(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
         return scale * float(share @ self.residuals[index] ** 2)
 
@@ -227,9 +228,9 @@ class Neighbourhood:
         centers, covariances = self.surface.centers, self.surface.covariances
         if not len(centers):
             return np.zeros(0, int)
-        offset = centers - center
+        offset = nearest_offsets(centers - center, self.surface.periods)
         pool = np.argsort(np.einsum("ki,ki->k", offset, offset))[:MAX_OVERLAP_CANDIDATES]
-        distances = bhattacharyya(center, covariance, centers[pool], covariances[pool])
+        distances = bhattacharyya(center, covariance, centers[pool], covariances[pool], self.surface.periods)
         return pool[np.argsort(distances)[:count]]
 
     def _problems(self, candidates: list[Candidate]) -> tuple[LocalProblems, np.ndarray]:

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from .._model.background import ConstantBackground, PlaneBackground
+from .._model.images import wrapped
 from .._model.surface import values_on_host
 from .._starts import STARTS
 from .context import SearchContext
@@ -191,7 +192,8 @@ def crossover(context: SearchContext, one: State, other: State, rng: np.random.G
 
     The line is one of those that keep the number of components; ``one`` itself if there is none.
     """
-    mine, theirs = (context.packing.surface(state).centers for state in (one, other))
+    periods, low = context.request.periods, context.views.points.min(axis=0)
+    mine, theirs = (wrapped(context.packing.surface(state).centers, low, periods) for state in (one, other))
     extent = np.ptp(mine, axis=0)
     direction = rng.normal(size=mine.shape[1]) / np.where(extent > 0, extent, 1.0)
     mine, theirs = mine @ direction, theirs @ direction

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._constraints.box import bound_tolerance
 from .._data.effective_size import Noise
+from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface
 from .._problem.amplitude_errors import LinearizedSurface, local_heights
 from .._results.criteria import AutoComponents
@@ -92,7 +93,7 @@ def mutually_distant(surface: GaussianSurface, order: np.ndarray, most: int) -> 
     """Up to ``most`` of the components in an order, all at least `MIN_DISTANCE_WIDTHS` apart."""
     chosen: list[int] = []
     for k in order:
-        offsets = surface.centers[chosen] - surface.centers[k]
+        offsets = nearest_offsets(surface.centers[chosen] - surface.centers[k], surface.periods)
         total = surface.covariances[chosen] + surface.covariances[k]
         squares = np.einsum("ni,nij,nj->n", offsets, np.linalg.inv(total), offsets)
         if len(chosen) < most and np.all(squares > MIN_DISTANCE_WIDTHS**2):

@@ -139,7 +139,10 @@ class ResidualViews:
             np.asarray(array[: state.size], float)
             for array in (components.amplitudes, components.centers, components.inverse_factors)
         )
-        values = sum_on_host(self.points, amplitudes, centers, inverses)
+        if parts.periods is None:
+            values = sum_on_host(self.points, amplitudes, centers, inverses)
+        else:
+            values = self.packing.surface(state)(self.points)
         return np.asarray(values + components.background(self.points), float)
 
     def _of_background(self, state: State, method: str) -> np.ndarray:

@@ -95,7 +95,8 @@ class Packing:
         """The components in the units of the fit, as NumPy arrays, without background."""
         parts = self.prepared.host.parameterization.components(np.asarray(self.pack(state.blocks, state.border)))
         amplitudes, centers, factors = (np.asarray(a[: state.size], float) for a in parts[:3])
-        return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2))
+        periods = self.prepared.host.parameterization.periods
+        return GaussianSurface(amplitudes, centers, factors @ factors.swapaxes(1, 2), periods=periods)
 
     def physical(self, state: State) -> GaussianSurface:
         """The surface in the user's units."""

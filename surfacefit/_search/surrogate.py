@@ -17,6 +17,7 @@ from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
 from .._model.gaussian import profile
+from .._model.images import nearest_offsets
 from .._problem.capacity import component_capacity
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import resampled
@@ -103,7 +104,8 @@ def highest_gain(context: SearchContext, state: State) -> float:
     if not peaks:
         return 0.0
     amplitude, center, covariance = peaks[0]
-    offsets = np.linalg.solve(np.linalg.cholesky(covariance), (views.points - center).T)
+    away = nearest_offsets(views.points - center, context.request.periods)
+    offsets = np.linalg.solve(np.linalg.cholesky(covariance), away.T)
     added = amplitude * views.weights * profile(np.einsum("in,in->n", offsets, offsets))
     return float(-added @ views.residuals(state) - 0.5 * added @ added)
 

@@ -26,14 +26,18 @@ class _Alike(NamedTuple):
     tree: cKDTree
 
 
-def strongest_apart(places: np.ndarray, widths: np.ndarray, count: int, min_distance: float) -> np.ndarray:
+def strongest_apart(
+    places: np.ndarray, widths: np.ndarray, count: int, min_distance: float, lengths: np.ndarray | None = None
+) -> np.ndarray:
     """Numbers (n,), n <= ``count``, of the places (N, d) that are taken; widths (N,), strongest first.
 
     A place is taken if its distance from each that was taken before exceeds ``min_distance`` times the sum of their
-    widths.
+    widths. Along axes of finite ``lengths`` (d,) places repeat after these.
     """
     if count == 1:
         return np.arange(min(1, len(places)))
+    if lengths is not None:
+        return _apart_on_torus(places, widths, count, min_distance, lengths)
     free, taken, first = np.ones(len(places), bool), np.zeros(0, int), 0
     groups: list[_Alike] = []
     while len(taken) < count:
@@ -48,6 +52,20 @@ def strongest_apart(places: np.ndarray, widths: np.ndarray, count: int, min_dist
         groups = groups or [_alike(places, widths, width) for width in np.unique(widths)]
         for group in groups:
             _rule_out(free, places, group, new, min_distance * (widths[new] + group.width))
+    return taken
+
+
+def _apart_on_torus(
+    places: np.ndarray, widths: np.ndarray, count: int, min_distance: float, lengths: np.ndarray
+) -> np.ndarray:
+    taken = np.zeros(0, int)
+    for i in range(len(places)):
+        offsets = places[taken] - places[i]
+        offsets = offsets - np.where(np.isfinite(lengths), lengths * np.round(offsets / lengths), 0)
+        if np.all(np.linalg.norm(offsets, axis=1) > min_distance * (widths[taken] + widths[i])):
+            taken = np.append(taken, i)
+        if len(taken) == count:
+            break
     return taken
 
 

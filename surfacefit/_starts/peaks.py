@@ -23,6 +23,7 @@ from .grid import grid_start
 from .rasters import Raster
 from .request import StartRequest
 from .scales import KERNEL_RADIUS, SCALES, Norms, correlated, pyramid
+from .torus import Places, TorusRaster
 
 # Rounds in which the peaks of a start are found, each on what the rounds before leave. A compromise: more rounds find
 # smaller peaks near large ones, and each costs a filter over all scales.
@@ -60,24 +61,34 @@ def find_peaks(raster: Raster, sums: np.ndarray, count: int, at_once: int, signe
 
     Up to ``at_once`` are found in a round.
     """
-    residual, norms = sums.copy(), raster.norms
+    residual = sums.copy()
     peaks: list[Peak] = []
     while len(peaks) < count:
-        found = _strongest(residual, norms, min(count - len(peaks), at_once), signed)
+        found = _strongest(residual, raster, min(count - len(peaks), at_once), signed)
         if not found:
             break
         for index, scale, sign in found:
             peak = _moment_peak(residual, raster, index, scale, sign)
-            _subtract(residual, raster.weights, peak)
+            _subtract(residual, raster, peak)
             peaks.append(_in_coordinates(raster, peak))
     return peaks
 
 
-def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
+def _strongest(residual: np.ndarray, raster: Raster, count: int, signed: bool) -> list[tuple[np.ndarray, float, float]]:
     """Up to ``count`` places (index, scale, sign) that lower the cost most, none within reach of a stronger one.
 
     A place takes (sum w r g)^2 / (2 sum w g^2) off the cost, nothing where the amplitude may not have that sign.
     """
+    on_torus = isinstance(raster, TorusRaster)
+    found = raster.candidates(residual, signed) if on_torus else _candidates(residual, raster.norms, signed)
+    order = np.argsort(-found.gains)[: CANDIDATES_PER_PEAK * count]
+    place, width, sign, lengths = found.places, found.widths, found.signs, raster.lengths if on_torus else None
+    chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE, lengths)]
+    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
+
+
+def _candidates(residual: np.ndarray, norms: Norms, signed: bool) -> Places:
+    """Places that take more off the cost than their neighbours do, at each scale."""
     gains, places, scales, signs = [], [], [], []
     for level, (sums, norm) in enumerate(zip(pyramid(residual, residual.ndim), norms, strict=True)):
         overlap = np.stack([correlated(sums, scale, sums.ndim) for scale in SCALES])
@@ -87,10 +98,7 @@ def _strongest(residual: np.ndarray, norms: Norms, count: int, signed: bool) -> 
         places.append((np.stack(which[1:], axis=1) + 0.5) * 2**level - 0.5)
         scales.append(np.array(SCALES)[which[0]] * 2**level)
         signs.append(np.copysign(1.0, overlap[which]))
-    gain, place, width, sign = (np.concatenate(columns) for columns in (gains, places, scales, signs))
-    order = np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]
-    chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE)]
-    return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
+    return Places(*(np.concatenate(columns) for columns in (gains, places, scales, signs)))
 
 
 def greatest_around(gain: np.ndarray, n_axes: int) -> np.ndarray:
@@ -108,8 +116,8 @@ def _moment_peak(residual: np.ndarray, raster: Raster, index: np.ndarray, scale:
     """Shape of the residual heights under a Gaussian window; the round shape where that lowers the cost more. A pit has
     sign -1.
     """
-    window = _window(residual.shape, index, KERNEL_RADIUS * scale)
-    offsets, r, w = _offsets(window, index), sign * residual[window], raster.weights[window]
+    window = raster.window(index, KERNEL_RADIUS * scale)
+    offsets, r, w = raster.offsets(index, KERNEL_RADIUS * scale), sign * residual[window], raster.weights[window]
     at_rest, round_shape = np.zeros(len(index)), np.eye(len(index)) * scale**2
     view = _gaussian(offsets, round_shape)
     candidates = [(*_amplitude(view, r, w), at_rest, round_shape)]
@@ -164,22 +172,11 @@ def _gaussian(offsets: list[np.ndarray], shape: np.ndarray) -> np.ndarray:
     return np.asarray(profile(squares))
 
 
-def _subtract(residual: np.ndarray, weights: np.ndarray, peak: Peak) -> None:
+def _subtract(residual: np.ndarray, raster: Raster, peak: Peak) -> None:
     radius = KERNEL_RADIUS * float(np.sqrt(np.diag(peak.covariance).max()))
-    window = _window(residual.shape, peak.center, radius)
-    values = _gaussian(_offsets(window, peak.center), peak.covariance)
-    residual[window] -= peak.amplitude * values * weights[window]
-
-
-def _window(shape: tuple[int, ...], center: np.ndarray, radius: float) -> tuple[slice, ...]:
-    starts = [max(0, int(np.ceil(c - radius))) for c in center]
-    stops = [min(n, int(np.floor(c + radius)) + 1) for c, n in zip(center, shape, strict=True)]
-    return tuple(slice(min(a, n - 1), max(b, min(a, n - 1) + 1)) for a, b, n in zip(starts, stops, shape, strict=True))
-
-
-def _offsets(window: tuple[slice, ...], center: np.ndarray) -> list[np.ndarray]:
-    """Along each axis the offsets from a centre, which broadcast to the patch."""
-    return list(np.ix_(*(np.arange(s.start, s.stop) - c for s, c in zip(window, center, strict=True))))
+    window = raster.window(peak.center, radius)
+    values = _gaussian(raster.offsets(peak.center, radius), peak.covariance)
+    residual[window] -= peak.amplitude * values * raster.weights[window]
 
 
 def _in_coordinates(raster: Raster, peak: Peak) -> Peak:

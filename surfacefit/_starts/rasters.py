@@ -63,6 +63,20 @@ class Raster:
         """Sizes of the cells along each axis."""
         return [np.gradient(axis) if len(axis) > 1 else np.ones(1) for axis in self.axes]
 
+    def window(self, center: np.ndarray, radius: float) -> tuple[Any, ...]:
+        """The index of the cells within a radius of a place (d,) along each axis, in cells; at least one."""
+        starts = [max(0, int(np.ceil(c - radius))) for c in center]
+        sizes = [len(axis) for axis in self.axes]
+        stops = [min(n, int(np.floor(c + radius)) + 1) for c, n in zip(center, sizes, strict=True)]
+        return tuple(
+            slice(min(a, n - 1), max(b, min(a, n - 1) + 1)) for a, b, n in zip(starts, stops, sizes, strict=True)
+        )
+
+    def offsets(self, center: np.ndarray, radius: float) -> list[np.ndarray]:
+        """Along each axis the offsets of these cells from the place, which broadcast to the window."""
+        window = self.window(center, radius)
+        return list(np.ix_(*(np.arange(s.start, s.stop) - c for s, c in zip(window, center, strict=True))))
+
     def around(self, coordinates: np.ndarray) -> tuple[Any, Any]:
         """Sums of heights and counts of points (K,) in the 2^d cells around coordinates (K, d)."""
         sides = []

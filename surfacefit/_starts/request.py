@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from .._data.data import lattice
+from .._model.images import Periods
 from .rasters import Raster
+from .torus import torus_raster
 
 # Scattered points a cell of the raster, on average: fewer leave too many cells empty, more blur narrow peaks.
 POINTS_PER_CELL = 2
@@ -23,7 +25,7 @@ class StartRequest:
 
     ``spacing`` (d,) is the sampling distance, ``weights`` (N,) are 1 / sigma, one each if None; ``axes`` and ``used``
     describe the grid, where there is one, and else ``scattered`` are the points; amplitudes may be negative where
-    ``signed``.
+    ``signed``. ``periods`` are those of the axes, None where no axis has one.
     """
 
     scattered: np.ndarray | None
@@ -35,6 +37,7 @@ class StartRequest:
     used: np.ndarray | None = None
     weights: np.ndarray | None = None
     signed: bool = False
+    periods: Periods | None = None
 
     @property
     def points(self) -> np.ndarray:
@@ -86,14 +89,19 @@ class StartRequest:
         middle = self.weights[order[np.searchsorted(reached, reached[-1] / 2)]]
         return np.minimum(self.weights, MAX_WEIGHT_RATIO * middle if reached[-1] > 0 else np.inf) ** 2
 
+    @property
+    def cells(self) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
+        """Axes of a raster of the points, and the cell (N,) of each, None if each has its own."""
+        if self.axes is not None and self.used is not None:
+            return _used_part(self.axes, self.used)
+        return _bins(self)
+
     @cached_property
     def raster(self) -> Raster:
         """The heights on a grid: their own as far as it is used, or averages over cells for scattered points."""
-        if self.axes is not None and self.used is not None:
-            axes, cells = _used_part(self.axes, self.used)
-        else:
-            axes, cells = _bins(self)
-        squares = self.squares
+        if self.periods is not None:
+            return torus_raster(self)
+        (axes, cells), squares = self.cells, self.squares
         empty = Raster(np.zeros(0), np.zeros(0), np.zeros(0), axes, cells)
         if squares.strides == (0,) and squares[0] == 1 and cells is None:  # as they are, without copies
             shape = tuple(len(axis) for axis in axes)

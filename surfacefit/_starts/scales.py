@@ -58,12 +58,13 @@ def norms_of(weights: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> Norm
     norms = []
     for level, (of_level, how_many) in enumerate(zip(pyramid(weights, n_axes), pyramid(counts, n_axes), strict=True)):
         both = [(correlated(of_level, scale, n_axes), correlated(how_many, scale, n_axes)) for scale in narrow]
-        norm = np.stack([_norm(*sums) for sums in both], axis=1)
+        norm = np.stack([raised_norm(*sums) for sums in both], axis=1)
         norms.append(np.where(_cells_of(sizes, level, of_level.shape[1:])[:, None], norm, np.inf))
     return norms
 
 
-def _norm(weight: np.ndarray, count: np.ndarray) -> np.ndarray:
+def raised_norm(weight: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Norms (B, ...) from sums of w^2 g^2 and of g^2 over the points, raised where there are next to no data."""
     most = count.max(axis=tuple(range(1, count.ndim)), keepdims=True)
     mean = np.divide(weight, count, out=np.zeros_like(weight), where=count > 0)
     return 2 * np.maximum(weight, MIN_NORM_SHARE * most * mean + np.finfo(float).tiny)
