@@ -70,8 +70,10 @@ def without(surface: GaussianSurface, k: int, fixed: dict[str, Any] | None = Non
         stays = [bool(np.broadcast_to((fixed or {}).get(name, False), len(distances))[other]) for name in FIXABLE[:3]]
         for array, value in zip(arrays, _merged_component(surface, [other, k], stays), strict=True):
             array[other] = value
-    rest = (np.delete(array, k, axis=0) for array in arrays)
-    return replace(surface, **dict(zip(COMPONENT_ARRAYS, rest, strict=True)))
+    rest: dict[str, Any] = {
+        name: np.delete(array, k, axis=0) for name, array in zip(COMPONENT_ARRAYS, arrays, strict=True)
+    }
+    return replace(surface, **rest)
 
 
 def _merged_component(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -157,3 +158,17 @@ class HostImages(NamedTuple):
         total = np.zeros((count, *values.shape[1:]))
         np.add.at(total, self.owners, values)
         return total
+
+
+def single_images(components: Any) -> list[Any]:
+    """Components without images whose sum is that of components (a record with ``centers``, ``factors`` and
+    ``images``), for points within a period of the middle of the coordinates.
+    """
+    if components.images is None:
+        return [components]
+    periods = components.images.periods
+    centers = nearest_offsets(components.centers, periods)
+    most = math.ceil(IMAGE_REACH_WIDTHS * WIDEST_PERIOD_SHARE * math.sqrt(len(periods)) * math.sqrt(2) + 1)
+    shifts = product(*([0] if period is None else range(-most, most + 1) for period in periods))
+    lengths = jnp.stack([jnp.asarray(0.0 if p is None else p, centers.dtype) for p in periods])
+    return [components._replace(centers=centers + np.array(one) * lengths, images=None) for one in shifts]

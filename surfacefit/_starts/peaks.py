@@ -79,10 +79,11 @@ def _strongest(residual: np.ndarray, raster: Raster, count: int, signed: bool) -
 
     A place takes (sum w r g)^2 / (2 sum w g^2) off the cost, nothing where the amplitude may not have that sign.
     """
-    on_torus = isinstance(raster, TorusRaster)
-    found = raster.candidates(residual, signed) if on_torus else _candidates(residual, raster.norms, signed)
-    order = np.argsort(-found.gains)[: CANDIDATES_PER_PEAK * count]
-    place, width, sign, lengths = found.places, found.widths, found.signs, raster.lengths if on_torus else None
+    if isinstance(raster, TorusRaster):
+        (gain, place, width, sign), lengths = raster.candidates(residual, signed), raster.lengths
+    else:
+        (gain, place, width, sign), lengths = _candidates(residual, raster.norms, signed), None
+    order = np.argsort(-gain)[: CANDIDATES_PER_PEAK * count]
     chosen = order[strongest_apart(place[order], width[order], count, MIN_PEAK_DISTANCE, lengths)]
     return [(np.minimum(place[i], np.array(residual.shape) - 1), float(width[i]), float(sign[i])) for i in chosen]
 

@@ -84,6 +84,11 @@ class Pieces(NamedTuple):
 
 def local_errors(result: FitResult) -> ComponentErrors:
     """Errors of single components."""
+    if result.settings.periods is not None:
+        raise ValueError(
+            f"errors of so many parameters do not know `periods`, got {result.n_parameters} parameters: fit a part of"
+            " the map, or fewer components"
+        )
     prepared, problem, params = _tiled_problem(result)
     pieces = jax.tree.map(np.asarray, _pieces(problem, params))
     host, near = prepared.host_fixing(params), bound_tolerance(result.settings.dtype)

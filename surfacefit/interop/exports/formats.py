@@ -46,7 +46,7 @@ def export(
     """Write the surface in the format that the path names; see `GaussianSurface.export`."""
     path = Path(path)
     ending = ending_of(path)
-    surface, names = _checked(surface, names)
+    surface, names = _checked(surface, names, ending == ".hills")
     if ending != ".hills" and (free_energy or periodic):
         raise ValueError(f"`free_energy` and `periodic` are of HILLS, got {str(path)!r}: leave them out")
     strange = [name for name in periodic or () if name not in names]
@@ -60,9 +60,16 @@ def export(
     path.write_text(text, encoding="utf-8")
 
 
-def _checked(surface: GaussianSurface, names: Sequence[str] | None) -> tuple[GaussianSurface, tuple[str, ...]]:
+def _checked(
+    surface: GaussianSurface, names: Sequence[str] | None, hills: bool = False
+) -> tuple[GaussianSurface, tuple[str, ...]]:
     """The surface with arrays of the right shapes, and a name for each axis."""
     found = axis_names(surface.n_dim) if names is None else tuple(names)
     if len(set(found)) != surface.n_dim or not all(name and not any(c.isspace() for c in name) for name in found):
         raise ValueError(f"`names` must be {surface.n_dim} different words, one an axis, got {list(found)}")
+    if surface.periods is not None and not hills:
+        raise ValueError(
+            "a surface with `periods` can be exported as HILLS alone, since other programs do not know images, got"
+            f" periods={surface.periods}"
+        )
     return checked_surface("surface", surface, surface.n_components, surface.n_dim, signed=True), found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def added(surface: GaussianSurface, data: SurfaceData, at: np.ndarray, kind: str
         np.concatenate([np.asarray(getattr(surface, name), float), one])
         for name, one in zip(COMPONENT_ARRAYS, new, strict=True)
     )
-    return replace(surface, **dict(zip(COMPONENT_ARRAYS, arrays, strict=True)))
+    named: dict[str, Any] = dict(zip(COMPONENT_ARRAYS, arrays, strict=True))
+    return replace(surface, **named)
 
 
 def moved(surface: GaussianSurface, k: int, by: np.ndarray) -> GaussianSurface:
@@ -45,7 +47,9 @@ def moved(surface: GaussianSurface, k: int, by: np.ndarray) -> GaussianSurface:
 
 def removed(surface: GaussianSurface, k: int) -> GaussianSurface:
     """The surface without component ``k``."""
-    arrays = {name: np.delete(np.asarray(getattr(surface, name)), k, axis=0) for name in COMPONENT_ARRAYS}
+    arrays: dict[str, Any] = {
+        name: np.delete(np.asarray(getattr(surface, name)), k, axis=0) for name in COMPONENT_ARRAYS
+    }
     return replace(surface, **arrays)
 
 
