@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._data.data import SurfaceData
-from .._model.images import WIDEST_PERIOD_SHARE, Periods
 from .._model.surface import GaussianSurface
+from .._periodic.image_numbers import WIDEST_PERIOD_SHARE
+from .._periodic.nearest import Periods
 
 # Sampling distances beyond the outermost points to which a centre may go: the samples' cells end there.
 CENTER_MARGIN = 0.5

@@ -10,8 +10,9 @@ import numpy as np
 from .._base.checks import positive_number
 from .._data.data import SurfaceData
 from .._model.background import PlaneBackground
-from .._model.images import WIDEST_PERIOD_SHARE, Periods
 from .._model.surface import GaussianSurface
+from .._periodic.image_numbers import WIDEST_PERIOD_SHARE
+from .._periodic.nearest import Periods
 
 # Of a period: what coordinates that span a whole one may exceed it by, since numbers in files are rounded.
 PERIOD_ROUNDING = 1e-6

@@ -32,9 +32,9 @@ from .._linear.normal import Normal
 from .._losses import Linear
 from .._model.background import FunctionBackground
 from .._model.block_layout import ALPHA, BlockLayout
-from .._model.images import single_images
 from .._model.parameters import Components, Parameterization, n_monomials
 from .._model.surface import inverse_lower
+from .._periodic.images import sum_of_single_images
 from .._problem.base import half_square
 from .._problem.problem import SurfaceProblem
 from .stationarity import Point, monomial_jacobian
@@ -179,9 +179,8 @@ def fourth_moments(problem: SurfaceProblem, components: Components, scores: Arra
     """G = sum_j s_j g_k Phi(u_k) Phi(u_k)^T (K, q, q), for scores (N,) of either sign."""
     n_dim, root = components.centers.shape[1], float(np.sqrt(2))
     wider = components._replace(factors=components.factors * root, inverse_factors=components.inverse_factors / root)
-    blocks = sum(
-        (monomial_jacobian(problem, one, jnp.ones_like(scores)).column_blocks(scores) for one in single_images(wider)),
-        jnp.zeros(()),
+    blocks = sum_of_single_images(
+        wider, lambda one: monomial_jacobian(problem, one, jnp.ones_like(scores)).column_blocks(scores)
     )
     degree = np.array([0] + [1] * n_dim + [2] * (n_monomials(n_dim) - 1 - n_dim))
     units = (root**degree).astype(scores.dtype)

@@ -32,6 +32,7 @@ from .._search.initialization import Initialization, StartPlan, initialize
 from .._solvers import Limits, Solution
 from .._solvers.loop import OneDevice
 from .._starts import RandomStarts
+from .._starts.turning import Turned
 from .._system.compile_clock import compile_clock, seconds
 from .make_result import background_result, make_result, ordered
 from .resets import with_resets
@@ -56,18 +57,33 @@ def fitted(
     """
     with precision(run.dtype), blas_limits_kept(), compile_clock() as spans:
         check_processes(data, model, run)
-        bar = _bar(model, run, auto)
-        fitting, chosen = Fitting(data, run, bar, begun, spans), None
+        bar, turned = _bar(model, run, auto), Turned.of(data, model.periods, model.background)
+        if isinstance(run.init, GaussianSurface):
+            run = replace(run, init=turned.away(run.init))
+        fitting, chosen = Fitting(turned.data, run, bar, begun, spans, home=turned.home), None
         try:
             if auto is not None:
                 chosen = of_first(run.engine.mesh, run.engine.timeout, partial(fitting.choose, model, auto))
                 fitting.run, fitting.steps = _from_chosen(run, auto, chosen), chosen.steps
                 model = replace(model, n_components=1 if chosen.surface is None else chosen.surface.n_components)
                 if chosen.surface is not None and not model.n_components:
-                    return fitting.without_components(model, chosen.surface, chosen)
-            return fitting.fit(model, chosen)
+                    return _at_home(fitting.without_components(model, chosen.surface, chosen), turned)
+            return _at_home(fitting.fit(model, chosen), turned)
         finally:
             bar.close()
+
+
+def _at_home(result: FitResult, turned: Turned) -> FitResult:
+    """A result of turned data as one of the data that were given."""
+    return (
+        result
+        if turned.data is turned.given
+        else replace(result, surface=turned.home(result.surface), data=turned.given)
+    )
+
+
+def _as_it_is(surface: GaussianSurface) -> GaussianSurface:
+    return surface
 
 
 @dataclass(eq=False)
@@ -75,7 +91,7 @@ class Fitting:
     """A fit under way: the data, how they are fitted, and who watches since when.
 
     ``steps`` counts the steps that the choice of a number of components took, ``spans`` holds the times at which JAX
-    compiled.
+    compiled; ``home`` gives a surface as whoever watches sees it.
     """
 
     data: SurfaceData
@@ -84,6 +100,7 @@ class Fitting:
     begun: float
     spans: list[tuple[float, float]]
     steps: int = 0
+    home: Callable[[GaussianSurface], GaussianSurface] = _as_it_is
 
     @property
     def deadline(self) -> float:
@@ -177,7 +194,7 @@ class Fitting:
                 cost * prepared.cost_unit,
                 float(np.sqrt(2 * cost / prepared.data.n_used)) * prepared.scaling.height_scale,
                 time.perf_counter() - self.begun,
-                lambda: ordered(surface(), model),
+                lambda: ordered(self.home(surface()), model),
                 model.loss,
                 shared.stage,
             )

@@ -12,8 +12,8 @@ from .._base.status import Status
 from .._constraints.bounds import FIXABLE
 from .._engines.engines import engine_choice
 from .._model.gaussian import bhattacharyya, integrals
-from .._model.images import nearest_offsets
 from .._model.surface import COMPONENT_ARRAYS, GaussianSurface
+from .._periodic.nearest import nearest_offsets
 from .._results.criteria import Deviance
 from .._statistics.linearization import model_of
 from .._statistics.statistics import effective_parameters

@@ -18,8 +18,8 @@ from .._base.memory import MemoryShort
 from .._base.status import STATUS, UNSETTLED_STATUSES, Status
 from .._data.data import SurfaceData
 from .._model.gaussian import line_integrals, profile
-from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface
+from .._periodic.nearest import nearest_offsets
 from .._problem.prepared import Prepared
 from .._search.context import SearchContext
 from .._search.residual_views import penalty_cost

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from .._constraints.shape import in_shape
-from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface, checked_surface
 from .._model.units import to_internal
+from .._periodic.nearest import nearest_offsets
 from .._problem.model_spec import ModelSpec
 from .._problem.prepared import Prepared
 from .._search.initialization import StartPlan

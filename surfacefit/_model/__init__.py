@@ -5,7 +5,6 @@ background   Backgrounds b(x) under the components: none, a constant, a plane, o
 block_layout Where each number stands in the parameter vector: blocks of the components, then a border
 covariance/  Covariance types: how one component's covariance is written in free numbers
 gaussian     Formulas of a Gaussian: its profile, its integrals, and how far two lie apart
-images       Images of components along periodic axes: the sum over shifts by whole periods
 parameters   Free numbers to components and back, and the chain rule between them
 scaling      Units inside a fit: points and heights of order one, whatever units come in
 step_lengths How far a step moves each component, in its own widths, and how far it may carry it

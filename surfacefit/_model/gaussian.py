@@ -13,7 +13,7 @@ import numpy as np
 
 from .._base.checks import finite_number, positive_number
 from .._base.devices import namespace
-from .images import Periods, nearest_offsets
+from .._periodic.nearest import Periods, nearest_offsets
 
 # Full width at half maximum in units of the standard deviation: exp(-x^2 / 2) = 1/2 at x = sqrt(2 ln 2).
 FWHM_PER_WIDTH = float(2 * np.sqrt(2 * np.log(2)))

@@ -24,11 +24,12 @@ from jax.tree_util import register_dataclass
 
 from .._base.compile import concatenated
 from .._base.devices import namespace
+from .._periodic.images import Images, images_of
+from .._periodic.nearest import Periods
 from .amplitudes import AmplitudeType, Positive
 from .background import background_model
 from .block_layout import ALPHA, BlockLayout, center_columns, shape_numbers
 from .covariance import CovarianceType
-from .images import Images, Periods, images_of
 from .surface import GaussianSurface, inverse_lower
 
 
@@ -144,7 +145,7 @@ class Parameterization:
         factors = cholesky_factors(self, params)
         model = self.background.with_vector(background)
         amplitudes = xp.where(self.active, self.amplitude.value(blocks[:, ALPHA]), 0)
-        images = None if self.periods is None else images_of(self.periods, factors, self.active)
+        images = None if self.periods is None else images_of(xp, self.periods, factors, self.active)
         return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model, images)
 
     def surface(self, params: Array) -> GaussianSurface:

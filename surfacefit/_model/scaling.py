@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from .images import Periods
+from .._periodic.nearest import Periods
 
 # Share of the heights at either end that may be outliers when units are chosen.
 OUTLIER_SHARE = 0.01

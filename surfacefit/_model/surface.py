@@ -15,9 +15,11 @@ from jax.tree_util import register_dataclass
 from .._base.checks import finite, moderate, real_array
 from .._base.devices import namespace
 from .._base.exchange import SurfaceExchange
+from .._periodic.host_images import HostImages
+from .._periodic.images import images_of, sum_over_images
+from .._periodic.nearest import Periods, wrapped
 from .background import background_model, with_last_axis
 from .gaussian import GaussianNumbers, profile
-from .images import HostImages, Periods, images_of, sum_over_images, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +95,7 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     if surface.periods is None:
         values = profiles(offsets)
     else:
-        images = images_of(surface.periods, factors, jnp.ones(len(amplitudes), bool))
+        images = images_of(jnp, surface.periods, factors, jnp.ones(len(amplitudes), bool))
         values = sum_over_images(images, offsets, profiles)
     heights = jnp.einsum("k,kn->n", amplitudes, values, precision="highest")
     return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])

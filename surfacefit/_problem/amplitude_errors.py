@@ -24,8 +24,9 @@ from scipy import sparse
 from .._data.effective_size import Noise
 from .._model.background import FunctionBackground, NoBackground
 from .._model.gaussian import profile
-from .._model.images import HostImages, nearest_offsets
 from .._model.surface import GaussianSurface
+from .._periodic.host_images import HostImages
+from .._periodic.nearest import nearest_offsets
 
 # Widths (Mahalanobis) beyond which a component is left out: it is below 4e-6 of its height there.
 CUTOFF_WIDTHS = 5.0

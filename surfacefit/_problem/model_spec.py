@@ -32,9 +32,9 @@ from .._model.background import (
     continued,
 )
 from .._model.covariance import COVARIANCE_TYPES
-from .._model.images import Periods
 from .._model.parameters import Parameterization
 from .._model.surface import checked_surface
+from .._periodic.nearest import Periods
 from .._ties.checks import check_limits, check_values
 from .._ties.places import Places
 from .._ties.rules import checked_items

@@ -16,10 +16,10 @@ from .._constraints.periods import coordinate_ends
 from .._data.data import SurfaceData
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.background import NoBackground
-from .._model.images import wrapped
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
+from .._periodic.nearest import wrapped
 from .._ties.limits import limited
 from .._ties.places import Places
 from .._ties.tied_map import TiedMap, TiePlan, tied_map

@@ -21,7 +21,7 @@ from jax import Array
 from .._base.precision import precision
 from .._model.block_layout import ALPHA
 from .._model.gaussian import profile
-from .._model.images import nearest_offsets
+from .._periodic.nearest import nearest_offsets
 from .context import SearchContext
 from .refits import refit
 from .states import State

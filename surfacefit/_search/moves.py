@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._model.gaussian import bhattacharyya, profile
-from .._model.images import nearest_offsets
+from .._periodic.nearest import nearest_offsets
 from .._problem.removal_cost import removal_costs
 from .._solvers.work import local_seconds
 from .._starts import Peak

@@ -17,8 +17,8 @@ from functools import partial
 import numpy as np
 
 from .._model.background import ConstantBackground, PlaneBackground
-from .._model.images import wrapped
 from .._model.surface import values_on_host
+from .._periodic.nearest import wrapped
 from .._starts import STARTS
 from .context import SearchContext
 from .growth import grow_from

@@ -8,8 +8,8 @@ import numpy as np
 
 from .._constraints.box import bound_tolerance
 from .._data.effective_size import Noise
-from .._model.images import nearest_offsets
 from .._model.surface import GaussianSurface
+from .._periodic.nearest import nearest_offsets
 from .._problem.amplitude_errors import LinearizedSurface, local_heights
 from .._results.criteria import AutoComponents
 from .context import SearchContext

@@ -17,7 +17,7 @@ from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
 from .._model.gaussian import profile
-from .._model.images import nearest_offsets
+from .._periodic.nearest import nearest_offsets
 from .._problem.capacity import component_capacity
 from .._problem.prepared import Prepared
 from .._problem.problem_setup import resampled

@@ -6,6 +6,7 @@ fit. A new one is one new file and one line here.
 request                   what a start works from
 rasters                   grids and scattered points alike, of one map and of many
 torus                     the same where axes are periodic
+turning                   such data from their highest point on
 scales                    sums under windows of many widths
 apart                     the strongest of many places that stand apart
 grid                      an even lattice

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from .._data.data import lattice
-from .._model.images import Periods
+from .._periodic.nearest import Periods
 from .rasters import Raster
 from .torus import torus_raster
 

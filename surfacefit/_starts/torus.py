@@ -10,22 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .._model.gaussian import profile
-from .._model.images import Periods
+from .._periodic.nearest import Periods
 from .rasters import Raster
 from .scales import SCALES, raised_norm
-
-if TYPE_CHECKING:
-    from .request import StartRequest
 
 # Periods, or lengths of open axes, up to which windows are wide: a wider component is level.
 WIDEST_WINDOW_SHARE = 0.25
 # Images on either side that a window's kernel is summed over: the next is seven widths away for the widest.
 KERNEL_IMAGES = 2
+
+
+class RoundMap(Protocol):
+    """What a raster that goes round is made of: the points and heights of a `StartRequest`."""
+
+    @property
+    def points(self) -> np.ndarray: ...
+    @property
+    def heights(self) -> np.ndarray: ...
+    @property
+    def squares(self) -> np.ndarray: ...
+    @property
+    def axes(self) -> tuple[np.ndarray, ...] | None: ...
+    @property
+    def cells(self) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]: ...
+    @property
+    def low(self) -> np.ndarray: ...
+    @property
+    def periods(self) -> Periods | None: ...
 
 
 class Places(NamedTuple):
@@ -143,7 +159,7 @@ class TorusRaster(Raster):
         return gain
 
 
-def torus_raster(request: StartRequest) -> TorusRaster:
+def torus_raster(request: RoundMap) -> TorusRaster:
     """The heights of a start on a raster that goes round."""
     assert request.periods is not None
     points, axes, index = request.points, list[np.ndarray](), list[np.ndarray]()
@@ -165,7 +181,7 @@ def torus_raster(request: StartRequest) -> TorusRaster:
     return TorusRaster(sums, weights, counts, tuple(axes), cells, periods=request.periods)
 
 
-def _cells_of_period(request: StartRequest, axis: int, period: float) -> tuple[int, float]:
+def _cells_of_period(request: RoundMap, axis: int, period: float) -> tuple[int, float]:
     """How many cells a period has, and the middle of the first: those of the grid, or some points in each."""
     if request.axes is not None:
         own = request.axes[axis]

@@ -19,9 +19,9 @@ from jax.tree_util import register_dataclass
 
 from ..._linear.normal import DenseNormal
 from ..._model.gaussian import profile
-from ..._model.images import sum_over_images
 from ..._model.parameters import ChainRule, Components
 from ..._model.surface import monomials, offsets_from, whitened_offsets
+from ..._periodic.images import sum_over_images
 
 # Numbers of monomial rows computed at once: 32 MB in double precision; large enough for one efficient product.
 MONOMIALS_A_CHUNK = 2**22
