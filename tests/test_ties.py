@@ -10,7 +10,7 @@ import surfacefit as sf
 from surfacefit._base.precision import in_precision, precision
 from surfacefit._model.background import background_model
 from surfacefit._model.covariance import COVARIANCE_TYPES
-from surfacefit._model.parameters import Parameterization
+from surfacefit._model.parameters import Parameterization, surface_of
 from surfacefit._model.scaling import Scaling
 from surfacefit._model.units import to_internal, to_physical
 from surfacefit._ties.places import Places
@@ -151,7 +151,7 @@ def test_what_a_rule_says_holds_wherever_the_free_numbers_are(case, dtype):
         tied, parts, scaling = map_of(turned(np.random.default_rng(3), n_dim, 3), tie, np.dtype(dtype))
         moved = np.asarray(tied.free) + 0.05 * np.random.default_rng(4).normal(size=len(tied.free)).astype(dtype)
         params = np.asarray(tied.params(jnp.asarray(moved)))
-        surface = jax.tree.map(np.asarray, to_physical(parts.surface(jnp.asarray(params)), scaling))
+        surface = jax.tree.map(np.asarray, to_physical(surface_of(parts, jnp.asarray(params)), scaling))
     tolerance = 1e-9 if dtype == "float64" else 1e-4
     np.testing.assert_allclose(np.asarray(left(surface)), np.asarray(right(surface)), rtol=tolerance, atol=tolerance)
     assert len(tied.free) < len(params)

@@ -148,12 +148,6 @@ class Parameterization:
         images = None if self.periods is None else images_of(xp, self.periods, factors, self.active)
         return Components(amplitudes, blocks[:, self.layout.centers], factors, inverse_lower(factors), model, images)
 
-    def surface(self, params: Array) -> GaussianSurface:
-        """The surface that the parameters (P,) stand for, in the units of the fit."""
-        parts = self.components(params)
-        covariances = jnp.einsum("kij,klj->kil", parts.factors, parts.factors, precision="highest")
-        return GaussianSurface(parts.amplitudes, parts.centers, covariances, parts.background, self.periods)
-
     def chain(self, params: Array, parts: Components) -> ChainRule:
         """The derivative T at the parameters (P,) and their components: the matrices B_k of the module's text."""
         alpha, n_dim = self.layout.blocks(params)[:, ALPHA], self.n_dim
@@ -166,6 +160,13 @@ class Parameterization:
         own = [amplitude, center] if self.covariance.shared else [amplitude, center, shape]
         shared = jnp.zeros_like(shape) if self.shape_held else shape
         return ChainRule(jnp.concatenate(own, axis=2), shared if self.covariance.shared else shape[:, :, :0])
+
+
+def surface_of(parts: Parameterization, params: Array) -> GaussianSurface:
+    """The surface that the parameters (P,) stand for, in the units of the fit."""
+    found = parts.components(params)
+    covariances = jnp.einsum("kij,klj->kil", found.factors, found.factors, precision="highest")
+    return GaussianSurface(found.amplitudes, found.centers, covariances, found.background, parts.periods)
 
 
 def cholesky_factors(parts: Parameterization, params: Any) -> Any:

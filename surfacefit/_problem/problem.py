@@ -19,7 +19,7 @@ from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import background_model
 from .._model.covariance import COVARIANCE_TYPES
 from .._model.covariance.base import GIVEN_EXCESS, LEAST_EXCESS
-from .._model.parameters import Parameterization
+from .._model.parameters import Parameterization, surface_of
 from .._model.step_lengths import floor_slopes, from_floor, near_floor, relative_change, within_extent
 from .._model.surface import GaussianSurface
 from .objective import SurfaceObjective
@@ -158,7 +158,7 @@ class SurfaceProblem(SurfaceObjective):
 
     def surface(self, params: Array) -> GaussianSurface:
         """The surface at the parameters (P,), in the units of the problem's points and heights."""
-        return self.parameterization.surface(params)
+        return surface_of(self.parameterization, params)
 
 
 def _common_float(*arrays: Array) -> Any:

@@ -89,19 +89,12 @@ class StartRequest:
         middle = self.weights[order[np.searchsorted(reached, reached[-1] / 2)]]
         return np.minimum(self.weights, MAX_WEIGHT_RATIO * middle if reached[-1] > 0 else np.inf) ** 2
 
-    @property
-    def cells(self) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
-        """Axes of a raster of the points, and the cell (N,) of each, None if each has its own."""
-        if self.axes is not None and self.used is not None:
-            return _used_part(self.axes, self.used)
-        return _bins(self)
-
     @cached_property
     def raster(self) -> Raster:
         """The heights on a grid: their own as far as it is used, or averages over cells for scattered points."""
         if self.periods is not None:
-            return torus_raster(self)
-        (axes, cells), squares = self.cells, self.squares
+            return torus_raster(self, *cells_of(self))
+        (axes, cells), squares = cells_of(self), self.squares
         empty = Raster(np.zeros(0), np.zeros(0), np.zeros(0), axes, cells)
         if squares.strides == (0,) and squares[0] == 1 and cells is None:  # as they are, without copies
             shape = tuple(len(axis) for axis in axes)
@@ -113,6 +106,13 @@ class StartRequest:
             weights=empty.gathered(squares),
             counts=empty.gathered(np.ones(len(squares))),
         )
+
+
+def cells_of(request: StartRequest) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
+    """Axes of a raster of the points, and the cell (N,) of each, None if each has its own."""
+    if request.axes is not None and request.used is not None:
+        return _used_part(request.axes, request.used)
+    return _bins(request)
 
 
 def _used_part(axes: tuple[np.ndarray, ...], used: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:

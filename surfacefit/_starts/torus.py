@@ -37,8 +37,6 @@ class RoundMap(Protocol):
     @property
     def axes(self) -> tuple[np.ndarray, ...] | None: ...
     @property
-    def cells(self) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]: ...
-    @property
     def low(self) -> np.ndarray: ...
     @property
     def periods(self) -> Periods | None: ...
@@ -159,11 +157,10 @@ class TorusRaster(Raster):
         return gain
 
 
-def torus_raster(request: RoundMap) -> TorusRaster:
-    """The heights of a start on a raster that goes round."""
+def torus_raster(request: RoundMap, plain_axes: tuple[np.ndarray, ...], plain_cells: np.ndarray | None) -> TorusRaster:
+    """The heights of a start on a raster that goes round, in place of one with ends."""
     assert request.periods is not None
     points, axes, index = request.points, list[np.ndarray](), list[np.ndarray]()
-    plain_axes, plain_cells = request.cells
     numbers = np.arange(len(points)) if plain_cells is None else plain_cells
     plain = np.unravel_index(numbers, tuple(len(axis) for axis in plain_axes))
     for i, period in enumerate(request.periods):
@@ -171,7 +168,7 @@ def torus_raster(request: RoundMap) -> TorusRaster:
             axes.append(plain_axes[i])
             index.append(plain[i])
             continue
-        count, first = _cells_of_period(request, i, float(period))
+        count, first = _cells_of_period(request, i, float(period), len(plain_axes[i]))
         axes.append(first + np.arange(count) * (period / count))
         index.append(np.rint((points[:, i] - first) * (count / period)).astype(int) % count)
     cells = np.ravel_multi_index(tuple(index), tuple(len(axis) for axis in axes))
@@ -181,13 +178,12 @@ def torus_raster(request: RoundMap) -> TorusRaster:
     return TorusRaster(sums, weights, counts, tuple(axes), cells, periods=request.periods)
 
 
-def _cells_of_period(request: RoundMap, axis: int, period: float) -> tuple[int, float]:
+def _cells_of_period(request: RoundMap, axis: int, period: float, count: int) -> tuple[int, float]:
     """How many cells a period has, and the middle of the first: those of the grid, or some points in each."""
     if request.axes is not None:
         own = request.axes[axis]
         step = (own[-1] - own[0]) / (len(own) - 1) if len(own) > 1 else period
         return max(1, round(period / step)), float(own[0])
-    count = len(request.cells[0][axis])
     return count, float(request.low[axis] + 0.5 * period / count)
 
 
