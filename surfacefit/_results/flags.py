@@ -11,7 +11,7 @@ import numpy as np
 
 from .._constraints.bounds import FIXABLE
 from .._constraints.box import bound_tolerance
-from .._constraints.containment import region_of
+from .._constraints.containment import open_region, region_of
 from .._model.background import background_model
 from .._model.gaussian import profile
 from .record import MAX_EXACT_PARAMETERS
@@ -230,6 +230,9 @@ def _at_limits(result: FitResult) -> dict[str, np.ndarray]:
         region, free = region_of(result.data, result.settings.periods), bounds.centers is None
         found["centers"] = found["centers"] | free & region.meets_centers(surface.centers, tolerance)
         found["covariances"] = (bounds.widths is None) & region.meets_widths(surface.covariances, tolerance)
+    if result.settings.periods is not None:
+        narrow = open_region(result.settings.periods)
+        found["covariances"] = found["covariances"] | narrow.meets_widths(surface.covariances, tolerance)
     widths = surface.principal_widths
     if bounds.widths is not None:
         found["covariances"] = found["covariances"] | _meets(widths, bounds.widths, tolerance).any(axis=1)

@@ -77,6 +77,7 @@ def _quality(result: FitResult) -> list[Fact]:
         ("cost", number(result.cost) + penalty),
         ("points", f"{result.n_points} of {shape}" + (f" ({unused})" if unused else "")),
         *_labels(result),
+        *_periods(result),
         ("parameters", f"{result.n_parameters} ({kinds})"),
     ]
 
@@ -89,6 +90,13 @@ def _labels(result: FitResult) -> list[Fact]:
     axes = ", ".join(map(with_unit, labels.dims, labels.units))
     heights = with_unit(labels.name, labels.unit)
     return [("axes", "; ".join([f"{axes}: {heights}" if heights else axes, *labels.notes]))]
+
+
+def _periods(result: FitResult) -> list[Fact]:
+    periods = result.settings.periods
+    if periods is None:
+        return []
+    return [("periods", " x ".join("open" if period is None else number(period) for period in periods))]
 
 
 def _effort(result: FitResult) -> list[Fact]:

@@ -47,6 +47,7 @@ IN_MEMORY_ONLY = {
     "prior": "leave it out",
     "f_scale": "leave it out",
     "beam": "fit a part of the map",
+    "periods": "fit a part of the map without, or averages of it",
     "tie": "fit averages, or a part of the map",
     "search": "leave it out: what is fitted to averages is searched by the same `init`",
 }

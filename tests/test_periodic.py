@@ -1,0 +1,216 @@
+"""Periodic axes, against explicit sums over images, and what is refused."""
+
+import re
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import surfacefit as sf
+
+P = 2 * np.pi
+AXIS = np.arange(24) * P / 24
+GRID = np.stack(np.meshgrid(AXIS, AXIS, indexing="ij"), axis=-1)
+COVARIANCES = np.array([[[0.3, 0.12], [0.12, 0.4]], [[0.9, -0.3], [-0.3, 0.5]]])
+EXACT = sf.LevenbergMarquardt(slack=0.0, ftol=1e-15, gtol=1e-13, xtol=1e-13)
+
+
+def surface_at(center, periods=(P, P)):
+    """Two aslant components, of either sign, a fixed distance apart."""
+    centers = np.array([center, np.add(center, [1.5, 2.0])])
+    return sf.GaussianSurface([2.0, -1.0], centers, COVARIANCES, 0.5, periods=periods)
+
+
+def summed(surface, points, images=4):
+    """Heights by a plain loop over images from -4 to 4 along each periodic axis."""
+    total = np.full(points.shape[:-1], float(surface.background))
+    ranges = [range(1) if p is None else range(-images, images + 1) for p in surface.periods]
+    lengths = np.array([p or 0.0 for p in surface.periods])
+    for numbers in np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, len(lengths)):
+        for a, c, s in zip(surface.amplitudes, surface.centers, surface.covariances, strict=True):
+            offsets = points - c - numbers * lengths
+            total += a * np.exp(-0.5 * np.einsum("...i,ij,...j", offsets, np.linalg.inv(s), offsets))
+    return total
+
+
+def turned(difference):
+    """Differences of angles, the short way round."""
+    return (np.asarray(difference) + P / 2) % P - P / 2
+
+
+@pytest.mark.parametrize("periods", [(P, P), (P, None), (None, 5.0)])
+@pytest.mark.parametrize("width", [0.1, 1.0, 4.3])  # 4.3: as wide as a component may be
+def test_a_surface_is_the_sum_over_images(periods, width):
+    surface = surface_at([0.1, 6.2], periods)
+    surface = sf.GaussianSurface(surface.amplitudes, surface.centers, COVARIANCES * width, 0.5, periods=periods)
+    points = np.random.default_rng(0).uniform(0, 5, (40, 2))  # within a period, where four images suffice
+    expected = summed(surface, points)
+    np.testing.assert_allclose(surface(points), expected, atol=1e-11)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(jax.jit(surface)(jnp.asarray(points)), expected, atol=1e-11)
+    far = points + [7 * p if p else 0.0 for p in periods]
+    np.testing.assert_allclose(surface(far), expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("periods", [(P, P), (P, None)])
+def test_a_fit_finds_what_lies_across_the_seam(periods, dtype):
+    truth = surface_at([0.1, 3.1], periods)
+    start = sf.GaussianSurface([1.5, -0.5], truth.centers + 0.2, np.array([np.eye(2) / 2] * 2), 0.0, periods=periods)
+    result = sf.fit(
+        summed(truth, GRID), 2, coords=(AXIS, AXIS), periods=periods, init=start, amplitudes="signed", dtype=dtype
+    )
+    tolerance = 1e-6 if dtype == "float64" else 2e-3
+    assert result.surface.periods == periods
+    np.testing.assert_allclose(result.surface.amplitudes, truth.amplitudes, atol=tolerance)
+    np.testing.assert_allclose(turned(result.surface.centers - truth.centers), 0, atol=tolerance)
+    np.testing.assert_allclose(result.surface.covariances, truth.covariances, atol=tolerance)
+    np.testing.assert_allclose(result.predict(), summed(truth, GRID), atol=10 * tolerance)
+
+
+NOISY = surface_at([3.0, 3.2])(GRID) + 0.02 * np.random.default_rng(0).normal(size=GRID.shape[:2])
+OPTIONS = {"coords": (AXIS, AXIS), "periods": (P, P), "amplitudes": "signed"}
+
+
+@cache
+def of_shifted(*by):
+    """A fit from no guess of the noisy map shifted by so many cells."""
+    return sf.fit(np.roll(NOISY, by, (0, 1)), 2, init="peaks", **OPTIONS)
+
+
+def test_shifting_the_data_shifts_the_fit():
+    whole = of_shifted(0, 0)
+    for by in ((12, 12), (-11, -13)):  # the second has a component across both seams
+        other, step = of_shifted(*by), np.array(by) * P / 24
+        np.testing.assert_allclose(turned(other.surface.centers - whole.surface.centers - step), 0, atol=1e-10)
+        np.testing.assert_allclose(other.surface.amplitudes, whole.surface.amplitudes, rtol=1e-10)
+        np.testing.assert_allclose(other.surface.covariances, whole.surface.covariances, rtol=1e-10)
+        assert (other.surface.centers >= 0).all()
+        assert (other.surface.centers < P).all()
+    moved = sf.fit(NOISY, 2, init="peaks", **{**OPTIONS, "coords": (AXIS + 0.123, AXIS - 40.0)})
+    step = np.array([0.123, -40.0])
+    np.testing.assert_allclose(turned(moved.surface.centers - whole.surface.centers - step), 0, atol=1e-10)
+    np.testing.assert_allclose(moved.surface.amplitudes, whole.surface.amplitudes, rtol=1e-10)
+
+
+def test_errors_on_the_seam_are_those_in_the_middle():
+    whole, other = of_shifted(0, 0), of_shifted(-11, -13)
+    assert np.abs(turned(other.surface.centers[0])).max() < 0.3  # a corner, where both seams meet
+    for name in ("amplitudes", "centers", "covariances", "volumes"):
+        one, two = (getattr(fit.standard_errors, name) for fit in (whole, other))
+        np.testing.assert_allclose(one, two, rtol=1e-7)
+    assert [sorted(one) for one in whole.flags] == [sorted(one) for one in other.flags]
+    np.testing.assert_allclose(whole.volume_shares, other.volume_shares, rtol=1e-9)
+    np.testing.assert_allclose(np.roll(whole.residuals, (-11, -13), (0, 1)), other.residuals, atol=1e-10)
+
+
+def test_errors_are_those_of_the_jacobian_by_differences():
+    result = sf.fit(NOISY, 2, init="peaks", covariance_type="spherical", solver=EXACT, **OPTIONS)
+
+    def heights(numbers):
+        amplitudes, centers, squares = np.split(numbers[:-1], [2, 6])
+        covariances = squares[:, None, None] * np.eye(2)
+        return summed(
+            sf.GaussianSurface(amplitudes, centers.reshape(2, 2), covariances, numbers[-1], periods=(P, P)), GRID
+        ).ravel()
+
+    found, level = result.surface, float(result.surface.background.value)
+    at = np.concatenate([found.amplitudes, found.centers.ravel(), found.covariances[:, 0, 0], [level]])
+    columns = [(heights(at + h) - heights(at - h)) / 2e-5 for h in 1e-5 * np.eye(len(at))]
+    jacobian = np.stack(columns, axis=1)
+    np.testing.assert_allclose(jacobian.T @ result.residuals.ravel(), 0, atol=1e-5)
+    variance = 2 * result.cost / (GRID[..., 0].size - len(at))
+    errors = np.sqrt(variance * np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+    np.testing.assert_allclose(result.standard_errors.amplitudes, errors[:2], rtol=1e-5)
+    np.testing.assert_allclose(result.standard_errors.centers.ravel(), errors[2:6], rtol=1e-5)
+
+
+def test_scattered_points_have_no_seam():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, P, (300, 2))
+    heights = surface_at([0.1, 6.2])(points) + 0.01 * rng.normal(size=300)
+    fits = [
+        sf.fit_points((points + step) % P, heights, 2, periods=(P, P), amplitudes="signed", init="peaks")
+        for step in ([0.0, 0.0], [2.0, 4.5])
+    ]
+    assert fits[0].rmse < 0.011
+    one, two = (fit.surface for fit in fits)
+    np.testing.assert_allclose(turned(two.centers - one.centers - [2.0, 4.5]), 0, atol=1e-10)
+    np.testing.assert_allclose(one.amplitudes, two.amplitudes, rtol=1e-10)
+    np.testing.assert_allclose(fits[0].standard_errors.centers, fits[1].standard_errors.centers, rtol=1e-7)
+
+
+def test_a_curve_with_a_gap_and_masked_heights():
+    x = np.delete(np.arange(60) * P / 60, slice(20, 26))
+    truth = sf.GaussianSurface([1.0, 2.0], [[0.05], [3.0]], [[[0.2]], [[0.3]]], 0.2, periods=(P,))
+    heights = truth(x)
+    heights[[0, -1]] = np.nan
+    result = sf.fit(heights, 2, coords=x, periods=P, init="peaks")
+    order = np.argsort(result.surface.amplitudes)
+    np.testing.assert_allclose(result.surface.amplitudes[order], [1, 2], rtol=1e-5)
+    np.testing.assert_allclose(turned(result.surface.centers[order, 0] - [0.05, 3.0]), 0, atol=1e-5)
+    whole = sf.fit(truth(np.linspace(0, P, 61)), 2, coords=np.linspace(0, P, 61), periods=(P,), init="peaks")
+    np.testing.assert_allclose(np.sort(whole.surface.amplitudes), [1, 2], rtol=1e-5)  # both ends are one place
+
+
+def test_a_search_and_a_number_to_choose_go_round():
+    result = sf.fit(np.roll(NOISY, (12, 11), (0, 1)), sf.AutoComponents(most=4), **OPTIONS)
+    assert result.n_components == 2
+    np.testing.assert_allclose(result.rmse, 0.02, rtol=0.1)
+
+
+def test_a_file_remembers_periods(tmp_path):
+    result = of_shifted(-11, -13)
+    for name in ("fit.json", "fit.npz"):
+        result.save(tmp_path / name)
+        found = sf.load(tmp_path / name)
+        assert found.surface.periods == found.settings.periods == (P, P)
+        np.testing.assert_array_equal(found.predict(), result.predict())
+        np.testing.assert_array_equal(found.standard_errors.centers, result.standard_errors.centers)
+
+
+def test_places_outside_of_the_cell():
+    result = of_shifted(-11, -13)
+    np.testing.assert_allclose(result.surface(GRID + np.array([P, -3 * P])), result.predict(), atol=1e-9)
+    found = result.surface
+    level = sf.GaussianSurface(found.amplitudes, found.centers, found.covariances, found.background.value, (P, P))
+    np.testing.assert_allclose(summed(level, GRID), result.predict(), atol=1e-10)
+
+
+def test_a_component_as_wide_as_may_be_is_flagged():
+    heights = 1 + 0.1 * np.cos(AXIS)[:, None] * np.ones(24)
+    result = sf.fit(heights, 1, coords=(AXIS, AXIS), periods=(P, P), init="grid", covariance_type="diag")
+    deviations = np.sqrt(np.diagonal(result.surface.covariances[0]))
+    assert (deviations <= P / 3 * (1 + 1e-6)).all()
+    assert sf.ComponentFlag.AT_BOUND in result.flags[0]
+
+
+START = surface_at([3.0, 3.2])
+WIDE = sf.GaussianSurface([1.0], [[1.0, 1.0]], [np.diag([0.3, 100.0])])
+REFUSED = [
+    ({"periods": (6.0, P)}, "must not be shorter than the data's extent, got 6 along axis 0"),
+    ({"periods": (P, 0.0)}, "`periods` must be"),
+    ({"periods": (P, -P)}, "`periods` must be"),
+    ({"periods": (P, np.nan)}, "`periods` must be"),
+    ({"periods": (P, "x")}, "`periods`"),
+    ({"periods": (P, P, P)}, "a period for each of the 2 axes"),
+    ({"periods": P}, "a period for each of the 2 axes"),
+    ({"engine": "tiled"}, "is for engine='dense'"),
+    ({"background": "plane"}, "a plane contradict each other"),
+    ({"init": "em"}, "init='em'"),
+    ({"bounds": sf.Bounds(centers=[(0, 1), (0, 1)])}, "leaves no ends to centres"),
+    ({"beam": 0.5}, "cannot be given beside `beam`"),
+    ({"tie": {"widths": True}, "init": START}, "cannot be given beside `tie`"),
+    ({"shape": 100.0}, "`shape` must have no component wider than"),
+    ({"n_components": 1, "init": WIDE}, "`init` must have no component wider than"),
+    ({"init": surface_at([3.0, 3.2], (P, 7.0))}, "must be those of `init`"),
+    ({"periods": None, "init": START}, "must be given for a start with periods"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_what_cannot_be_meant_is_refused(options, message):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        sf.fit(NOISY, **{"n_components": 2, **OPTIONS, **options})
