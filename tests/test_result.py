@@ -114,6 +114,7 @@ VALUES = {
     "covariance_type": "tied",
     "amplitudes": "signed",
     "loss": "huber",
+    "periods": (1e3, None),
     "sampling": "integrated",
     "beam": np.array([[4.0, 1.0], [1.0, 3.0]]),
     "prior": sf.SurfacePrior(np.eye(2), 5.0, 2.0),
