@@ -1,6 +1,7 @@
 """Periodic axes, against explicit sums over images, and what is refused."""
 
 import re
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -9,6 +10,12 @@ import numpy as np
 import pytest
 
 import surfacefit as sf
+from surfacefit._base.precision import precision
+from surfacefit._data.data import grid_data, point_data
+from surfacefit._engines.engines import EngineChoice
+from surfacefit._model.units import to_internal
+from surfacefit._problem.model_spec import ModelSpec
+from surfacefit._problem.problem_setup import problem_setup
 
 P = 2 * np.pi
 AXIS = np.arange(24) * P / 24
@@ -20,7 +27,7 @@ EXACT = sf.LevenbergMarquardt(slack=0.0, ftol=1e-15, gtol=1e-13, xtol=1e-13)
 def surface_at(center, periods=(P, P)):
     """Two aslant components, of either sign, a fixed distance apart."""
     centers = np.array([center, np.add(center, [1.5, 2.0])])
-    return sf.GaussianSurface([2.0, -1.0], centers, COVARIANCES, 0.5, periods=periods)
+    return sf.GaussianSurface(np.array([2.0, -1.0]), centers, COVARIANCES, 0.5, periods=periods)
 
 
 def summed(surface, points, images=4):
@@ -187,6 +194,79 @@ def test_a_component_as_wide_as_may_be_is_flagged():
     assert sf.ComponentFlag.AT_BOUND in result.flags[0]
 
 
+LAYOUTS = ["even grid", "gaps and weights", "scattered"]
+
+
+def prepared_by(engine, layout, covariance_type, periods, surface):
+    """The problem of an engine, the surface's parameters, and the problem with a plan for them."""
+    rng = np.random.default_rng(2)
+    heights, sigma = NOISY, None
+    if layout == "gaps and weights":
+        heights, sigma = np.where(rng.uniform(size=NOISY.shape) < 0.2, np.nan, NOISY), rng.uniform(0.5, 2, NOISY.shape)
+    if layout == "scattered":
+        points = rng.uniform(0, 6, (700, 2))
+        data = point_data(points, surface(points) + rng.normal(size=700))
+    else:
+        data = grid_data(heights, (AXIS, AXIS), sigma=sigma)
+    model = ModelSpec(
+        n_components=2, covariance_type=covariance_type, amplitudes="signed", periods=periods, contained=False
+    )
+    prepared = problem_setup(data, model, np.dtype(float), EngineChoice(engine))
+    parts = prepared.host.parameterization
+    params = jnp.asarray(parts.pack(replace(to_internal(surface, prepared.scaling), background=parts.background)))
+    planner = prepared.planner
+    return prepared, params, prepared.problem if planner is None else planner(prepared.problem, params, params)
+
+
+@jax.jit
+def operations(problem, params, change):
+    residuals, jacobian = problem.linearize(params)
+    own, corner = jacobian.block_diagonal()
+    gradient, product = jacobian.rmv(residuals), jacobian.mv(change)
+    return {"residuals": residuals, "gradient": gradient, "product": product, "blocks": own, "corner": corner}
+
+
+@pytest.mark.parametrize(
+    ("layout", "covariance_type", "periods"),
+    [
+        ("even grid", "full", (P, P)),
+        ("gaps and weights", "tied", (P, None)),
+        ("scattered", "diag", (None, 6.1)),
+        ("even grid", "spherical", (6.5, P)),  # a gap between one end and the other
+    ],
+)
+@pytest.mark.parametrize("width", [0.3, 3.0])
+def test_the_tiled_engine_is_the_dense_one(layout, covariance_type, periods, width):
+    surface = surface_at([0.1, 5.9], periods)
+    surface = replace(surface, covariances=width * COVARIANCES)
+    with precision(np.dtype(float)):
+        rows = []
+        for engine in (sf.Dense(), sf.Tiled(cutoff=1e-12, tile_size=30)):
+            prepared, params, problem = prepared_by(engine, layout, covariance_type, periods, surface)
+            change = jnp.asarray(np.random.default_rng(3).normal(size=len(params)))
+            found = operations(problem, params, change)
+            if width > 1:  # the tiled engine leaves out products of a component's own images
+                del found["blocks"]
+            by_point = {name: prepared.by_point(found[name]) for name in ("residuals", "product")}
+            rows.append({name: np.asarray(value) for name, value in {**found, **by_point}.items()})
+    for name, expected in rows[0].items():
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(rows[1][name] / scale, expected / scale, atol=1e-9, err_msg=name)
+
+
+def test_a_tiled_fit_is_the_dense_one():
+    start = sf.GaussianSurface([1.5, -0.5], surface_at([0.3, 3.3]).centers, np.array([np.eye(2) / 2] * 2))
+    heights = np.roll(NOISY, (-11, 0), (0, 1))
+    one, two = (
+        sf.fit(heights, 2, init=start, engine=engine, solver=EXACT, **OPTIONS)
+        for engine in ("dense", sf.Tiled(cutoff=1e-12, tile_size=64))
+    )
+    assert two.settings.engine == "tiled"
+    for name in ("amplitudes", "centers", "covariances"):
+        np.testing.assert_allclose(getattr(two.surface, name), getattr(one.surface, name), atol=1e-6)
+    np.testing.assert_allclose(two.standard_errors.centers, one.standard_errors.centers, rtol=1e-4)
+
+
 START = surface_at([3.0, 3.2])
 WIDE = sf.GaussianSurface([1.0], [[1.0, 1.0]], [np.diag([0.3, 100.0])])
 REFUSED = [
@@ -197,7 +277,7 @@ REFUSED = [
     ({"periods": (P, "x")}, "`periods`"),
     ({"periods": (P, P, P)}, "a period for each of the 2 axes"),
     ({"periods": P}, "a period for each of the 2 axes"),
-    ({"engine": "tiled"}, "is for engine='dense'"),
+    ({"engine": sf.Tiled(devices=1)}, "is for one device"),
     ({"background": "plane"}, "a plane contradict each other"),
     ({"init": "em"}, "init='em'"),
     ({"bounds": sf.Bounds(centers=[(0, 1), (0, 1)])}, "leaves no ends to centres"),

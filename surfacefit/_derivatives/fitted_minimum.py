@@ -55,6 +55,11 @@ def fitted_minimum(result: FitResult, adjoint: Implicit) -> FittedMinimum:
     params = params_of(result, prepared)
     problem = prepared.fixing(params)
     if prepared.planner is not None:
+        if result.settings.periods is not None:
+            raise ValueError(
+                f"`sensitivity` of so many parameters does not know `periods`, got {result.n_parameters} parameters at"
+                f" {result.n_points} points: fit a part of the map, or fewer components"
+            )
         here = jnp.asarray(params)
         problem = replace(problem, engine=prepared.planner(problem, here, here).engine)
     at, minimum = _polished(adjoint, problem, params)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._periodic.nearest import Periods
+from .ghosts import Ghosts
 from .overlaps import EvenGrid, Overlaps, overlaps, renewed_overlaps
 from .pairs import MARGIN_WIDTHS, Ellipsoids, TilePairs, cutoff_radii, planned, renewed_tile_pairs, tile_pairs
 from .small_matrices import inverses, spectral_norms
@@ -49,32 +51,39 @@ class PlacedComponents(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class ComponentLists:
     """room : the ellipsoids (K,) that components were given. pairs : with tiles. overlaps : with each other; None where
-    nobody asks for them, or there are too many.
+    nobody asks for them, or there are too many. ghosts : along periodic axes those that pairs are of.
     """
 
     room: Ellipsoids
     pairs: TilePairs
     overlaps: Overlaps | None
+    ghosts: Ghosts | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ListMaker:
-    """Makes lists for one tiling; those of overlaps where there is a ``grid``."""
+    """Makes lists for one tiling; those of overlaps where there is a ``grid``, which has no ``periods``."""
 
     tiling: Tiling
     grid: EvenGrid | None
     cutoff: float
     memory: float = float("inf")
+    periods: Periods | None = None
 
     def made(self, there: PlacedComponents, here: PlacedComponents) -> ComponentLists:
         """Lists for components there, with room for them here too."""
         room = enclosing(there, here, self.cutoff)
+        if self.periods is not None:
+            ghosts = Ghosts.of(room, self.periods, self.tiling)
+            return ComponentLists(room, tile_pairs(self.tiling, ghosts.shifted(room), self.memory), None, ghosts)
         overlapping = None if self.grid is None else overlaps(self.grid, room.centers, room.factors)
         return ComponentLists(room, tile_pairs(self.tiling, room, self.memory), overlapping)
 
     def renewed(self, before: ComponentLists, there: PlacedComponents, here: PlacedComponents) -> ComponentLists:
         """`made`, but components that are still within the room that they had keep it, and their lists."""
-        if len(before.room.radii) != len(there.amplitudes) or (before.overlaps is None) != (self.grid is None):
+        if self.periods is not None or len(before.room.radii) != len(there.amplitudes):
+            return self.made(there, here)
+        if (before.overlaps is None) != (self.grid is None):
             return self.made(there, here)
         moved = have_moved(before.room, there, here, self.cutoff)
         if moved.mean() > ALL_FROM_SHARE:

@@ -73,7 +73,7 @@ class TileLists:
 
     order : (T,) tiles by falling length of their lists; rank : (T,) its inverse.
     offsets : (n_chunks,) place in ``order`` of each chunk's first tile.
-    members : (n_chunks, tiles a chunk, members) components, K where there is none.
+    members : (n_chunks, tiles a chunk, members) components, ``nobody`` where there is none.
     """
 
     order: np.ndarray
@@ -81,6 +81,7 @@ class TileLists:
     offsets: np.ndarray
     members: np.ndarray
     n_pairs: int
+    nobody: int
 
 
 def planned(centers: np.ndarray, factors: np.ndarray, radii: np.ndarray) -> Ellipsoids:
@@ -203,4 +204,4 @@ def _chunked(lengths: np.ndarray, members: np.ndarray, nobody: int, shape: Chunk
     chunk_of, place_of = ragged(chunks_at)
     table = np.full((len(chunk_of), *shape), nobody, np.int32)
     table[first[level] + rank[tile] // shape.tiles, rank[tile] % shape.tiles, slot] = members
-    return TileLists(order, rank, (place_of * shape.tiles).astype(np.int32), table, len(members))
+    return TileLists(order, rank, (place_of * shape.tiles).astype(np.int32), table, len(members), nobody)

@@ -20,15 +20,22 @@ class HostImages(NamedTuple):
     def of(
         cls, centers: np.ndarray, deviations: np.ndarray, periods: Periods, low: np.ndarray, high: np.ndarray
     ) -> HostImages:
-        """Those of centres and deviations along the axes (K, d) that reach a box with corners (d,)."""
+        """Those of centres and deviations along the axes (K, d) that are felt in a box with corners (d,)."""
+        return cls.reaching(centers, IMAGE_REACH_WIDTHS * deviations, periods, low, high)
+
+    @classmethod
+    def reaching(
+        cls, centers: np.ndarray, reach: np.ndarray, periods: Periods, low: np.ndarray, high: np.ndarray
+    ) -> HostImages:
+        """Those within a ``reach`` (K, d) along each axis of a box with corners (d,)."""
         images = cls(np.arange(len(centers)), np.asarray(centers, float))
         for axis, period in enumerate(periods):
             if period is not None:
-                images = images._along(axis, float(period), deviations[:, axis], low[axis], high[axis])
+                images = images._along(axis, float(period), reach[:, axis], low[axis], high[axis])
         return images
 
-    def _along(self, axis: int, period: float, deviations: np.ndarray, low: float, high: float) -> HostImages:
-        reach, at = IMAGE_REACH_WIDTHS * deviations[self.owners], self.centers[:, axis]
+    def _along(self, axis: int, period: float, reaches: np.ndarray, low: float, high: float) -> HostImages:
+        reach, at = reaches[self.owners], self.centers[:, axis]
         first = np.ceil((low - reach - at) / period).astype(int)
         counts = np.maximum(np.floor((high + reach - at) / period).astype(int) - first + 1, 0)
         image = np.repeat(np.arange(len(at)), counts)

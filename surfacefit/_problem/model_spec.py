@@ -293,8 +293,8 @@ def _periods(name: str, given: Given) -> Periods | None:
     shape = checked_shape(options["shape"], given.data.n_dim)
     if shape is not None:
         check_widths("shape", shape[None], periods)
-    if not _is_plain_dense(options["engine"]):
-        raise ValueError(f"`{name}` is for engine='dense' on one device, got engine={options['engine']!r}")
+    if getattr(options["engine"], "devices", None) is not None:
+        raise ValueError(f"`{name}` is for one device, got engine={options['engine']!r}: leave `devices` out")
     return periods
 
 

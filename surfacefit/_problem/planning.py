@@ -17,7 +17,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, cluster_bytes, gigabytes, tiled_need
-from .._engines.jacobian import Curvature, TiledEngine, TilePlan
+from .._engines.jacobian import Curvature, GhostTable, TiledEngine, TilePlan
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
@@ -84,8 +84,13 @@ class TilePlanner:
         """The problem with a plan, and its lists, which are as far as they serve those of the plan ``before``."""
         parts, dtype = problem.parameterization, problem.points.dtype
         lists, there, room = self.listed(problem, wanted, params, before, with_normal)
-        tiled = lists_of_tiles(self.tiling, lists.pairs, self.n_active, parts.n_components, self.cpu)
+        ghosts, count, most = lists.ghosts, self.n_active, parts.n_components
+        if ghosts is not None:
+            count, most = len(ghosts.owners), self.capacity("ghosts", len(ghosts.owners))
+        tiled = lists_of_tiles(self.tiling, lists.pairs, count, most, self.cpu)
         plan = tile_plan(self.tiling, tiled, room, self.cutoff, self.capacity("chunks", len(tiled.offsets)), dtype)
+        if ghosts is not None:
+            plan = replace(plan, ghosts=GhostTable.of(ghosts.padded(most, parts.n_components), dtype))
         curvature = None
         if with_normal and self.grid is not None:
             arrangement = Arrangement.of(there, self.n_active, clustered_block_size(problem))
@@ -110,7 +115,8 @@ class TilePlanner:
         self.likeness = (self.tiling.n_tiles, self.tiling.size, parts.n_parameters)
         there, here = (_on_host(parts, p) for p in (wanted, params))
         grid = self.grid if with_normal else None
-        maker = ListMaker(self.tiling, grid, self.cutoff, self.memory)
+        periods = None if parts.periods is None else tuple(p if p is None else float(p) for p in parts.periods)
+        maker = ListMaker(self.tiling, grid, self.cutoff, self.memory, periods)
         places = [where.some(slice(self.n_active)) for where in (there, here)]
         idle = [where.some(slice(self.n_active, None)) for where in (there, here)]
         lists = maker.made(*places) if before is None else maker.renewed(before, *places)
@@ -256,7 +262,8 @@ def clustered_block_size(problem: SurfaceProblem) -> int:
 def lists_of_tiles(tiling: Tiling, pairs: TilePairs, n_active: int, n_components: int, cpu: bool) -> TileLists:
     """The lists of some tiles, from their pairs with the components in use."""
     tiled = tile_lists(tiling, pairs, n_active, chunk_shape(tiling.n_tiles, cpu))
-    return replace(tiled, members=np.where(tiled.members == n_active, n_components, tiled.members))
+    members = np.where(tiled.members == n_active, n_components, tiled.members)
+    return replace(tiled, members=members, nobody=n_components)
 
 
 def tile_plan(
@@ -264,7 +271,7 @@ def tile_plan(
 ) -> TilePlan:
     """The lists on the device, with room for ``capacity`` chunks."""
     n_chunks, at_once = lists.members.shape[:2]
-    spare, nobody = capacity - n_chunks, len(room.radii)
+    spare, nobody = capacity - n_chunks, lists.nobody
     return TilePlan(
         order=jnp.asarray(np.pad(lists.order, (0, -len(lists.order) % at_once)), jnp.int32),
         rank=jnp.asarray(lists.rank, jnp.int32),

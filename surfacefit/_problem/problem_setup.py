@@ -86,8 +86,7 @@ def problem_setup(
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
     nodes = model.nodes(data.spacing)
-    plain_dense = nodes is not None or model.periods is not None
-    picked = Dense() if plain_dense else engine.picked(data.n_used, parameterization.n_parameters)
+    picked = engine.picked(data.n_used, parameterization.n_parameters) if nodes is None else Dense()
     if isinstance(picked, Dense):
         _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))
@@ -98,7 +97,7 @@ def problem_setup(
             inner = near_device(nodes._replace(offsets=nodes.offsets / scaling.point_scale), dtype)
             problem = replace(problem, engine=PixelEngine(nodes=inner))
         return Prepared(data, model, scaling, problem, background)
-    plain = isinstance(objective.loss, Linear) and picked.normal != "products"
+    plain = isinstance(objective.loss, Linear) and picked.normal != "products" and model.periods is None
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
     planner = TilePlanner(

@@ -23,12 +23,13 @@ LEAST_REGION_COMPONENTS = 2000
 
 def grows_by_regions(context: SearchContext, plan: StartPlan) -> bool:
     """Whether a start is: of many components of their own shapes, with nothing fixed, by plain least squares on a grid
-    of enough points that is fitted by the tiled engine on a CPU.
+    of enough points and no period that is fitted by the tiled engine on a CPU.
     """
     prepared = context.prepared
     problem, constraints = prepared.problem, prepared.model.constraints
     plain = isinstance(problem.loss, Linear) and problem.penalty is None and problem.width_limits is None
     plain = plain and not constraints.fixed and not problem.parameterization.layout.n_shared
+    plain = plain and prepared.model.periods is None
     on_grid = prepared.data.axes is not None and prepared.planner is not None and on_cpu(problem)
     count = context.request.n_components
     many = count >= LEAST_REGION_COMPONENTS and len(context.request.heights) >= CELLS_PER_COMPONENT * count

@@ -36,7 +36,7 @@ class PartialProblems:
         """Problems of up to such a share of the components; None where the rest cannot be held."""
         problem, planner = prepared.problem, prepared.planner
         parts = problem.parameterization
-        if planner is None or parts.layout.n_shared or problem.penalty is not None:
+        if planner is None or parts.layout.n_shared or problem.penalty is not None or parts.periods is not None:
             return None
         if isinstance(problem.loss, Poisson):
             return None

@@ -11,7 +11,7 @@ from .operator import ColumnJacobian, Engine, Jacobian
 from .penalized import PenalizedJacobian
 from .pixel_mean import PixelEngine
 from .sharded import ShardedEngine
-from .tile_plan import TilePlan
+from .tile_plan import GhostTable, TilePlan
 from .tiled import TiledEngine
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "PenalizedJacobian",
     "PixelEngine",
     "ShardedEngine",
+    "GhostTable",
     "TilePlan",
     "TiledEngine",
     "background_rows",

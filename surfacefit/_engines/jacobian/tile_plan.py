@@ -5,14 +5,30 @@ renewed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
 from ..._lists.component_lists import SAME_PAIRS_GROWTH, SAME_RULES_SHIFT_WIDTHS, SAME_RULES_SHRINKAGE
+from ..._lists.ghosts import Ghosts
 from ..._lists.pairs import cutoff_radii
 from ..._model.parameters import Components
+
+
+class GhostTable(NamedTuple):
+    """Images of components along periodic axes: the ``owners`` (M,) of ghosts, K for nobody, and how far (M, d) each is
+    from its owner.
+    """
+
+    owners: Array
+    shifts: Array
+
+    @classmethod
+    def of(cls, ghosts: Ghosts, dtype: np.dtype) -> GhostTable:
+        return cls(jnp.asarray(ghosts.owners, jnp.int32), jnp.asarray(ghosts.shifts, dtype))
 
 
 @register_dataclass
@@ -22,7 +38,8 @@ class TilePlan:
 
     order (T',), rank (T,), offsets (C,), members (C, c, s), n_chunks () : as in `TileLists`, padded.
     middle, half (T, d) : the tiles' boxes. centers (K, d), factors and inverse_factors (K, d, d), radii (K,) : the
-    ellipsoids. cutoff () : the height below which a component may be left out.
+    ellipsoids. cutoff () : the height below which a component may be left out. ghosts : what ``members`` are along
+    periodic axes; None where they are the components themselves.
     """
 
     order: Array
@@ -37,6 +54,7 @@ class TilePlan:
     inverse_factors: Array
     radii: Array
     cutoff: Array
+    ghosts: GhostTable | None = None
 
     @property
     def n_tiles(self) -> int:

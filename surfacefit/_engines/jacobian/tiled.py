@@ -153,11 +153,13 @@ class _Tiles:
         self.n_dim = points.shape[1]
         self.n_components = len(components.amplitudes)
         parts = [components.centers, components.inverse_factors.reshape(self.n_components, -1)]
-        self.table = _with_nobody(jnp.concatenate(parts, axis=1))
+        self.table = self._by_member(jnp.concatenate(parts, axis=1))
+        if plan.ghosts is not None:
+            self.table = self.table.at[:-1, : self.n_dim].add(plan.ghosts.shifts)
 
     def sum_of(self, coefficients: Array, degree: int) -> Array:
         """sum_k g_k (coefficients_k . Phi(u_k)) at all places (T, n): coefficients (K, q), or (K, 1) for degree 0."""
-        table = _with_nobody(coefficients)
+        table = self._by_member(coefficients)
 
         def add(total: Array, chunk: _Chunk) -> Array:
             c, u = table[chunk.members], chunk.whitened()
@@ -180,7 +182,7 @@ class _Tiles:
         polynomials ``along`` (K, q), if there are any: exponentials are taken once for all C sums.
         """
         n_sums = heights.shape[1]
-        table = _with_nobody(
+        table = self._by_member(
             heights if scales is None or along is None else concatenated([heights, scales, along], axis=1)
         )
 
@@ -212,11 +214,12 @@ class _Tiles:
             moved = chunk.moved(sums.reshape(*sums.shape[:2], n_columns, size))
             return total.at[chunk.members].add(jnp.moveaxis(moved, 2, 3))
 
-        zero = jnp.zeros((self.n_components + 1, size, n_columns), self.points.dtype)
-        return self._walk(add, zero)[: self.n_components]
+        return self._of_owners(self._walk(add, self._nothing(size, n_columns)))
 
     def grams(self, weights: Array) -> Array:
-        """sum_n w^2 g_k^2 Phi(u_k) Phi(u_k)^T (K, q, q)."""
+        """sum_n w^2 g_k^2 Phi(u_k) Phi(u_k)^T (K, q, q); along periodic axes of each image by itself, without its
+        products with the others of its component.
+        """
         size, tiled = n_monomials(self.n_dim), weights.reshape(self.plan.n_tiles, -1)
 
         def add(total: Array, chunk: _Chunk) -> Array:
@@ -225,8 +228,7 @@ class _Tiles:
             rows = g[:, :, None] * jnp.stack(monomials(u), axis=2)
             return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", rows, rows, precision="highest"))
 
-        zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
-        return self._walk(add, zero)[: self.n_components]
+        return self._of_owners(self._walk(add, self._nothing(size, size)))
 
     def column_blocks(self, weights: Array) -> Array:
         """sum_n w g_k^2 Phi(u_k) Phi(u_k)^T (K, q, q), for weights of either sign."""
@@ -238,8 +240,25 @@ class _Tiles:
             weighted = tiled[chunk.tiles][:, None, None] * rows
             return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", weighted, rows, precision="highest"))
 
-        zero = jnp.zeros((self.n_components + 1, size, size), self.points.dtype)
-        return self._walk(add, zero)[: self.n_components]
+        return self._of_owners(self._walk(add, self._nothing(size, size)))
+
+    def _by_member(self, table: Array) -> Array:
+        """Rows of components (K, ...) as those of the lists' members, with one of zeros at the end."""
+        whole, ghosts = _with_nobody(table), self.plan.ghosts
+        return whole if ghosts is None else _with_nobody(whole[ghosts.owners])
+
+    def _nothing(self, *shape: int) -> Array:
+        """Sums of all members before the first, and of nobody."""
+        count = self.n_components if self.plan.ghosts is None else len(self.plan.ghosts.owners)
+        return jnp.zeros((count + 1, *shape), self.points.dtype)
+
+    def _of_owners(self, sums: Array) -> Array:
+        """Sums of members as those of components (K, ...)."""
+        ghosts = self.plan.ghosts
+        if ghosts is None:
+            return sums[: self.n_components]
+        total = jnp.zeros((self.n_components + 1, *sums.shape[1:]), sums.dtype)
+        return total.at[ghosts.owners].add(sums[:-1])[: self.n_components]
 
     def _walk(self, add: Callable[[Array, _Chunk], Array], total: Array) -> Array:
         return jax.lax.fori_loop(0, self.plan.n_chunks, lambda number, total: add(total, _Chunk(self, number)), total)
