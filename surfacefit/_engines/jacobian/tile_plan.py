@@ -72,18 +72,6 @@ class TilePlan:
         reached = jnp.sqrt(jnp.sum(offset**2, axis=1)) + radii * _norms(relative)
         return jnp.all(reached <= self.radii) | ~jnp.all(jnp.isfinite(reached))
 
-    def resembles(self, components: Components) -> Array:
-        """Whether all components are still much like those planned for: none has moved by more than
-        SAME_RULES_SHIFT_WIDTHS, or shrunk by more than SAME_RULES_SHRINKAGE.
-
-        The rules by which overlapping pairs are summed were chosen for the planned widths.
-        """
-        offset = jnp.einsum("kij,kj->ki", self.inverse_factors, components.centers - self.centers, precision="highest")
-        shrunk = jnp.einsum("kij,kjl->kil", components.inverse_factors, self.factors, precision="highest")
-        near = jnp.all(jnp.sum(offset**2, axis=1) <= SAME_RULES_SHIFT_WIDTHS**2)
-        near = near & jnp.all(_norms(shrunk) <= SAME_RULES_SHRINKAGE)
-        return near | ~jnp.all(jnp.isfinite(offset)) | ~jnp.all(jnp.isfinite(shrunk))
-
 
 def height_left_out(plan: TilePlan) -> Array:
     """The height by which two plans may differ at a point: the cutoff for each component of the longest list. A chunk
@@ -92,6 +80,19 @@ def height_left_out(plan: TilePlan) -> Array:
     in_use = jnp.arange(len(plan.offsets), dtype=plan.n_chunks.dtype) < plan.n_chunks
     levels = jnp.count_nonzero(in_use & (plan.offsets == 0))
     return plan.cutoff * (levels * plan.members.shape[2]).astype(plan.cutoff.dtype)
+
+
+def resembles(plan: TilePlan, components: Components) -> Array:
+    """Whether all components are still much like those planned for: none has moved by more than
+    SAME_RULES_SHIFT_WIDTHS, or shrunk by more than SAME_RULES_SHRINKAGE.
+
+    The rules by which overlapping pairs are summed were chosen for the planned widths.
+    """
+    offset = jnp.einsum("kij,kj->ki", plan.inverse_factors, components.centers - plan.centers, precision="highest")
+    shrunk = jnp.einsum("kij,kjl->kil", components.inverse_factors, plan.factors, precision="highest")
+    near = jnp.all(jnp.sum(offset**2, axis=1) <= SAME_RULES_SHIFT_WIDTHS**2)
+    near = near & jnp.all(_norms(shrunk) <= SAME_RULES_SHRINKAGE)
+    return near | ~jnp.all(jnp.isfinite(offset)) | ~jnp.all(jnp.isfinite(shrunk))
 
 
 def has_same_pairs(plan: TilePlan, components: Components) -> Array:

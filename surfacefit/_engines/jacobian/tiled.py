@@ -25,7 +25,7 @@ from ..._model.parameters import ChainRule, Components, n_monomials
 from ..._model.surface import monomials
 from .curvature import Curvature
 from .dense import background_rows
-from .tile_plan import TilePlan, has_same_pairs, height_left_out
+from .tile_plan import TilePlan, has_same_pairs, height_left_out, resembles
 
 
 @register_dataclass
@@ -42,7 +42,7 @@ class TiledEngine:
 
     def plan_is_valid(self, components: Components) -> Array:
         covered = self.plan.plan_is_valid(components)
-        return covered if self.curvature is None else covered & self.plan.resembles(components)
+        return covered if self.curvature is None else covered & resembles(self.plan, components)
 
     def curvature_is_valid(self, components: Components) -> Array:
         valid = self.plan_is_valid(components)
