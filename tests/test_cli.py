@@ -37,7 +37,8 @@ from surfacefit.interop.files.formats import CannotRead, read, read_points
 CHOICES = {
     "amplitudes": {*AMPLITUDE_TYPES},
     "loss": {*LOSSES},
-    "covariance_type": {*COVARIANCE_TYPES},
+    "covariance_type": {*COVARIANCE_TYPES, "beam"},
+    "sampling": {"points", "integrated"},
     "solver": {*SOLVERS},
     "engine": {"auto", *ENGINES},
     "init": {*INITS},
@@ -194,7 +195,8 @@ class TestFit:
         defaults = {name: one.default for name, one in inspect.signature(sf.fit).parameters.items()}
         assert row.name in defaults
         for choice in row.choices or ():
-            options = {**defaults, "n_components": 1, row.name: None if choice == "none" else choice}
+            beam = 1.0 if choice == "beam" else None
+            options = {**defaults, "n_components": 1, "beam": beam, row.name: None if choice == "none" else choice}
             checked_options(options, grid_data(np.ones((4, 5))))
 
     @pytest.mark.parametrize("row", FIT_OPTIONS, ids=lambda row: row.name)

@@ -26,7 +26,7 @@ from .._results.summary_record import stored_summary
 from .._system.interrupts import ended_by_interrupts
 from ..interop.files.formats import WRITERS, read, read_points
 from ..interop.files.layer import bytes_of
-from .cli_options import coords_of, data_keywords, keywords_of, window_of
+from .cli_options import coords_of, data_keywords, keywords_of, window_of, with_cards
 from .cli_parser import PICTURE_SUFFIXES, TABLE_FORMATS
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def _fitted(data: Map, options: argparse.Namespace) -> FitResult:
     if coords is not None:
         given["coords"] = coords
     keywords = {**keywords_of(options), **given, "progress": False if options.quiet else None}
+    data = with_cards(data, keywords)
     if options.max_memory is not None:
         keywords["max_memory"] = options.max_memory
     if options.start is not None and options.n_components == "auto":

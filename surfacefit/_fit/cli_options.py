@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,11 @@ def numbers(text: str) -> Any:
     return np.reshape(values, (side, side)) if side > 1 and side * side == len(values) else np.array(values)
 
 
+def beam_numbers(text: str) -> Any:
+    """The word "map", or numbers as of a shape."""
+    return text if text == "map" else numbers(text)
+
+
 # The keywords of `fit` that the command line has, in the order of its help.
 FIT_OPTIONS = (
     FitOption("background", "under the Gaussians", "constant", choices=("constant", "plane", "none")),
@@ -68,9 +74,9 @@ FIT_OPTIONS = (
     FitOption("f_scale", "misfit beyond which a point counts as an outlier", "1", type=float, metavar="C"),
     FitOption(
         "covariance_type",
-        "shapes of the Gaussians; tied: one for all",
+        "shapes of the Gaussians; tied: one for all; beam: points behind --beam",
         "full",
-        choices=("full", "diag", "spherical", "tied"),
+        choices=("full", "diag", "spherical", "tied", "beam"),
     ),
     FitOption(
         "shape",
@@ -79,6 +85,15 @@ FIT_OPTIONS = (
         type=numbers,
         metavar="S[,S...]",
     ),
+    FitOption(
+        "beam",
+        "that Gaussians are seen through: map for BMAJ, BMIN, BPA of a FITS image, three numbers for these in degrees;"
+        " or a width, one an axis, or the entries of a covariance",
+        "none",
+        type=beam_numbers,
+        metavar="B[,B...]",
+    ),
+    FitOption("sampling", "integrated: heights are means over pixels", "points", choices=("points", "integrated")),
     FitOption(
         "solver",
         "lm: LevenbergMarquardt, dogleg: Dogleg, adam: Adam, superimposed: SuperimposedSignals",
@@ -137,6 +152,20 @@ def data_keywords(options: argparse.Namespace, n_dim: int) -> dict[str, Any]:
             raise ValueError("`--fixed` holds what a saved fit has: name that by --start")
         given["fixed"] = options.fixed.split(",")
     return given
+
+
+def with_cards(data: Any, keywords: dict[str, Any]) -> Any:
+    """The image with a beam of three numbers as its cards BMAJ, BMIN and BPA, which is then that of the map."""
+    beam = keywords.get("beam")
+    if data.n_dim != 2 or np.shape(beam) != (3,):
+        return data
+    if data.labels is None or not data.labels.wcs:
+        raise ValueError(
+            "`--beam` BMAJ,BMIN,BPA is in degrees on the sky, and this map has no world coordinates: give a width, one"
+            " an axis, or the entries of a covariance"
+        )
+    keywords["beam"] = "map"
+    return replace(data, labels=replace(data.labels, beam=tuple(np.asarray(beam).tolist())))
 
 
 def _number_or_file(text: str, window: str | None) -> Any:

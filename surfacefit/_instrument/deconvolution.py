@@ -7,7 +7,7 @@ limits are those of `most_variances`, without the beam.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,8 @@ class DeconvolvedSizes:
     width_errors : (K, d) their standard errors; infinite where the width is not resolved.
     upper_limits : (K, d) widths above which the own width is with a chance of 2.3 %, by the ratio of likelihoods.
     resolved : (K, d) whether the variance exceeds two of its standard errors; quote ``upper_limits`` elsewhere.
+    orientation : (K,) in 2-D, as of `GaussianSurface`: the angle of the own major axis; else empty.
+    orientation_errors : (K,) its standard errors, infinite where the major width is not resolved; else empty.
 
     >>> import numpy as np, surfacefit as sf
     >>> y, x = np.mgrid[:30, :40]
@@ -51,6 +53,8 @@ class DeconvolvedSizes:
     width_errors: np.ndarray
     upper_limits: np.ndarray
     resolved: np.ndarray
+    orientation: np.ndarray
+    orientation_errors: np.ndarray
 
     @property
     def fwhm(self) -> np.ndarray:
@@ -63,8 +67,8 @@ class DeconvolvedSizes:
         return np.asarray(~self.resolved.any(axis=1))
 
 
-def deconvolved(result: FitResult) -> DeconvolvedSizes:
-    """See `FitResult.deconvolved`."""
+def deconvolved(result: FitResult, maps: np.ndarray | None = None) -> DeconvolvedSizes:
+    """See `FitResult.deconvolved`; under linear maps (K, q, d) of the coordinates around each centre, if given."""
     beam = result.settings.beam
     if beam is None:
         raise ValueError("`deconvolved` needs a fit with a `beam`, this one had none: fit(..., beam=...)")
@@ -72,24 +76,35 @@ def deconvolved(result: FitResult) -> DeconvolvedSizes:
         raise ValueError(
             f"`deconvolved` needs the normal matrix of at most {MAX_EXACT_PARAMETERS} parameters: fit a part"
         )
-    own = np.asarray(result.surface.covariances, float) - beam
-    if result.settings.constraints.shape is not None:  # point sources
-        zero = np.zeros(own.shape[:2])
-        return DeconvolvedSizes(0 * own, 0 * own, zero, zero, zero, zero > 0)
-    values, vectors = np.linalg.eigh(own)
-    values, axes = np.maximum(values[:, ::-1], 0), vectors.swapaxes(1, 2)[:, ::-1]
+    if maps is None:
+        maps = np.broadcast_to(np.eye(len(beam)), (result.n_components, *beam.shape))
+    if result.settings.constraints.shape is not None:
+        return _of_points(*maps.shape[:2])
     errors = own_errors(result)
-    slopes = errors.slopes.covariances
-    along = errors.by_component(np.einsum("kai,kijm,kaj->kam", axes, slopes, axes, optimize=True))
+    own = replace(result.surface, covariances=np.asarray(result.surface.covariances, float) - beam)
+    slopes = replace(errors.slopes, surface=own).mapped(maps)
+    values, vectors = np.linalg.eigh(slopes.surface.covariances)
+    values, axes = np.maximum(values[:, ::-1], 0), vectors.swapaxes(1, 2)[:, ::-1]
+    along = errors.by_component(np.einsum("kai,kijm,kaj->kam", axes, slopes.covariances, axes, optimize=True))
     widths, resolved = np.sqrt(values), values > LIMIT_ERRORS * along
-    through = np.einsum("kai,ij,kaj->ka", axes, beam, axes)
-    together = own.shape[1] if result.settings.covariance_type == "spherical" else 1
+    through = np.einsum("kai,kij,kaj->ka", axes, maps @ beam @ maps.swapaxes(1, 2), axes)
+    together = len(beam) if result.settings.covariance_type == "spherical" else 1
     most = most_variances(values + through, along, LIMIT_ERRORS, together) - through
+    is_plane = axes.shape[1] == 2
     return DeconvolvedSizes(
         np.einsum("kai,ka,kaj->kij", axes, values, axes),
-        errors.by_component(slopes),
+        errors.by_component(slopes.covariances),
         widths,
         np.where(resolved, along / (2 * np.where(resolved, widths, 1.0)), np.inf),
         np.sqrt(np.maximum(most, values)),
         resolved,
+        slopes.surface.orientation if is_plane else np.zeros(0),
+        np.where(resolved[:, 0], errors.by_component(slopes.orientation), np.inf) if is_plane else np.zeros(0),
     )
+
+
+def _of_points(count: int, n_dim: int) -> DeconvolvedSizes:
+    """Point sources, which have no size, without errors."""
+    zero, shapes = np.zeros((count, n_dim)), np.zeros((count, n_dim, n_dim))
+    angles = zero[:, 0] if n_dim == 2 else np.zeros(0)
+    return DeconvolvedSizes(shapes, shapes, zero, zero, zero, zero > 0, angles, angles)

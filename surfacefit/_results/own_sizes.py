@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from .record import FitNumbers
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ class FitSizes(FitNumbers):
         Where they are not resolved there are upper limits. Raises ValueError without a ``beam``, and above 5000
         parameters.
         """
+        return self._deconvolved_by(None)
+
+    def _deconvolved_by(self, maps: np.ndarray | None) -> DeconvolvedSizes:
+        """The same under linear maps (K, q, d) of the coordinates around each centre."""
         from .._instrument.deconvolution import deconvolved
 
-        return deconvolved(cast(Any, self))
+        return deconvolved(cast(Any, self), maps)

@@ -12,6 +12,7 @@ from .._base.status import MAX_DISTANCE
 from .._constraints.bounds import FIXABLE
 from .._data.labels import with_unit
 from .._model.background import ConstantBackground, FunctionBackground, PlaneBackground, background_model
+from .._model.gaussian import FWHM_PER_WIDTH
 from .criteria import LABELS, NOISE_CRITERIA, decided_by
 from .flags import (
     FLAGS,
@@ -57,6 +58,7 @@ def _facts(result: FitResult, errors: str) -> list[Fact]:
         *_distance(result),
         *_quality(result),
         ("background", _background(result)),
+        *_beam(result),
         *_background_bounds(result),
         *described(shown_flags(result)),
         *_flags_not_checked(result),
@@ -112,6 +114,29 @@ def _background_bounds(result: FitResult) -> list[Fact]:
     which = background_at_bound(result)
     entry = FLAGS[ComponentFlag.AT_BOUND]
     return [("", f"its number {listed(which)} is {entry.cause}. {entry.advice}")] if len(which) else []
+
+
+def _beam(result: FitResult) -> list[Fact]:
+    """The beam, and how many components are resolved behind it."""
+    beam, points = result.settings.beam, result.settings.constraints.shape is not None
+    if beam is None:
+        return []
+    widths = " x ".join(number(float(width)) for width in FWHM_PER_WIDTH * np.sqrt(np.linalg.eigvalsh(beam)[::-1]))
+    if points or not _has_own_widths(result):
+        return [("beam", f"FWHM {widths}{': of all components' * points}")]
+    axes = result.deconvolved.resolved.sum(axis=1)
+    whole, none = np.count_nonzero(axes == result.surface.n_dim), np.count_nonzero(axes == 0)
+    some = result.n_components - whole - none
+    partly = f", {some} along some axes" if some else ""
+    left = f", {none} not: see the upper limits of `result.deconvolved`" if none else ""
+    return [("beam", f"FWHM {widths}; own widths without it: {whole} resolved{partly}{left}")]
+
+
+def _has_own_widths(result: FitResult) -> bool:
+    """Whether widths are told without a beam."""
+    settings = result.settings
+    sized = settings.beam is not None and settings.constraints.shape is None
+    return sized and 0 < result.n_parameters <= MAX_SHOWN_PARAMETERS and result.n_components > 0
 
 
 def _flags_not_checked(result: FitResult) -> list[Fact]:
@@ -219,7 +244,12 @@ def _columns(result: FitResult, errors: str) -> list[Column]:
     d = surface.n_dim
     axis_widths = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))
     centers, widths = np.asarray(surface.centers), surface.principal_widths
-    found = _errors(result, errors)
+    found, name = _errors(result, errors), "width"
+    angles = surface.orientation if d == 2 else None
+    if _has_own_widths(result):
+        sizes = result.deconvolved
+        found, name, widths = [*found[: 1 + d], *sizes.width_errors.T], "own", sizes.principal_widths
+        angles = sizes.orientation
     fixed = {
         name: np.broadcast_to(result.settings.constraints.fixed.get(name, False), result.n_components)
         for name in FIXABLE[:3]
@@ -228,9 +258,9 @@ def _columns(result: FitResult, errors: str) -> list[Column]:
         Column("volume", surface.volumes),
         Column("amplitude", np.asarray(surface.amplitudes), found[0], fixed["amplitudes"]),
         *(Column(f"center{i}", centers[:, i], found[1 + i], fixed["centers"], axis_widths[:, i]) for i in range(d)),
-        *(Column(f"width{i}", widths[:, i], found[1 + d + i], fixed["covariances"]) for i in range(d)),
+        *(Column(f"{name}{i}", widths[:, i], found[1 + d + i], fixed["covariances"]) for i in range(d)),
     ]
-    return columns + ([Column("angle/deg", np.degrees(surface.orientation).round(6) % 180)] if d == 2 else [])
+    return columns + ([Column("angle/deg", np.degrees(angles).round(6) % 180)] if d == 2 else [])
 
 
 def _errors(result: FitResult, method: str) -> Sequence[np.ndarray | None]:

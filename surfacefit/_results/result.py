@@ -212,8 +212,11 @@ class FitResult(FitSizes):
         words, and the entries of the covariances. Standard errors stand in "amplitude_error" and so on; what the data
         do not determine has an infinite one. With world coordinates also "ra", "dec" (their errors are of these
         numbers: to the east that of "ra" is smaller by cos dec), "sky_fwhm_major" and "_minor", "position_angle" (east
-        of north), and "flux" where the heights are per beam and the beam is known. `GaussianSurface.from_table` reads
-        a table back.
+        of north), and "flux" where the heights are per beam and the beam is known. A fit with a ``beam`` of up to 5000
+        parameters has what is left without it, by the errors of `deconvolved` whatever ``errors`` says:
+        "deconvolved_fwhm_major", "deconvolved_limit_major" (an upper limit of that full width) and "deconvolved_angle",
+        on the sky "deconvolved_sky_fwhm_major", "deconvolved_sky_limit_major" and "deconvolved_position_angle".
+        `GaussianSurface.from_table` reads a table back.
         """
         from ..interop.tables.columns import table
 

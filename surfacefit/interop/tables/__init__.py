@@ -2,6 +2,7 @@
 
 record       A table: columns with their units
 columns      The table of a surface, and of a fit with its errors
+own_sizes    Own sizes behind a beam
 sky          Positions, widths and angles on the sky
 libraries    Tables of pandas, polars, astropy and pyarrow
 saving       Tables as files

@@ -19,6 +19,7 @@ from ..._data.labels import Labels
 from ..._model.background import background_model
 from ..._model.surface import GaussianSurface
 from ..._results.flags import ComponentFlag, readable
+from .own_sizes import has_own_sizes, own_size_columns, own_sky_columns
 from .record import ComponentTable
 from .sky import sky_columns, sky_of
 
@@ -42,8 +43,14 @@ def fit_table(result: FitResult, errors: str | None, sky: bool) -> ComponentTabl
     place = 2 + result.surface.n_dim
     world = sky_of(labels, result.surface.n_dim) if sky and labels is not None else None
     meta = _meta(result, labels) | ({} if found is None else {"errors": found.method})
+    deconvolved = found is not None and has_own_sizes(result)
+    if deconvolved:
+        own = own_size_columns(result, _endings(result.surface.n_dim), _length(labels, result.surface.n_dim))
+        volume = next(i for i, entry in enumerate(entries) if entry[0] == "volume")
+        entries[volume:volume] = own
     if world is not None and labels is not None:
-        entries[place:place] = sky_columns(world, result.surface, labels, found)
+        on_sky = sky_columns(world, result.surface, labels, found)
+        entries[place:place] = on_sky + (own_sky_columns(result, world) if deconvolved else [])
         meta["frame"] = world.frame
     shares, volumes = result.volume_shares, result.surface.volumes
     volume = next(i for i, entry in enumerate(entries) if entry[0] == "volume")
@@ -85,8 +92,8 @@ def covariance_columns(axes: tuple[str, ...]) -> dict[tuple[int, int], str]:
 
 def _entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> list[Entry]:
     d, axes = surface.n_dim, axis_columns(labels, surface.n_dim)
-    units = ("",) * d if labels is None else tuple(unit.split(" since ")[0] for unit in labels.units)
-    height, length = "" if labels is None else labels.unit, units[0] if len(set(units)) == 1 else ""
+    units, length = _units(labels, d), _length(labels, d)
+    height = "" if labels is None else labels.unit
     centers, covariances = np.asarray(surface.centers, float), np.asarray(surface.covariances, float)
 
     def of(name: str) -> Any:
@@ -102,7 +109,7 @@ def _entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> li
         unit = units[i] if labels is None else labels.units[i]
         entries.append((axis, centers[:, i], part("centers", slice(None), i), unit))
     for name, values in (("sigma", "principal_widths"), ("fwhm", "fwhm")):
-        for i, ending in enumerate(PRINCIPAL.get(d, tuple(f"_{i}" for i in range(d)))):
+        for i, ending in enumerate(_endings(d)):
             widths = np.asarray(getattr(surface, values))[:, i]
             entries.append((f"{name}{ending}", widths, part(values, slice(None), i), length))
     if d == 2:
@@ -113,6 +120,21 @@ def _entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> li
         unit = product(units[i], units[j])
         entries.append((name, covariances[:, i, j], part("covariances", slice(None), i, j), unit))
     return entries
+
+
+def _endings(n_dim: int) -> tuple[str, ...]:
+    return PRINCIPAL.get(n_dim, tuple(f"_{i}" for i in range(n_dim)))
+
+
+def _units(labels: Labels | None, n_dim: int) -> tuple[str, ...]:
+    """The units of the axes."""
+    return ("",) * n_dim if labels is None else tuple(unit.split(" since ")[0] for unit in labels.units)
+
+
+def _length(labels: Labels | None, n_dim: int) -> str:
+    """The unit of all axes, "" where they have several."""
+    units = _units(labels, n_dim)
+    return units[0] if len(set(units)) == 1 else ""
 
 
 def product(*units: str) -> str:
