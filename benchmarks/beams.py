@@ -23,7 +23,7 @@ from .pixels import Stars
 # Pixels: width of the beam, and pixels a side of the cut-outs.
 BEAM_WIDTH, CUT_OUT = 0.8, 17
 # Own widths in pixels by the noise of a flux.
-OWN_WIDTHS = {0.01: (0.3, 0.5, 1.0, 2.0), 0.1: (0.1, 0.3, 0.7, 1.0)}
+OWN_WIDTHS = {0.01: (0.3, 1.0, 2.0), 0.1: (0.1, 0.3, 0.7, 1.0)}
 # Jy a beam: noise of the radio image, and times it from which a Gaussian of the catalogue is well measured.
 RADIO_NOISE, WELL_MEASURED = 5.5e-4, 10
 

@@ -156,8 +156,8 @@ def data_keywords(options: argparse.Namespace, n_dim: int) -> dict[str, Any]:
 
 def with_cards(data: Any, keywords: dict[str, Any]) -> Any:
     """The image with a beam of three numbers as its cards BMAJ, BMIN and BPA, which is then that of the map."""
-    beam = keywords.get("beam")
-    if data.n_dim != 2 or np.shape(beam) != (3,):
+    beam = np.asarray(keywords.get("beam", "map"))
+    if data.n_dim != 2 or beam.shape != (3,):
         return data
     if data.labels is None or not data.labels.wcs:
         raise ValueError(
@@ -165,7 +165,7 @@ def with_cards(data: Any, keywords: dict[str, Any]) -> Any:
             " an axis, or the entries of a covariance"
         )
     keywords["beam"] = "map"
-    return replace(data, labels=replace(data.labels, beam=tuple(np.asarray(beam).tolist())))
+    return replace(data, labels=replace(data.labels, beam=tuple(beam.tolist())))
 
 
 def _number_or_file(text: str, window: str | None) -> Any:

@@ -245,7 +245,7 @@ def _columns(result: FitResult, errors: str) -> list[Column]:
     axis_widths = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))
     centers, widths = np.asarray(surface.centers), surface.principal_widths
     found, name = _errors(result, errors), "width"
-    angles = surface.orientation if d == 2 else None
+    angles = surface.orientation if d == 2 else np.zeros(0)
     if _has_own_widths(result):
         sizes = result.deconvolved
         found, name, widths = [*found[: 1 + d], *sizes.width_errors.T], "own", sizes.principal_widths

@@ -37,7 +37,8 @@ def own_sky_columns(result: FitResult, sky: Sky) -> list[Any]:
 def _columns(
     sizes: DeconvolvedSizes, prefix: str, endings: tuple[str, ...], unit: tuple[float, str], angle: str
 ) -> list[Any]:
-    scale, columns = FWHM_PER_WIDTH * unit[0], []
+    columns: list[Any] = []
+    scale = FWHM_PER_WIDTH * unit[0]
     for i, ending in enumerate(endings):
         name, widths, errors = f"deconvolved_{prefix}fwhm{ending}", sizes.principal_widths[:, i], sizes.width_errors
         columns.append((name, scale * widths, scale * errors[:, i], unit[1]))
