@@ -14,7 +14,6 @@ from ..._results.record import MAX_EXACT_PARAMETERS
 from .sky import ARCSECONDS, Sky
 
 if TYPE_CHECKING:
-    from ..._instrument.deconvolution import DeconvolvedSizes
     from ..._results.result import FitResult
 
 
@@ -34,9 +33,7 @@ def own_sky_columns(result: FitResult, sky: Sky) -> list[Any]:
     return _columns(sizes, "sky_", ("_major", "_minor"), (ARCSECONDS, "arcsec"), "position_angle")
 
 
-def _columns(
-    sizes: DeconvolvedSizes, prefix: str, endings: tuple[str, ...], unit: tuple[float, str], angle: str
-) -> list[Any]:
+def _columns(sizes: Any, prefix: str, endings: tuple[str, ...], unit: tuple[float, str], angle: str) -> list[Any]:
     columns: list[Any] = []
     scale = FWHM_PER_WIDTH * unit[0]
     for i, ending in enumerate(endings):
