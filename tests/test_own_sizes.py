@@ -127,8 +127,8 @@ def test_a_summary_has_own_widths(result):
     text = result.summary()
     assert "own widths without it: 1 resolved" in text
     assert "own0" in text
-    assert f"{result.table()['deconvolved_angle'][0]:.1f}" in text
-    assert f"{result.table()['angle'][0]:.1f}" not in text
+    assert str(result.table()["deconvolved_angle"][0])[:4] in text
+    assert str(result.table()["angle"][0])[:4] not in text
 
 
 def test_a_point_has_no_angle():
