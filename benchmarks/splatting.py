@@ -137,11 +137,15 @@ class Splatting(SolverBase):
     def takes_all_steps(self) -> bool:
         return True
 
+    @property
+    def centers(self) -> slice:
+        """Columns of a block that hold the centre."""
+        return center_columns(2)
+
     def params(self, raw: Array) -> Array:
         """The numbers of the fit (P,) that the recipe's numbers (P,) stand for."""
         blocks = raw.reshape(-1, len(self.scale))
-        centers = center_columns(2)
-        blocks = blocks.at[:, centers].set(jnp.tanh(blocks[:, centers]))
+        blocks = blocks.at[:, self.centers].set(jnp.tanh(blocks[:, self.centers]))
         return (self.scale * blocks + self.shift).ravel()
 
     def init(self, problem: Any, params: Array) -> SplattingState:
@@ -174,16 +178,19 @@ class Splatting(SolverBase):
         residuals, jacobian = problem.linearize(params)
         model = residuals + problem.heights
         inside = (model >= self.low) & (model <= self.high)
-        gradient = jacobian.rmv(jnp.where(inside, residuals, 0)).reshape(-1, len(self.scale))
-        blocks, centers = raw.reshape(gradient.shape), center_columns(2)
-        slopes = jnp.ones_like(blocks).at[:, centers].set(1 - jnp.tanh(blocks[:, centers]) ** 2)
+        gradient = jacobian.rmv(jnp.where(inside, residuals, 0))
         clipped = problem.weights * (jnp.clip(model, self.low, self.high) - problem.heights)
-        return half_square(clipped), (self.slope * self.scale * slopes * gradient).ravel()
+        return half_square(clipped), self._by_raw(gradient, raw)
+
+    def _by_raw(self, gradient: Array, raw: Array) -> Array:
+        """The slopes of the mean square by the recipe's numbers (P,), from those of the cost by the fit's."""
+        blocks, centers = raw.reshape(-1, len(self.scale)), self.centers
+        slopes = jnp.ones_like(blocks).at[:, centers].set(1 - jnp.tanh(blocks[:, centers]) ** 2)
+        return (self.slope * self.scale * slopes * gradient.reshape(blocks.shape)).ravel()
 
     def _raw(self, params: Array) -> Array:
         blocks = (params.reshape(-1, len(self.scale)) - self.shift) / self.scale
-        centers = center_columns(2)
-        return blocks.at[:, centers].set(jnp.arctanh(blocks[:, centers])).ravel()
+        return blocks.at[:, self.centers].set(jnp.arctanh(blocks[:, self.centers])).ravel()
 
 
 class SplattingRun:

@@ -1,5 +1,7 @@
 """Several maps with shared places and shapes: the algebra against differences, and what comes back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, least_squares
@@ -226,6 +228,12 @@ REFUSED = {
     "init's number": ((MAPS,), {"init": START.component([0])}, "K=2 components"),
     "solver": ((MAPS,), {"solver": "adam"}, "`solver` must be 'lm', 'dogleg'"),
     "word": ((MAPS,), {"n_channels": 3}, "no option `n_channels`"),
+    "periodic start": ((MAPS,), {"init": replace(START, periods=(14.0, None))}, r"`init\.periods` must be None"),
+    "periods": ((MAPS,), {"periods": (14.0, None)}, "no option `periods`"),
+    "beam": ((MAPS,), {"beam": np.eye(2)}, "no option `beam`"),
+    "ties": ((MAPS,), {"tie": {"centers": [[0, 1]]}}, "no option `tie`"),
+    "words as heights": (([X, np.full(SHAPE, "a")],), {}, "channel 1 of `maps`.*real numbers"),
+    "no such start": ((MAPS,), {"init": "em2"}, "`init` must be one of"),
 }
 
 
@@ -234,6 +242,19 @@ def test_bad_input_is_refused(case):
     arguments, options, message = REFUSED[case]
     with pytest.raises((ValueError, TypeError), match=message):
         sf.fit_channels(*arguments, **{"n_components": 2, **options})
+
+
+def test_one_channel_is_a_fit_and_integers_are_heights():
+    """A single channel gives what `fit` gives; bytes count as the numbers that they are, and so does a mask as NaN."""
+    levels = np.clip(np.round(40 * MAPS[..., :1] + 20), 0, 255).astype(np.uint8)
+    mask = GAPS[..., :1]
+    one = sf.fit_channels(levels, 2, init=START, mask=mask)
+    alone = sf.fit(np.where(mask, np.nan, levels)[..., 0], 2, init=replace(START, amplitudes=[40.0, 40.0]))
+    order = np.argsort(alone.surface.centers[:, 0])
+    assert one.amplitudes.shape == (2, 1)
+    assert one.cost == pytest.approx(alone.cost, rel=1e-6)
+    np.testing.assert_allclose(one.amplitudes[:, 0], alone.surface.amplitudes[order], rtol=1e-3)
+    np.testing.assert_allclose(one.centers, alone.surface.centers[order], rtol=1e-3)
 
 
 @pytest.mark.slow

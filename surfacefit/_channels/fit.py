@@ -183,6 +183,11 @@ def _checked_init(init: Any, data: ChannelMaps, model: ChannelModel) -> Gaussian
         raise TypeError(
             f"`init` must be the name of a start, a GaussianSurface, a FitResult or a ChannelResult, got {init!r}"
         )
+    if surface.periods is not None:
+        raise ValueError(
+            f"`init.periods` must be None for channels, whose axes are open, got {surface.periods}: fit the channels"
+            " one by one with `fit(..., periods=...)`, or give `replace(init, periods=None)`"
+        )
     checked = checked_surface("init", surface, model.n_components, data.together.n_dim, True)
     return init if isinstance(init, ChannelResult) else checked
 

@@ -20,6 +20,7 @@ from .._base.compile import concatenated
 from .._engines.jacobian import TiledEngine
 from .._engines.jacobian.dense import background_rows
 from .._linear.normal import DenseNormal, ProductNormal
+from .._model.background import ConstantBackground, PlaneBackground
 from .._model.parameters import Components
 from .curvature import channel_normal
 from .parameters import ChannelChain, ChannelParameterization
@@ -167,15 +168,31 @@ class ChannelsTogether(ChannelJacobian):
         parts = residuals.reshape(self.n_channels, -1)
         columns = [parts.T * self.weights.T]
         if with_background:
-            columns += [(w * row).T for w, row in zip(self.weights, rows, strict=True)]
+            columns += [(w * row).T for w, row in zip(self.weights, self._different(rows), strict=False)]
         moments = self._tiles().moments(concatenated(columns, axis=1))
         below = [jnp.matmul(row, part, precision="highest") for row, part in zip(rows, parts, strict=True)]
         gradient = concatenated([chain.blocks(moments[:, :, : self.n_channels]).ravel(), *below])
         if not with_background:
             return gradient, gradient, gradient
-        cross = self.parts.by_channel(jnp.moveaxis(moments[:, :, self.n_channels :], 2, 0))
-        placed = [chain.columns(c, jnp.moveaxis(part, 0, 2)) for c, part in enumerate(cross)]
+        cross = self._of_all(moments[:, :, self.n_channels :])
+        placed = [chain.columns(c, part) for c, part in enumerate(cross)]
         return concatenated(placed, axis=2), self._corner(rows), gradient
+
+    @property
+    def _are_alike(self) -> bool:
+        """Whether the backgrounds' columns differ by the channels' weights alone."""
+        even = self.engine.curvature is not None
+        return even and all(isinstance(one, ConstantBackground | PlaneBackground) for one in self.parts.backgrounds)
+
+    def _different(self, rows: list[Array]) -> list[Array]:
+        """Those of the backgrounds' rows that do not follow from the first channel's."""
+        return rows[:1] if self._are_alike else rows
+
+    def _of_all(self, moments: Array) -> list[Array]:
+        """Moments (K, q, b_c) of each channel's background, from those that are `_different`."""
+        if self._are_alike:
+            return [moments * (one / self.importance[0]) for one in self.importance]
+        return [jnp.moveaxis(part, 0, 2) for part in self.parts.by_channel(jnp.moveaxis(moments, 2, 0))]
 
     def _corner(self, rows: list[Array]) -> Array:
         return jax.scipy.linalg.block_diag(*(jnp.matmul(row, row.T, precision="highest") for row in rows))

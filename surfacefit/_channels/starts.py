@@ -22,8 +22,6 @@ from .setup import ChannelModel
 # Least share of the largest amplitude of a component at which positive amplitudes start in a channel: softplus is flat
 # far below, and a component that belongs to one channel alone could not enter the others.
 LEAST_START_SHARE = 1e-2
-# Steps of the fit that stands for all channels, after growth: the joint steps go on from there.
-START_STEPS = 20
 
 
 class CommonMap(NamedTuple):
@@ -80,7 +78,7 @@ def grown_start(maps: ChannelMaps, model: ChannelModel, options: dict[str, Any])
         "min_width": model.min_width,
         "reset": False,
         "progress": False,
-        "solver": LevenbergMarquardt(max_steps=START_STEPS),
+        "solver": LevenbergMarquardt(max_steps=0),  # the joint steps win more, and need no program besides
         **options,
     }
     together = maps.together
