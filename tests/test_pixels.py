@@ -97,8 +97,8 @@ def test_files_keep_the_sampling(tmp_path):
 REFUSED = {
     "another word": ({"sampling": "mean"}, "`sampling` must be one of"),
     "uneven": ({"sampling": "integrated", "coords": (Y**2, X)}, "needs pixels of one size: .* got uneven ones"),
-    "tiled": ({"sampling": "integrated", "engine": "tiled"}, "is for engine='dense' on one device, got engine='tiled'"),
-    "devices": ({"sampling": "integrated", "engine": sf.Dense(devices=1)}, "is for engine='dense' on one device"),
+    "devices": ({"sampling": "integrated", "engine": sf.Dense(devices=1)}, "is for an engine on one device"),
+    "devices of tiles": ({"sampling": "integrated", "engine": sf.Tiled(devices=1)}, "is for an engine on one device"),
 }
 
 

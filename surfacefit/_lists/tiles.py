@@ -7,7 +7,7 @@ programs. Everything here is NumPy on the host: a tiling is made once a fit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,10 @@ class Tiling:
     def half(self) -> np.ndarray:
         """Half sides (T, d)."""
         return (self.high - self.low) / 2
+
+    def widened(self, margin: np.ndarray) -> Tiling:
+        """With boxes that reach by a margin (d,) further on all sides."""
+        return replace(self, low=self.low - margin, high=self.high + margin)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Values (N, ...) of the points at their places (T n, ...)."""

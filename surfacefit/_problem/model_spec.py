@@ -19,7 +19,6 @@ from .._constraints.periods import check_beside, check_widths, checked_periods
 from .._constraints.prior import SurfacePrior, checked_prior
 from .._constraints.shape import check_room, checked_shape, in_shape
 from .._data.data import SurfaceData
-from .._engines.engines import Dense
 from .._engines.pixel_nodes import PixelNodes, is_even, least_width, pixel_nodes
 from .._losses import LOSSES, ROBUST, Loss, loss_of
 from .._model.amplitudes import AMPLITUDE_TYPES
@@ -271,15 +270,11 @@ def _sampling(name: str, given: Given) -> str:
             f"`{name}`='integrated' needs pixels of one size: a grid with even `coords`, got"
             f" {'scattered points' if data.axes is None else 'uneven ones'}"
         )
-    if not _is_plain_dense(engine):
-        raise ValueError(f"`{name}`='integrated' is for engine='dense' on one device, got engine={engine!r}")
+    if getattr(engine, "devices", None) is not None:
+        raise ValueError(
+            f"`{name}`='integrated' is for an engine on one device, got engine={engine!r}: leave `devices` out"
+        )
     return sampling
-
-
-def _is_plain_dense(engine: Any) -> bool:
-    if isinstance(engine, str):
-        return engine in ("auto", "dense")
-    return isinstance(engine, Dense) and engine.devices is None
 
 
 def _periods(name: str, given: Given) -> Periods | None:

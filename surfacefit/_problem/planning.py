@@ -17,7 +17,8 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, cluster_bytes, gigabytes, tiled_need
-from .._engines.jacobian import Curvature, GhostTable, TiledEngine, TilePlan
+from .._engines.jacobian import Curvature, GhostTable, TiledEngine, TiledPixelEngine, TilePlan
+from .._engines.pixel_nodes import PixelNodes
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._lists.chunk_sizes import chunk_shape, row_segments, rows_at_once
@@ -52,7 +53,7 @@ _met: dict[tuple[int, ...], dict[str, int]] = {}
 @dataclass(eq=False)
 class TilePlanner:
     """Makes engines for one tiling, in the units of the fit. ``grid`` is None unless all points of an even grid weigh
-    the same.
+    the same. ``nodes`` are those of pixels, which the tiling has in its boxes, where heights are means over them.
     """
 
     tiling: Tiling
@@ -64,6 +65,7 @@ class TilePlanner:
     cpu: bool = True
     _spare: float = 1.0
     likeness: tuple[int, ...] = ()
+    nodes: PixelNodes | None = None
 
     def __call__(self, problem: SurfaceProblem, wanted: Array, params: Array) -> SurfaceProblem:
         """The problem with a plan that covers the components at ``wanted`` and at ``params``."""
@@ -97,6 +99,8 @@ class TilePlanner:
             curvature = self.curvature(lists.overlaps, tiled, arrangement, dtype)
         if not self.blocks_fit(problem, plan, curvature):
             self.grid, curvature = None, None
+        if self.nodes is not None:
+            return replace(problem, engine=TiledPixelEngine(plan, nodes=self.nodes)), lists
         return replace(problem, engine=TiledEngine(plan, curvature)), lists
 
     def listed(

@@ -19,6 +19,7 @@ from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
 from .._engines.engines import Dense, EngineChoice
 from .._engines.jacobian import PixelEngine, chunk_numbers
+from .._engines.pixel_nodes import PixelNodes
 from .._losses import ROBUST, Linear, Loss
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.background import LOW_QUANTILE, MIDDLE_QUANTILE, BackgroundModel, background_start, continued
@@ -85,29 +86,43 @@ def problem_setup(
     scaling = _scaling(data, model, background)
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
-    nodes = model.nodes(data.spacing)
-    picked = engine.picked(data.n_used, parameterization.n_parameters) if nodes is None else Dense()
+    nodes = _nodes(data, model, scaling, dtype)
+    picked = engine.picked(data.n_used, parameterization.n_parameters)
     if isinstance(picked, Dense):
         _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))
     objective = _objective(data, model, scaling, background, parameterization, dtype)
     if isinstance(picked, Dense):
-        problem = objective.problem(internal.cast(dtype).padded(data), dtype)
-        if nodes is not None:
-            inner = near_device(nodes._replace(offsets=nodes.offsets / scaling.point_scale), dtype)
-            problem = replace(problem, engine=PixelEngine(nodes=inner))
+        problem = _over_pixels(objective.problem(internal.cast(dtype).padded(data), dtype), nodes)
         return Prepared(data, model, scaling, problem, background)
-    plain = isinstance(objective.loss, Linear) and picked.normal != "products" and model.periods is None
+    plain = isinstance(objective.loss, Linear) and picked.normal != "products"
+    plain = plain and model.periods is None and nodes is None
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
+    tiling = tiling_of(data, internal, picked.tile_size)
     planner = TilePlanner(
-        tiling_of(data, internal, picked.tile_size),
+        tiling if nodes is None else tiling.widened(np.abs(nodes.offsets).max(axis=0)),
         even_grid(data, scaling) if plain else None,
         float(dtype.type(cutoff)),
         limit,
+        nodes=nodes,
     )
     problem = objective.problem(internal.cast(dtype).tiled(planner.tiling), dtype)
     return Prepared(data, model, scaling, problem, background, planner)
+
+
+def _nodes(data: SurfaceData, model: ModelSpec, scaling: Scaling, dtype: np.dtype) -> PixelNodes | None:
+    """Nodes of pixels in the units of the fit; None where heights are those at points."""
+    nodes = model.nodes(data.spacing)
+    if nodes is None:
+        return None
+    inner: PixelNodes = near_device(nodes._replace(offsets=nodes.offsets / scaling.point_scale), dtype)
+    return inner
+
+
+def _over_pixels(problem: SurfaceProblem, nodes: PixelNodes | None) -> SurfaceProblem:
+    """The problem with heights as means over the nodes of pixels, if there are any."""
+    return problem if nodes is None else replace(problem, engine=PixelEngine(nodes=nodes))
 
 
 def objective_setup(
@@ -130,10 +145,9 @@ def resampled(prepared: Prepared, data: SurfaceData, share: float) -> Prepared:
     if rows is not None:
         rows = replace(rows, unit=rows.unit * dtype.type(np.sqrt(share)))
     limits = near_device((problem.loss, problem.box, problem.width_limits), dtype)
-    objective = Objective(parameterization, rows, *limits)
-    return replace(
-        prepared, data=data, problem=objective.problem(internal.cast(dtype).padded(data), dtype), planner=None
-    )
+    plain = Objective(parameterization, rows, *limits).problem(internal.cast(dtype).padded(data), dtype)
+    nodes = _nodes(data, prepared.model, prepared.scaling, dtype)
+    return replace(prepared, data=data, problem=_over_pixels(plain, nodes), planner=None)
 
 
 def _background(data: SurfaceData, model: ModelSpec, init: Any) -> BackgroundModel:

@@ -13,6 +13,7 @@ from .pixel_mean import PixelEngine
 from .sharded import ShardedEngine
 from .tile_plan import GhostTable, TilePlan
 from .tiled import TiledEngine
+from .tiled_pixel_mean import TiledPixelEngine
 
 __all__ = [
     "ColumnJacobian",
@@ -28,6 +29,7 @@ __all__ = [
     "GhostTable",
     "TilePlan",
     "TiledEngine",
+    "TiledPixelEngine",
     "background_rows",
     "chunk_numbers",
 ]

@@ -34,7 +34,7 @@ class PixelEngine(DenseEngine):
         def at(node: tuple[Array, Array]) -> Array:
             return node[1] * DenseEngine.model(self, points + node[0], components)
 
-        return _summed(at, self.nodes)
+        return summed(at, self.nodes)
 
     def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> PixelJacobian:
         plain = DenseEngine.jacobian(self, points, weights, components, chain)
@@ -54,10 +54,10 @@ class PixelJacobian(DenseJacobian):
         def at(node: tuple[Array, Array]) -> tuple[Array, Array]:
             return DenseJacobian._rows(self, points + node[0], node[1] * weights)
 
-        return _summed(at, self.nodes)
+        return summed(at, self.nodes)
 
 
-def _summed(at: Any, nodes: PixelNodes) -> Any:
+def summed(at: Any, nodes: PixelNodes) -> Any:
     """The sum over nodes of a function of (offset, share), one node after another."""
     first = at((nodes.offsets[0], nodes.shares[0]))
 

@@ -9,6 +9,7 @@ is kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -53,12 +54,12 @@ class TiledEngine:
         return height_left_out(self.plan)
 
     def model(self, points: Array, components: Components) -> Array:
-        tiles = _Tiles(self.plan, points, components)
+        tiles = Tiles(self.plan, points, components)
         return tiles.sum_of(components.amplitudes[:, None], 0).reshape(-1) + components.background(points)
 
-    def tiles(self, points: Array, components: Components) -> _Tiles:
+    def tiles(self, points: Array, components: Components) -> Tiles:
         """Sums over the plan's lists, for operators of other models of the same components."""
-        return _Tiles(self.plan, points, components)
+        return Tiles(self.plan, points, components)
 
     def jacobian(self, points: Array, weights: Array, components: Components, chain: ChainRule) -> TiledJacobian:
         return TiledJacobian(self, points, weights, components, chain)
@@ -140,11 +141,11 @@ class TiledJacobian:
     def _background(self) -> Array:
         return background_rows(self.points, self.weights, self.components)
 
-    def _tiles(self) -> _Tiles:
-        return _Tiles(self.engine.plan, self.points, self.components)
+    def _tiles(self) -> Tiles:
+        return self.engine.tiles(self.points, self.components)
 
 
-class _Tiles:
+class Tiles:
     """Points as tiles (T, n, d), components as a table with a row of zeros at the end for "nobody"."""
 
     def __init__(self, plan: TilePlan, points: Array, components: Components):
@@ -235,8 +236,7 @@ class _Tiles:
         size, tiled = n_monomials(self.n_dim), weights.reshape(self.plan.n_tiles, -1)
 
         def add(total: Array, chunk: _Chunk) -> Array:
-            u = chunk.whitened()
-            rows = _gaussian(u)[:, :, None] * jnp.stack(monomials(u), axis=2)
+            rows = self.rows(chunk)
             weighted = tiled[chunk.tiles][:, None, None] * rows
             return total.at[chunk.members].add(jnp.einsum("csqn,csrn->csqr", weighted, rows, precision="highest"))
 
@@ -260,6 +260,11 @@ class _Tiles:
         total = jnp.zeros((self.n_components + 1, *sums.shape[1:]), sums.dtype)
         return total.at[ghosts.owners].add(sums[:-1])[: self.n_components]
 
+    def rows(self, chunk: _Chunk) -> Array:
+        """g_k Phi(u_k) of the components of a chunk (c, s, q, n)."""
+        u = chunk.whitened()
+        return _gaussian(u)[:, :, None] * jnp.stack(monomials(u), axis=2)
+
     def _walk(self, add: Callable[[Array, _Chunk], Array], total: Array) -> Array:
         return jax.lax.fori_loop(0, self.plan.n_chunks, lambda number, total: add(total, _Chunk(self, number)), total)
 
@@ -267,7 +272,7 @@ class _Tiles:
 class _Chunk:
     """A few components at each of some tiles: c tiles, s members, n places."""
 
-    def __init__(self, tiles: _Tiles, number: Array):
+    def __init__(self, tiles: Tiles, number: Array):
         plan = tiles.plan
         self.offset, self.members = plan.offsets[number], plan.members[number]
         self.tiles = jax.lax.dynamic_slice_in_dim(plan.order, self.offset, self.members.shape[0])
@@ -285,6 +290,12 @@ class _Chunk:
             sum((inverse[..., i, j, :] * x[j] for j in range(1, i + 1)), inverse[..., i, 0, :] * x[0])
             for i in range(self.n_dim)
         ]
+
+    def moved_by(self, offset: Array) -> _Chunk:
+        """The same components at points that are moved by an offset (d,)."""
+        moved = copy(self)
+        moved.points = self.points + offset[:, None]
+        return moved
 
     def local_points(self) -> Array:
         """Points in units of their tile (c, d, n), between -1 and 1."""
