@@ -33,6 +33,8 @@ from .splatting_channels import ChannelSplattingRun
 COMPONENTS = 500
 # Steps of each fit at most, one fit for each number.
 CHANNEL_STEPS = (10, 20, 40, 60)
+# Steps of splatting before its time is taken.
+WARMING_STEPS = 200
 # CPU seconds of splatting, in those of the longest fit.
 SPLATTING_TIMES = (1, 5)
 
@@ -82,7 +84,8 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def splatted(image: np.ndarray, n_components: int, cpu: float) -> None:
-    """Print the recipe's rows, after so many CPU seconds and more."""
+    """Print the recipe's rows, after so many CPU seconds and more, with the programs of its first steps compiled."""
+    ChannelSplattingRun(image, n_components).advance(lambda spent, steps, best: steps >= WARMING_STEPS)
     run = ChannelSplattingRun(image, n_components)
     for times in SPLATTING_TIMES:
         run.advance(lambda spent, steps, best, limit=times * cpu: spent >= limit)

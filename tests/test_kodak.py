@@ -12,6 +12,7 @@ import surfacefit as sf
 
 kodak = import_module("benchmarks.kodak")
 splatting = import_module("benchmarks.splatting")
+splatting_channels = import_module("benchmarks.splatting_channels")
 
 
 def test_luminance_is_that_of_rec_601(tmp_path):
@@ -113,3 +114,36 @@ def test_the_recipe_improves_and_gives_the_surface_that_it_rates(tiny):
     assert reached > before + 0.05
     assert kodak.psnr(tiny.image, tiny.surface()) == pytest.approx(reached, abs=2e-3)
     json.dumps(tiny.trace)
+
+
+def coloured(raw, shape):
+    """The recipe's image (rows, columns, 3) from its own numbers (K, 8)."""
+    return np.stack([drawn(raw[:, [c, *range(3, 8)]], shape) for c in range(3)], axis=-1)
+
+
+@pytest.mark.slow
+def test_the_recipe_in_colours_descends_along_the_slopes_of_its_own_loss(monkeypatch):
+    """By differences of the loss over three channels, one of which is above one in the middle; and what it draws."""
+    monkeypatch.setattr(splatting_channels, "CUTOFF", 0.0)
+    raw = np.array([[1.9, 0.2, 0.5, -0.2, 0.1, 3, 5, 1], [0.6, 0.7, -0.3, 0.5, -0.6, 4, 2, 0]])
+    image = np.clip(0.8 * coloured(raw, (20, 28)) + 0.05, 0, 1)
+    run = splatting_channels.ChannelSplattingRun(image, 2)
+    numbers = jnp.asarray(raw.ravel(), jnp.float32)
+    evaluated = jax.jit(lambda problem, numbers: run.solver._evaluated(problem, run.solver.params(numbers), numbers))
+    cost, found = (np.asarray(part, float) for part in evaluated(run.run.problem, numbers))
+
+    def loss(numbers):
+        return np.mean((np.clip(coloured(numbers, (20, 28)), 0, 1) - image) ** 2)
+
+    expected, h = np.zeros_like(raw), 1e-5
+    for place in np.ndindex(raw.shape):
+        change = np.zeros_like(raw)
+        change[place] = h
+        expected[place] = (loss(raw + change) - loss(raw - change)) / (2 * h)
+    np.testing.assert_allclose(found.reshape(-1, 8), expected, atol=5e-4 * np.abs(expected).max())
+    assert 2 * cost * run.prepared.unit**2 / image.size == pytest.approx(loss(raw), rel=1e-4)
+    best = run.run.carry.best._replace(params=run.solver.params(numbers))
+    run.run.carry = run.run.carry._replace(best=best)
+    points = np.stack(np.indices((20, 28), dtype=float), axis=-1)
+    shown = np.stack([surface(points) for surface in run.surfaces()], axis=-1)
+    np.testing.assert_allclose(shown, coloured(raw, (20, 28)), atol=1e-4)

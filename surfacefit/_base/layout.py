@@ -69,6 +69,26 @@ def table_width(table: list[list[str]], gap: int = 1) -> int:
     return sum(max(map(len, column)) for column in columns) + gap * (len(columns) - 1)
 
 
+def verdict(good: bool, message: str) -> tuple[str, str]:
+    """The first fact of a summary: whether the fit converged, and why it ended."""
+    return "status", f"{'ok' if good else 'NOT CONVERGED'}: {message}"
+
+
+def left_out(count: int, kind: str) -> str:
+    """The line after a table of which so many rows of a ``kind`` are not shown; "" for none."""
+    return f"... and {counted(count, f'{kind} component')}" if count > 0 else ""
+
+
+def place_columns(centers: np.ndarray, covariances: np.ndarray, widths: np.ndarray) -> list[list[str]]:
+    """Columns of a table without errors: the centres (n, d) axis by axis, then the principal ``widths`` (n, d)."""
+    units = COARSEST_POSITION * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    axes = range(centers.shape[1])
+    return [
+        *(positions(centers[:, i], units[:, i]) for i in axes),
+        *([number(width) for width in widths[:, i]] for i in axes),
+    ]
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things, such as "1 Gaussian" or "2 Gaussians"."""
     return f"{count} {noun}{'s' * (count != 1)}"

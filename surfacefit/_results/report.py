@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.layout import counted, number
+from .._base.layout import counted, number, verdict
 from .._base.status import MAX_DISTANCE
 from .._constraints.bounds import FIXABLE
 from .._data.labels import with_unit
@@ -50,7 +50,7 @@ def summary(result: FitResult, errors: str = "hessian") -> StoredSummary:
 
 def _facts(result: FitResult, errors: str) -> list[Fact]:
     return [
-        ("status", f"{'ok' if result.success else 'NOT CONVERGED'}: {result.message}"),
+        verdict(result.success, result.message),
         *_path(result),
         *_starts(result),
         *_correlation(result),

@@ -13,7 +13,16 @@ import numpy as np
 
 from .._base.array_files import Shapes, loaded
 from .._base.documents import read
-from .._base.layout import COARSEST_POSITION, SUMMARY_COLUMNS, Summary, counted, error, number, positions, table_width
+from .._base.layout import (
+    COARSEST_POSITION,
+    SUMMARY_COLUMNS,
+    Summary,
+    error,
+    left_out,
+    number,
+    positions,
+    table_width,
+)
 
 # Of a width: positions are not written finer, however small their error, or columns would get too wide.
 FINEST_POSITION = 1e-5
@@ -84,7 +93,7 @@ class StoredSummary(NamedTuple):
     def shown(self, n_rows: int) -> Summary:
         """The facts, then the first ``n_rows`` components: those of largest volume."""
         hidden = len(self.columns[0].values) - n_rows
-        rest = f"... and {counted(hidden, 'smaller component')}" if hidden > 0 else ""
+        rest = left_out(hidden, "smaller")
         return Summary(self.title, self.facts, *component_table(self.columns, n_rows), rest)
 
     def document(self) -> dict[str, Any]:
