@@ -34,7 +34,7 @@ from .._model.covariance import COVARIANCE_TYPES
 from .._model.parameters import Parameterization
 from .._model.surface import checked_surface
 from .._periodic.nearest import Periods
-from .._ties.checks import check_limits, check_values
+from .._ties.checks import check_limits, check_seen_through, check_values
 from .._ties.places import Places
 from .._ties.rules import checked_items
 from .._ties.tied_map import TiePlan
@@ -155,6 +155,8 @@ def _ties(given: Given, constraints: Constraints) -> dict[str, Any]:
     held = np.flatnonzero(np.concatenate([own.ravel(), border]))
     plan = TiePlan(tuple(items.items()), Places(parts.layout, given.n_components, kind), frozenset(held.tolist()))
     check_limits(plan, constraints)
+    if options["beam"] is not None:
+        check_seen_through(plan)
     signed = AMPLITUDE_TYPES[options["amplitudes"]].signed
     checked = checked_surface("init", start, given.n_components, data.n_dim, signed)
     check_values(plan, in_shape(checked, constraints.shape), background, signed)

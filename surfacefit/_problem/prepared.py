@@ -16,6 +16,8 @@ from .._constraints.periods import coordinate_ends
 from .._data.data import SurfaceData
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.background import NoBackground
+from .._model.block_layout import BlockLayout
+from .._model.parameters import Parameterization
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .._model.units import to_physical
@@ -126,28 +128,40 @@ class Prepared:
 
 def used_parameters(prepared: Prepared) -> np.ndarray:
     """Which parameters (P,) belong to the model; the others are room for more components."""
-    layout = prepared.problem.parameterization.layout
+    return used_places(prepared.problem.parameterization.layout, prepared.model.n_components)
+
+
+def used_places(layout: BlockLayout, count: int) -> np.ndarray:
+    """Which places (P,) of a vector belong to so many components, or to the border."""
     used = np.ones(layout.n_parameters, bool)
-    count = prepared.model.n_components
     used[count * layout.block_size : layout.n_own + (0 if count else layout.n_shared)] = False
     return used
 
 
 def fixed_parameters(prepared: Prepared) -> np.ndarray:
     """Which parameters (P,) are fixed."""
-    parts = prepared.problem.parameterization
-    own, border = fixed_masks(prepared.model.constraints.fixed, parts)
+    return fixed_places(prepared.model, prepared.problem.parameterization)
+
+
+def fixed_places(model: ModelSpec, parts: Parameterization) -> np.ndarray:
+    """Which places (P,) of a vector are fixed."""
+    own, border = fixed_masks(model.constraints.fixed, parts)
     return np.concatenate([np.broadcast_to(own, (parts.n_components, parts.layout.block_size)).ravel(), border])
 
 
 def tie_plan(prepared: Prepared) -> TiePlan | None:
     """What numbers follow from others by; None where all are free."""
-    ties, parts = prepared.model.constraints.ties, prepared.problem.parameterization
+    return plan_of_ties(prepared.model, prepared.problem.parameterization)
+
+
+def plan_of_ties(model: ModelSpec, parts: Parameterization) -> TiePlan | None:
+    """The same of a model whose numbers stand in a vector."""
+    ties, count = model.constraints.ties, model.n_components
     if not ties:
         return None
-    places = Places(parts.layout, prepared.model.n_components, parts.covariance)
-    held = np.flatnonzero(fixed_parameters(prepared) & used_parameters(prepared))
-    return TiePlan(tuple(ties.items()), places, frozenset(held.tolist()))
+    used, layout = used_places(parts.layout, count), parts.layout
+    held = np.flatnonzero(fixed_places(model, parts) & used)
+    return TiePlan(tuple(ties.items()), Places(layout, count, parts.covariance), frozenset(held.tolist()))
 
 
 def tied_at(prepared: Prepared, plan: TiePlan, params: Any, *, has_ended: bool = False) -> TiedMap:

@@ -32,7 +32,7 @@ from .capacity import component_capacity
 from .internal_data import InternalData, cost_unit, even_grid, internal_data, residual_unit, tiling_of, weight_unit
 from .model_spec import ModelOptions, ModelSpec
 from .planning import TilePlanner
-from .prepared import Prepared
+from .prepared import Prepared, plan_of_ties
 from .problem import SurfaceProblem
 
 # Coordinates up to which points stay NumPy's on a CPU, and are copied for each program that runs: in 1 us, where to
@@ -282,8 +282,15 @@ def _with_fewer_parameters(data: SurfaceData, model: ModelSpec, layout: BlockLay
 
 def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: Parameterization) -> None:
     layout = replace(parameterization.layout, n_components=model.n_components)
-    if layout.n_parameters <= data.n_used:
+    plan = plan_of_ties(model, parameterization)
+    needed = layout.n_parameters if plan is None else len(plan.free)
+    if needed <= data.n_used:
         return
+    if plan is not None:
+        raise TooFewPoints(
+            f"`n_components`={model.n_components} means {needed} free numbers beside `tie`, more than the {data.n_used}"
+            " points to fit: give fewer, or tie more"
+        )
     most = max(0, (data.n_used - layout.n_border) // layout.block_size)
     if not most:
         raise TooFewPoints(

@@ -184,7 +184,10 @@ def check_state(solver: Any, state: Any, method: str = "init") -> None:
 
 
 def cosine_optimality(gradient: Array, diagonal: Array, cost: Array) -> Array:
-    """max_i |g_i| / (|J_i| |r|), MINPACK's scale-free measure of the gradient; 0 where r or J_i vanish."""
+    """max_i |g_i| / (|J_i| |r|), MINPACK's scale-free measure of the gradient; 0 where r or J_i vanish, NaN where a
+    derivative is none.
+    """
     norm = jnp.sqrt(jnp.maximum(diagonal, 0) * 2 * cost)
     safe = jnp.where(norm > 0, norm, jnp.ones_like(norm))
-    return jnp.max(jnp.where(norm > 0, jnp.abs(gradient) / safe, jnp.zeros_like(gradient)), initial=0.0)
+    cosines = jnp.where(norm > 0, jnp.abs(gradient) / safe, jnp.zeros_like(gradient))
+    return jnp.max(jnp.where(jnp.isnan(diagonal), jnp.nan, cosines), initial=0.0)

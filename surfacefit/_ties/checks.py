@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._base.precision import precision
+from .._model.block_layout import ALPHA
 from .._model.scaling import Scaling
 from .._model.surface import GaussianSurface
 from .numbers import Numbers
@@ -18,6 +21,8 @@ from .widths_and_turns import turns_to, widths_and_axes
 
 # Of a number: by how much a rule may disagree with what it has set itself once all rules are followed; rounding.
 AGREEMENT = 1e-9
+# Names of numbers of a shape that are not its covariance.
+OF_SHAPES = ("widths", "angles", "aspects")
 # Parameters up to which rules are followed: their derivative by the free numbers is held as one matrix, here 32 MB, and
 # so is the normal matrix.
 MOST_TIED_PARAMETERS = 2000
@@ -58,6 +63,7 @@ def check_values(plan: TiePlan, start: GaussianSurface, background: Any, signed:
             if rule.kind in ("number", "formula", "function"):
                 _check_value(rule, numbers, signed)
             numbers = numbers.following((rule,))
+        _check_slopes(plan, _numbers(plan, start, background))
         for rule in plan.rules:
             if rule.kind == "function":
                 _check_agrees(rule, numbers)
@@ -85,13 +91,75 @@ def _numbers(plan: TiePlan, start: GaussianSurface, background: Any) -> Numbers:
     )
 
 
+def check_seen_through(plan: TiePlan) -> None:
+    """ValueError where rules set or name shapes of components that are seen through a beam: there the numbers of a
+    shape are those of its own covariance, which may only be equal as a whole.
+    """
+    if plan.sets_shapes:
+        told = [str(rule) for rule in plan.rules if rule.target.name in ("covariances", *OF_SHAPES)]
+        raise ValueError(
+            "`tie` makes whole shapes equal beside `beam`, {'covariances': [[0, 1]]}, and has no widths, angles or"
+            f" formulas of them there, got {', '.join(told) or 'a rule that reads them'}: leave one out"
+        )
+
+
+def _check_slopes(plan: TiePlan, start: Numbers) -> None:
+    """That what rules give has a derivative by the free numbers, along one direction in which all of them change."""
+    layout, count = plan.places.layout, plan.places.count
+    moves = np.zeros(layout.n_parameters)
+    moves[plan.free] = 1
+    blocks, border = moves[: count * layout.block_size].reshape(count, -1), moves[layout.n_own :][layout.background]
+    shapes = blocks[:, layout.shapes]
+    own = {
+        "amplitudes": blocks[:, ALPHA],
+        "centers": blocks[:, layout.centers],
+        "factors": np.tril(np.ones(start.factors.shape)) * shapes.any(axis=1)[:, None, None],
+        "log_widths": shapes[:, : plan.places.n_widths],
+        "turns": shapes[:, plan.places.n_widths :],
+    }
+    tested = [rule for rule in plan.rules if _may_be_steep(rule)]
+    if not tested:
+        return
+
+    def values(arrays: dict[str, Any], background: Any) -> list[Any]:
+        numbers, found = replace(start, **arrays, background=start.background.with_vector(background)), []
+        for rule in plan.rules:
+            if rule in tested:
+                found.append(jnp.asarray(numbers.value_of(rule), float))
+            numbers = numbers.following((rule,))
+        return found
+
+    at, along = {name: getattr(start, name) for name in own}, {name: jnp.asarray(one) for name, one in own.items()}
+    vector = jnp.asarray(start.background.vector(), float)
+    slopes = jax.jvp(values, (at, vector), (along, jnp.asarray(border)))[1]
+    for rule, slope in zip(tested, slopes, strict=True):
+        if not np.isfinite(slope).all():
+            raise ValueError(
+                f"`tie[{str(rule.target)!r}]` must have a derivative at the start, got {_shown(slope)} from"
+                f" {_told(rule)}: change the start, or the rule"
+            )
+
+
+def _may_be_steep(rule: Rule) -> bool:
+    """Whether a rule may have a value and no derivative: roots at zero, and functions."""
+    return rule.kind == "function" or (rule.kind == "formula" and any(one in rule.value.text for one in ("sqrt", "**")))
+
+
 def _check_is_jax(rule: Rule, numbers: Numbers) -> None:
+    try:
+        inspect.signature(rule.value).bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"`tie[{str(rule.target)!r}]` must be a function of one argument, the surface, got {rule.value!r}: {error}"
+        ) from error
+    except ValueError:  # one that has no signature
+        pass
     try:
         jax.eval_shape(rule.value, numbers.surface())
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         raise TypeError(
-            f"`tie[{str(rule.target)!r}]` must be written with jax.numpy instead of numpy, so that JAX can take its"
-            " derivatives"
+            f"`tie[{str(rule.target)!r}]` must be written with jax.numpy in place of numpy, and with jnp.where in place"
+            " of `if`, so that JAX can take its derivatives"
         ) from error
 
 
@@ -99,7 +167,9 @@ def _check_value(rule: Rule, numbers: Numbers, signed: bool) -> None:
     name = f"`tie[{str(rule.target)!r}]`"
     value, here = rule_value(rule, numbers), np.shape(numbers.current(rule.target))
     if value.dtype.kind not in "fiu" or not _fits(value.shape, here):
-        raise ValueError(f"{name} must give real numbers of shape {here}, got shape {value.shape}: {_told(rule)}")
+        raise ValueError(
+            f"{name} must give real numbers of shape {here}, got {value.dtype} of shape {value.shape}: {_told(rule)}"
+        )
     if not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite at the start, got {_shown(value)} from {_told(rule)}: change one")
     target = rule.target.name

@@ -105,10 +105,13 @@ def _group(name: str, row: Any, count: int) -> tuple[int, ...]:
     array, least = np.asarray(row), 3 if name == SPACING else 2
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"`tie[{name!r}]` must be groups of numbers of components, [[0, 1], ...], got {row!r}")
+    array = np.where(array < 0, array + count, array)
     if len(array) < least or len(set(array.tolist())) < len(array):
         raise ValueError(f"`tie[{name!r}]` must have groups of at least {least} different components, got {row!r}")
     if (array < 0).any() or (array >= count).any():
-        raise ValueError(f"`tie[{name!r}]` must name components from 0 to {count - 1}, got {row!r}")
+        raise ValueError(
+            f"`tie[{name!r}]` must name components from 0 to {count - 1}, or from -1 for the last, got {row!r}"
+        )
     return tuple(int(k) for k in array)
 
 

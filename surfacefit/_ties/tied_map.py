@@ -92,6 +92,12 @@ class TiePlan:
                     " widths and angles instead"
                 )
 
+    @cached_property
+    def sets_shapes(self) -> bool:
+        """Whether rules make shapes, and do not only copy whole ones."""
+        made = (rule.target.name == "covariances" and rule.kind not in ("equal", "held") for rule in self.rules)
+        return bool(self.turned.any()) or any(made)
+
     @property
     def background_is_tied(self) -> bool:
         return any(rule.target.name == "background" for rule in self.rules)
@@ -123,7 +129,7 @@ class TiedMap:
         numbers = jnp.asarray(self.base).at[plan.free].set(theta)
         found = self._numbers(numbers).following(plan.rules)
         alphas = self.parts.amplitude.free(found.amplitudes)[:, None]
-        blocks = jnp.concatenate([alphas, found.centers, self._shape_numbers(found.lower)], axis=1)
+        blocks = jnp.concatenate([alphas, found.centers, self._shape_numbers(found)], axis=1)
         border = numbers[layout.n_own : layout.n_own + layout.n_shared]
         rest = found.background.vector() if plan.background_is_tied else layout.split(numbers)[2]
         room = numbers[blocks.size : layout.n_own]
@@ -155,8 +161,13 @@ class TiedMap:
             turned=plan.turned,
         )
 
-    def _shape_numbers(self, lower: Array) -> Array:
-        """Free numbers (K, s) of Cholesky factors, of which nothing is squared."""
+    def _shape_numbers(self, found: Numbers) -> Array:
+        """Free numbers (K, s) of Cholesky factors, of which nothing is squared; where whole shapes are copied and no
+        more, as they are held: what they stand for, own covariances behind a beam, is then all the same.
+        """
+        if not self.plan.sets_shapes:
+            return jnp.concatenate([found.log_widths, found.turns], axis=1)
+        lower = found.lower
         places, floor, n_dim = self.plan.places, self.parts.floor, lower.shape[-1]
         if not places.n_widths:
             return lower[:, :0, 0]
