@@ -22,6 +22,19 @@ def test_a_mixture_is_as_near_as_it_says(profile, error):
     assert len(mixture) <= (19 if error == 1e-5 else 12)
 
 
+def test_steep_profiles_have_mixtures():
+    profile = sf.Moffat(100.0)
+    mixture, r = mixture_of(profile, 1e-5), np.linspace(0, 1, 1000)
+    assert len(mixture) <= 8
+    np.testing.assert_allclose(mixture.height(r), profile.height(r), atol=3e-5)
+
+
+def test_numbers_of_any_type_make_the_same_profile():
+    assert sf.Moffat(np.array(3.0)) == sf.Moffat(3)
+    assert hash(sf.Sersic(np.float32(2.0))) == hash(sf.Sersic(2.0))
+    assert type(sf.PseudoVoigt(np.float32(0.5)).eta) is float
+
+
 @pytest.mark.parametrize("profile", ALL, ids=repr)
 def test_half_of_the_height_lies_at_the_half_radius(profile):
     np.testing.assert_allclose(profile.height(profile.half_radius), profile.height(0.0) / 2, rtol=1e-12)
@@ -63,6 +76,13 @@ def test_a_volume_is_the_integral():
     [
         ((1, "moffat"), {}, "`profile` must be a profile"),
         ((1, sf.Lorentzian()), {"search": 1.0}, "`search` is no option"),
+        ((1, sf.Lorentzian()), {"n_components": 3}, "`n_components` is no option of fits of profiles"),
+        ((1, sf.Lorentzian()), {"beam": 2.0}, "`beam` is no option of fits of profiles"),
+        ((1, sf.Lorentzian()), {"periods": 40.0}, "`periods` is no option of fits of profiles"),
+        ((1, sf.Lorentzian()), {"fixed": "amplitudes"}, "`fixed` is no option of fits of profiles"),
+        ((1, sf.Lorentzian()), {"covariance_type": "tied"}, "must be one of full, diag, spherical, got 'tied'"),
+        ((1, sf.Lorentzian()), {"bounds": sf.Bounds(amplitudes=(0, 2))}, "got limits of amplitudes"),
+        ((1, sf.Lorentzian()), {"bounds": sf.Bounds(widths=(1, 2))}, "got limits of widths"),
         ((1, sf.Moffat(50.0)), {"error": 1e-15}, "`error` must be at least"),
         ((2, sf.Lorentzian()), {"init": sf.GaussianSurface([1.0], [[0.0]], [[[1.0]]])}, "`init` must have n_sources=2"),
     ],

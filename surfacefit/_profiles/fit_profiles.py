@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from .._base.checks import count, positive_number
+from .._constraints.bounds import Bounds
 from .._fit.fit import fit
 from .._model.surface import GaussianSurface
 from .expansion import Expansion
@@ -15,7 +17,24 @@ from .shapes import Profile
 # Floor of the widths of a mixture's Gaussians, in sampling distances: those of a spike are far narrower than a pixel.
 NARROWEST_WIDTH = 1e-4
 # Options of `fit` that a fit of profiles sets itself, or cannot follow.
-OWN_OPTIONS = ("tie", "search", "reset", "shape", "tied", "min_width", "prior", "amplitudes")
+OWN_OPTIONS = (
+    "n_components",
+    "tie",
+    "fixed",
+    "search",
+    "reset",
+    "shape",
+    "tied",
+    "beam",
+    "periods",
+    "min_width",
+    "prior",
+    "amplitudes",
+)
+# Shapes that sources can have of their own.
+OWN_SHAPES = ("full", "diag", "spherical")
+# Limits that stand beside sources; those of other numbers belong to single Gaussians.
+LIMITED = ("centers", "background")
 
 
 def fit_profiles(
@@ -65,9 +84,7 @@ def fit_profiles(
     if not isinstance(profile, Profile):
         raise TypeError(f"`profile` must be a profile like Moffat(2.5) or Lorentzian(), got {profile!r}")
     number = count("n_sources", n_sources)
-    for name in OWN_OPTIONS:
-        if name in options:
-            raise ValueError(f"`{name}` is no option of fits of profiles: leave it out")
+    _check_options(options)
     expansion = Expansion(profile, mixture_of(profile, positive_number("error", error)))
     start = init if isinstance(init, GaussianSurface) else fit(heights, number, init=init, **options).surface
     if start.n_components != number:
@@ -82,3 +99,21 @@ def fit_profiles(
         **options,
     )
     return ProfileResult(profile, result, expansion)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """ValueError for options that a source of several Gaussians cannot follow."""
+    for name in OWN_OPTIONS:
+        if name in options:
+            raise ValueError(f"`{name}` is no option of fits of profiles: leave it out")
+    if (shapes := options.get("covariance_type", "full")) not in OWN_SHAPES:
+        raise ValueError(
+            f"`covariance_type` of fits of profiles must be one of {', '.join(OWN_SHAPES)}, got {shapes!r}"
+        )
+    if not isinstance(bounds := options.get("bounds"), Bounds):
+        return
+    for one in fields(bounds):
+        if one.name not in LIMITED and getattr(bounds, one.name) is not None:
+            raise ValueError(
+                f"`bounds` of fits of profiles limit {' and '.join(LIMITED)}, got limits of {one.name}: leave them out"
+            )

@@ -26,6 +26,9 @@ MISFIT_PLACES = 400
 LEAST_PLACE = 1e-4
 # Of the largest of all: weights below are left out.
 LEAST_WEIGHT = 1e-9
+# Of the largest height: least unit of misfits. A profile that falls faster within one scale length than that ends
+# there for any map, and no mixture follows it further.
+LEAST_UNIT = 1e-4
 # Exchanges of non-negative least squares at most: a few for each column; what takes more goes in circles.
 NNLS_ITERATIONS = 1000
 # Evaluations of the misfit for one number of Gaussians.
@@ -52,13 +55,14 @@ class Mixture:
 
 @lru_cache(maxsize=64)
 def mixture_of(profile: Profile, error: float = 1e-4) -> Mixture:
-    """The mixture with the fewest Gaussians whose misfit is at most ``error`` times f(r) + f(1).
+    """The mixture with the fewest Gaussians whose misfit is at most ``error`` times f(r) + max(f(1), 1e-4 of the top).
 
     Raises ValueError where MOST_GAUSSIANS do not suffice.
     """
     r = places(profile)
     heights = profile.height(r)
-    target = _Target(r, heights, heights + float(profile.height(1.0)))
+    unit = max(float(profile.height(1.0)), LEAST_UNIT * float(heights.max()))
+    target = _Target(r, heights, heights + unit)
     best: Mixture | None = None
     for count in range(1, MOST_GAUSSIANS + 1):
         found = _fitted(target, count, None if best is None else best.widths)

@@ -66,7 +66,8 @@ class Moffat(Profile):
 
     def __post_init__(self) -> None:
         least, largest = MOFFAT_EXPONENTS
-        if not least <= moderate_number("beta", self.beta) <= largest:
+        object.__setattr__(self, "beta", moderate_number("beta", self.beta))
+        if not least <= self.beta <= largest:
             raise ValueError(f"`beta` must be between {least:g} and {largest:g}, got {self.beta!r}")
 
     def height(self, r: Any) -> np.ndarray:
@@ -121,7 +122,7 @@ class PseudoVoigt(Profile):
     eta: float = 0.5
 
     def __post_init__(self) -> None:
-        not_negative("eta", self.eta)
+        object.__setattr__(self, "eta", not_negative("eta", self.eta))
         if not self.eta <= 1:
             raise ValueError(f"`eta` is a part and must be between 0 and 1, got {self.eta!r}")
 
@@ -157,10 +158,11 @@ class Sersic(Profile):
     n: float = 1.0
 
     def __post_init__(self) -> None:
-        if not LEAST_SERSIC_INDEX <= positive_number("n", self.n) <= LARGEST_SERSIC_INDEX:
+        object.__setattr__(self, "n", positive_number("n", self.n))
+        if not LEAST_SERSIC_INDEX <= self.n <= LARGEST_SERSIC_INDEX:
             raise ValueError(
                 f"`n` must be between {LEAST_SERSIC_INDEX:g} and {LARGEST_SERSIC_INDEX:g}, got {self.n!r}: below,"
-                " a profile is flatter at its centre than any sum of Gaussians"
+                " a profile is flatter at its centre than any sum of Gaussians, above, a spike that no map shows"
             )
 
     @property
