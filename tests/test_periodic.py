@@ -14,6 +14,7 @@ from surfacefit._base.precision import precision
 from surfacefit._data.data import grid_data, point_data
 from surfacefit._engines.engines import EngineChoice
 from surfacefit._model.units import to_internal
+from surfacefit._problem import planning
 from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._problem.problem_setup import problem_setup
 
@@ -194,22 +195,25 @@ def test_a_component_as_wide_as_may_be_is_flagged():
     assert sf.ComponentFlag.AT_BOUND in result.flags[0]
 
 
-LAYOUTS = ["even grid", "gaps and weights", "scattered"]
-
-
-def prepared_by(engine, layout, covariance_type, periods, surface):
-    """The problem of an engine, the surface's parameters, and the problem with a plan for them."""
+def data_of(layout, surface):
     rng = np.random.default_rng(2)
-    heights, sigma = NOISY, None
-    if layout == "gaps and weights":
-        heights, sigma = np.where(rng.uniform(size=NOISY.shape) < 0.2, np.nan, NOISY), rng.uniform(0.5, 2, NOISY.shape)
     if layout == "scattered":
         points = rng.uniform(0, 6, (700, 2))
-        data = point_data(points, surface(points) + rng.normal(size=700))
-    else:
-        data = grid_data(heights, (AXIS, AXIS), sigma=sigma)
+        return point_data(points, surface(points) + rng.normal(size=700))
+    if layout == "even grid":
+        return grid_data(NOISY, (AXIS, AXIS))
+    heights = np.where(rng.uniform(size=NOISY.shape) < 0.2, np.nan, NOISY)
+    return grid_data(heights, (AXIS, AXIS), sigma=rng.uniform(0.5, 2, NOISY.shape))
+
+
+def problem_at(data, engine, covariance_type, surface):
+    """What an engine is given, the surface's parameters, and the problem with a plan for them."""
     model = ModelSpec(
-        n_components=2, covariance_type=covariance_type, amplitudes="signed", periods=periods, contained=False
+        n_components=len(surface.amplitudes),
+        covariance_type=covariance_type,
+        amplitudes="signed",
+        periods=surface.periods,
+        contained=False,
     )
     prepared = problem_setup(data, model, np.dtype(float), EngineChoice(engine))
     parts = prepared.host.parameterization
@@ -239,10 +243,11 @@ def operations(problem, params, change):
 def test_the_tiled_engine_is_the_dense_one(layout, covariance_type, periods, width):
     surface = surface_at([0.1, 5.9], periods)
     surface = replace(surface, covariances=width * COVARIANCES)
+    data = data_of(layout, surface)
     with precision(np.dtype(float)):
         rows = []
         for engine in (sf.Dense(), sf.Tiled(cutoff=1e-12, tile_size=30)):
-            prepared, params, problem = prepared_by(engine, layout, covariance_type, periods, surface)
+            prepared, params, problem = problem_at(data, engine, covariance_type, surface)
             change = jnp.asarray(np.random.default_rng(3).normal(size=len(params)))
             found = operations(problem, params, change)
             if width > 1:  # the tiled engine leaves out products of a component's own images
@@ -252,6 +257,34 @@ def test_the_tiled_engine_is_the_dense_one(layout, covariance_type, periods, wid
     for name, expected in rows[0].items():
         scale = np.abs(expected).max()
         np.testing.assert_allclose(rows[1][name] / scale, expected / scale, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("periods", [(P, P), (None, P)])
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_blocks_without_points_go_round(covariance_type, periods, monkeypatch):
+    """J^T J of many narrow components on a whole even grid, from the components alone."""
+    monkeypatch.setattr(planning, "MOST_NODES_A_PLACE", float("inf"))
+    rng, count, fine = np.random.default_rng(4), 14, np.arange(60) * P / 60
+    centers = rng.uniform([0, -3], [P, 9], (count, 2))  # some a whole period outside
+    centers[::2, 0] = 0.1
+    turns = rng.normal(size=(count, 2, 2)) * 0.12
+    covariances = np.einsum("kij,klj->kil", turns, turns) + 0.04 * np.eye(2)
+    covariances *= np.minimum(1, 0.1 / np.einsum("kii->k", covariances))[:, None, None]
+    surface = sf.GaussianSurface(rng.normal(size=count), centers, covariances, 0.5, periods=periods)
+    data, matrices = grid_data(rng.normal(size=(60, 60)), (fine, fine)), []
+    with precision(np.dtype(float)):
+        for engine in (sf.Dense(), sf.Tiled(cutoff=1e-12, tile_size=100)):
+            _, params, problem = problem_at(data, engine, covariance_type, surface)
+            matrices.append(np.asarray(normal_matrix(problem, params)))
+        assert problem.engine.curvature.period is not None
+    scale = np.sqrt(np.maximum(np.diag(matrices[0]), 1e-6 * np.diag(matrices[0]).max()))
+    np.testing.assert_allclose(matrices[1] / np.outer(scale, scale), matrices[0] / np.outer(scale, scale), atol=2e-4)
+
+
+@jax.jit
+def normal_matrix(problem, params):
+    residuals, jacobian = problem.linearize(params)
+    return jacobian.normal(residuals)[0].as_matrix()
 
 
 def test_a_tiled_fit_is_the_dense_one():

@@ -111,7 +111,7 @@ def fit(
         Lengths after which the axes repeat, None for an open axis, in the units of ``coords``: ``(2 * np.pi, None)``.
         A component is then the sum of its images at shifts by whole periods, which is smooth everywhere, and its
         centre is reported in the period that begins at the lowest coordinate. Deviations along such an axis stay below
-        about a third of the period, beyond which a component is level. The tiled engine then multiplies by J and J^T.
+        about a third of the period, beyond which a component is level.
     beam : float, (d,), (d, d) or "map", optional
         What the components were seen through: a covariance (d, d), standard deviations (d,) along the axes, or one for
         all, in the units of ``coords``; "map" is that of an image of the sky (BMAJ, BMIN, BPA). Components are then

@@ -15,6 +15,7 @@ from .._periodic.nearest import Periods
 from .ghosts import Ghosts
 from .overlaps import EvenGrid, Overlaps, overlaps, renewed_overlaps
 from .pairs import MARGIN_WIDTHS, Ellipsoids, TilePairs, cutoff_radii, planned, renewed_tile_pairs, tile_pairs
+from .round_overlaps import round_overlaps
 from .small_matrices import inverses, spectral_norms
 from .tiles import Tiling
 
@@ -62,7 +63,9 @@ class ComponentLists:
 
 @dataclass(frozen=True, eq=False)
 class ListMaker:
-    """Makes lists for one tiling; those of overlaps where there is a ``grid``, which has no ``periods``."""
+    """Makes lists for one tiling; those of overlaps where there is a ``grid``: one of `round_grid` if there are
+    ``periods``.
+    """
 
     tiling: Tiling
     grid: EvenGrid | None
@@ -75,7 +78,9 @@ class ListMaker:
         room = enclosing(there, here, self.cutoff)
         if self.periods is not None:
             ghosts = Ghosts.of(room, self.periods, self.tiling)
-            return ComponentLists(room, tile_pairs(self.tiling, ghosts.shifted(room), self.memory), None, ghosts)
+            grid, pairs = self.grid, tile_pairs(self.tiling, ghosts.shifted(room), self.memory)
+            near = None if grid is None else round_overlaps(grid, room.centers, room.factors, self.periods)
+            return ComponentLists(room, pairs, near, ghosts)
         overlapping = None if self.grid is None else overlaps(self.grid, room.centers, room.factors)
         return ComponentLists(room, tile_pairs(self.tiling, room, self.memory), overlapping)
 

@@ -65,11 +65,14 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EvenGrid:
-    """Points at low + step * index, index (d,) from 0 to shape - 1, all of weight one."""
+    """Points at low + step * index, index (d,) from 0 to shape - 1, all of weight one; ``period`` (d,) in steps, 0
+    along open axes, where there are three of them (`round_grid`).
+    """
 
     low: np.ndarray
     step: np.ndarray
     shape: tuple[int, ...]
+    period: np.ndarray | None = None
 
 
 class Overlaps(NamedTuple):
@@ -107,7 +110,7 @@ def overlaps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> Overla
     """All overlaps of components with centers (K, d) and Cholesky factors (K, d, d), in the units of the grid; None
     where they crowd too much for blocks to pay.
     """
-    centers, factors = _in_steps(grid, centers, factors)
+    centers, factors = in_steps(grid, centers, factors)
     pairs = overlapping(centers, factors)
     return None if pairs is None else Overlaps(*pairs, _rules_of(centers, factors, *pairs, grid.shape))
 
@@ -116,7 +119,7 @@ def renewed_overlaps(
     before: Overlaps, grid: EvenGrid, centers: np.ndarray, factors: np.ndarray, moved: np.ndarray
 ) -> Overlaps | None:
     """`overlaps`, where those between components that have not ``moved`` (K,) are those ``before``."""
-    centers, factors = _in_steps(grid, centers, factors)
+    centers, factors = in_steps(grid, centers, factors)
     new = overlapping(centers, factors, moved)
     if new is None:
         return None
@@ -142,7 +145,7 @@ def neighbour_rows(
     return [_rows(first[chosen == n], second[chosen == n], n_components) for n in range(len(rules(n_dim)))]
 
 
-def _in_steps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def in_steps(grid: EvenGrid, centers: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (centers - grid.low) / grid.step, factors / grid.step[:, None]
 
 
@@ -236,14 +239,28 @@ def _close(centers: np.ndarray, covariances: np.ndarray, first: np.ndarray, seco
 def _rules_of(
     centers: np.ndarray, factors: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Number (n,) of each pair's rule among `rules`, whose components overlap."""
+    return rules_of_pairs(centers, factors, (first, second), centers[second] - centers[first], shape)
+
+
+def rules_of_pairs(
+    centers: np.ndarray,
+    factors: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    offsets: np.ndarray,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """Number (n,) of each pair's rule among `rules`, whose components overlap; ``offsets`` (n, d) are those of the
+    second from the first.
+    """
+    first, second = pairs
     inverse = inverses(factors)
     precision = inverse.swapaxes(1, 2) @ inverse
     sharpness = np.einsum("kii->k", precision)
     is_deep, number = _are_deep(centers, factors, shape), np.zeros(len(first), np.int8)
     is_plain = (is_deep[first] | is_deep[second]) & (sharpness[first] + sharpness[second] < PLAIN_SHARPNESS)
     rest = np.flatnonzero(~is_plain)
-    number[rest] = _rules_one_by_one(centers, precision, first[rest], second[rest], shape)
+    both = precision[first[rest]], precision[second[rest]]
+    number[rest] = _rules_one_by_one(centers[first[rest]], offsets[rest], *both, shape)
     return number
 
 
@@ -256,12 +273,12 @@ def _are_deep(centers: np.ndarray, factors: np.ndarray, shape: tuple[int, ...]) 
 
 
 def _rules_one_by_one(
-    centers: np.ndarray, precision: np.ndarray, first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]
+    centers: np.ndarray, offsets: np.ndarray, near: np.ndarray, far: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    both = precision[first] + precision[second]
+    both = near + far
     joint = inverses(both)
-    pull = np.einsum("nij,nj->ni", precision[second], centers[second] - centers[first])
-    middle = centers[first] + np.einsum("nij,nj->ni", joint, pull)
+    pull = np.einsum("nij,nj->ni", far, offsets)
+    middle = centers + np.einsum("nij,nj->ni", joint, pull)
     reach = (BORDER_WIDTHS + 0.5) * np.sqrt(np.einsum("nii->ni", joint))
     cut = (middle - reach < -0.5) | (middle + reach > np.asarray(shape) - 0.5)
     narrowest = 1 / np.einsum("nii->n", both)

@@ -110,7 +110,8 @@ def _png(figure: Figure) -> bytes:
 def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | None = None) -> None:
     """The 1-sigma ellipse of each component; x is the second axis, y the first.
 
-    Dashed where the amplitude is negative, orange where ``flagged`` (K,).
+    Dashed where the amplitude is negative, orange where ``flagged`` (K,). Along periodic axes those of images that the
+    panel shows are there, too.
     """
     from matplotlib.collections import EllipseCollection
     from matplotlib.patheffects import withStroke

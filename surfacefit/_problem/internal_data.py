@@ -12,8 +12,10 @@ import numpy as np
 
 from .._data.data import SurfaceData
 from .._lists.overlaps import EvenGrid
+from .._lists.round_overlaps import round_grid
 from .._lists.tiles import Tiling, grid_tiles, scattered_tiles
 from .._model.scaling import Scaling
+from .._periodic.nearest import Periods
 from .capacity import point_capacity
 
 # Largest relative spread of the weights that counts as one weight for all points: rounding, far above that of float64.
@@ -76,8 +78,10 @@ def tiling_of(data: SurfaceData, internal: InternalData, size: int) -> Tiling:
     return grid_tiles(internal.points, data.used, size)
 
 
-def even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
-    """The grid of the data in the units of the fit, if it is even, complete and evenly weighted."""
+def even_grid(data: SurfaceData, scaling: Scaling, periods: Periods | None = None) -> EvenGrid | None:
+    """The grid of the data in the units of the fit, if it is even, complete and evenly weighted, and whole along axes
+    with ``periods``.
+    """
     if data.axes is None or not data.used.all() or np.ptp(data.weights) > EQUAL_WEIGHTS * data.weights.max():
         return None
     axes = scaling.axes(data.axes)
@@ -85,7 +89,14 @@ def even_grid(data: SurfaceData, scaling: Scaling) -> EvenGrid | None:
     even = all(
         np.allclose(np.diff(axis), step, rtol=EVEN_STEPS, atol=0) for axis, step in zip(axes, steps, strict=True)
     )
-    return EvenGrid(np.array([axis[0] for axis in axes]), steps, data.used.shape) if even else None
+    if not even:
+        return None
+    grid = EvenGrid(np.array([axis[0] for axis in axes]), steps, data.used.shape)
+    if periods is None:
+        return grid
+    lengths = zip(periods, steps * np.array(grid.shape), strict=True)
+    whole = all(period is None or np.isclose(period, length, rtol=EVEN_STEPS) for period, length in lengths)
+    return round_grid(grid, periods) if whole else None
 
 
 def _padded(array: np.ndarray, spare: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from .._lists.overlaps import NEIGHBOURS_A_ROW, EvenGrid, NeighbourRows, Overlap
 from .._lists.pairs import Ellipsoids, TileLists, TilePairs, tile_lists
 from .._lists.tiles import Tiling
 from .._model.parameters import Components, Parameterization
+from .._periodic.nearest import Periods
 from .problem import SurfaceProblem
 
 # Factor on what the first plan needs now: components spread most in their first steps, and each capacity that is
@@ -118,8 +119,7 @@ class TilePlanner:
         self._spare = min(MOST_SPARE_ROOM, parts.n_components / max(self.n_active, 1))
         self.likeness = (self.tiling.n_tiles, self.tiling.size, parts.n_parameters)
         there, here = (_on_host(parts, p) for p in (wanted, params))
-        grid = self.grid if with_normal else None
-        periods = None if parts.periods is None else tuple(p if p is None else float(p) for p in parts.periods)
+        grid, periods = self.grid if with_normal else None, host_periods(parts)
         maker = ListMaker(self.tiling, grid, self.cutoff, self.memory, periods)
         places = [where.some(slice(self.n_active)) for where in (there, here)]
         idle = [where.some(slice(self.n_active, None)) for where in (there, here)]
@@ -221,6 +221,7 @@ class TilePlanner:
             dtype=np.dtype(dtype).name if orders is None else "float32",
             once=orders is not None,
             segments=row_segments(self.cpu, capacity),
+            period=None if grid.period is None else jnp.asarray(grid.period, dtype),
         )
 
     def _unit(self, n_rows: int) -> int:
@@ -297,6 +298,11 @@ def _sizes_an_octave(units: float) -> int:
     if units < LARGE_CAPACITY_FROM:
         return 1
     return 4 if units < HUGE_CAPACITY_FROM else 8
+
+
+def host_periods(parts: Parameterization) -> Periods | None:
+    """The periods of the axes as numbers, in the units of the fit."""
+    return None if parts.periods is None else tuple(p if p is None else float(p) for p in parts.periods)
 
 
 @quick_jit

@@ -96,13 +96,13 @@ def problem_setup(
         problem = _over_pixels(objective.problem(internal.cast(dtype).padded(data), dtype), nodes)
         return Prepared(data, model, scaling, problem, background)
     plain = isinstance(objective.loss, Linear) and picked.normal != "products"
-    plain = plain and model.periods is None and nodes is None
+    plain = plain and nodes is None
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
     tiling = tiling_of(data, internal, picked.tile_size)
     planner = TilePlanner(
         tiling if nodes is None else tiling.widened(np.abs(nodes.offsets).max(axis=0)),
-        even_grid(data, scaling) if plain else None,
+        even_grid(data, scaling, scaling.periods(model.periods)) if plain else None,
         float(dtype.type(cutoff)),
         limit,
         nodes=nodes,

@@ -28,7 +28,8 @@ class Curvature:
 
     owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
     ``n_rows``, and begins at a multiple of ``rows_at_once``, the rows that are summed together.
-    low, step, shape (d,) : the grid. clusters : components that a preconditioner takes together. once : whether each
+    low, step, shape (d,) : the grid. period (d,) : steps of a period, 0 along open axes, where the grid is that
+    of `round_grid`. clusters : components that a preconditioner takes together. once : whether each
     pair of components stands in one row only, and segments of rows for products, as in `BlockPattern`.
     """
 
@@ -44,6 +45,7 @@ class Curvature:
     dtype: str = field(default="float32", metadata={"static": True})
     once: bool = field(default=False, metadata={"static": True})
     segments: int = field(default=1, metadata={"static": True})
+    period: Array | None = None
 
     @property
     def wide_vectors(self) -> bool:
@@ -115,9 +117,10 @@ class Curvature:
         """The sums (n, q, q) of pairs, zero where there is no neighbour."""
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
-        sums = overlap_sums(
-            rule, self.shape, centers[second] - centers[first], centers[first], inverse[first], inverse[second], there
-        )
+        offsets = centers[second] - centers[first]
+        if self.period is not None:
+            offsets = _nearest(offsets, self.period.astype(offsets.dtype))
+        sums = overlap_sums(rule, self.shape, offsets, centers[first], inverse[first], inverse[second], there)
         # XLA would sum anew, nine nodes a pair, for each of the six rows of the chain rule that the sums are used in.
         return jax.lax.optimization_barrier(sums) if self.once else sums
 
@@ -150,6 +153,8 @@ class Curvature:
     def _table(self, components: Components, chain: ChainRule) -> dict[str, Array]:
         """Components in steps of the grid, with a last row for nobody."""
         centers = (components.centers - self.low) / self.step
+        if self.period is not None:  # into the middle one of three periods
+            centers = _nearest(centers - 1.5 * self.period, self.period) + 1.5 * self.period
         inverse = components.inverse_factors * self.step
         identity = jnp.eye(inverse.shape[1], dtype=inverse.dtype)[None]
         parts: dict[str, Any] = {
@@ -159,3 +164,9 @@ class Curvature:
             "shared": jnp.concatenate([chain.shared, jnp.zeros_like(chain.shared[:1])]),
         }
         return {name: part.astype(self.dtype) for name, part in parts.items()}
+
+
+def _nearest(offsets: Array, period: Array) -> Array:
+    """Offsets (n, d) to the nearest images; a period of 0 is that of an open axis."""
+    length = jnp.where(period > 0, period, 1)
+    return offsets - period * jnp.round(offsets / length)
