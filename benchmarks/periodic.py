@@ -7,16 +7,15 @@ the same one in the middle.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import surfacefit as sf
 
-DATA = Path(os.environ.get("SURFACEFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from .maps import DATA_FOLDER
+
 # A turn in radians, which is the period of dihedral angles.
 TURN = 2 * np.pi
 # Hills that the surfaces are sums of: over two angles, and over one.
@@ -32,7 +31,7 @@ def main() -> None:
 
 def two_angles(counts: tuple[int, ...]) -> Iterator[str]:
     """The sum of 94 hills over phi and psi, on 20 x 20 points."""
-    heights = np.load(DATA / "metad_ala2_94_surface.npz")["z_periodic"]
+    heights = np.load(DATA_FOLDER / "metad_ala2_94_surface.npz")["z_periodic"]
     for count in counts:
         yield _fitted("two angles", heights, count, HILLS_OF_TWO)
     yield _shifted("two angles", heights, counts[1])
@@ -41,7 +40,7 @@ def two_angles(counts: tuple[int, ...]) -> Iterator[str]:
 
 def one_angle(counts: tuple[int, ...]) -> Iterator[str]:
     """The sum of 30,000 hills over phi, on 256 points; PLUMED's, which is periodic, with the sign of hills."""
-    table = np.genfromtxt(DATA / "metad_ala1d_30000hills_fes256.csv", delimiter=",", names=True)
+    table = np.genfromtxt(DATA_FOLDER / "metad_ala1d_30000hills_fes256.csv", delimiter=",", names=True)
     heights = -table["plumed_fes"]
     for count in counts:
         yield _fitted("one angle", heights, count, HILLS_OF_ONE)

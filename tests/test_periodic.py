@@ -187,6 +187,22 @@ def test_places_outside_of_the_cell():
     np.testing.assert_allclose(summed(level, GRID), result.predict(), atol=1e-10)
 
 
+def test_pictures_show_an_ellipse_on_each_side_of_a_seam():
+    result = of_shifted(-11, -13)
+    (ellipses,) = [one for panel in result.plot().axes for one in panel.collections if hasattr(one, "_angles")]
+    places = np.asarray(ellipses.get_offsets())[:, ::-1]
+    deviations = np.sqrt(np.diagonal(result.surface.covariances, axis1=1, axis2=2))
+    shown = 0
+    for center, reach in zip(result.surface.centers, deviations, strict=True):
+        for shift in np.stack(np.meshgrid([-P, 0, P], [-P, 0, P]), axis=-1).reshape(-1, 2):
+            low, high = center + shift - reach, center + shift + reach
+            inside = (high >= -P / 48).all() and (low <= P - P / 48).all()  # the picture shows whole cells
+            found = (np.abs(places - center - shift) < 1e-9).all(axis=1).any()
+            assert found == inside
+            shown += found
+    assert shown == len(places) >= 5  # the first stands in a corner
+
+
 def test_a_component_as_wide_as_may_be_is_flagged():
     heights = 1 + 0.1 * np.cos(AXIS)[:, None] * np.ones(24)
     result = sf.fit(heights, 1, coords=(AXIS, AXIS), periods=(P, P), init="grid", covariance_type="diag")

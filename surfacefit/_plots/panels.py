@@ -5,6 +5,7 @@ Figures are made without pyplot: nothing is registered, no backend is chosen, an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 from .._data.labels import with_unit
 from .._data.noise import outlying
 from .._losses import ROBUST
+from .._periodic.host_images import HostImages
 from .._results.flags import listed, shown_flags
 
 if TYPE_CHECKING:
@@ -117,6 +119,8 @@ def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | N
     from matplotlib.patheffects import withStroke
 
     width = LINE_POINTS if surface.n_components <= THIN_LINE_COMPONENTS else THIN_LINE_POINTS
+    count = 0 if flagged is None else np.count_nonzero(flagged)
+    surface, flagged = _with_images(panel, surface, flagged)
     major, minor = 2 * surface.principal_widths.T
     panel.add_collection(
         EllipseCollection(
@@ -134,14 +138,28 @@ def draw_ellipses(panel: Axes, surface: GaussianSurface, flagged: np.ndarray | N
         ),
         autolim=False,
     )
-    if flagged is not None and flagged.any():
+    if count:
         panel.annotate(
-            f"{np.count_nonzero(flagged)} flagged",
+            f"{count} flagged",
             (0.02, 0.02),
             xycoords="axes fraction",
             color=FLAG_COLOR,
             path_effects=[withStroke(linewidth=2, foreground="black")],
         )
+
+
+def _with_images(
+    panel: Axes, surface: GaussianSurface, flagged: np.ndarray | None
+) -> tuple[GaussianSurface, np.ndarray | None]:
+    """Components and their images whose ellipses the panel shows, as a surface of open axes, and their flags."""
+    if surface.periods is None:
+        return surface, flagged
+    ends = np.sort(np.array([panel.get_ylim(), panel.get_xlim()]), axis=1).T
+    deviations = np.sqrt(np.diagonal(np.asarray(surface.covariances), axis1=1, axis2=2))
+    images = HostImages.reaching(np.asarray(surface.centers), deviations, surface.periods, *ends)
+    arrays = {name: np.asarray(getattr(surface, name))[images.owners] for name in ("amplitudes", "covariances")}
+    shown = replace(surface, centers=images.centers, periods=None, **arrays)
+    return shown, None if flagged is None else flagged[images.owners]
 
 
 def draw_image(panel: Axes, edges: list[np.ndarray], values: np.ndarray, style: Style) -> None:
