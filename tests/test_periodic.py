@@ -292,7 +292,7 @@ def test_blocks_without_points_go_round(covariance_type, periods, monkeypatch):
         for engine in (sf.Dense(), sf.Tiled(cutoff=1e-12, tile_size=100)):
             _, params, problem = problem_at(data, engine, covariance_type, surface)
             matrices.append(np.asarray(normal_matrix(problem, params)))
-        assert problem.engine.curvature.period is not None
+        assert problem.engine.curvature.frame.period is not None
     scale = np.sqrt(np.maximum(np.diag(matrices[0]), 1e-6 * np.diag(matrices[0]).max()))
     np.testing.assert_allclose(matrices[1] / np.outer(scale, scale), matrices[0] / np.outer(scale, scale), atol=2e-4)
 

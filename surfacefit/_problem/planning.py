@@ -17,7 +17,7 @@ from jax import Array
 from .._base.compile import quick_jit
 from .._base.devices import on_cpu
 from .._base.memory import MemoryShort, cluster_bytes, gigabytes, tiled_need
-from .._engines.jacobian import Curvature, GhostTable, TiledEngine, TiledPixelEngine, TilePlan
+from .._engines.jacobian import Curvature, Frame, GhostTable, TiledEngine, TiledPixelEngine, TilePlan
 from .._engines.pixel_nodes import PixelNodes
 from .._linear.cluster_preconditioner import Clusters
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
@@ -208,20 +208,19 @@ class TilePlanner:
         with_own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
         own = np.full(n_components, capacity - 1)  # the last row is never in use
         own[owner[with_own]] = with_own
+        places = (grid.low, grid.step, grid.period)
         return Curvature(
             owner=jnp.asarray(owner, jnp.int32),
             neighbours=jnp.asarray(neighbours, jnp.int32),
             own=jnp.asarray(own, jnp.int32),
             n_rows=jnp.asarray([len(r.owner) for r in rows], jnp.int32),
-            low=jnp.asarray(grid.low, dtype),
-            step=jnp.asarray(grid.step, dtype),
+            frame=Frame(*(None if one is None else jnp.asarray(one, dtype) for one in places)),
             shape=jnp.asarray(grid.shape, jnp.int32),
             clusters=None if orders is None else _clusters(orders, arrangement.block_size, owner, neighbours),
             rows_at_once=unit,
             dtype=np.dtype(dtype).name if orders is None else "float32",
             once=orders is not None,
             segments=row_segments(self.cpu, capacity),
-            period=None if grid.period is None else jnp.asarray(grid.period, dtype),
         )
 
     def _unit(self, n_rows: int) -> int:

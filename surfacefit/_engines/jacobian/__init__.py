@@ -4,7 +4,7 @@ An engine is a record with ``model(points, components)`` and ``jacobian(points, 
 what the latter returns is a `Jacobian` operator. All engines are tested against the dense one through one table.
 """
 
-from .curvature import Curvature
+from .curvature import Curvature, Frame
 from .dense import DenseEngine, MatrixJacobian, background_rows, chunk_numbers
 from .local import LocalEngine
 from .operator import ColumnJacobian, Engine, Jacobian
@@ -26,6 +26,7 @@ __all__ = [
     "PenalizedJacobian",
     "PixelEngine",
     "ShardedEngine",
+    "Frame",
     "GhostTable",
     "TilePlan",
     "TiledEngine",

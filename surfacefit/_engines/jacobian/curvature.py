@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,16 @@ from ..overlap_sums import overlap_sums
 NODES_OF_FULL_CHUNKS = 64
 
 
+class Frame(NamedTuple):
+    """The grid low + step * index, all (d,); ``period`` in steps, 0 along open axes, where the grid is that of
+    `round_grid`.
+    """
+
+    low: Array
+    step: Array
+    period: Array | None = None
+
+
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Curvature:
@@ -28,8 +38,7 @@ class Curvature:
 
     owner (R,), neighbours (R, NEIGHBOURS_A_ROW), own (K,) : all rules' rows one after the other; each rule has
     ``n_rows``, and begins at a multiple of ``rows_at_once``, the rows that are summed together.
-    low, step, shape (d,) : the grid. period (d,) : steps of a period, 0 along open axes, where the grid is that
-    of `round_grid`. clusters : components that a preconditioner takes together. once : whether each
+    frame, shape (d,) : the grid. clusters : components that a preconditioner takes together. once : whether each
     pair of components stands in one row only, and segments of rows for products, as in `BlockPattern`.
     """
 
@@ -37,15 +46,13 @@ class Curvature:
     neighbours: Array
     own: Array
     n_rows: Array
-    low: Array
-    step: Array
+    frame: Frame
     shape: Array
     clusters: Clusters | None
     rows_at_once: int = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
     once: bool = field(default=False, metadata={"static": True})
     segments: int = field(default=1, metadata={"static": True})
-    period: Array | None = None
 
     @property
     def wide_vectors(self) -> bool:
@@ -118,8 +125,8 @@ class Curvature:
         centers, inverse = table["centers"], table["inverse"]
         there = (second < len(centers) - 1).astype(centers.dtype)
         offsets = centers[second] - centers[first]
-        if self.period is not None:
-            offsets = _nearest(offsets, self.period.astype(offsets.dtype))
+        if self.frame.period is not None:
+            offsets = _nearest(offsets, self.frame.period.astype(offsets.dtype))
         sums = overlap_sums(rule, self.shape, offsets, centers[first], inverse[first], inverse[second], there)
         # XLA would sum anew, nine nodes a pair, for each of the six rows of the chain rule that the sums are used in.
         return jax.lax.optimization_barrier(sums) if self.once else sums
@@ -152,10 +159,11 @@ class Curvature:
 
     def _table(self, components: Components, chain: ChainRule) -> dict[str, Array]:
         """Components in steps of the grid, with a last row for nobody."""
-        centers = (components.centers - self.low) / self.step
-        if self.period is not None:  # into the middle one of three periods
-            centers = _nearest(centers - 1.5 * self.period, self.period) + 1.5 * self.period
-        inverse = components.inverse_factors * self.step
+        centers = (components.centers - self.frame.low) / self.frame.step
+        if self.frame.period is not None:  # into the middle one of three
+            middle = 1.5 * self.frame.period
+            centers = _nearest(centers - middle, self.frame.period) + middle
+        inverse = components.inverse_factors * self.frame.step
         identity = jnp.eye(inverse.shape[1], dtype=inverse.dtype)[None]
         parts: dict[str, Any] = {
             "centers": jnp.concatenate([centers, jnp.zeros_like(centers[:1])]),
