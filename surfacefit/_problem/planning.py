@@ -208,13 +208,13 @@ class TilePlanner:
         with_own = np.flatnonzero((neighbours[:, 0] == owner) & (owner < n_components))
         own = np.full(n_components, capacity - 1)  # the last row is never in use
         own[owner[with_own]] = with_own
-        places = (grid.low, grid.step, grid.period)
+        period = None if grid.period is None else jnp.asarray(grid.period, dtype)
         return Curvature(
             owner=jnp.asarray(owner, jnp.int32),
             neighbours=jnp.asarray(neighbours, jnp.int32),
             own=jnp.asarray(own, jnp.int32),
             n_rows=jnp.asarray([len(r.owner) for r in rows], jnp.int32),
-            frame=Frame(*(None if one is None else jnp.asarray(one, dtype) for one in places)),
+            frame=Frame(jnp.asarray(grid.low, dtype), jnp.asarray(grid.step, dtype), period),
             shape=jnp.asarray(grid.shape, jnp.int32),
             clusters=None if orders is None else _clusters(orders, arrangement.block_size, owner, neighbours),
             rows_at_once=unit,
