@@ -169,6 +169,13 @@ def test_a_search_and_a_number_to_choose_go_round():
     np.testing.assert_allclose(result.rmse, 0.02, rtol=0.1)
 
 
+def test_the_way_of_a_search_does_not_depend_on_the_seam():
+    """Growth goes through points in their order, and what is random begins at one place of the map."""
+    whole, other = (sf.fit(np.roll(NOISY, by, (0, 1)), 3, init="growth", **OPTIONS) for by in ((0, 0), (-11, -13)))
+    np.testing.assert_array_equal(whole.surface.amplitudes, other.surface.amplitudes)
+    np.testing.assert_array_equal(whole.surface.covariances, other.surface.covariances)
+
+
 def test_a_file_remembers_periods(tmp_path):
     result = of_shifted(-11, -13)
     for name in ("fit.json", "fit.npz"):
@@ -205,7 +212,8 @@ def test_pictures_show_an_ellipse_on_each_side_of_a_seam():
 
 def test_a_component_as_wide_as_may_be_is_flagged():
     heights = 1 + 0.1 * np.cos(AXIS)[:, None] * np.ones(24)
-    result = sf.fit(heights, 1, coords=(AXIS, AXIS), periods=(P, P), init="grid", covariance_type="diag")
+    options = {"init": "grid", "covariance_type": "diag", "contained": False}
+    result = sf.fit(heights, 1, coords=(AXIS, AXIS), periods=(P, P), **options)
     deviations = np.sqrt(np.diagonal(result.surface.covariances[0]))
     assert (deviations <= P / 3 * (1 + 1e-6)).all()
     assert sf.ComponentFlag.AT_BOUND in result.flags[0]
@@ -283,6 +291,8 @@ def test_blocks_without_points_go_round(covariance_type, periods, monkeypatch):
     rng, count, fine = np.random.default_rng(4), 14, np.arange(60) * P / 60
     centers = rng.uniform([0, -3], [P, 9], (count, 2))  # some a whole period outside
     centers[::2, 0] = 0.1
+    if periods[0] is None:  # at an open border sums are to 3e-4 here, with or without periods along the other axis
+        centers[:, 0] = np.clip(centers[:, 0], 2.0, 4.0)
     turns = rng.normal(size=(count, 2, 2)) * 0.12
     covariances = np.einsum("kij,klj->kil", turns, turns) + 0.04 * np.eye(2)
     covariances *= np.minimum(1, 0.1 / np.einsum("kii->k", covariances))[:, None, None]
