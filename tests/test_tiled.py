@@ -169,6 +169,7 @@ def test_steps_by_clusters_solve_the_dense_system(rng, blocks_pay, monkeypatch, 
     for module in ("_linear.normal.blocks", "_problem.planning"):
         monkeypatch.setattr(f"surfacefit.{module}.DIRECT_SOLVE_PARAMETERS", 0)
     monkeypatch.setattr("surfacefit._lists.clusters.CLUSTER_PARAMETERS", 36)
+    monkeypatch.setattr("surfacefit._lists.clusters.CLUSTER_SETS_FROM", 0)
     taken = []
     monkeypatch.setattr(blocks, "cluster_preconditioner", lambda *given: taken.append(given) or together(*given))
     with jax.enable_x64(True):
