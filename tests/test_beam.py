@@ -178,3 +178,14 @@ def test_limits_are_where_the_sum_of_squares_has_risen_by_their_squared_errors(t
 def test_what_is_lost_in_noise_may_have_any_width():
     assert np.isinf(most_variances(np.array([1.0]), np.array([2.0]), 2.0, 1)).all()
     np.testing.assert_allclose(most_variances(np.array([1.0]), np.array([0.0]), 2.0, 1), 1.0)
+
+
+def test_a_source_at_its_upper_limit_costs_four_more():
+    """Held at the limit, all else fitted anew: two errors are a rise of the sum of squares by four."""
+    star = 5 * np.exp(-((Y - 11.2) ** 2 + (X - 14.3) ** 2) / (2 * (4.0 + 1.0)))
+    heights = star + 0.5 * np.random.default_rng(4).normal(size=star.shape)
+    options = {"sigma": 0.5, "absolute_sigma": True, "background": None}
+    result = sf.fit(heights, 1, beam=2.0, covariance_type="spherical", **options)
+    limit = result.deconvolved.upper_limits[0, 0]
+    held = sf.fit(heights, 1, shape=float(np.sqrt(4.0 + limit**2)), init=result.surface, **options)
+    np.testing.assert_allclose(2 * (held.cost - result.cost), 4.0, rtol=0.2)
