@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .._results.result import FitResult
 
 # Errors of an own variance that it must exceed to count as resolved, and that an upper limit lies above it. Nominally
-# 97.7 % of true widths are below such limits; of simulated stars 96 to 98 %, of those far narrower than their limit all
-# (`benchmarks.beams`).
+# 97.7 % of true widths are below such limits; of simulated stars 95.5 to 98.6 %, of those far narrower than their limit
+# all (`benchmarks.beams`).
 LIMIT_ERRORS = 2.0
 
 
