@@ -21,7 +21,10 @@ from surfacefit._linear.linear_solve import solve_conjugate_gradients
 from surfacefit._linear.normal import BlockNormal
 from surfacefit._lists.clusters import (
     CLUSTER_PARAMETERS,
+    CLUSTER_SETS,
+    CLUSTER_SETS_FROM,
     LONE_CLUSTER_PARAMETERS,
+    Arrangement,
     clustered,
     component_orders,
     hilbert_order,
@@ -91,6 +94,21 @@ def test_clusters_along_a_turned_curve_join_what_those_of_the_first_part(n_dim):
     assert len(others) == 2
     for other in others:
         assert np.mean((other[:, None] == other)[parted]) > 0.25  # 0 for one and the same order
+
+
+@pytest.mark.parametrize(("count", "n_sets"), [(CLUSTER_SETS_FROM - 1, 1), (CLUSTER_SETS_FROM, CLUSTER_SETS)])
+def test_many_components_have_several_sets_of_clusters(count, n_sets):
+    places = np.random.default_rng(4).uniform(0, 300, (count, 2))
+    found = Arrangement.of(components(places), count, 6)
+    assert found.orders.shape == (n_sets, count)
+    np.testing.assert_array_equal(found.place[found.orders[0]], np.arange(count))
+
+
+def test_rows_of_components_not_in_use_are_on_one_device_each():
+    whole = Arrangement.of(components(np.arange(12.0).reshape(6, 2)), 4, 0)
+    assert (whole.orders, whole.place) == (None, None)
+    first, second = (replace(whole, mine=np.arange(6) % 2 == n) for n in (0, 1))
+    assert [one.idle(4).tolist() for one in (whole, first, second)] == [[4, 5], [4], [5]]
 
 
 def test_on_one_axis_there_is_one_order():

@@ -1,4 +1,4 @@
-r"""A start for all channels: a fit of the one map that stands for them.
+r"""A start for all channels: that of a fit of the one map that stands for them.
 
 With weighted heights x_c (the channel's heights above their mean over sigma), the first principal component v of the
 channels is what a common map t explains best, x_c ~ v_c t, and t = sum_c v_c x_c / sum_c v_c^2 is its least-squares

@@ -54,22 +54,19 @@ def check_beside(name: str, periods: Periods, options: Mapping[str, Any], start:
     for other, way_out in (("beam", "leave one out"), ("tie", "leave one out")):
         if options[other] is not None:
             raise ValueError(f"`{name}` cannot be given beside `{other}`, got {options[other]!r} with it: {way_out}")
-    if options["background"] == "plane" if isinstance(options["background"], str) else _is_plane(options["background"]):
+    background, init = options["background"], options["init"]
+    if isinstance(background, PlaneBackground) or (isinstance(background, str) and background == "plane"):
         raise ValueError(
             f"`{name}` and a plane contradict each other: a slope has a step where a period ends, got"
-            f" background={options['background']!r}: use 'constant', or a periodic function"
+            f" background={background!r}: use 'constant', or a periodic function"
         )
-    if options["init"] == "em" if isinstance(options["init"], str) else False:
+    if isinstance(init, str) and init == "em":
         raise ValueError(f"`{name}` is not known to init='em': use 'growth' or 'peaks'")
     bounds = options["bounds"]
     if bounds is not None and bounds.centers is not None:
         raise ValueError(f"`{name}` leaves no ends to centres, got bounds.centers={bounds.centers!r}: leave it out")
     if start is not None:
         _check_start(name, periods, start)
-
-
-def _is_plane(background: Any) -> bool:
-    return isinstance(background, PlaneBackground)
 
 
 def _check_start(name: str, periods: Periods, start: GaussianSurface) -> None:

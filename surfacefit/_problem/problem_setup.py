@@ -95,8 +95,7 @@ def problem_setup(
     if isinstance(picked, Dense):
         problem = _over_pixels(objective.problem(internal.cast(dtype).padded(data), dtype), nodes)
         return Prepared(data, model, scaling, problem, background)
-    plain = isinstance(objective.loss, Linear) and picked.normal != "products"
-    plain = plain and nodes is None
+    plain = isinstance(objective.loss, Linear) and picked.normal != "products" and nodes is None
     # Below the smallest normal number a cutoff would mean another thing on the device than here.
     cutoff = picked.cutoff if picked.cutoff >= np.finfo(dtype).tiny else 0.0
     tiling = tiling_of(data, internal, picked.tile_size)
