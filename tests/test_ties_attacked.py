@@ -102,3 +102,76 @@ def test_whole_shapes_are_equal_behind_a_beam():
 def test_parts_of_shapes_are_refused_behind_a_beam(tie):
     with pytest.raises(ValueError, match="makes whole shapes equal beside `beam`"):
         sf.fit(comb(X, 3.0, 1.4, 9.9, 1.1, 0.5), 4, coords=X, init=START, beam=0.5, tie=tie)
+
+
+ALONE = np.arange(60.0)
+TWO = sf.GaussianSurface([3.0, 0.5], [[20.0], [40.0]], [[[9.0]], [[4.0]]])
+
+
+def two_lines(second, width=3.0):
+    """Heights of a line of amplitude 3 and some width, and of a second of another amplitude and width 0.5."""
+    truth = sf.GaussianSurface([3.0, second], [[20.0], [40.0]], [[[width**2]], [[0.25]]])
+    return truth(ALONE[:, None]) + 0.02 * np.random.default_rng(0).normal(size=ALONE.size)
+
+
+NO_ROOM = {
+    "a narrow width": ({"widths[1]": "0.5 * widths[0]"}, {"min_width": 2.0}, r"narrower than `min_width` .* 1\.5 wide"),
+    "a narrow covariance": (
+        {"covariances[1]": "0.1 * covariances[0]"},
+        {"min_width": 1.0},
+        "narrower than `min_width`",
+    ),
+    "a centre off the data": ({"centers[1]": "centers[0] + 100"}, {}, r"off the data .* give contained=False"),
+    "a number off the data": ({"centers[1]": -3.0}, {}, r"tie\['centers\[1\]'\]. puts a centre off the data"),
+    "a negative sum": ({"volume": -300.0}, {}, r"tie\['volume'\]. must be positive .* the rule 'volume': -300"),
+}
+
+
+@pytest.mark.parametrize("case", NO_ROOM)
+def test_what_limits_do_not_allow_is_refused(case):
+    tie, options, message = NO_ROOM[case]
+    with pytest.raises(ValueError, match=message):
+        sf.fit(two_lines(0.5), 2, coords=ALONE, init=TWO, tie=tie, **options)
+
+
+def test_a_centre_may_be_off_the_data_where_that_is_meant():
+    tie = {"centers[1]": "centers[0] + 100"}
+    result = sf.fit(two_lines(0.5), 2, coords=ALONE, init=TWO, tie=tie, contained=False)
+    assert float(np.ptp(result.surface.centers)) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("function", [lambda s: 3, lambda s: jnp.round(s.amplitudes[0]).astype(int)])
+def test_a_function_of_integers_is_refused(function):
+    with pytest.raises(TypeError, match="which has no derivative: give a number"):
+        sf.fit(two_lines(0.5), 2, coords=ALONE, init=TWO, tie={"amplitudes[1]": function})
+
+
+def test_a_rule_that_min_width_has_broken_is_told(tmp_path):
+    heights = two_lines(3.0, width=2.6)
+    result = sf.fit(heights, 2, coords=ALONE, init=TWO, tie={"widths[1]": "widths[0] - 2.7"})
+    narrow, wide = np.sort(np.sqrt(np.ravel(result.surface.covariances)))
+    assert narrow > wide - 2.7 + 0.01
+    assert "The rule 'widths[1]': 'widths[0] - 2.7' of `tie` is not kept" in result.message
+    result.save(tmp_path / "fit.npz")
+    assert sf.load(tmp_path / "fit.npz").message == result.message
+
+
+def test_a_rule_that_makes_an_amplitude_negative_is_told():
+    tie = {"amplitudes[1]": "amplitudes[0] - 2.9"}
+    start = sf.GaussianSurface([3.3, 0.4], TWO.centers, TWO.covariances)
+    positive, signed = (
+        sf.fit(two_lines(-1.0), 2, coords=ALONE, init=start, tie=tie, amplitudes=sign)
+        for sign in ("positive", "signed")
+    )
+    assert "'amplitudes[0] - 2.9' of `tie` has driven a positive amplitude to nothing" in positive.message
+    assert signed.surface.amplitudes.min() < 0
+    assert "`tie`" not in signed.message
+
+
+def test_widths_that_change_places_still_follow_their_rule():
+    points = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0), indexing="ij"), axis=-1)
+    truth = sf.GaussianSurface([3.0], [[10.0, 9.0]], [np.diag([9.0, 4.0])])
+    start = sf.GaussianSurface([3.0], [[10.0, 9.0]], [np.diag([4.0, 4.5])])
+    result = sf.fit(np.asarray(truth(points)), 1, init=start, tie={"widths[0, 1]": "1.5 * widths[0, 0]"})
+    assert np.sqrt(np.linalg.eigvalsh(result.surface.covariances[0])) == pytest.approx([2, 3], rel=1e-4)
+    assert "`tie`" not in result.message

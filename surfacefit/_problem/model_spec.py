@@ -35,9 +35,9 @@ from .._model.parameters import Parameterization
 from .._model.surface import checked_surface
 from .._periodic.nearest import Periods
 from .._ties.checks import check_limits, check_seen_through, check_values
-from .._ties.places import Places
+from .._ties.room import check_rules_have_room
 from .._ties.rules import checked_items
-from .._ties.tied_map import TiePlan
+from .._ties.tied_map import plan_of_ties
 from .option import Given, rule, simple_rule
 
 # Least `f_scale` in units of the inner 90 % of the heights: far below it all points would be outliers, and squares of
@@ -150,16 +150,18 @@ def _ties(given: Given, constraints: Constraints) -> dict[str, Any]:
     asked = background_start(options["background"], data.used_points, heights, MIDDLE_QUANTILE)
     background = continued(asked, start.background, data.n_dim)
     parts = Parameterization(np.ones(data.n_dim), background, float(given.n_components), kind, given.n_components)
-    own, border = fixed_masks(constraints.fixed, parts)
-    own = np.broadcast_to(own, (given.n_components, own.shape[1]))
-    held = np.flatnonzero(np.concatenate([own.ravel(), border]))
-    plan = TiePlan(tuple(items.items()), Places(parts.layout, given.n_components, kind), frozenset(held.tolist()))
+    plan = plan_of_ties(items, fixed_masks(constraints.fixed, parts), given.n_components, parts)
+    assert plan is not None
     check_limits(plan, constraints)
     if options["beam"] is not None:
         check_seen_through(plan)
     signed = AMPLITUDE_TYPES[options["amplitudes"]].signed
     checked = checked_surface("init", start, given.n_components, data.n_dim, signed)
-    check_values(plan, in_shape(checked, constraints.shape), background, signed)
+    followed = check_values(plan, in_shape(checked, constraints.shape), background, signed)
+    region = region_of(data, _periods("periods", given))
+    inside = options["contained"] is not False and holds(region, checked)
+    least = _min_width("min_width", given) * data.spacing if options["beam"] is None else np.zeros(data.n_dim)
+    check_rules_have_room(plan, followed, least, (region.low, region.high) if inside else None)
     return items
 
 

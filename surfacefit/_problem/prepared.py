@@ -23,8 +23,7 @@ from .._model.surface import GaussianSurface
 from .._model.units import to_physical
 from .._periodic.nearest import wrapped
 from .._ties.limits import limited
-from .._ties.places import Places
-from .._ties.tied_map import TiedMap, TiePlan, tied_map
+from .._ties.tied_map import TiedMap, TiePlan, plan_of_ties, tied_map
 from .internal_data import cost_unit, residual_unit
 from .model_spec import ModelSpec
 from .planning import TilePlanner
@@ -151,17 +150,8 @@ def fixed_places(model: ModelSpec, parts: Parameterization) -> np.ndarray:
 
 def tie_plan(prepared: Prepared) -> TiePlan | None:
     """What numbers follow from others by; None where all are free."""
-    return plan_of_ties(prepared.model, prepared.problem.parameterization)
-
-
-def plan_of_ties(model: ModelSpec, parts: Parameterization) -> TiePlan | None:
-    """The same of a model whose numbers stand in a vector."""
-    ties, count = model.constraints.ties, model.n_components
-    if not ties:
-        return None
-    used, layout = used_places(parts.layout, count), parts.layout
-    held = np.flatnonzero(fixed_places(model, parts) & used)
-    return TiePlan(tuple(ties.items()), Places(layout, count, parts.covariance), frozenset(held.tolist()))
+    model, parts = prepared.model, prepared.problem.parameterization
+    return plan_of_ties(model.constraints.ties, fixed_masks(model.constraints.fixed, parts), model.n_components, parts)
 
 
 def tied_at(prepared: Prepared, plan: TiePlan, params: Any, *, has_ended: bool = False) -> TiedMap:

@@ -10,7 +10,7 @@ import numpy as np
 from .._base.memory import check_dense, check_points, dense_need, memory_limit
 from .._base.precision import near_device, on_device
 from .._constraints.bounds import check_held_background
-from .._constraints.box import Box, box, contained, narrowed
+from .._constraints.box import Box, box, contained, fixed_masks, narrowed
 from .._constraints.containment import open_region, region_of
 from .._constraints.convolved import Convolved
 from .._constraints.prior import Penalty, penalty
@@ -28,11 +28,12 @@ from .._model.covariance import COVARIANCE_TYPES, CovarianceType
 from .._model.parameters import Parameterization, n_monomials
 from .._model.scaling import Scaling, scaling_of, without_outliers
 from .._model.surface import GaussianSurface
+from .._ties.tied_map import plan_of_ties
 from .capacity import component_capacity
 from .internal_data import InternalData, cost_unit, even_grid, internal_data, residual_unit, tiling_of, weight_unit
 from .model_spec import ModelOptions, ModelSpec
 from .planning import TilePlanner
-from .prepared import Prepared, plan_of_ties
+from .prepared import Prepared
 from .problem import SurfaceProblem
 
 # Coordinates up to which points stay NumPy's on a CPU, and are copied for each program that runs: in 1 us, where to
@@ -281,7 +282,8 @@ def _with_fewer_parameters(data: SurfaceData, model: ModelSpec, layout: BlockLay
 
 def _check_enough_points(data: SurfaceData, model: ModelSpec, parameterization: Parameterization) -> None:
     layout = replace(parameterization.layout, n_components=model.n_components)
-    plan = plan_of_ties(model, parameterization)
+    fixed = fixed_masks(model.constraints.fixed, parameterization)
+    plan = plan_of_ties(model.constraints.ties, fixed, model.n_components, parameterization)
     needed = layout.n_parameters if plan is None else len(plan.free)
     if needed <= data.n_used:
         return

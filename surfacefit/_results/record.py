@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 
 from .._base.status import LIMIT_STATUSES, STATUS, Status
+from .._constraints.box import fixed_masks
 from .._data.coverage import Coverage, Shapes, shares_over_data, without_data
 from .._data.data import HEAVY_SHARE, SurfaceData, n_heavy
 from .._data.frames import looks_like_frames
 from .._data.noise import robust_deviation
 from .._engines.pixel_nodes import mean_heights
+from .._model.amplitudes import AMPLITUDE_TYPES
+from .._model.background import NoBackground
+from .._model.covariance import COVARIANCE_TYPES
+from .._model.parameters import Parameterization
 from .._model.scaling import root_mean_square
 from .._model.surface import GaussianSurface
 from .._problem.model_spec import ModelOptions
+from .._ties.kept import note_of_ties
 from .criteria import ComponentPath
 
 # Parameters up to which the whole normal matrix is inverted, which takes 8 P^2 bytes (here 200 MB) for each array.
@@ -131,15 +137,26 @@ class FitNumbers(FitRecord):
     def message(self) -> str:
         """Why the fit ended, and what to do next.
 
-        The advice is for fits that did not converge, for numbers of components that were chosen, for fits in which few
-        points carry all the weight, and for pits under components that may only add.
+        The advice is for fits that did not converge, for numbers of components that were chosen, for rules of `tie`
+        that limits keep from holding, for fits in which few points carry all the weight, and for pits under components
+        that may only add.
         """
         entry = STATUS[self.status]
         ended = f"{entry.message}. {entry.advice}" if entry.advice else entry.message
         chosen = "" if self.path is None or self.status in LIMIT_STATUSES else self.path.note
-        for note in (chosen, self._weight_note, self._pit_note, self._frames_note):
+        for note in (chosen, self._tie_note, self._weight_note, self._pit_note, self._frames_note):
             ended = f"{ended.rstrip('.')}. {note}" if note else ended
         return ended
+
+    @cached_property
+    def _tie_note(self) -> str:
+        background = NoBackground() if self.surface.background is None else self.surface.background
+        constraints, count, n_dim = self.settings.constraints, self.n_components, self.data.n_dim
+        if not constraints.ties:
+            return ""
+        kind, amplitude = COVARIANCE_TYPES[self.settings.covariance_type], AMPLITUDE_TYPES[self.settings.amplitudes]
+        parts = Parameterization(np.ones(n_dim), background, float(count), kind, count, amplitude)
+        return note_of_ties(constraints.ties, fixed_masks(constraints.fixed, parts), self.surface, parts)
 
     @cached_property
     def _weight_note(self) -> str:

@@ -6,6 +6,8 @@ rules             The option `tie` as rules, each of which sets some numbers, in
 widths_and_turns  Covariances by principal widths and rotations, and back
 numbers           All numbers of a surface while rules are followed, in the units of the fit and in the user's
 checks            The values that rules give at a start, checked before any work
+room              Whether these have room: widths above `min_width`, centres over the data
+kept              Which rules a fit has not kept, or has driven to where a number has to be positive
 tied_map          The free numbers theta (T,) to the parameters (P,), its derivative, and back
 limits            Limits of the free numbers
 tied_jacobian     The Jacobian by the free numbers, J M

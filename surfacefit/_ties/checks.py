@@ -53,28 +53,35 @@ def check_limits(plan: TiePlan, constraints: Any) -> None:
         )
 
 
-def check_values(plan: TiePlan, start: GaussianSurface, background: Any, signed: bool) -> None:
-    """Follows the rules from a start in the user's units; ValueError or TypeError where one gives no possible value."""
+def check_values(plan: TiePlan, start: GaussianSurface, background: Any, signed: bool) -> Numbers:
+    """The numbers of a start, in the user's units, after all rules; ValueError or TypeError where a rule gives no
+    possible value.
+    """
     with precision(np.dtype(np.float64)):
-        numbers = _numbers(plan, start, background)
+        numbers = numbers_of(plan, start, background)
         for rule in plan.rules:
             if rule.kind == "function":
                 _check_is_jax(rule, numbers)
             if rule.kind in ("number", "formula", "function"):
                 _check_value(rule, numbers, signed)
             numbers = numbers.following((rule,))
-        _check_slopes(plan, _numbers(plan, start, background))
+        _check_slopes(plan, numbers_of(plan, start, background))
         for rule in plan.rules:
             if rule.kind == "function":
                 _check_agrees(rule, numbers)
+        return numbers
 
 
-def _numbers(plan: TiePlan, start: GaussianSurface, background: Any) -> Numbers:
-    """The numbers of a start, in the user's units."""
+def numbers_of(plan: TiePlan, start: GaussianSurface, background: Any, order: np.ndarray | None = None) -> Numbers:
+    """The numbers of a surface, in the user's units; of a component that rules turn the larger width is the first, or
+    the one that the ``order`` (K, d) of the widths has first.
+    """
     places, n_dim = plan.places, start.n_dim
     full = places.n_turns > 0 or n_dim == 1
     covariances = np.asarray(start.covariances, float)
     widths, axes = widths_and_axes(covariances, not full)
+    if order is not None:
+        widths, axes = np.take_along_axis(widths, order, 1), np.take_along_axis(axes, order[:, None, :], 2)
     turns, frames = turns_to(axes, places.n_turns)
     arrays = (start.amplitudes, start.centers, np.linalg.cholesky(covariances), np.log(widths), turns, frames)
     amplitudes, centers, factors, log_widths, turned, axes_at_start = (jnp.asarray(one, float) for one in arrays)
@@ -135,7 +142,7 @@ def _check_slopes(plan: TiePlan, start: Numbers) -> None:
     for rule, slope in zip(tested, slopes, strict=True):
         if not np.isfinite(slope).all():
             raise ValueError(
-                f"`tie[{str(rule.target)!r}]` must have a derivative at the start, got {_shown(slope)} from"
+                f"`tie[{rule.key!r}]` must have a derivative at the start, got {_shown(slope)} from"
                 f" {_told(rule)}: change the start, or the rule"
             )
 
@@ -150,7 +157,7 @@ def _check_is_jax(rule: Rule, numbers: Numbers) -> None:
         inspect.signature(rule.value).bind(None)
     except TypeError as error:
         raise TypeError(
-            f"`tie[{str(rule.target)!r}]` must be a function of one argument, the surface, got {rule.value!r}: {error}"
+            f"`tie[{rule.key!r}]` must be a function of one argument, the surface, got {rule.value!r}: {error}"
         ) from error
     except ValueError:  # one that has no signature
         pass
@@ -158,14 +165,19 @@ def _check_is_jax(rule: Rule, numbers: Numbers) -> None:
         jax.eval_shape(rule.value, numbers.surface())
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         raise TypeError(
-            f"`tie[{str(rule.target)!r}]` must be written with jax.numpy in place of numpy, and with jnp.where in place"
+            f"`tie[{rule.key!r}]` must be written with jax.numpy in place of numpy, and with jnp.where in place"
             " of `if`, so that JAX can take its derivatives"
         ) from error
 
 
 def _check_value(rule: Rule, numbers: Numbers, signed: bool) -> None:
-    name = f"`tie[{str(rule.target)!r}]`"
+    name = f"`tie[{rule.key!r}]`"
     value, here = rule_value(rule, numbers), np.shape(numbers.current(rule.target))
+    if rule.kind == "function" and value.dtype.kind in "iu":
+        raise TypeError(
+            f"{name} must be a function that gives real numbers, got {value.dtype}, which has no derivative: give a"
+            " number in place of the function, or one that computes with floats"
+        )
     if value.dtype.kind not in "fiu" or not _fits(value.shape, here):
         raise ValueError(
             f"{name} must give real numbers of shape {here}, got {value.dtype} of shape {value.shape}: {_told(rule)}"
@@ -189,7 +201,7 @@ def rule_value(rule: Rule, numbers: Numbers) -> np.ndarray:
     try:
         return np.asarray(numbers.value_of(rule))
     except (IndexError, ValueError, ArithmeticError) as error:
-        name = f"`tie[{str(rule.target)!r}]`"
+        name = f"`tie[{rule.key!r}]`"
         raise ValueError(f"{name} cannot be computed at the start, {_told(rule)}: {error}") from error
 
 

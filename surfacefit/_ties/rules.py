@@ -7,7 +7,7 @@ where rules read each other's numbers in a circle, or set one number twice, ther
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -27,7 +27,8 @@ GROUPED = tuple(name for name in NAMES if name != "background")
 @dataclass(frozen=True)
 class Rule:
     """A rule: ``kind`` "equal" or "spaced" for a group of components in ``value``, "number", "held", "formula" or
-    "function" for what sets the numbers of ``target``. It writes and reads numbers at some places.
+    "function" for what sets the numbers of ``target``. It writes and reads numbers at some places. ``total`` is the sum
+    of all volumes where the user gave that, and a formula for the last volume follows from it.
     """
 
     kind: str
@@ -35,11 +36,19 @@ class Rule:
     value: Any
     writes: frozenset[int]
     reads: frozenset[int]
+    total: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of `tie` that the rule is from."""
+        return str(self.target) if self.total is None else TOTAL
 
     def __str__(self) -> str:
         if self.kind in ("equal", "spaced"):
             name = SPACING if self.kind == "spaced" else self.target.name
             return f"{name!r}: {[list(self.value)]}"
+        if self.total is not None:
+            return f"{TOTAL!r}: {self.total!r}"
         if self.kind == "function":
             return f"{str(self.target)!r}: {getattr(self.value, '__name__', 'function')}"
         return f"{str(self.target)!r}: {self.value.text if self.kind == 'formula' else self.value!r}"
@@ -62,9 +71,7 @@ def checked_items(tie: Any, count: int) -> dict[str, Any]:
         if not isinstance(key, str):
             raise TypeError(f"`tie` has names of numbers as keys, as 'centers[1]', got {key!r}")
         name = key.strip()
-        if name == TOTAL:
-            name, value = _of_total(value, count)
-        items[name] = _plain(name, value, count)
+        items[name] = _total(value) if name == TOTAL else _plain(name, value, count)
     return items
 
 
@@ -83,12 +90,10 @@ def _plain(name: str, value: Any, count: int) -> Any:
     )
 
 
-def _of_total(value: Any, count: int) -> tuple[str, str]:
-    """A fixed sum of all volumes as a formula for the last of them."""
+def _total(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise ValueError(f"`tie['volume']` must be the sum of all volumes, a finite number, got {value!r}")
-    rest = "".join(f" - volumes[{k}]" for k in range(count - 1))
-    return f"volumes[{count - 1}]", f"{float(value)!r}{rest}"
+    return float(value)
 
 
 def _groups(name: str, value: Any, count: int) -> tuple[tuple[int, ...], ...]:
@@ -149,7 +154,16 @@ def _own(owners: dict[int, str], rule: Rule) -> None:
         owners[place] = str(rule)
 
 
+def _of_total(total: float, places: Places) -> Rule:
+    """A fixed sum of all volumes as a formula for the last of them."""
+    last = places.count - 1
+    rest = "".join(f" - volumes[{k}]" for k in range(last))
+    return replace(_rule(f"volumes[{last}]", f"{total!r}{rest}", places), total=total)
+
+
 def _rule(name: str, value: Any, places: Places) -> Rule:
+    if name == TOTAL:
+        return _of_total(value, places)
     target = reference_of(name)
     writes = places.written(target)
     if isinstance(value, float):

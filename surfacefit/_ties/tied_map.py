@@ -103,6 +103,20 @@ class TiePlan:
         return any(rule.target.name == "background" for rule in self.rules)
 
 
+def plan_of_ties(
+    ties: dict[str, Any], fixed: tuple[np.ndarray, np.ndarray], count: int, parts: Parameterization
+) -> TiePlan | None:
+    """The plan of the checked option ``tie`` for so many components, of which the ``fixed`` numbers of their own (1 or
+    K, p) and of the border (s + b,) are held; None where nothing is tied.
+    """
+    if not ties:
+        return None
+    layout, (own, border) = parts.layout, fixed
+    own = np.broadcast_to(own, (parts.n_components, layout.block_size))[:count]
+    held = {*np.flatnonzero(own).tolist(), *(layout.n_own + np.flatnonzero(border)).tolist()}
+    return TiePlan(tuple(ties.items()), Places(layout, count, parts.covariance), frozenset(held))
+
+
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class TiedMap:
