@@ -368,6 +368,9 @@ def test_the_command_line_reads_a_large_file_window_by_window(tmp_path, capsys, 
     assert main([*asked, "--checkpoint", checkpoint]) == 0
     assert sf.load(fit).cost == streamed.cost
     assert os.path.exists(checkpoint)
+    for name, value in {"--devices": "2", "--engine": "tiled"}.items():
+        assert main([*asked, "--checkpoint", checkpoint, name, value]) == 2
+        assert f"`{name}` chooses how a map in memory is fitted" in capsys.readouterr().err
     assert main([*asked, "--checkpoint", checkpoint, "--window", "0:9,0:9"]) == 2
     assert "`--window` needs the whole map in memory" in capsys.readouterr().err
 

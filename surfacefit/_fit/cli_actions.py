@@ -259,6 +259,12 @@ def _streamed(on_disk: Any, options: argparse.Namespace) -> FitResult:
     for name in ("window", "nodata", "subtract_minimum", "columns", "layout"):
         if getattr(options, name) not in (None, False):
             raise ValueError(f"`{name}` needs the whole map in memory, and {options.file!r} is read window by window")
+    for name in ("engine", "devices"):
+        if getattr(options, name, None) is not None:
+            raise ValueError(
+                f"`--{name}` chooses how a map in memory is fitted, and {options.file!r} is read window by window, by"
+                " threads of the CPU: leave it out"
+            )
     given = data_keywords(options, len(on_disk.shape))
     if (coords := coords_of(options.coords, on_disk.shape)) is not None:
         given["coords"] = coords
