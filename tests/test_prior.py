@@ -79,9 +79,15 @@ def test_a_matrix_scale_counts_like_scipys():
 
 
 BOTH = {"scale": 20.0, "amplitude": 2.0}
+PLACES = {
+    "centers": (np.arange(6.0).reshape(3, 2), np.linspace(0.5, 2, 6).reshape(3, 2)),
+    "background": (np.array([0.3]), np.array([0.1])),
+}
 BLOCKS, PRODUCTS = sf.Tiled(cutoff=0.0, tile_size=32), sf.Tiled(cutoff=0.0, normal="products")
 OPERATORS = [
     (2, "full", sf.Dense(), BOTH),
+    (2, "full", sf.Dense(), PLACES),
+    pytest.param(2, "tied", BLOCKS, BOTH | PLACES, marks=pytest.mark.slow),
     *(pytest.param(2, kind, sf.Dense(), BOTH, marks=pytest.mark.slow) for kind in KINDS[1:]),
     *(
         pytest.param(n_dim, kind, sf.Dense(), BOTH, marks=pytest.mark.slow)

@@ -52,13 +52,15 @@ class Bounds:
 class Constraints:
     """What a user asked for, checked: ``bounds`` of float arrays (low, high); ``fixed``: masks (K,) or True by name;
     the covariance ``shape`` (d, d) that all components have, whose name then stands in ``fixed``; and ``ties``: what
-    numbers follow from others by, as `_ties/rules` remembers it.
+    numbers follow from others by, as `_ties/rules` remembers it. ``named`` says that a prior speaks of components one
+    by one.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
     fixed: dict[str, Any] = field(default_factory=dict)
     shape: np.ndarray | None = None
     ties: dict[str, Any] = field(default_factory=dict)
+    named: bool = False
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -67,6 +69,7 @@ class Constraints:
             and _same(self.fixed, other.fixed)
             and _same(self.shape, other.shape)
             and _same(self.ties, other.ties)
+            and self.named == other.named
         )
 
     def __bool__(self) -> bool:
@@ -83,7 +86,7 @@ class Constraints:
         """Whether any of them belongs to one component rather than to all."""
         pairs = [(self.bounds.amplitudes, 1), (self.bounds.centers, 2)]
         bounded = any(p is not None and max(np.ndim(side) for side in p) == n for p, n in pairs)
-        return bool(self.ties) or bounded or any(np.ndim(m) for m in self.fixed.values())
+        return bool(self.ties) or self.named or bounded or any(np.ndim(m) for m in self.fixed.values())
 
     @property
     def keep_order(self) -> bool:
@@ -105,9 +108,8 @@ class Constraints:
             for name, rank in (("amplitudes", 1), ("centers", 2))
             if (pair := getattr(self.bounds, name)) is not None
         }
-        return Constraints(
-            replace(self.bounds, **limits), {name: _but(mask, k, 1) for name, mask in self.fixed.items()}, self.shape
-        )
+        fixed = {name: _but(mask, k, 1) for name, mask in self.fixed.items()}
+        return Constraints(replace(self.bounds, **limits), fixed, self.shape, named=self.named)
 
 
 def _but(values: Any, k: int, rank: int) -> Any:

@@ -178,8 +178,9 @@ def fit(
         For ellipsoids along the axes these are the principal widths; other ellipsoids can be narrower.
         ``Bounds(widths=(low, None))`` limits principal widths. Default: 0.25.
     prior : `SurfacePrior`, optional
-        Prior knowledge of covariances and amplitudes; the fit then is the maximum of the posterior density. Needs
-        ``absolute_sigma=True``.
+        Prior knowledge of covariances, amplitudes, centres and the background; the fit then is the maximum of the
+        posterior density. Needs ``absolute_sigma=True``; centres need a start, given as ``init``, whose order the
+        result keeps.
     solver : str or solver object
         "lm" (default) is Levenberg-Marquardt. Of the others, which the message for an unknown name lists, "dogleg" is
         Powell's dogleg, which ends lower on some maps and higher on others, "adam" takes many first-order steps, and

@@ -95,7 +95,8 @@ def _merged_component(
 def _refitted(result: FitResult, k: int) -> FitResult:
     settings = result.settings
     start = without(result.surface, k, settings.constraints.fixed)
-    model = replace(model_of(result, start), constraints=settings.constraints.without(k))
+    prior = None if settings.prior is None else settings.prior.without(k)
+    model = replace(model_of(result, start), constraints=settings.constraints.without(k), prior=prior)
     run = RunSpec(
         init=start,
         search=0,

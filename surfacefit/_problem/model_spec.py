@@ -79,8 +79,14 @@ def _min_width(name: str, given: Given) -> float:
 
 
 def _prior(name: str, given: Given) -> SurfacePrior | None:
-    known_errors = given.data.absolute_sigma or given.options["loss"] == "poisson"
-    return checked_prior(given.options[name], given.data.n_dim, known_errors)
+    data, prior = given.data, given.options[name]
+    known_errors = data.absolute_sigma or given.options["loss"] == "poisson"
+    count = None if given.start is None or given.moves_components else given.n_components
+    numbers = 0
+    if isinstance(prior, SurfacePrior) and prior.background is not None:
+        heights = data.used_heights.astype(float)
+        numbers = background_start(given.options["background"], data.used_points, heights, MIDDLE_QUANTILE).n_parameters
+    return checked_prior(prior, data.n_dim, known_errors, count, numbers)
 
 
 def _loss(name: str, given: Given) -> str:
@@ -123,7 +129,8 @@ def _f_scale(name: str, given: Given) -> float:
 
 
 def _constraints(name: str, given: Given) -> Constraints:
-    constraints = Constraints(_bounds(given), _fixed(given), _shape(given))
+    named = isinstance(given.options["prior"], SurfacePrior) and given.options["prior"].centers is not None
+    constraints = Constraints(_bounds(given), _fixed(given), _shape(given), named=named)
     if given.options["tie"] is not None:
         constraints = replace(constraints, ties=_ties(given, constraints))
     if given.moves_components and constraints.held_at_start:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._constraints.prior import Penalty
+from .._constraints.penalty import Penalty
 from .._engines.jacobian import DenseEngine, Engine, Jacobian, PenalizedJacobian
 from .._losses import Linear, Loss
 from .._model.parameters import Components, Parameterization

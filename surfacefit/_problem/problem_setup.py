@@ -13,7 +13,7 @@ from .._constraints.bounds import check_held_background
 from .._constraints.box import Box, box, contained, fixed_masks, narrowed
 from .._constraints.containment import open_region, region_of
 from .._constraints.convolved import Convolved
-from .._constraints.prior import Penalty, penalty
+from .._constraints.penalty import Penalty, penalty
 from .._constraints.shape import shape_numbers
 from .._constraints.width_limits import WidthLimits, width_limits
 from .._data.data import SurfaceData
@@ -208,7 +208,7 @@ def _objective(
     dtype: np.dtype,
 ) -> Objective:
     unit = cost_unit(data, scaling)
-    rows = penalty(model.prior, scaling, data.n_dim, unit)
+    rows = penalty(model.prior, scaling, data.n_dim, unit, parameterization)
     loss = model.plain_loss(data).scaled(scaling.height_shift, scaling.height_scale, unit)
     limits = _box(data, model, parameterization, scaling, background)
     widths = width_limits(model.constraints.bounds, model.covariance_type, scaling)

@@ -198,7 +198,9 @@ def settings_from_document(document: dict[str, Any]) -> Settings:
             **document,
             "prior": None if prior is None else SurfacePrior(**prior),
             "periods": periods_from_document(document),
-            "constraints": Constraints(Bounds(**bounds), constraints["fixed"], constraints["shape"], ties),
+            "constraints": Constraints(
+                Bounds(**bounds), constraints["fixed"], constraints["shape"], ties, constraints.get("named", False)
+            ),
         }
     )
 
@@ -348,11 +350,13 @@ def _checked_settings(settings: Settings, surface: GaussianSurface, data: Surfac
     fixed = checked_fixed(constraints.fixed, surface.n_components)
     shape, beam = checked_shape(constraints.shape, data.n_dim), checked_shape(settings.beam, data.n_dim, "beam")
     ties = checked_items(constraints.ties, surface.n_components)
-    prior = checked_prior(settings.prior, data.n_dim, absolute_sigma=True)
+    numbers = background_model(surface.background).n_parameters
+    prior = checked_prior(settings.prior, data.n_dim, True, surface.n_components, numbers)
+    named = prior is not None and prior.centers is not None
     for name in ("solver", "engine"):
         if not isinstance(getattr(settings, name), str):
             raise TypeError(f"`settings.{name}` must be a name, got {getattr(settings, name)!r}")
-    return replace(settings, constraints=Constraints(bounds, fixed, shape, ties), prior=prior, beam=beam)
+    return replace(settings, constraints=Constraints(bounds, fixed, shape, ties, named), prior=prior, beam=beam)
 
 
 def _check_path(path: ComponentPath) -> None:
