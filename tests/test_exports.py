@@ -263,3 +263,15 @@ def test_the_command_line_exports(tmp_path, capsys):
     ):
         assert main(["export", fit, *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [0.05, 0.3])
+def test_hills_of_a_surface_with_periods_know_them(width, tmp_path):
+    """In the period about zero, as those of angles, with all images that reach it."""
+    surface = sf.GaussianSurface([2.0], [[0.9, 0.3]], [np.diag([width**2, 0.04])], periods=(1.0, None))
+    surface.export(tmp_path / "HILLS", names=["psi", "phi"])
+    again = sf.GaussianSurface.from_hills(tmp_path / "HILLS")
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2))
+    np.testing.assert_allclose(again(points), surface(points), atol=1e-12)
+    with pytest.raises(ValueError, match="must be the surface's period of psi, 1"):
+        surface.export(tmp_path / "HILLS", names=["psi", "phi"], periodic={"psi": (0, 2)})

@@ -353,3 +353,44 @@ REFUSED = [
 def test_what_cannot_be_meant_is_refused(options, message):
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         sf.fit(NOISY, **{"n_components": 2, **OPTIONS, **options})
+
+
+@pytest.mark.parametrize("share", [0.8, 3.0])
+def test_a_surface_wider_than_a_period_is_still_the_sum_of_its_images(share):
+    """Without and with JAX; where JAX traces the widths, no number of images is known to be enough."""
+    surface = sf.GaussianSurface([2.0], [[0.1, 0.3]], [np.diag([share**2, 0.04])], 0.5, periods=(1.0, None))
+    points = np.random.default_rng(0).uniform(-2, 2, (20, 2))
+    expected = summed(surface, points, images=60)
+    np.testing.assert_allclose(surface(points), expected, rtol=1e-12)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(surface(jnp.asarray(points)), expected, rtol=1e-12)
+        np.testing.assert_allclose(jax.jit(lambda x: surface(x))(points), expected, rtol=1e-12)
+        assert np.isnan(jax.jit(lambda s, x: s(x))(surface, points)).all()
+
+
+def test_places_that_are_no_numbers_leave_the_others_alone():
+    surface = surface_at([0.1, 6.2])
+    found = surface([[np.nan, 1.0], [np.inf, 1.0], [1.0, 2.0]])
+    assert np.isnan(found[:2]).all()
+    np.testing.assert_allclose(found[2], surface([[1.0, 2.0]])[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "periods", [(0.0, None), (-1.0, None), (np.nan, None), (np.inf, None), ("a", None), (True, None), 3.0]
+)
+def test_periods_of_a_surface_are_lengths(periods):
+    surface = sf.GaussianSurface([2.0], [[0.1, 0.3]], [np.eye(2)], periods=periods)
+    with pytest.raises((TypeError, ValueError), match="`periods`"):
+        surface(np.zeros((1, 2)))
+
+
+def test_a_surface_that_is_level_is_refused():
+    surface = sf.GaussianSurface([2.0], [[0.1]], [[[1e8]]], periods=(1.0,))
+    for zeros in (np.zeros((1, 1)), jnp.zeros((1, 1))):
+        with pytest.raises(ValueError, match="leave it to the background"):
+            surface(zeros)
+
+
+def test_a_surface_of_lists_goes_through_jit():
+    surface = sf.GaussianSurface([2.0], [[1.0, 2.0]], [[[1.0, 0.0], [0.0, 1.0]]])
+    np.testing.assert_allclose(jax.jit(lambda s, x: s(x))(surface, jnp.ones((1, 2))), 2 * np.exp(-0.5), rtol=1e-6)

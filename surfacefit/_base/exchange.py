@@ -107,7 +107,8 @@ class SurfaceExchange:
         names : of the axes, in the order of the centres: those of the collective variables, for HILLS.
         free_energy : for HILLS: whether the surface is a free energy F, whose hills are those of the bias -F.
         periodic : for HILLS: the ends of the period of variables, ``{"phi": (-np.pi, np.pi)}``, for a surface whose
-            components are to be repeated. One fitted to a whole period holds both ends already: leave it out.
+            components are to be repeated. One with ``periods`` says so itself, from half a period below zero to half a
+            period above; one fitted to a whole period without them holds both ends already: leave it out.
 
         HILLS, .pdb and .cmm hold the components without the background.
         """

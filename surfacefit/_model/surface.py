@@ -16,8 +16,9 @@ from .._base.checks import finite, moderate, real_array
 from .._base.devices import namespace
 from .._base.exchange import SurfaceExchange
 from .._periodic.host_images import HostImages
+from .._periodic.image_numbers import images_for, largest_share, most_images
 from .._periodic.images import images_of, sum_over_images
-from .._periodic.nearest import Periods, wrapped
+from .._periodic.nearest import Periods, check_lengths, wrapped
 from .background import background_model, with_last_axis
 from .gaussian import GaussianNumbers, profile
 
@@ -32,6 +33,8 @@ BLOCK_ELEMENTS = 2**17
 # Components times points above which only components that are not zero at a point are evaluated there. A compromise:
 # the lists of which component reaches where take time of their own, which pays for large surfaces only.
 MANY_ELEMENTS = 5e7
+# Periods: widest component that is summed over its images. From one period on it is level to 1e-8.
+MOST_PERIODS_WIDE = 10
 # The arrays with a row for each component.
 COMPONENT_ARRAYS = ("amplitudes", "centers", "covariances")
 
@@ -95,10 +98,36 @@ def evaluate(surface: GaussianSurface, points: Array) -> Array:
     if surface.periods is None:
         values = profiles(offsets)
     else:
-        images = images_of(jnp, surface.periods, factors, jnp.ones(len(amplitudes), bool))
-        values = sum_over_images(images, offsets, profiles)
+        most, amplitudes = _images_to_sum(surface, amplitudes, covariances)
+        images = images_of(jnp, surface.periods, factors, jnp.ones(len(amplitudes), bool), most)
+        values = sum_over_images(images, offsets, profiles, most)
     heights = jnp.einsum("k,kn->n", amplitudes, values, precision="highest")
     return (heights + background_model(surface.background)(flat)).reshape(points.shape[:-1])
+
+
+def _images_to_sum(surface: GaussianSurface, amplitudes: Array, covariances: Array) -> tuple[int, Array]:
+    """How many images on either side a surface needs, and its amplitudes (K,): where JAX traces the widths the images
+    are those of a fit, and components that need more are NaN.
+    """
+    most = most_images(surface.n_dim)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((surface.covariances, surface.periods))):
+        return max(most, images_for(widest_share(surface))), amplitudes
+    limits = jnp.array([jnp.inf if p is None else largest_share(most) * p for p in surface.periods or ()])
+    wide = jnp.any(jnp.diagonal(covariances, axis1=1, axis2=2) > limits**2, axis=1)
+    return most, jnp.where(wide, jnp.nan, amplitudes)
+
+
+def widest_share(surface: GaussianSurface) -> float:
+    """The largest deviation along a periodic axis, in periods. ValueError for one that no sum of images is worth."""
+    deviations = np.sqrt(np.diagonal(np.asarray(surface.covariances, float), axis1=1, axis2=2)).max(axis=0, initial=0)
+    pairs = zip(deviations, surface.periods or (), strict=True)
+    share = max((float(deviation / period) for deviation, period in pairs if period is not None), default=0.0)
+    if share > MOST_PERIODS_WIDE:
+        raise ValueError(
+            f"`covariances` of a surface with periods must have deviations of at most {MOST_PERIODS_WIDE} periods, got"
+            f" {share:g}: such a component is a constant, leave it to the background"
+        )
+    return share
 
 
 @register_dataclass
@@ -139,10 +168,11 @@ class GaussianSurface(GaussianNumbers, SurfaceExchange):
 
     def __call__(self, points: Any) -> Any:
         """Heights (...) at points (..., d); for d = 1 a plain array (...) of positions will do."""
-        n_dim = _checked_dimension(self)
-        if namespace(*jax.tree.leaves((self, points))) is jnp:
-            return evaluate(self, with_last_axis(jnp.asarray(points), n_dim))
-        return _evaluate_numpy(self, with_last_axis(_numbers(points), n_dim))
+        surface = map_components(self, _array_of_tracers)
+        n_dim = _checked_dimension(surface)
+        if namespace(*jax.tree.leaves((surface, points))) is jnp:
+            return evaluate(surface, with_last_axis(jnp.asarray(points), n_dim))
+        return _evaluate_numpy(surface, with_last_axis(_numbers(points), n_dim))
 
     def component(self, index: Any) -> GaussianSurface:
         """The component (or components) at ``index``, without the background."""
@@ -175,6 +205,12 @@ class GaussianSurface(GaussianNumbers, SurfaceExchange):
         return plot_surface(self, extent)
 
 
+def _array_of_tracers(array: Any) -> Any:
+    """A list of numbers that JAX traces as an array, anything else as it is."""
+    traced = isinstance(array, list | tuple) and any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(array))
+    return jnp.asarray(array) if traced else array
+
+
 def _checked_dimension(surface: GaussianSurface) -> int:
     """The dimension d of a surface, whose arrays must have shapes (K,), (K, d) and (K, d, d)."""
     amplitudes, centers, covariances = (np.shape(getattr(surface, name)) for name in COMPONENT_ARRAYS)
@@ -183,11 +219,8 @@ def _checked_dimension(surface: GaussianSurface) -> int:
             "a surface must have `amplitudes` (K,), `centers` (K, d) and `covariances` (K, d, d), got shapes"
             f" {amplitudes}, {centers} and {covariances}"
         )
-    if surface.periods is not None and len(surface.periods) != centers[1]:
-        raise ValueError(
-            f"`periods` of a surface must be one for each of its {centers[1]} axes, None for an open one, got"
-            f" {surface.periods}"
-        )
+    if surface.periods is not None:
+        check_lengths("periods", surface.periods, centers[1])
     return int(centers[1])
 
 
@@ -281,9 +314,12 @@ def unrolled(surface: GaussianSurface, points: np.ndarray) -> tuple[GaussianSurf
     images of those of the surface, whose owners come with them.
     """
     assert surface.periods is not None
-    low = points.min(axis=0) if len(points) else np.zeros(points.shape[1])
-    points = wrapped(points, low, surface.periods)
-    high = points.max(axis=0) if len(points) else low
+    widest_share(surface)
+    finite = np.isfinite(points).all(axis=1)
+    low = points[finite].min(axis=0) if finite.any() else np.zeros(points.shape[1])
+    with np.errstate(invalid="ignore"):  # infinity is at no place of a period
+        points = wrapped(points, low, surface.periods)
+    high = points[finite].max(axis=0) if finite.any() else low
     covariances = np.asarray(surface.covariances, float)
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     images = HostImages.of(np.asarray(surface.centers, float), deviations, surface.periods, low, high)

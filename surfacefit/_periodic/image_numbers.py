@@ -21,24 +21,36 @@ WIDEST_PERIOD_SHARE = 1 / 3
 
 
 @lru_cache(maxsize=32)
-def image_numbers(periodic: tuple[bool, ...]) -> np.ndarray:
+def image_numbers(periodic: tuple[bool, ...], most: int | None = None) -> np.ndarray:
     """How many steps of each axis (S, d) an image is from the nearest one, towards the point: 1 for the second nearest,
-    -1 for the third; 0 on open axes. The nearest image is first, and all that components may need are there.
+    -1 for the third; 0 on open axes. The nearest image is first, and all that components of a fit may need are there,
+    or ``most`` on either side.
     """
-    along = [0, *(side * n for n in range(1, most_images(len(periodic)) + 1) for side in (1, -1))]
+    most = most_images(len(periodic)) if most is None else most
+    along = [0, *(side * n for n in range(1, most + 1) for side in (1, -1))]
     axes = np.meshgrid(*(along if one else [0] for one in periodic), indexing="ij")
     numbers = np.stack([axis.ravel() for axis in axes], axis=1)
     return numbers[np.argsort(np.sum(_distances(numbers) ** 2, axis=1), kind="stable")]
 
 
-def least_distances(periodic: tuple[bool, ...]) -> np.ndarray:
+def least_distances(periodic: tuple[bool, ...], most: int | None = None) -> np.ndarray:
     """How near (S, d) these images can come to a point, in periods."""
-    return _distances(image_numbers(periodic))
+    return _distances(image_numbers(periodic, most))
 
 
 def most_images(n_dim: int) -> int:
     """Images on either side of the nearest one that a component as wide as may be needs along an axis."""
-    return math.ceil(IMAGE_REACH_WIDTHS * WIDEST_PERIOD_SHARE * math.sqrt(n_dim) - 0.5)
+    return images_for(WIDEST_PERIOD_SHARE * math.sqrt(n_dim))
+
+
+def images_for(share: float) -> int:
+    """Images on either side of the nearest one that a component whose deviation is this share of a period needs."""
+    return math.ceil(IMAGE_REACH_WIDTHS * share - 0.5)
+
+
+def largest_share(most: int) -> float:
+    """The deviation, in periods, up to which ``most`` images on either side are enough."""
+    return (most + 0.5) / IMAGE_REACH_WIDTHS
 
 
 def _distances(numbers: np.ndarray) -> np.ndarray:

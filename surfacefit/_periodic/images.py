@@ -22,21 +22,27 @@ class Images(NamedTuple):
     needed: Any
 
 
-def images_of(xp: Any, periods: Periods, factors: Any, active: Any) -> Images:
-    """The images of those components (K,) that are active, with Cholesky factors (K, d, d), arrays of ``xp``."""
+def images_of(xp: Any, periods: Periods, factors: Any, active: Any, most: int | None = None) -> Images:
+    """The images of those components (K,) that are active, with Cholesky factors (K, d, d), arrays of ``xp``; as many
+    as those of a fit may need, or ``most`` on either side.
+    """
     variances = xp.sum(factors**2, axis=2)
-    near = least_distances(_periodic(periods))
+    near = least_distances(_periodic(periods), most)
     squares = (near.astype(factors.dtype) * _lengths(xp, periods, factors.dtype)) ** 2
     reached = xp.all(squares[:, None] <= IMAGE_REACH_WIDTHS**2 * variances, axis=2)
     return Images(periods, xp.any(reached & active, axis=1))
 
 
-def sum_over_images(images: Images, offsets: list[Array], term: Callable[[list[Array]], Array]) -> Array:
-    """The sum over images of ``term``, a function of the offsets x - c, d arrays of one shape."""
+def sum_over_images(
+    images: Images, offsets: list[Array], term: Callable[[list[Array]], Array], most: int | None = None
+) -> Array:
+    """The sum over images of ``term``, a function of the offsets x - c, d arrays of one shape; ``most`` as they have
+    been chosen with.
+    """
     near = [o if p is None else o - p * jnp.round(o / p) for o, p in zip(offsets, images.periods, strict=True)]
     # The second nearest image is on the side where the point is.
     steps = [None if p is None else jnp.where(o < 0, -p, p) for o, p in zip(near, images.periods, strict=True)]
-    numbers = image_numbers(_periodic(images.periods))
+    numbers = image_numbers(_periodic(images.periods), most)
 
     def add(total: Array, image: tuple[Array, Array]) -> tuple[Array, None]:
         number, needed = image

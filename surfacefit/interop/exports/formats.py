@@ -52,6 +52,10 @@ def export(
     strange = [name for name in periodic or () if name not in names]
     if strange:
         raise ValueError(f"`periodic` must name axes among {', '.join(names)}, got {', '.join(strange)}")
+    for name, period in zip(names, surface.periods or (None,) * surface.n_dim, strict=True):
+        ends = (periodic or {}).get(name)
+        if period is not None and ends is not None and abs(ends[1] - ends[0] - period) > 1e-6 * period:
+            raise ValueError(f"`periodic` must be the surface's period of {name}, {period:g}, got the ends {ends}")
     if ending in SOURCES:
         text = source(surface, SOURCES[ending], names)
     else:

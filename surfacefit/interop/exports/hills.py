@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._model.surface import GaussianSurface
+from ..._periodic.nearest import wrapped
 from ..files.plumed import FIELDS, SET, setting
 from .periodic_images import with_images
 
@@ -38,7 +39,9 @@ def text(
 ) -> str:
     """The text of a file; the background is left out, since hills have none."""
     variables = list(names)[::-1]
-    centers = np.asarray(surface.centers, float)[:, ::-1]
+    periods = _named_periods(surface, names, periodic)
+    low = np.array([periods.get(name, (0.0, 0.0))[0] for name in names])
+    centers = wrapped(np.asarray(surface.centers, float), low, surface.periods)[:, ::-1]
     covariances = np.asarray(surface.covariances, float)[:, ::-1, ::-1]
     heights = np.asarray(surface.amplitudes, float) * (-1 if free_energy else 1)
     band = [(i + j, j) for i in range(len(variables)) for j in range(len(variables) - i)]
@@ -50,12 +53,20 @@ def text(
         " ".join([FIELDS, "time", *variables, *columns, "height", "biasf"]),
         f"{SET} multivariate {'false' if diagonal else 'true'}",
         f"{SET} kerneltype gaussian",
-        *(f"{SET} {end}_{name} {value!r}" for name, pair in (periodic or {}).items() for end, value in _ends(pair)),
+        *(f"{SET} {end}_{name} {value!r}" for name, pair in periods.items() for end, value in _ends(pair)),
     ]
     for k, center in enumerate(centers):
         numbers = [*center.tolist(), *(float(factors[k, i, j]) for i, j in entries), float(heights[k])]
         lines.append(" ".join([str(k), *map(repr, numbers), str(NOT_TEMPERED)]))
     return "\n".join([*lines, ""])
+
+
+def _named_periods(
+    surface: GaussianSurface, names: Sequence[str], periodic: Mapping[str, tuple[float, float]] | None
+) -> dict[str, tuple[float, float]]:
+    """The ends of the period of each variable that has one: as given, and else about zero for the surface's periods."""
+    own = zip(names, surface.periods or (None,) * surface.n_dim, strict=True)
+    return {**{name: (-period / 2, period / 2) for name, period in own if period is not None}, **(periodic or {})}
 
 
 def _ends(pair: tuple[float, float]) -> tuple[tuple[str, float], tuple[str, float]]:

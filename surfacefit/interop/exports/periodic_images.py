@@ -23,7 +23,8 @@ def with_images(surface: GaussianSurface, periods: Sequence[tuple[float, float] 
         amplitudes, centers, covariances = arrays
         reach = IMAGE_REACH * np.sqrt(covariances[:, axis, axis])
         parts = [(amplitudes, centers, covariances)]
-        for shift in (low - high, high - low):
+        most = int(np.ceil(reach.max(initial=0.0) / (high - low))) + 1
+        for shift in (side * n * (high - low) for n in range(1, most + 1) for side in (-1, 1)):
             there = centers[:, axis] + shift
             near = (there > low - reach) & (there < high + reach)
             moved = centers[near].copy()
