@@ -264,3 +264,61 @@ def test_plots_are_of_grids():
     np.testing.assert_allclose(result.amplitudes, AMPLITUDES, atol=0.1)
     with pytest.raises(ValueError, match="scattered points"):
         result.plot()
+
+
+UNITS = np.array([1e-12, 1.0, 1e12])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_units_of_channels_do_not_matter_beside_sigma(dtype):
+    """The same fit whatever the units, in the start's amplitudes, too: 1 % of a large channel is no start in a small
+    one.
+    """
+    one, other = (
+        sf.fit_channels((MAPS * units).astype(dtype), 2, sigma=list(0.02 * units), init=START)
+        for units in (np.ones(3), UNITS)
+    )
+    np.testing.assert_allclose(other.amplitudes / UNITS, one.amplitudes, rtol=2e-3)
+    np.testing.assert_allclose(other.centers, one.centers, rtol=2e-3)
+    assert other.steps <= one.steps + 3
+
+
+def test_a_list_of_errors_and_masks_may_mix_numbers_and_maps():
+    sigma, mask = np.full(SHAPE, 0.02), np.zeros(SHAPE, bool)
+    mask[3:5] = True
+    result = sf.fit_channels(MAPS, 2, sigma=[0.02, sigma, 0.02], mask=[None, mask, None], init=START)
+    assert result.maps.n_used == MAPS.size - mask.sum()
+    expected = sf.fit_channels(MAPS, 2, sigma=0.02, mask=[~mask & mask, mask, ~mask & mask], init=START)
+    np.testing.assert_array_equal(result.amplitudes, expected.amplitudes)
+
+
+def test_one_channel_of_float64_makes_the_fit_precise():
+    maps = [MAPS[..., 0].astype("float32"), *np.moveaxis(MAPS[..., 1:], 2, 0)]
+    assert sf.fit_channels(maps, 2, init=START).status.name != "PRECISION"
+    again = sf.fit_channels(maps, 2, init=START, dtype="float64")
+    np.testing.assert_array_equal(sf.fit_channels(maps, 2, init=START).centers, again.centers)
+
+
+def test_arrays_of_xarray_bring_their_coordinates():
+    xarray = pytest.importorskip("xarray")
+    y, x = np.arange(SHAPE[0])[::-1] * 2.0, np.arange(SHAPE[1]) * 0.5
+    cube = xarray.DataArray(MAPS, dims=("y", "x", "band"), coords={"y": y, "x": x})
+    plain = sf.fit_channels(MAPS, 2, coords=(y, x))
+    for maps in (cube, [cube[..., c] for c in range(3)]):
+        np.testing.assert_array_equal(sf.fit_channels(maps, 2).centers, plain.centers)
+    with pytest.raises(ValueError, match=r"got others in maps\[1\]"):
+        sf.fit_channels([cube[..., 0], cube[..., 1].assign_coords(x=x + 1)], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"search": -1.0}, "`search` must be positive"),
+        ({"search": 3.0}, "`search` looks for a better start"),
+        ({"seed": "a"}, "`seed` must be an integer"),
+        ({"min_width": 1e6}, "`min_width` is in sampling distances"),
+    ],
+)
+def test_options_of_starts_are_checked_beside_one_that_is_given(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        sf.fit_channels(MAPS, 2, init=START, **options)

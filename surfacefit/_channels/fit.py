@@ -12,9 +12,11 @@ from .._base.precision import precision
 from .._base.threads import blas_limits_kept, single_threaded_blas
 from .._data.data import fit_dtype
 from .._engines.engines import EngineChoice, engine_choice
+from .._fit.run_spec import checked_search
 from .._linear.normal import DIRECT_SOLVE_PARAMETERS
 from .._model.amplitudes import AMPLITUDE_TYPES
 from .._model.surface import GaussianSurface, checked_surface
+from .._problem.model_spec import checked_min_width
 from .._results.result import FitResult
 from .._search.initialization import INITS
 from .._solvers import SOLVERS, Limits, checked_solver, run
@@ -68,7 +70,8 @@ def fit_channels(
     ----------
     maps : list of C arrays of one shape, or array_like, shape (n_1, ..., n_d, C)
         The heights of the channels. A list (or tuple) is a list of channels; an array has them along its last axis. NaN
-        is ignored, in each channel by itself.
+        is ignored, in each channel by itself. Arrays of xarray and other libraries bring their coordinates, as in
+        `fit`.
     n_components : int
         The number K of components.
     coords, points : optional
@@ -91,8 +94,8 @@ def fit_channels(
         first principal component, over sigma); default "growth". A surface gives places and shapes, a `ChannelResult`
         amplitudes as well.
     search : float, optional
-        Seconds to search for a better minimum of that map; default 0.
-    min_width, engine, max_memory, dtype, seed : as in `fit`
+        Seconds to search for a better minimum of that map; default 0. Not beside a start that is given.
+    min_width, engine, max_memory, dtype, seed : as in `fit`; float32 only where all channels are
         "auto" takes the tiled engine for large problems, which passes once over the exponentials for all channels.
     solver : "lm", "dogleg" or an object of one of them
         Solver of the joint steps.
@@ -135,8 +138,11 @@ def fit_channels(
     chosen = _checked_engine(engine, max_memory)
     steps = _checked_solver(solver)
     start = _checked_init(init, data, model)
+    _check_search(checked_search("search", search), start)
+    count("seed", seed, 0, None)
+    checked_min_width("min_width", min_width, data.together)
     limit = None if max_time is None else positive_number("max_time", max_time)
-    kind = fit_dtype(dtype, data.channels[0].heights)
+    kind = fit_dtype(dtype, np.empty(0, np.result_type(*(one.heights for one in data.channels))))
     with precision(kind), blas_limits_kept():
         prepared = channel_setup(data, model, kind, chosen)
         options = {"init": init, "search": search, "seed": seed, "dtype": kind, "max_memory": max_memory}
@@ -159,7 +165,7 @@ def _start(prepared: PreparedChannels, start: Any, options: dict[str, Any]) -> A
             backgrounds = start.backgrounds
     elif start is not None:
         surface = start
-        heights = spread(surface, common_map(data, model.signed).shares, model.signed)
+        heights = spread(surface, common_map(data, model.signed), model.signed)
     else:
         heights, surface = grown_start(data, model, options)
     return prepared.packed(heights, np.asarray(surface.centers), np.asarray(surface.covariances), backgrounds)
@@ -190,6 +196,14 @@ def _checked_init(init: Any, data: ChannelMaps, model: ChannelModel) -> Gaussian
         )
     checked = checked_surface("init", surface, model.n_components, data.together.n_dim, True)
     return init if isinstance(init, ChannelResult) else checked
+
+
+def _check_search(search: float | None, start: Any) -> None:
+    if search and start is not None:
+        raise ValueError(
+            f"`search` looks for a better start than one that is made, got search={search:g} with a start that is"
+            " given: leave one out"
+        )
 
 
 def _checked_engine(engine: Any, max_memory: Any) -> EngineChoice:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import real_array
-from .._data.data import SurfaceData, grid_data, point_data
+from .._data.data import SurfaceData, point_data
+from ..interop.arrays.opening import opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +62,29 @@ def channel_maps(maps: Any, coords: Any, points: Any, mask: Any, sigma: Any, abs
 
     def read(heights: Any, mask: Any, sigma: Any) -> SurfaceData:
         if points is None:
-            return grid_data(heights, coords, mask, sigma, absolute_sigma)
+            return opened(heights, coords, mask, sigma).surface_data(absolute_sigma)
         return point_data(points, heights, mask, sigma, absolute_sigma)
 
-    return ChannelMaps(tuple(_named(c, read, *one) for c, one in enumerate(zip(given, masks, sigmas, strict=True))))
+    channels = tuple(_named(c, read, *one) for c, one in enumerate(zip(given, masks, sigmas, strict=True)))
+    _check_alike(channels)
+    return ChannelMaps(channels)
+
+
+def _check_alike(channels: tuple[SurfaceData, ...]) -> None:
+    """Refuses maps that bring coordinates or errors of their own, which differ between channels."""
+    first = channels[0]
+    for c, one in enumerate(channels):
+        both = zip(one.axes or (), first.axes or (), strict=True)
+        if one.falling != first.falling or not all(np.array_equal(a, b) for a, b in both):
+            raise ValueError(
+                f"`maps` must all have the coordinates of maps[0], got others in maps[{c}]: bring them to the same"
+                " points first"
+            )
+        if (one.sigma is None) != (first.sigma is None) or one.absolute_sigma != first.absolute_sigma:
+            raise ValueError(
+                f"`maps` must all have errors or none, so that they can be weighed against each other, and maps[{c}]"
+                " differs from maps[0]: give `sigma`, a list with a number for each"
+            )
 
 
 def _listed(maps: Any) -> list[Any]:
@@ -80,7 +100,7 @@ def _listed(maps: Any) -> list[Any]:
                     " to the same points first, or cut them to the part that they share"
                 )
         return list(maps)
-    array = np.ma.asanyarray(maps) if np.ma.isMaskedArray(maps) else _array("maps", maps)
+    array = np.ma.asanyarray(maps) if np.ma.isMaskedArray(maps) else _labelled("maps", maps)
     if array.ndim < 2:
         raise ValueError(
             f"`maps` must be a list of maps or an array with the channels along its last axis, got shape {array.shape}:"
@@ -91,6 +111,12 @@ def _listed(maps: Any) -> list[Any]:
     return [array[..., c] for c in range(array.shape[-1])]
 
 
+def _labelled(name: str, value: Any) -> Any:
+    """An array, or one of xarray as it is, whose parts know their coordinates."""
+    array = _array(name, value)
+    return value if hasattr(value, "dims") else array
+
+
 def _array(name: str, value: Any) -> np.ndarray:
     return value if isinstance(value, np.ndarray) else real_array(name, value)
 
@@ -98,8 +124,6 @@ def _array(name: str, value: Any) -> np.ndarray:
 def _by_channel(name: str, value: Any, given: list[Any]) -> list[Any]:
     """What each channel is given of an option: the same for all, one of a list, or a part of the last axis."""
     n_channels, shape = len(given), np.shape(given[0])
-    if value is None or np.ndim(value) == 0:
-        return [value] * n_channels
     if isinstance(value, list | tuple):
         if len(value) != n_channels:
             raise ValueError(
@@ -111,7 +135,9 @@ def _by_channel(name: str, value: Any, given: list[Any]) -> list[Any]:
                 f" None for {sum(one is None for one in value)} of {n_channels}: give a number for each"
             )
         return list(value)
-    array = np.asarray(value)
+    if value is None or np.ndim(value) == 0:
+        return [value] * n_channels
+    array = value if hasattr(value, "dims") else np.asarray(value)
     if array.shape == shape:
         return [array] * n_channels
     if array.shape == (*shape, n_channels):

@@ -25,13 +25,14 @@ LEAST_START_SHARE = 1e-2
 
 
 class CommonMap(NamedTuple):
-    """A map t (...), NaN where no channel is used, its standard deviations or None where all are alike, and what each
-    channel has of it (C,), in the user's units.
+    """A map t (...), NaN where no channel is used, its standard deviations or None where all are alike, what each
+    channel has of it (C,), in units (C,) of the user's: the typical sigma of a channel.
     """
 
     heights: np.ndarray
     sigma: np.ndarray | None
     shares: np.ndarray
+    units: np.ndarray
 
 
 def common_map(maps: ChannelMaps, signed: bool) -> CommonMap:
@@ -54,7 +55,7 @@ def common_map(maps: ChannelMaps, signed: bool) -> CommonMap:
     even = np.ptp(importance) <= 1e-9 * importance.max()
     errors = None if even else np.where(seen, 1 / np.sqrt(np.where(seen, importance, 1.0)), np.nan)
     units = np.array([float(np.sqrt(1 / np.mean(one.weights**2))) for one in maps.channels])
-    return CommonMap(heights, errors, shares * units)
+    return CommonMap(heights, errors, shares, units)
 
 
 def principal_component(rows: np.ndarray, signed: bool) -> np.ndarray:
@@ -87,12 +88,12 @@ def grown_start(maps: ChannelMaps, model: ChannelModel, options: dict[str, Any])
     else:
         result = fit(common.heights, model.n_components, coords=together.axes, **keywords)
     surface = result.surface
-    return spread(surface, common.shares, model.signed), surface
+    return spread(surface, common, model.signed), surface
 
 
-def spread(surface: GaussianSurface, shares: np.ndarray, signed: bool) -> np.ndarray:
-    """Amplitudes (K, C) of a surface in channels that have these shares (C,) of it."""
-    amplitudes = np.asarray(surface.amplitudes)[:, None] * shares
-    if signed:
-        return amplitudes
-    return np.maximum(amplitudes, LEAST_START_SHARE * np.abs(amplitudes).max(axis=1, keepdims=True))
+def spread(surface: GaussianSurface, common: CommonMap, signed: bool) -> np.ndarray:
+    """Amplitudes (K, C) of a surface in the user's units, in channels that have shares of it."""
+    amplitudes = np.asarray(surface.amplitudes)[:, None] * common.shares
+    if not signed:
+        amplitudes = np.maximum(amplitudes, LEAST_START_SHARE * np.abs(amplitudes).max(axis=1, keepdims=True))
+    return amplitudes * common.units

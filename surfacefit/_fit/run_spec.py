@@ -38,7 +38,11 @@ def _init(name: str, given: Given) -> Any:
 
 
 def _search(name: str, given: Given) -> float | None:
-    search = given.options[name]
+    return checked_search(name, given.options[name])
+
+
+def checked_search(name: str, search: Any) -> float | None:
+    """Seconds of a search, 0 for none, None for as long as the start decides."""
     if isinstance(search, bool):
         raise TypeError(f"`search` must be seconds, got {search!r}: 0 does not search at all")
     if search is None or (isinstance(search, int | float) and search == 0):

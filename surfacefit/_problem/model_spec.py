@@ -68,7 +68,12 @@ def _covariance_type(name: str, given: Given) -> str:
 
 
 def _min_width(name: str, given: Given) -> float:
-    width, data = positive_number(name, given.options[name]), given.data
+    return checked_min_width(name, given.options[name], given.data)
+
+
+def checked_min_width(name: str, value: Any, data: SurfaceData) -> float:
+    """The least width in sampling distances, which is not beyond the extent of the data."""
+    width = positive_number(name, value)
     columns = data.used_points.T if data.axes is None else data.axes
     most = max(1.0, *(float(np.ptp(column) / step) for column, step in zip(columns, data.spacing, strict=True)))
     if width > most:
