@@ -189,3 +189,23 @@ def test_a_source_at_its_upper_limit_costs_four_more():
     limit = result.deconvolved.upper_limits[0, 0]
     held = sf.fit(heights, 1, shape=float(np.sqrt(4.0 + limit**2)), init=result.surface, **options)
     np.testing.assert_allclose(2 * (held.cost - result.cost), 4.0, rtol=0.2)
+
+
+def test_a_beam_on_axes_of_very_different_units():
+    """The same fit, in units of which one is 1e10 of the other, on an axis that falls."""
+    rows, columns = np.mgrid[:16, :18]
+    beam, step = sf.covariance_from_fwhm(4.0, 3.0, 30.0), np.array([-2e-6, 3e4])
+    truth = sf.GaussianSurface([5.0], [[7.2, 8.9]], [beam + np.diag([1.0, 2.0])])
+    image = truth(np.stack([rows, columns], axis=-1)) + 0.01 * np.random.default_rng(0).normal(size=rows.shape)
+    axes = (step[0] * rows[:, 0] + 5, step[1] * columns[0] - 1e5)
+    stretch = np.outer(step, step)
+    start = sf.GaussianSurface([4.0], [[7.0, 9.0]], [beam + np.eye(2)])
+    there = sf.GaussianSurface([4.0], start.centers * step + [5, -1e5], start.covariances * stretch)
+    plain = sf.fit(image, 1, beam=beam, init=start).deconvolved
+    scaled = sf.fit(image, 1, coords=axes, beam=beam * stretch, init=there).deconvolved
+    np.testing.assert_allclose(scaled.covariances / stretch, plain.covariances, rtol=1e-4, atol=1e-4)
+
+
+def test_a_beam_that_widens_nothing_is_refused():
+    with pytest.raises(ValueError, match="`beam` must not be narrower than 1e-06 sampling distances, got 1e-08"):
+        sf.fit(np.ones((9, 9)), 1, beam=1e-8)

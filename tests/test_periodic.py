@@ -1,6 +1,7 @@
 """Periodic axes, against explicit sums over images, and what is refused."""
 
 import re
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -394,3 +395,14 @@ def test_a_surface_that_is_level_is_refused():
 def test_a_surface_of_lists_goes_through_jit():
     surface = sf.GaussianSurface([2.0], [[1.0, 2.0]], [[[1.0, 0.0], [0.0, 1.0]]])
     np.testing.assert_allclose(jax.jit(lambda s, x: s(x))(surface, jnp.ones((1, 2))), 2 * np.exp(-0.5), rtol=1e-6)
+
+
+def test_peaks_beside_an_open_axis_are_found_without_warnings():
+    """Places of peaks go round along one axis alone."""
+    truth = surface_at([0.1, 3.1], (P, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = sf.fit(
+            summed(truth, GRID), 2, coords=(AXIS, AXIS), periods=(P, None), init="peaks", amplitudes="signed"
+        )
+    assert result.rmse < 1e-5

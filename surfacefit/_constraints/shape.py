@@ -14,7 +14,7 @@ from .._model.surface import GaussianSurface
 
 # Of the geometric mean of two deviations: by how much a covariance may fail to be symmetric.
 ASYMMETRY = 1e-9
-# Of its largest: least eigenvalue of a covariance, a few units of rounding, below which it has no inverse.
+# Of the largest: least eigenvalue of the correlations, a few units of rounding, below which there is no inverse.
 LEAST_ROUND_SHARE = 1e-14
 
 
@@ -47,10 +47,11 @@ def checked_shape(shape: Any, n_dim: int, name: str = "shape") -> np.ndarray | N
 
 
 def _is_covariance(matrix: np.ndarray) -> bool:
+    """Whether a matrix is symmetric and definite, whatever the units of the axes."""
     deviations = np.sqrt(np.maximum(np.diagonal(matrix), 0))
-    if not (np.abs(matrix - matrix.T) <= ASYMMETRY * np.outer(deviations, deviations)).all():
+    if not deviations.all() or not (np.abs(matrix - matrix.T) <= ASYMMETRY * np.outer(deviations, deviations)).all():
         return False
-    values = np.linalg.eigvalsh(matrix)
+    values = np.linalg.eigvalsh(matrix / np.outer(deviations, deviations))
     return bool(values[0] > LEAST_ROUND_SHARE * values[-1])
 
 

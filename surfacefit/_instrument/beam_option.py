@@ -10,7 +10,11 @@ import numpy as np
 from .._constraints.containment import region_of
 from .._constraints.shape import checked_shape
 from .._data.data import SurfaceData
+from .._engines.pixel_nodes import least_width
 from .map_beam import beam_of_map
+
+# Sampling distances: narrowest beam in whose units own variances are numbers that can be fitted: at 1e-8 they were not.
+NARROWEST_BEAM = 1e-6
 
 
 def with_beam(options: Mapping[str, Any], data: SurfaceData) -> dict[str, Any]:
@@ -33,6 +37,12 @@ def with_beam(options: Mapping[str, Any], data: SurfaceData) -> dict[str, Any]:
         raise ValueError(
             f"`beam` must not be wider than the data, got deviations of {deviations} along the axes: its unit is that"
             " of `coords`"
+        )
+    narrowest = least_width(0.0, beam, data.spacing)
+    if narrowest < NARROWEST_BEAM:
+        raise ValueError(
+            f"`beam` must not be narrower than {NARROWEST_BEAM:g} sampling distances, got {narrowest:.3g}: such a beam"
+            " widens nothing, leave it out"
         )
     if points and options["tied"] is not None:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from .._base.checks import finite, moderate, real_array
+from .._base.checks import finite, moderate, positive_number, real_array
 from .._base.devices import namespace
 from .._base.exchange import SurfaceExchange
 from .._periodic.host_images import HostImages
 from .._periodic.image_numbers import images_for, largest_share, most_images
 from .._periodic.images import images_of, sum_over_images
-from .._periodic.nearest import Periods, check_lengths, wrapped
+from .._periodic.nearest import Periods, wrapped
 from .background import background_model, with_last_axis
 from .gaussian import GaussianNumbers, profile
 
@@ -220,8 +220,22 @@ def _checked_dimension(surface: GaussianSurface) -> int:
             f" {amplitudes}, {centers} and {covariances}"
         )
     if surface.periods is not None:
-        check_lengths("periods", surface.periods, centers[1])
+        _check_lengths("periods", surface.periods, centers[1])
     return int(centers[1])
+
+
+def _check_lengths(name: str, periods: Any, n_dim: int) -> None:
+    """Refuses periods of a surface that are no positive lengths, one or None for each axis; those that JAX traces have
+    no value to look at.
+    """
+    single = isinstance(periods, str | bytes) or not isinstance(periods, Sequence | np.ndarray)
+    if single or len(periods) != n_dim:
+        raise ValueError(
+            f"`{name}` of a surface must be one for each of its {n_dim} axes, None for an open one, got {periods!r}"
+        )
+    for period in periods:
+        if period is not None and not isinstance(period, jax.core.Tracer):
+            positive_number(name, period)
 
 
 def _numbers(points: Any) -> np.ndarray:

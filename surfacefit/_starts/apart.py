@@ -61,7 +61,7 @@ def _apart_on_torus(
     taken = np.zeros(0, int)
     for i in range(len(places)):
         offsets = places[taken] - places[i]
-        offsets = offsets - np.where(np.isfinite(lengths), lengths * np.round(offsets / lengths), 0)
+        offsets = offsets - np.where(np.isfinite(lengths), lengths, 0) * np.round(offsets / lengths)
         if np.all(np.linalg.norm(offsets, axis=1) > min_distance * (widths[taken] + widths[i])):
             taken = np.append(taken, i)
         if len(taken) == count:
