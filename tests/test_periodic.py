@@ -1,7 +1,6 @@
 """Periodic axes, against explicit sums over images, and what is refused."""
 
 import re
-import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -18,6 +17,7 @@ from surfacefit._model.units import to_internal
 from surfacefit._problem import planning
 from surfacefit._problem.model_spec import ModelSpec
 from surfacefit._problem.problem_setup import problem_setup
+from surfacefit._starts.apart import strongest_apart
 
 P = 2 * np.pi
 AXIS = np.arange(24) * P / 24
@@ -397,12 +397,31 @@ def test_a_surface_of_lists_goes_through_jit():
     np.testing.assert_allclose(jax.jit(lambda s, x: s(x))(surface, jnp.ones((1, 2))), 2 * np.exp(-0.5), rtol=1e-6)
 
 
-def test_peaks_beside_an_open_axis_are_found_without_warnings():
-    """Places of peaks go round along one axis alone."""
-    truth = surface_at([0.1, 3.1], (P, None))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        result = sf.fit(
-            summed(truth, GRID), 2, coords=(AXIS, AXIS), periods=(P, None), init="peaks", amplitudes="signed"
+def test_places_beside_an_open_axis_are_taken_without_warnings():
+    """Along the first axis the second place is two cells from the first one."""
+    places = np.array([[1.0, 2.0], [9.0, 2.0], [5.0, 9.0], [5.0, 3.0]])
+    with np.errstate(invalid="raise"):
+        taken = strongest_apart(places, np.ones(4), 3, 1.0, np.array([10.0, np.inf]))
+    np.testing.assert_array_equal(taken, [0, 2, 3])
+
+
+@pytest.mark.parametrize("layout", ["grid", "points", "across the seam"])
+@pytest.mark.parametrize("period", [360.0, 1e4])
+def test_a_map_of_a_region_has_the_peaks_of_open_axes(layout, period):
+    """A start on 10 of 360 degrees; cells of the whole period would be larger than the region, or too many."""
+    east, north = np.arange(100, 110, 0.25), np.arange(40, 44, 0.25)
+    points = np.stack(np.meshgrid(east, north, indexing="ij"), axis=-1)
+    centers = np.array([[102.0, 41.0], [106.1, 43.0], [108.2, 40.8]])
+    truth = sf.GaussianSurface([3.0, 2.0, 2.5], centers, np.array([np.diag([0.5, 0.3])] * 3))
+    heights, options = truth(points), {"init": "peaks", "background": None}
+    if layout == "points":
+        order = np.random.default_rng(0).permutation(heights.size)
+        result = sf.fit_points(
+            points.reshape(-1, 2)[order], heights.ravel()[order], 3, periods=(period, None), **options
         )
-    assert result.rmse < 1e-5
+    elif layout == "grid":
+        result = sf.fit(heights, 3, coords=(east, north), periods=(period, None), **options)
+    else:
+        east = np.concatenate([east[20:] - east[20], east[:20] - east[20] + period])
+        result = sf.fit(np.roll(heights, -20, 0), 3, coords=(east, north), periods=(period, None), **options)
+    assert result.rmse < 1e-6

@@ -2,12 +2,13 @@
 
 Cells go round: filters, windows and distances know no ends along a periodic axis. All scales are looked at on all
 cells, by products with matrices of wrapped kernels, instead of on a pyramid, whose blocks would begin somewhere: data
-that are shifted round have the same places, shifted.
+that are shifted round have the same places, shifted. Where the data leave more than half of a period free, as a map of
+a region does, the axis is cut open there: cells of the whole period would be too large, or too many.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .._model.gaussian import profile
-from .._periodic.nearest import Periods
+from .._periodic.nearest import Periods, start_of_arc, wrapped
 from .rasters import Raster
 from .scales import SCALES, raised_norm
 
@@ -53,9 +54,12 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TorusRaster(Raster):
-    """A raster whose cells along periodic axes fill the period; ``periods`` (d,) are None for open axes."""
+    """A raster whose cells along periodic axes fill the period; ``periods`` (d,) are None for open axes. Axes of which
+    the data cover a small part are cut open where there are none; ``turns`` (d,) are the periods of these.
+    """
 
     periods: Periods = ()
+    turns: Periods = ()
 
     @property
     def lengths(self) -> np.ndarray:
@@ -80,6 +84,8 @@ class TorusRaster(Raster):
         ]
 
     def around(self, coordinates: np.ndarray) -> tuple[Any, Any]:
+        low = np.array([_low(axis, turn) for axis, turn in zip(self.axes, self.turns, strict=True)])
+        coordinates = wrapped(coordinates, low, self.turns)
         sides = []
         for i, (axis, period) in enumerate(zip(self.axes, self.periods, strict=True)):
             if period is None:
@@ -161,6 +167,7 @@ def torus_raster(request: RoundMap, plain_axes: tuple[np.ndarray, ...], plain_ce
     """The heights of a start on a raster that goes round, in place of one with ends."""
     assert request.periods is not None
     points, axes, index = request.points, list[np.ndarray](), list[np.ndarray]()
+    periods, turns = list(request.periods), [None] * len(request.periods)
     numbers = np.arange(len(points)) if plain_cells is None else plain_cells
     plain = np.unravel_index(numbers, tuple(len(axis) for axis in plain_axes))
     for i, period in enumerate(request.periods):
@@ -168,14 +175,22 @@ def torus_raster(request: RoundMap, plain_axes: tuple[np.ndarray, ...], plain_ce
             axes.append(plain_axes[i])
             index.append(plain[i])
             continue
+        begin = start_of_arc(points[:, i], float(period))
+        if begin is not None:
+            arc = begin + (points[:, i] - begin) % period
+            axis, numbers = _cells_of_arc(request, arc, len(plain_axes[i]))
+            axes.append(axis)
+            index.append(numbers)
+            periods[i], turns[i] = None, period
+            continue
         count, first = _cells_of_period(request, i, float(period), len(plain_axes[i]))
         axes.append(first + np.arange(count) * (period / count))
         index.append(np.rint((points[:, i] - first) * (count / period)).astype(int) % count)
     cells = np.ravel_multi_index(tuple(index), tuple(len(axis) for axis in axes))
     empty, squares = np.zeros(0), request.squares
-    raster = TorusRaster(empty, empty, empty, tuple(axes), cells, periods=request.periods)
+    raster = TorusRaster(empty, empty, empty, tuple(axes), cells, tuple(periods), tuple(turns))
     sums, weights, counts = (raster.gathered(v) for v in (squares * request.heights, squares, np.ones(len(squares))))
-    return TorusRaster(sums, weights, counts, tuple(axes), cells, periods=request.periods)
+    return replace(raster, sums=sums, weights=weights, counts=counts)
 
 
 def _cells_of_period(request: RoundMap, axis: int, period: float, count: int) -> tuple[int, float]:
@@ -185,6 +200,20 @@ def _cells_of_period(request: RoundMap, axis: int, period: float, count: int) ->
         step = (own[-1] - own[0]) / (len(own) - 1) if len(own) > 1 else period
         return max(1, round(period / step)), float(own[0])
     return count, float(request.low[axis] + 0.5 * period / count)
+
+
+def _cells_of_arc(request: RoundMap, arc: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The middles of cells on an arc of points (N,), and the cell (N,) of each."""
+    low, extent = float(arc.min()), float(np.ptp(arc))
+    count = count if request.axes is None else len(np.unique(arc))
+    step = extent / (count if request.axes is None else count - 1)
+    first = low if request.axes is not None else low + step / 2
+    return first + step * np.arange(count), np.clip(np.rint((arc - first) / step).astype(int), 0, count - 1)
+
+
+def _low(axis: np.ndarray, turn: float | None) -> float:
+    """Where a period begins that holds an arc of cells in its middle."""
+    return 0.0 if turn is None else float((axis[0] + axis[-1] - turn) / 2)
 
 
 def _filtered(array: np.ndarray, kernels: list[np.ndarray]) -> np.ndarray:

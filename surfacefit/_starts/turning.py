@@ -15,7 +15,7 @@ from .._constraints.periods import coordinate_ends
 from .._data.data import SurfaceData
 from .._model.background import ConstantBackground
 from .._model.surface import GaussianSurface
-from .._periodic.nearest import Periods, wrapped
+from .._periodic.nearest import Periods, start_of_arc, wrapped
 
 # Of a step: how far the steps of a grid, and what is left of its period, may be from even ones.
 EVEN_STEP_SHARE = 1e-6
@@ -31,8 +31,8 @@ class Turned(NamedTuple):
 
     @classmethod
     def of(cls, data: SurfaceData, periods: Periods | None, background: Any) -> Turned:
-        """Data turned so that the highest point comes first along periodic axes; as they are for open axes, and for a
-        ``background`` that knows places.
+        """Data turned so that the highest point comes first along periodic axes, or the first one where they leave half
+        of the period free; as they are for open axes, and for a ``background`` that knows places.
         """
         origin, level = np.zeros(data.n_dim), isinstance(background, str | None | ConstantBackground)
         if periods is None or not level:
@@ -41,10 +41,14 @@ class Turned(NamedTuple):
         highest = int(np.argmax(np.where(data.used, data.heights, -np.inf)))
         if data.axes is None:
             assert data.points is not None
-            origin = np.where(closed, data.points[highest], 0.0)
+            begins = _begins(data.points.T, periods)
+            origin = np.array([h if b is None else b for h, b in zip(data.points[highest], begins, strict=True)])
+            origin = np.where(closed, origin, 0.0)
             turned = replace(data, points=wrapped(data.points - origin, np.zeros(data.n_dim), periods))
             return cls(data, turned, origin, periods)
-        shifts = np.where(closed & _are_turnable(data.axes, periods), np.unravel_index(highest, data.used.shape), 0)
+        places = zip(np.unravel_index(highest, data.used.shape), _begins(data.axes, periods), data.axes, strict=True)
+        first = [int(h) if b is None else int(np.searchsorted(axis, b)) for h, b, axis in places]
+        shifts = np.where(closed & _are_turnable(data.axes, periods), first, 0)
         return cls(data, _rolled(data, shifts, periods), _first(data.axes, shifts, closed), periods)
 
     def away(self, surface: GaussianSurface) -> GaussianSurface:
@@ -59,6 +63,14 @@ class Turned(NamedTuple):
             return surface
         centers = np.asarray(surface.centers) + self.origin
         return replace(surface, centers=wrapped(centers, coordinate_ends(self.given)[:, 0], self.periods))
+
+
+def _begins(columns: Any, periods: Periods) -> list[float | None]:
+    """Where the coordinates along each axis begin that leave half of the period free; None for other axes."""
+    return [
+        None if period is None else start_of_arc(np.asarray(column, float), float(period))
+        for column, period in zip(columns, periods, strict=True)
+    ]
 
 
 def _are_turnable(axes: tuple[np.ndarray, ...], periods: Periods) -> np.ndarray:
