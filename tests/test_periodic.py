@@ -425,3 +425,24 @@ def test_a_map_of_a_region_has_the_peaks_of_open_axes(layout, period):
         east = np.concatenate([east[20:] - east[20], east[:20] - east[20] + period])
         result = sf.fit(np.roll(heights, -20, 0), 3, coords=(east, north), periods=(period, None), **options)
     assert result.rmse < 1e-6
+
+
+def test_a_problem_of_a_start_has_its_periods():
+    """Under jit and vmap, with the same surface as `fit`."""
+    truth = surface_at([0.1, 3.1])
+    start = replace(truth, centers=truth.centers + 0.1)
+    points = GRID.reshape(-1, 2)
+    with jax.enable_x64(True):
+
+        @jax.jit
+        @jax.vmap
+        def fitted(heights):
+            problem, params = sf.SurfaceProblem.from_start(
+                jnp.asarray(points), heights, jax.tree.map(jnp.asarray, start), amplitudes="signed"
+            )
+            return problem.surface(sf.solve(problem, params, sf.LevenbergMarquardt()).params)
+
+        found = fitted(jnp.asarray(summed(truth, points))[None])
+    np.testing.assert_allclose(turned(np.asarray(found.centers[0]) - truth.centers), 0, atol=1e-6)
+    np.testing.assert_allclose(found.amplitudes[0], truth.amplitudes, atol=1e-6)
+    np.testing.assert_allclose(np.ravel(found.periods), [P, P])

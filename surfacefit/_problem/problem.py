@@ -68,7 +68,7 @@ class SurfaceProblem(SurfaceObjective):
         """A problem on JAX arrays and the parameters of its start, for use under ``jit`` and ``vmap``.
 
         ``min_width`` is the smallest width, in the units of the points, as a number or one an axis. All is computed in
-        the wider precision of points and heights.
+        the wider precision of points and heights. Axes have the periods of the start.
 
         >>> import jax, jax.numpy as jnp, surfacefit as sf
         >>> x = jnp.linspace(-3, 3, 61)[:, None]
@@ -91,6 +91,7 @@ class SurfaceProblem(SurfaceObjective):
             covariance=COVARIANCE_TYPES[covariance_type],
             n_components=start.n_components,
             amplitude=AMPLITUDE_TYPES[amplitudes],
+            periods=start.periods and tuple(p if p is None else jnp.asarray(p, dtype) for p in start.periods),
         )
         weights = jnp.ones_like(heights) if sigma is None else 1 / jnp.asarray(sigma, dtype)
         problem = cls(points, heights, weights, parameterization)
