@@ -151,6 +151,14 @@ def test_qr_and_cholesky_solve_the_same_system(rng):
     assert bool(trusted)
 
 
+def test_steps_by_qr_do_not_make_q(rng):
+    """Q takes as long as R, and R of the matrix with the right side beside it is all that a step needs."""
+    arrays = rng.normal(size=(30, 6)), rng.normal(size=30), np.ones(6), 0.3
+    program = jax.jit(solve_qr).lower(*(jnp.asarray(a) for a in arrays)).compile().as_text()
+    assert "geqrf" in program
+    assert "orgqr" not in program
+
+
 def test_ill_conditioned_normal_equations_go_on_by_qr():
     """A line on nearly equal abscissae: cond(J) = 1e7, whose square is at the limit of double precision."""
     x = 1 + 1e-7 * np.arange(5)
