@@ -55,9 +55,9 @@ def _row(name: str, heights: np.ndarray, count: int, sign: str, options: argpars
         fit = sf.fit(heights, count, amplitudes=sign, seed=seed, init=options.init, solver=solver, progress=False)
         left.append(fit.rmse / heights.std())
     spent = (time.process_time() - used) / options.seeds
-    error = np.std(left, ddof=1) / np.sqrt(len(left)) if len(left) > 1 else np.nan
+    error = f" +- {np.std(left, ddof=1) / np.sqrt(len(left)):.4f}" if len(left) > 1 else ""
     theirs = (f"{left_by(heights, NUMBERS * count, best):.4f}" for best in (True, False))
-    return [name, str(count), sign, f"{np.mean(left):.4f} +- {error:.4f}", *theirs, f"{spent:.0f}"]
+    return [name, str(count), sign, f"{np.mean(left):.4f}{error}", *theirs, f"{spent:.0f}"]
 
 
 def volume(name: str) -> np.ndarray | None:
