@@ -175,3 +175,22 @@ def test_widths_that_change_places_still_follow_their_rule():
     result = sf.fit(np.asarray(truth(points)), 1, init=start, tie={"widths[0, 1]": "1.5 * widths[0, 0]"})
     assert np.sqrt(np.linalg.eigvalsh(result.surface.covariances[0])) == pytest.approx([2, 3], rel=1e-4)
     assert "`tie`" not in result.message
+
+
+def test_data_sets_side_by_side_share_amplitudes_as_in_a_joint_fit():
+    gap, rng = 1000.0, np.random.default_rng(3)
+    truth = sf.GaussianSurface([3.0, 3.0], [[20.0], [26.0 + gap]], [[[16.0]], [[25.0]]])
+    both = np.concatenate([ALONE, ALONE + gap])
+    heights = truth(both[:, None]) + 0.7 * (both > gap) + 0.1 * rng.normal(size=both.size)
+    start = sf.GaussianSurface([2.0, 2.0], [[22.0], [24.0 + gap]], [[[9.0]], [[9.0]]])
+    background = (lambda q, p: jnp.where(p[..., 0] < gap, q[0], q[1]), [0.0, 0.0])
+    joint = sf.fit(heights, 2, coords=both, init=start, background=background, tie={"amplitudes": True})
+
+    def model(x, amplitude, first, one, second, other, low, high):
+        centers, widths = np.where(x < gap, first, second + gap), np.where(x < gap, one, other)
+        return amplitude * np.exp(-0.5 * ((x - centers) / widths) ** 2) + np.where(x < gap, low, high)
+
+    best, covariance = curve_fit(model, both, heights, [3, 20, 4, 26, 5, 0, 0.7], xtol=1e-12, ftol=1e-12)
+    np.testing.assert_allclose(joint.surface.amplitudes, best[0], rtol=1e-5)
+    np.testing.assert_allclose(joint.surface.centers[:, 0] - [0, gap], best[[1, 3]], rtol=1e-5)
+    np.testing.assert_allclose(joint.standard_errors.amplitudes, np.sqrt(covariance[0, 0]), rtol=1e-4)
