@@ -133,7 +133,7 @@ class TestFit:
         np.save(tmp_path / "a.npy", SMALL)
         options = (
             "--background none --covariance-type diag --amplitudes signed --solver adam --max-steps 7 --engine tiled"
-            " --init random --search 4 --dtype float32 --max-time 2.5 --seed 3 -q"
+            " --init random --search 4 --dtype float32 --max-time 2.5 --seed 3 --periods 360,none -q"
         )
         assert main(["fit", str(tmp_path / "a.npy"), "-k", "2", *options.split()]) == 0
         np.testing.assert_array_equal(seen.pop("heights"), SMALL)
@@ -149,6 +149,7 @@ class TestFit:
             "dtype": "float32",
             "max_time": 2.5,
             "seed": 3,
+            "periods": (360.0, None),
             "progress": False,
         }
 

@@ -56,6 +56,11 @@ def numbers(text: str) -> Any:
     return np.reshape(values, (side, side)) if side > 1 and side * side == len(values) else np.array(values)
 
 
+def lengths(text: str) -> tuple[float | None, ...]:
+    """A number for each axis, None where it says "none"."""
+    return tuple(None if one.strip() == "none" else float(one) for one in text.split(","))
+
+
 def beam_numbers(text: str) -> Any:
     """The word "map", or numbers as of a shape."""
     return text if text == "map" else numbers(text)
@@ -92,6 +97,13 @@ FIT_OPTIONS = (
         "none",
         type=beam_numbers,
         metavar="B[,B...]",
+    ),
+    FitOption(
+        "periods",
+        "of axes that repeat, as angles do: a length for each axis, none for an open one",
+        "none",
+        type=lengths,
+        metavar="P[,P...]",
     ),
     FitOption("sampling", "integrated: heights are means over pixels", "points", choices=("points", "integrated")),
     FitOption(

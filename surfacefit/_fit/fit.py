@@ -120,8 +120,9 @@ def fit(
     sampling : {"points", "integrated"}
         What a height is: the surface at its point (default), or its mean over the pixel around it, as a detector
         counts: stars and molecules narrower than a pixel then keep their flux. The mean is a sum over Gauss-Legendre
-        nodes, with an error below 1e-4 of an amplitude at the least width. Needs an even grid and one device; a step
-        takes the exponentials at all nodes. ``predict()`` gives means over pixels, the surface is that at points.
+        nodes, with an error below 1e-4 of an amplitude at the least width, if that is a tenth of a pixel or more. Needs
+        an even grid and one device; a step takes the exponentials at all nodes. ``predict()`` gives means over pixels,
+        the surface is that at points.
     amplitudes : {"positive", "signed"}
         "positive" (default): peaks only, a_k >= 0. "signed": peaks and pits.
     loss : {"linear", "huber", "soft_l1", "cauchy", "poisson"}
