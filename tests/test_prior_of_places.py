@@ -103,6 +103,8 @@ def test_along_a_periodic_axis_the_nearest_image_counts():
     heights = np.asarray(truth(angles[:, None]))
     priors = [sf.SurfacePrior(centers=([[mean]], 0.01)) for mean in (6.2 - 2 * np.pi, 6.2)]
     near, far = (sf.fit(heights, 1, prior=prior, **options) for prior in priors)
+    begun = sf.fit(heights, 1, prior=priors[0], solver=sf.LevenbergMarquardt(max_steps=0), **options)
+    assert begun.penalty == pytest.approx(0, abs=1e-9)
     assert near.penalty == pytest.approx(0, abs=1e-9)
     assert far.penalty == pytest.approx(0, abs=1e-9)
 

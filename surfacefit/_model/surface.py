@@ -220,22 +220,22 @@ def _checked_dimension(surface: GaussianSurface) -> int:
             f" {amplitudes}, {centers} and {covariances}"
         )
     if surface.periods is not None:
-        _check_lengths("periods", surface.periods, centers[1])
+        _check_periods(surface.periods, centers[1])
     return int(centers[1])
 
 
-def _check_lengths(name: str, periods: Any, n_dim: int) -> None:
+def _check_periods(periods: Any, n_dim: int) -> None:
     """Refuses periods of a surface that are no positive lengths, one or None for each axis; those that JAX traces have
     no value to look at.
     """
     single = isinstance(periods, str | bytes) or not isinstance(periods, Sequence | np.ndarray)
     if single or len(periods) != n_dim:
         raise ValueError(
-            f"`{name}` of a surface must be one for each of its {n_dim} axes, None for an open one, got {periods!r}"
+            f"`periods` of a surface must be one for each of its {n_dim} axes, None for an open one, got {periods!r}"
         )
     for period in periods:
         if period is not None and not isinstance(period, jax.core.Tracer):
-            positive_number(name, period)
+            positive_number("periods", period)
 
 
 def _numbers(points: Any) -> np.ndarray:

@@ -142,7 +142,7 @@ def _check_slopes(plan: TiePlan, start: Numbers) -> None:
     for rule, slope in zip(tested, slopes, strict=True):
         if not np.isfinite(slope).all():
             raise ValueError(
-                f"`tie[{rule.key!r}]` must have a derivative at the start, got {_shown(slope)} from"
+                f"`tie[{rule.key!r}]` must have a derivative at the start, got {shown(slope)} from"
                 f" {_told(rule)}: change the start, or the rule"
             )
 
@@ -183,17 +183,17 @@ def _check_value(rule: Rule, numbers: Numbers, signed: bool) -> None:
             f"{name} must give real numbers of shape {here}, got {value.dtype} of shape {value.shape}: {_told(rule)}"
         )
     if not np.isfinite(value).all():
-        raise ValueError(f"{name} must be finite at the start, got {_shown(value)} from {_told(rule)}: change one")
+        raise ValueError(f"{name} must be finite at the start, got {shown(value)} from {_told(rule)}: change one")
     target = rule.target.name
     if target in ("widths", "aspects") and not (value > 0).all():
-        raise ValueError(f"{name} must be positive at the start, got {_shown(value)} from {_told(rule)}")
+        raise ValueError(f"{name} must be positive at the start, got {shown(value)} from {_told(rule)}")
     if target in ("amplitudes", "volumes") and not signed and not (value > 0).all():
         raise ValueError(
-            f"{name} must be positive at the start, got {_shown(value)} from {_told(rule)}: change the start, or give"
+            f"{name} must be positive at the start, got {shown(value)} from {_told(rule)}: change the start, or give"
             " amplitudes='signed'"
         )
     if target == "covariances" and not _is_covariance(np.broadcast_to(value, here)):
-        raise ValueError(f"{name} must be positive definite at the start, got {_shown(value)} from {_told(rule)}")
+        raise ValueError(f"{name} must be positive definite at the start, got {shown(value)} from {_told(rule)}")
 
 
 def rule_value(rule: Rule, numbers: Numbers) -> np.ndarray:
@@ -210,7 +210,7 @@ def _check_agrees(rule: Rule, numbers: Numbers) -> None:
     value, kept = rule_value(rule, numbers), np.asarray(numbers.current(rule.target))
     if not (np.abs(value - kept) <= AGREEMENT * np.maximum(np.abs(kept), 1)).all():
         raise ValueError(
-            f"`tie` goes round in a circle: {rule} reads what follows from it, {_shown(value)} after {_shown(kept)};"
+            f"`tie` goes round in a circle: {rule} reads what follows from it, {shown(value)} after {shown(kept)};"
             " leave one of these numbers free"
         )
 
@@ -231,5 +231,6 @@ def _told(rule: Rule) -> str:
     return f"the rule {rule}"
 
 
-def _shown(value: np.ndarray) -> str:
+def shown(value: np.ndarray) -> str:
+    """A value in a message: four digits, on one line."""
     return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")

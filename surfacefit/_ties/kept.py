@@ -14,7 +14,7 @@ import numpy as np
 from .._base.precision import precision
 from .._model.parameters import Parameterization
 from .._model.surface import GaussianSurface
-from .checks import numbers_of, rule_value
+from .checks import numbers_of, rule_value, shown
 from .numbers import Numbers
 from .room import components_of, made
 from .rules import Rule
@@ -56,7 +56,7 @@ def note_of_ties(
 
 def _missed_notes(plan: TiePlan, surface: GaussianSurface, background: Any) -> list[str]:
     return [
-        f"The rule {rule} of `tie` is not kept: it gives {_shown(given)}, and the fit has {_shown(kept)}, the least"
+        f"The rule {rule} of `tie` is not kept: it gives {shown(given)}, and the fit has {shown(kept)}, the least"
         " that `min_width` allows. Lower `min_width`, or leave the rule out."
         for rule, given, kept in _missed_in_best_order(plan, surface, background)
     ]
@@ -97,7 +97,3 @@ def _nothing_notes(plan: TiePlan, surface: GaussianSurface, signed: bool) -> lis
         for rule in made(plan, ("amplitudes", "volumes"))
         if (amplitudes[components_of(plan, rule)] < least).any()
     ]
-
-
-def _shown(value: np.ndarray) -> str:
-    return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
