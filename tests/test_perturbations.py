@@ -1,5 +1,6 @@
 """Perturbations: what is good in two minima is combined, and visited minima are remembered."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,15 @@ import surfacefit._search.search
 from surfacefit._base.memory import MemoryShort
 from surfacefit._base.precision import precision
 from surfacefit._search.context import FitHalted
-from surfacefit._search.perturbations import MAX_MINIMA, Minima, crossover, is_better, perturbed
+from surfacefit._search.perturbations import (
+    MAX_MINIMA,
+    Minima,
+    _draw_kind,
+    crossover,
+    is_better,
+    perturbed,
+    split_and_merge,
+)
 from surfacefit._search.refits import refit, run_parallel
 from surfacefit._search.residual_views import ResidualViews
 from surfacefit._search.search import Effort, search
@@ -53,6 +62,29 @@ def test_a_crossover_takes_the_good_half_of_either():
     assert min(one.cost, other.cost) > 0.01 * empty.cost
     assert exact.cost < 1e-12 * empty.cost
     assert min(costs) < 1e-6 * one.cost
+
+
+def test_a_split_and_a_merge_move_a_component_to_where_one_is_missing():
+    """Two components share one bump, and one lies over two: no component near the two is one too many."""
+    truth = surface(np.array([[8.0, 8.0], [24.0, 36.0], [24.0, 42.0]]))
+    doubled = np.array([[8.0, 7.5], [8.0, 8.5], [24.0, 39.0]])
+    with precision(DOUBLE):
+        context = search_context(truth(PLACES), 3)
+        stuck = refit(context, state_of(context, surface(doubled)).blocks, np.zeros(0), 60)
+        tries = [split_and_merge(context, stuck, np.random.default_rng(seed)) for seed in range(4)]
+        empty = context.views.background_only()
+    assert stuck.cost > 0.01 * empty.cost
+    assert all(one.size == 3 for one in tries)
+    assert min(one.cost for one in tries) < 1e-6 * stuck.cost
+
+
+def test_most_perturbations_of_many_components_split_and_merge():
+    with precision(DOUBLE):
+        context = search_context(surface()(PLACES), 4)
+    small = replace(context, original=context)
+    rng = np.random.default_rng(0)
+    drawn = [_draw_kind(small, 32, 1, rng) for _ in range(200)]
+    assert drawn.count(split_and_merge) > 140
 
 
 def test_minima_keep_the_best_and_a_few_that_are_near():

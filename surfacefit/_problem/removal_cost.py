@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jax import Array
+from scipy.linalg.lapack import dtrtri
 
 from .._base.compile import pass_jit
 from .._model.block_layout import ALPHA, block_indices
@@ -23,6 +24,9 @@ INVERSE_RIDGE = 1e-10
 
 # Units in the last place of one: the same in single precision, where INVERSE_RIDGE would vanish.
 SINGLE_RIDGE_UNITS = 8
+
+# Times the ridge where rounding leaves a matrix that is not positive definite: that takes one try more as a rule.
+RIDGE_GROWTH = 10.0
 
 
 def change_to_zero(parts: Parameterization, free: Any) -> Any:
@@ -48,7 +52,8 @@ def normal_matrix(problem: SurfaceProblem, params: Array) -> Array:
 def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.ndarray, count: int) -> np.ndarray:
     """The rise in cost (count,) for the loss of each of the first components, with ``parts`` as NumPy arrays.
 
-    Inverted on the host, since programs that hold inverses take half a second longer to compile.
+    Inverted on the host, since programs that hold inverses take half a second longer to compile; of the inverse only
+    the components' own blocks are made, in a third of the time.
     """
     normal = np.asarray(_normal_matrix(problem, params))
     diagonal = np.diag(normal)
@@ -56,15 +61,27 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
     single = SINGLE_RIDGE_UNITS * float(np.finfo(np.float32).eps)
     ridge = single if normal.dtype == np.float32 else INVERSE_RIDGE
     index = block_indices(np.arange(count), parts.layout.block_size)
-    try:
-        inverse = np.linalg.inv(normal / np.outer(root, root) + ridge * np.eye(len(root)))
-        own = np.linalg.inv(inverse[index[:, :, None], index[:, None, :]])[:, ALPHA, ALPHA]
-    except np.linalg.LinAlgError:  # nothing is known of what each is worth
-        return np.zeros(count)
+    blocks = _inverse_blocks(normal / np.outer(root, root), ridge, index)
+    own = np.linalg.inv(blocks)[:, ALPHA, ALPHA]
     free, scale = np.asarray(params, float)[index[:, ALPHA]], root[index[:, ALPHA]]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         loss = quadratic_rise(change_to_zero(parts, free) * scale, np.maximum(own, 0))
     return np.where(np.isfinite(loss), loss, 0)
+
+
+def _inverse_blocks(matrix: np.ndarray, ridge: float, index: np.ndarray) -> np.ndarray:
+    """The blocks (K, p, p) of the inverse of ``matrix`` (P, P) plus a ridge, at the rows and columns ``index`` (K, p).
+
+    The ridge grows until rounding leaves the matrix positive definite.
+    """
+    while True:
+        try:
+            lower = np.linalg.cholesky(matrix + ridge * np.eye(len(matrix)))
+            break
+        except np.linalg.LinAlgError:
+            ridge *= RIDGE_GROWTH
+    columns = dtrtri(lower, lower=True)[0].T[index]
+    return columns @ columns.transpose(0, 2, 1)
 
 
 _normal_matrix = pass_jit(normal_matrix)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._model.gaussian import bhattacharyya, profile
+from .._model.surface import GaussianSurface
 from .._periodic.nearest import nearest_offsets
 from .._problem.removal_cost import removal_costs
 from .._solvers.work import local_seconds
@@ -192,26 +193,16 @@ class Neighbourhood:
     def _splits(self, which: Sequence[int] | np.ndarray) -> list[Candidate]:
         if not len(which):
             return []
-        halves = [half for k in which for half in self._halves(k)]
-        blocks = self.context.packing.blocks(surface_of(halves))
+        parts = [half for k in which for half in halves(self.surface, k)]
+        blocks = self.context.packing.blocks(surface_of(parts))
         candidates = []
         for n, k in enumerate(which):
             members = np.append(k, self._neighbours(k)[: MEMBERS - 2])
             start = np.concatenate(
                 [blocks[2 * n : 2 * n + 1], self.state.blocks[members[1:]], blocks[2 * n + 1 : 2 * n + 2]]
             )
-            candidates.append(Candidate(members, start, place=halves[2 * n + 1][1:], splits=True))
+            candidates.append(Candidate(members, start, place=parts[2 * n + 1][1:], splits=True))
         return candidates
-
-    def _halves(self, k: int) -> list[Peak]:
-        """Two components along the major axis whose sum is much like the one component."""
-        amplitude, center, covariance = (
-            array[k] for array in (self.surface.amplitudes, self.surface.centers, self.surface.covariances)
-        )
-        values, vectors = np.linalg.eigh(covariance)
-        offset = HALF_OFFSET_WIDTHS * np.sqrt(values[-1]) * vectors[:, -1]
-        shape = covariance - HALF_LOST_VARIANCE * values[-1] * np.outer(vectors[:, -1], vectors[:, -1])
-        return [Peak(HALF_AMPLITUDE * amplitude, center + side * offset, shape) for side in (1, -1)]
 
     def _removal(self, k: int) -> Candidate:
         members = self._neighbours(k)[:MEMBERS]
@@ -271,6 +262,15 @@ class Neighbourhood:
     def _replaced(self, candidate: Candidate) -> np.ndarray:
         """The components whose part of the surface is replaced by a candidate's own."""
         return candidate.members if candidate.removed < 0 else np.append(candidate.members, candidate.removed)
+
+
+def halves(surface: GaussianSurface, k: int) -> list[Peak]:
+    """Two components along the major axis of component ``k`` whose sum is much like it."""
+    amplitude, center, covariance = (array[k] for array in (surface.amplitudes, surface.centers, surface.covariances))
+    values, vectors = np.linalg.eigh(covariance)
+    offset = HALF_OFFSET_WIDTHS * np.sqrt(values[-1]) * vectors[:, -1]
+    shape = covariance - HALF_LOST_VARIANCE * values[-1] * np.outer(vectors[:, -1], vectors[:, -1])
+    return [Peak(HALF_AMPLITUDE * amplitude, center + side * offset, shape) for side in (1, -1)]
 
 
 def component_limits(context: SearchContext) -> tuple[np.ndarray, np.ndarray]:

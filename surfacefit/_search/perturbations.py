@@ -4,6 +4,8 @@
   is good in either (Deaven & Ho, Phys. Rev. Lett. 75 (1995) 288).
 - Remove and regrow: some components are taken away, and as many grown anew.
 - Grow and prune: some components are added, then as many of the least useful taken away.
+- Split and merge: the same with halves of some components, which change how many stand where (Ueda, Nakano, Ghahramani
+  & Hinton, Neural Computation 12 (2000) 2109).
 - Random restart: for few components, or where little else helps; most restarts are given up after some steps.
 """
 
@@ -22,6 +24,7 @@ from .._periodic.nearest import wrapped
 from .._starts import STARTS
 from .context import SearchContext
 from .growth import grow_from
+from .moves import halves
 from .pruning import without_least_useful
 from .refits import n_parallel, refit, run_parallel
 from .residual_views import surface_of
@@ -36,6 +39,8 @@ SETTLING_STEPS = 40
 INTERIM_STEPS = SETTLING_STEPS // 4
 # Perturbations a round. Eight instead of four changed nothing at K = 32 (0.8876 against 0.8887 m, within the scatter).
 MIN_PERTURBATIONS = 4
+# The same on a surrogate where splits are drawn: from minima of volcano K = 32 one in four of them ended lower.
+MIN_SPLIT_PERTURBATIONS = 12
 # Perturbations a round, of few components: so many over K^3, as a step costs about K^2 to K^3. The short search of
 # eight components and fewer then makes some 300, which take 1 to 5 s, and ended lower on each of six maps.
 PERTURBATIONS_TIMES_CUBE = 12288.0
@@ -57,13 +62,23 @@ RESTARTS_TIMES_COMPONENTS = 4.0
 MAX_RESTART_CHANCE = 0.5
 # Joint steps of a restart, which begins far from any minimum; most are given up long before.
 RESTART_STEPS = 160
-# `remove_and_regrow` is drawn with a chance of so many over K, else `grow_and_prune`: up to half of the components are
-# regrown, which few components survive near the best and many hardly.
-REGROWTHS_TIMES_COMPONENTS = 8.0
+# Components up to which `remove_and_regrow` is drawn; of more, with a chance of the square of this over K: from eight
+# minima of volcano K = 32 one of 192 tries ended lower.
+MOSTLY_REGROWN_COMPONENTS = 8.0
 # Chance of a crossover. With 0.6 instead of 0.3 volcano K = 32 was the same within the scatter (0.8907 m).
 CROSSOVER_CHANCE = 0.3
+# The same where splits are drawn, which lead on more often than minima that are near one another.
+CROSSOVER_BESIDE_SPLITS = 0.15
 # Share of the components that `grow_and_prune` removes at once: one by one would take a refit each.
 PRUNED_SHARE = 0.1
+# The same for `split_and_merge`. From eight minima of volcano K = 32 with one at a time 27 of 128 tries ended lower, in
+# 95 steps each; with 0.1 of them at once 7 of 128 in 56 steps.
+MERGED_SHARE = 0.03
+# Joint steps to settle what was split and merged, given up where the best cost is out of reach: as those of a trial.
+MERGED_STEPS = 80
+# Chance of `split_and_merge` where it and `grow_and_prune` may be drawn: from the same minima the latter came back to
+# where it began in 151 of 192 tries, splits in 20 of 128; it stays for places that no component is near.
+SPLIT_CHANCE = 0.9
 # Points at which components are compared with the background: those that are wide enough are smooth.
 STAND_IN_POINTS = 512
 # Share of its largest value that a component has at all points, if the background may stand in for it; half an extent
@@ -141,7 +156,7 @@ def perturbed(
     Where a perturbation finds a better state, the next ones begin from there, unless it ``is_end``.
     """
     first, states = minima.best, list[State]()
-    wanted = _wanted(first.size)
+    wanted = _wanted(context, first.size)
     while len(states) < wanted and not minima.exact:
         context.check_limits()
         before = minima.best
@@ -162,18 +177,21 @@ def perturbed(
     return min(fresh or states, key=lambda state: state.cost)
 
 
-def _wanted(size: int) -> int:
+def _wanted(context: SearchContext, size: int) -> int:
     """Perturbations a round."""
     if size <= MAX_FEW_COMPONENTS:
         return FEW_PERTURBATIONS
-    return min(MAX_PERTURBATIONS, max(MIN_PERTURBATIONS, round(PERTURBATIONS_TIMES_CUBE / size**3)))
+    splits = context.original is not None and size > MOSTLY_REGROWN_COMPONENTS
+    least = MIN_SPLIT_PERTURBATIONS if splits else MIN_PERTURBATIONS
+    return min(MAX_PERTURBATIONS, max(least, round(PERTURBATIONS_TIMES_CUBE / size**3)))
 
 
 def _perturb(
     context: SearchContext, best: State, partner: State | None, failures: int, rng: np.random.Generator
 ) -> State:
     kind = _draw_kind(context, best.size, failures, rng)
-    if kind is not random_restart and partner is not None and rng.random() < CROSSOVER_CHANCE:
+    chance = CROSSOVER_BESIDE_SPLITS if kind is split_and_merge else CROSSOVER_CHANCE
+    if kind is not random_restart and partner is not None and rng.random() < chance:
         return crossover(context, best, partner, rng)
     return kind(context, best, rng)
 
@@ -184,7 +202,9 @@ def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.
     if (few or failures > PATIENT_ROUNDS) and rng.random() < restart_chance:
         return random_restart
     early = context.pace.hurried or (context.original is None and failures <= PATIENT_ROUNDS)
-    return remove_and_regrow if early or rng.random() < REGROWTHS_TIMES_COMPONENTS / size else grow_and_prune
+    if early or rng.random() < (MOSTLY_REGROWN_COMPONENTS / size) ** 2:
+        return remove_and_regrow
+    return split_and_merge if rng.random() < SPLIT_CHANCE else grow_and_prune
 
 
 def crossover(context: SearchContext, one: State, other: State, rng: np.random.Generator) -> State:
@@ -229,6 +249,27 @@ def grow_and_prune(context: SearchContext, best: State, rng: np.random.Generator
         count = max(1, min(state.size - best.size, round(PRUNED_SHARE * state.size)))
         state = refit(wide, without_least_useful(wide, state, count), state.border, INTERIM_STEPS)
     return refit(context, state.blocks, state.border, SETTLING_STEPS)
+
+
+def split_and_merge(context: SearchContext, best: State, rng: np.random.Generator) -> State:
+    """The best state with random components split in two, up to a quarter, then as many of the least useful removed.
+
+    The halves stay where they have found a use, and what is missed least goes, wherever it stands: components are moved
+    from where there is one too many to where there is one too few, with joint steps after each.
+    """
+    wide = context.with_more_room
+    spare = min(best.size, wide.request.n_components - best.size)
+    if spare < 1:
+        return best
+    which = rng.choice(best.size, int(rng.integers(1, spare + 1)), replace=False)
+    surface, blocks = context.packing.surface(best), np.delete(best.blocks, which, axis=0)
+    parts = context.packing.blocks(surface_of([half for k in which for half in halves(surface, int(k))]))
+    blocks, border = np.concatenate([blocks, parts]), best.border
+    while len(blocks) > best.size:
+        state = refit(wide, blocks, border, INTERIM_STEPS)
+        count = max(1, min(state.size - best.size, round(MERGED_SHARE * state.size)))
+        blocks, border = without_least_useful(wide, state, count), state.border
+    return refit(context, blocks, border, MERGED_STEPS, best.cost)
 
 
 def remove_and_regrow(context: SearchContext, best: State, rng: np.random.Generator) -> State:

@@ -93,9 +93,11 @@ def mutually_distant(surface: GaussianSurface, order: np.ndarray, most: int) -> 
     """Up to ``most`` of the components in an order, all at least `MIN_DISTANCE_WIDTHS` apart."""
     chosen: list[int] = []
     for k in order:
+        if len(chosen) >= most:
+            break
         offsets = nearest_offsets(surface.centers[chosen] - surface.centers[k], surface.periods)
         total = surface.covariances[chosen] + surface.covariances[k]
         squares = np.einsum("ni,nij,nj->n", offsets, np.linalg.inv(total), offsets)
-        if len(chosen) < most and np.all(squares > MIN_DISTANCE_WIDTHS**2):
+        if np.all(squares > MIN_DISTANCE_WIDTHS**2):
             chosen.append(int(k))
     return chosen
