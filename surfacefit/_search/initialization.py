@@ -38,11 +38,11 @@ INITS = (*GROWN, *STARTS)
 # Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 7 s on two cores. The
 # volcano without background, K = 32, ended in the median of 12 seeds at 0.8918 m with 12, 0.8871 with 18, 0.8838 with
 # 24.
-MAX_SEARCH_WORK = 18.0
+MAX_SEARCH_WORK = 60.0
 # The same for each component: the same at K = 8 at 2.5163 m with 0.4, 2.4987 with 0.5 to 0.8 (mean 2.5090, 2.5046,
 # 2.5016 with 0.6, 2.5002), at K = 16 at 1.3613 m with 0.4, 1.3548 with 0.5 to 0.8 (mean 1.3681, 1.3640, 1.3601,
 # 1.3601).
-SEARCH_WORK_PER_COMPONENT = 0.6
+SEARCH_WORK_PER_COMPONENT = 0.9
 # Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
 # RMSE each, as many seconds of plain steps 0.1 %.
 SEARCH_PER_GROWTH = 2.0
@@ -62,7 +62,7 @@ GROWTH_TIME_SHARE = 0.7
 FINISHING_STEPS = 64
 # Nominal seconds (`_solvers/work`) of a step on all points up to which that code is quicker: 30 of its steps then take
 # half a second longer, and its program 1.4 s of CPU less.
-MAX_FINISHING_STEP_SECONDS = 2e-3
+MAX_FINISHING_STEP_SECONDS = 1.2e-2
 # Components whose best minimum growth nearly always finds; one round is searched then.
 EASY_COMPONENTS = 4
 # Rounds where seconds were asked for: no end but by time.

@@ -20,7 +20,7 @@ from .._model.gaussian import bhattacharyya, profile
 from .._model.surface import GaussianSurface
 from .._periodic.nearest import nearest_offsets
 from .._problem.removal_cost import removal_costs
-from .._solvers.work import local_seconds
+from .._solvers.work import local_seconds, removal_seconds
 from .._starts import Peak
 from .context import SearchContext
 from .local_refits import MEMBERS, LocalProblems, local_refits
@@ -60,6 +60,7 @@ def removal_losses(context: SearchContext, state: State) -> np.ndarray:
     """The rise in cost (K,) for the loss of each component of a state, where `has_inverse`."""
     packing = context.packing
     params = packing.pack(state.blocks, state.border)
+    context.progress.count(0, removal_seconds(context.prepared))
     return removal_costs(context.prepared.host.parameterization, packing.problem(state.size), params, state.size)
 
 
@@ -171,7 +172,7 @@ class Neighbourhood:
         problems, scales = self._problems(candidates)
         shared = self.state.border[self.context.parameterization.layout.shared_shape]
         fits = local_refits(self.context.parameterization, shared, problems, steps)
-        self.context.progress.count(0, local_seconds(len(candidates), steps))
+        self.context.progress.count(0, local_seconds(len(candidates), self.context.windows.size, steps))
         falls = scales * fits.fall - _overfit(problems, candidates, scales)
         moves = [
             Move(candidate, float(fall), blocks[: len(candidate.start)])
