@@ -7,7 +7,9 @@ from contexts import DOUBLE, search_context, state_of
 import surfacefit as sf
 import surfacefit._search.pruning
 from surfacefit._base.precision import precision
+from surfacefit._model.block_layout import block_indices
 from surfacefit._model.surface import map_components
+from surfacefit._problem.removal_cost import _inverse_blocks
 from surfacefit._search.moves import removal_losses
 from surfacefit._search.pruning import MIN_DISTANCE_WIDTHS, mutually_distant, without_least_useful
 from surfacefit._search.refits import refit
@@ -62,3 +64,26 @@ def test_components_that_go_together_are_far_apart():
             offset = CENTERS[k] - CENTERS[other]
             assert k == other or offset @ offset / 8 > MIN_DISTANCE_WIDTHS**2
     assert mutually_distant(map_components(TRUTH, np.asarray), order, 1) == [3]
+
+
+def unit_matrix(columns):
+    """J^T J with a unit diagonal."""
+    matrix = columns.T @ columns
+    root = np.sqrt(np.diag(matrix))
+    return matrix / np.outer(root, root)
+
+
+def test_losses_are_known_where_rounding_leaves_no_positive_definite_matrix():
+    """Of two components with the same columns J^T J is singular, and rounding in single precision makes it less."""
+    columns = np.random.default_rng(0).normal(size=(50, 6))
+    matrix = unit_matrix(np.concatenate([columns, columns], axis=1)) - 1e-4 * np.eye(12)
+    blocks = _inverse_blocks(matrix, 1e-6, block_indices(np.arange(2), 6))
+    assert np.isfinite(blocks).all()
+    assert (np.linalg.eigvalsh(blocks) > 0).all()
+
+
+def test_blocks_of_the_inverse_are_those_of_the_whole():
+    matrix = unit_matrix(np.random.default_rng(0).normal(size=(60, 18)))
+    index = block_indices(np.arange(3), 6)
+    whole = np.linalg.inv(matrix + 1e-10 * np.eye(18))[index[:, :, None], index[:, None, :]]
+    np.testing.assert_allclose(_inverse_blocks(matrix, 1e-10, index), whole, rtol=1e-10, atol=1e-12)

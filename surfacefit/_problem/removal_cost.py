@@ -56,6 +56,8 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
     the components' own blocks are made, in a third of the time.
     """
     normal = np.asarray(_normal_matrix(problem, params))
+    if not np.isfinite(normal).all():  # nothing is known of what each is worth
+        return np.zeros(count)
     diagonal = np.diag(normal)
     root = np.sqrt(np.where(diagonal > 0, diagonal, 1)).astype(float)
     single = SINGLE_RIDGE_UNITS * float(np.finfo(np.float32).eps)
@@ -70,9 +72,10 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
 
 
 def _inverse_blocks(matrix: np.ndarray, ridge: float, index: np.ndarray) -> np.ndarray:
-    """The blocks (K, p, p) of the inverse of ``matrix`` (P, P) plus a ridge, at the rows and columns ``index`` (K, p).
+    """The blocks (K, p, p) of the inverse of a finite ``matrix`` (P, P) with a unit diagonal, plus a positive ``ridge``,
+    at the rows and columns ``index`` (K, p).
 
-    The ridge grows until rounding leaves the matrix positive definite.
+    The ridge grows until the sum is positive definite, which rounding may have prevented.
     """
     while True:
         try:

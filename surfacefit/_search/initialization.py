@@ -35,13 +35,12 @@ from .surrogate import averages_suffice, suitable_surrogate, surrogate
 GROWN = ("auto", "growth")
 # All starts that `init=` names.
 INITS = (*GROWN, *STARTS)
-# Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 7 s on two cores. The
-# volcano without background, K = 32, ended in the median of 12 seeds at 0.8918 m with 12, 0.8871 with 18, 0.8838 with
-# 24.
+# Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 40 s on two cores, and
+# as much as the searches at K = 64 and 100 took before work was priced in CPU seconds.
 MAX_SEARCH_WORK = 60.0
-# The same for each component: the same at K = 8 at 2.5163 m with 0.4, 2.4987 with 0.5 to 0.8 (mean 2.5090, 2.5046,
-# 2.5016 with 0.6, 2.5002), at K = 16 at 1.3613 m with 0.4, 1.3548 with 0.5 to 0.8 (mean 1.3681, 1.3640, 1.3601,
-# 1.3601).
+# The same for each component. The volcano without background ended at 0.8854 m with 0.75 (4 seeds, K = 32), 0.8822 with
+# 0.9 (24 seeds); K = 8 and 16 take about as long as before, when more gained little (2.5016 and 2.5002, 1.3601 and
+# 1.3601 m with a third more).
 SEARCH_WORK_PER_COMPONENT = 0.9
 # Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
 # RMSE each, as many seconds of plain steps 0.1 %.
