@@ -2,7 +2,7 @@
 
     python -m benchmarks.scatter                  # volcano, K = 32, 24 seeds: the mean RMSE with its standard error
     python -m benchmarks.scatter --apart          # each seed on heights of its own, changed by a millionth
-    python -m benchmarks.scatter 16 --seeds 12 --map jacksboro
+    python -m benchmarks.scatter 16 --seeds 12 --first 100 --map jacksboro
 
 Seeds of one map share growth and the first rounds of trials, which draw nothing: where these come far, most seeds end
 in one minimum, and their scatter is less than that of machines, which round differently. With ``--apart`` each seed
@@ -34,10 +34,10 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def ends(heights: np.ndarray, n_components: int, n_seeds: int, apart: bool) -> Iterator[Ended]:
+def ends(heights: np.ndarray, n_components: int, seeds: range, apart: bool) -> Iterator[Ended]:
     """The fits of all seeds, after one that compiles."""
     sf.fit(heights, n_components, background=None, progress=False)
-    for seed in range(n_seeds):
+    for seed in seeds:
         noise = np.random.default_rng(seed).normal(size=heights.shape) * CHANGE * np.ptp(heights)
         began = time.process_time()
         given = heights + noise if apart else heights
@@ -71,11 +71,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scatter", description=__doc__, formatter_class=raw)
     parser.add_argument("n_components", nargs="?", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="the first seed: fresh ones decide what others chose")
     parser.add_argument("--map", default="volcano")
     parser.add_argument("--apart", action="store_true")
     arguments = parser.parse_args()
     ended = []
-    for one in ends(heights_of(arguments.map), arguments.n_components, arguments.seeds, arguments.apart):
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    for one in ends(heights_of(arguments.map), arguments.n_components, seeds, arguments.apart):
         print(f"seed {one.seed}: {one.rmse:.6g}, {one.seconds:.1f} CPU s", flush=True)
         ended.append(one)
     print(summary(ended))
