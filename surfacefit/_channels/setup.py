@@ -138,7 +138,7 @@ def _planner(
 ) -> TilePlanner | None:
     """The planner of the tiled engine, or None for the dense one, which then fits into memory."""
     data, limit, n_points = maps.together, memory_limit(engine.max_memory), len(inner.points) * maps.n_channels
-    picked = engine.picked(n_points, parts.n_parameters)
+    picked = engine.picked(n_points, parts.n_components, parts.n_parameters)
     if isinstance(picked, Dense):
         numbers = chunk_numbers(n_points, parts.n_components * n_monomials(parts.n_dim))
         need = dense_need(n_points, parts.n_dim, parts.n_parameters, numbers, dtype.itemsize)

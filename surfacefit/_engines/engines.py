@@ -12,10 +12,7 @@ from jax.sharding import Mesh
 
 from .._base.checks import count, one_of, positive_number, yes_or_no
 from .._system.mesh import mesh_of
-
-# Points x parameters^2 of J^T J, up to which a dense step is faster than a tiled one: where the two cross on the
-# volcano (K = 32: 5 ms dense, 6 ms tiled; K = 64: 18 and 13 ms).
-DENSE_PRODUCTS = 5e8
+from .step_costs import dense_step_seconds, tiled_step_seconds
 
 # Seconds; longer than the slowest process takes to compile a step, or to copy a plan for a million components.
 TIMEOUT_SECONDS = 300.0
@@ -131,11 +128,12 @@ class EngineChoice:
         """Seconds that one of several processes waits for the others."""
         return TIMEOUT_SECONDS if self.engine is None else self.engine.timeout
 
-    def picked(self, n_points: int, n_parameters: int) -> Dense | Tiled:
-        """The engine asked for, or the one that is faster for a problem of this size."""
+    def picked(self, n_points: int, n_components: int, n_parameters: int) -> Dense | Tiled:
+        """The engine asked for, or the one whose steps cost less for a problem of this size."""
         if self.engine is not None:
             return self.engine
-        return Dense() if n_points * n_parameters**2 <= DENSE_PRODUCTS else Tiled()
+        size = (n_points, n_components, n_parameters)
+        return Dense() if dense_step_seconds(*size) <= tiled_step_seconds(*size) else Tiled()
 
 
 def engine_choice(engine: Any, max_memory: Any) -> EngineChoice:

@@ -13,7 +13,6 @@ import numpy as np
 
 from .._data.coarsening import block_averages
 from .._data.data import SurfaceData
-from .._engines.engines import DENSE_PRODUCTS
 from .._engines.jacobian import DenseEngine
 from .._losses import Linear
 from .._model.gaussian import profile
@@ -59,10 +58,15 @@ MAX_THINNING = 3
 MAX_ROOMY_COMPONENTS = 16
 
 
+# Points x parameters^2 of J^T J up to which a large problem has a surrogate: P = 292, K = 48 in two dimensions. Its
+# steps cost then about as much as the problem's own.
+MAX_SURROGATE_PRODUCTS = 5e8
+
+
 def surrogate(context: SearchContext) -> SearchContext | None:
     """The surrogate of a context; None where it would save little, or would still be one for the tiled engine."""
     cost_of_dense = POINTS_PER_PARAMETER * context.parameterization.n_parameters**3
-    if context.prepared.planner is not None and cost_of_dense > DENSE_PRODUCTS:
+    if context.prepared.planner is not None and cost_of_dense > MAX_SURROGATE_PRODUCTS:
         return None
     return averaged(context) or _sampled(context)
 
