@@ -72,10 +72,10 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
 
 
 def _inverse_blocks(matrix: np.ndarray, ridge: float, index: np.ndarray) -> np.ndarray:
-    """The blocks (K, p, p) of the inverse of a finite ``matrix`` (P, P) with a unit diagonal, plus a positive ``ridge``,
-    at the rows and columns ``index`` (K, p).
+    """Blocks (K, p, p), at rows and columns ``index`` (K, p), of the inverse of a matrix (P, P) plus a ``ridge``.
 
-    The ridge grows until the sum is positive definite, which rounding may have prevented.
+    The matrix is finite and has a unit diagonal. The ridge is positive, and grows until the sum is positive definite,
+    which rounding may have prevented.
     """
     while True:
         try:
