@@ -26,19 +26,11 @@ TILED_ENTRY_SECONDS = 2.8e-5
 MAX_OVERLAPPING_COMPONENTS = 130
 
 
-def dense_step_seconds(n_points: float, n_components: int, n_parameters: int) -> float:
-    """Nominal seconds of a step of the dense engine; J^T J is computed from all of the points."""
-    return dense_values_seconds(n_points, n_components) + dense_products_seconds(n_points, n_parameters)
-
-
-def dense_values_seconds(n_points: float, n_components: int) -> float:
-    """Nominal seconds for the values of all components at all points."""
-    return STEP_SECONDS + VALUE_SECONDS * n_points * n_components
-
-
-def dense_products_seconds(n_points: float, n_parameters: int) -> float:
-    """Nominal seconds for J^T J of so many points, and its factorisation."""
-    return PRODUCT_SECONDS * n_points * n_parameters**2 + FACTOR_SECONDS * n_parameters**3
+def dense_step_seconds(n_points: int, n_components: int, n_parameters: int, thinned: int = 1) -> float:
+    """Nominal seconds of a step of the dense engine; J^T J is computed from one point in ``thinned``."""
+    values = VALUE_SECONDS * n_points * n_components
+    products = PRODUCT_SECONDS * n_points / thinned * n_parameters**2
+    return STEP_SECONDS + values + products + FACTOR_SECONDS * n_parameters**3
 
 
 def tiled_step_seconds(n_points: int, n_components: int, n_parameters: int) -> float:

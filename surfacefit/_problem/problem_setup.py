@@ -88,7 +88,7 @@ def problem_setup(
     parameterization = _parameterization(data, model, scaling, background, dtype)
     _check_enough_points(data, model, parameterization)
     nodes = _nodes(data, model, scaling, dtype)
-    picked = engine.picked(data.n_used, model.n_components, parameterization.n_parameters)
+    picked = engine.picked(data.n_used, parameterization.n_components, parameterization.n_parameters)
     if isinstance(picked, Dense):
         _check_dense(data, parameterization, dtype, limit)
     internal = internal_data(data, scaling, weight_unit(data))

@@ -64,7 +64,10 @@ def removal_costs(parts: Parameterization, problem: SurfaceProblem, params: np.n
     ridge = single if normal.dtype == np.float32 else INVERSE_RIDGE
     index = block_indices(np.arange(count), parts.layout.block_size)
     blocks = _inverse_blocks(normal / np.outer(root, root), ridge, index)
-    own = np.linalg.inv(blocks)[:, ALPHA, ALPHA]
+    try:
+        own = np.linalg.inv(blocks)[:, ALPHA, ALPHA]
+    except np.linalg.LinAlgError:  # nothing is known of what each is worth
+        return np.zeros(count)
     free, scale = np.asarray(params, float)[index[:, ALPHA]], root[index[:, ALPHA]]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         loss = quadratic_rise(change_to_zero(parts, free) * scale, np.maximum(own, 0))

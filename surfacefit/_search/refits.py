@@ -31,8 +31,8 @@ MAX_FALLS_TO_TARGET = 4.0
 # Relative fall of the cost in JUDGED_STEPS steps below which a refit has settled. With 5e-4 volcano K = 32 ended at
 # 0.8912 instead of 0.8889 m.
 SETTLED_FALL = 2e-4
-# Nominal seconds (`_solvers/work`) of the steps before the first look at the clock: a processor ten times slower than
-# the nominal one takes a fifth of a second, as for any other chunk of steps.
+# Nominal seconds (`_solvers/work`) of the steps before the first look at the clock: a processor half as fast as the
+# nominal one takes a fifth of a second, as for any other chunk of steps.
 FIRST_CHUNK_SECONDS = 0.1
 # Refits at a time on a CPU, on any number of cores, since what a search finds depends on it: at K = 32 a step takes
 # 2.9 ms alone, 2.2 ms with two at a time, 2.1 ms with three.

@@ -58,8 +58,8 @@ MAX_THINNING = 3
 MAX_ROOMY_COMPONENTS = 16
 
 
-# Points x parameters^2 of J^T J up to which a large problem has a surrogate: P = 292, K = 48 in two dimensions. Its
-# steps cost then about as much as the problem's own.
+# Points x parameters^2 of J^T J up to which a large problem has a surrogate: P = 292, K = 48 in two dimensions. Not
+# tuned since dense steps are chosen by what they cost.
 MAX_SURROGATE_PRODUCTS = 5e8
 
 

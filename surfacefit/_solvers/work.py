@@ -8,7 +8,7 @@ that a search spends its time on what finds most in it.
 from __future__ import annotations
 
 from .._engines.jacobian import DenseEngine
-from .._engines.step_costs import dense_products_seconds, dense_values_seconds, tiled_step_seconds
+from .._engines.step_costs import dense_step_seconds, tiled_step_seconds
 from .._problem.prepared import Prepared
 
 # Nominal seconds for an entry of J^T J times a column, where blocks of the inverse are made on one core of the host: 2
@@ -26,9 +26,7 @@ def step_seconds(prepared: Prepared) -> float:
     size = (len(problem.points), parts.n_components, parts.n_parameters)
     if prepared.planner is not None or not isinstance(problem.engine, DenseEngine):
         return tiled_step_seconds(*size)
-    n_points, n_components, n_parameters = size
-    products = dense_products_seconds(n_points / problem.engine.thinned, n_parameters)
-    return dense_values_seconds(n_points, n_components) + products
+    return dense_step_seconds(*size, problem.engine.thinned)
 
 
 def removal_seconds(prepared: Prepared) -> float:
