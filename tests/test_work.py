@@ -11,7 +11,7 @@ from surfacefit._search.pruning import without_least_useful
 from surfacefit._search.refits import refit
 from surfacefit._solvers.work import local_seconds, removal_seconds, step_seconds
 
-PLACES = np.stack(np.mgrid[:20, :24].astype(float), axis=-1)
+PLACES = np.stack(np.mgrid[:30, :40].astype(float), axis=-1)
 TRUTH = sf.GaussianSurface([3.0, 2.0], np.array([[6.0, 6.0], [13.0, 16.0]]), np.tile(4.0 * np.eye(2), (2, 1, 1)))
 
 
