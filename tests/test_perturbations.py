@@ -8,6 +8,7 @@ import pytest
 from contexts import DOUBLE, search_context, state_of
 
 import surfacefit as sf
+import surfacefit._search.perturbations
 import surfacefit._search.search
 from surfacefit._base.memory import MemoryShort
 from surfacefit._base.precision import precision
@@ -16,9 +17,11 @@ from surfacefit._search.perturbations import (
     MAX_MINIMA,
     Minima,
     _draw_kind,
+    _wanted,
     crossover,
     is_better,
     perturbed,
+    remove_and_regrow,
     split_and_merge,
 )
 from surfacefit._search.refits import refit, run_parallel
@@ -85,6 +88,32 @@ def test_most_perturbations_of_many_components_split_and_merge():
     rng = np.random.default_rng(0)
     drawn = [_draw_kind(small, 32, 1, rng) for _ in range(200)]
     assert drawn.count(split_and_merge) > 140
+
+
+def test_perturbations_that_found_nothing_give_way_to_a_walk_from_one_that_leads_far_away():
+    with precision(DOUBLE):
+        context = search_context(surface()(PLACES), 4)
+    small = replace(context, original=context)
+    counts = {failures: _wanted(small, 32, failures) for failures in (1, 2, 9)}
+    assert counts == {1: 12, 2: 1, 9: 1}
+    assert _wanted(small, 8, 9) == _wanted(small, 8, 1) == 24  # of few components perturbations are cheap
+    rng = np.random.default_rng(0)
+    few, many = ([_draw_kind(small, size, 2, rng) for _ in range(200)] for size in (25, 250))
+    assert few.count(remove_and_regrow) > 140
+    assert many.count(remove_and_regrow) < 60
+
+
+@pytest.mark.parametrize(("ends", "begins"), [([1.0, 1.0, 1.5, 1.2], 1.5), ([1.0] * 4, 1.0)])
+def test_a_walk_begins_where_the_search_has_not_been(monkeypatch, ends, begins):
+    """A round of one perturbation draws again where that comes back to a visited minimum, but not for ever."""
+    left = list(ends)
+    many = State(1.0, np.zeros((25, 6)), np.zeros(0))
+    made = surfacefit._search.perturbations
+    monkeypatch.setattr(made, "_perturb", lambda *given: many._replace(cost=left.pop(0)))
+    with precision(DOUBLE):
+        context = search_context(surface()(PLACES), 4)
+    begun = perturbed(context, Minima(many), np.random.default_rng(0), 2, lambda state: False)
+    assert begun.cost == begins
 
 
 def test_minima_keep_the_best_and_a_few_that_are_near():

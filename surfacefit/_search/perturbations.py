@@ -55,6 +55,14 @@ FEW_PERTURBATIONS = 20
 MAX_FEW_COMPONENTS = 3
 # Perturbations a round at most, so that trials are made in between, however few the components are.
 MAX_PERTURBATIONS = 100
+# Rounds without a better state that perturb as often as above. In later ones moves are tried from one perturbation,
+# however bad: EMD-3197, K = 25 signed, ended at 0.1139 (10 seeds) instead of 0.1163 with two thirds more work; volcano
+# K = 32 was the same within the scatter (0.8815 +- 0.0007 m, 18 seeds).
+SETTLED_ROUNDS = 1
+# A perturbation of such a round is `remove_and_regrow`, which leads far away, with a chance of so many over K.
+LATE_REGROWTHS_TIMES_COMPONENTS = 25.6
+# The same at most.
+MAX_LATE_REGROWTH_CHANCE = 0.8
 # Rounds without a better state before restarts and, on the whole problem, `grow_and_prune` are drawn, too: the latter
 # compiles for more components.
 PATIENT_ROUNDS = 2
@@ -158,12 +166,13 @@ def perturbed(
 
     Where a perturbation finds a better state, the next ones begin from there, unless it ``is_end``.
     """
-    first, states = minima.best, list[State]()
-    wanted = _wanted(context, first.size)
-    while len(states) < wanted and not minima.exact:
+    first, states, fresh = minima.best, list[State](), list[State]()
+    wanted = _wanted(context, first.size, failures)
+    most = max(wanted, MIN_PERTURBATIONS)  # some come back to a state that has been visited
+    while len(fresh) < wanted and len(states) < most and not minima.exact:
         context.check_limits()
         before = minima.best
-        generators = rng.spawn(min(n_parallel(context), wanted - len(states)))
+        generators = rng.spawn(min(n_parallel(context), wanted - len(fresh), most - len(states)))
         made = run_parallel(
             context, [partial(_perturb, context, before, minima.partner(rng), failures, own) for own in generators]
         )
@@ -174,19 +183,19 @@ def perturbed(
             break
         else:
             states = []
-    fresh = [state for state in states if not minima.is_visited(state)]
+        fresh = [state for state in states if not minima.is_visited(state)]
     if minima.exact or is_better(minima.best, first):
         return minima.best
     return min(fresh or states, key=lambda state: state.cost)
 
 
-def _wanted(context: SearchContext, size: int) -> int:
-    """Perturbations a round."""
+def _wanted(context: SearchContext, size: int, failures: int) -> int:
+    """Perturbations a round that lead to states not visited yet, after ``failures`` rounds without a better state."""
     if size <= MAX_FEW_COMPONENTS:
         return FEW_PERTURBATIONS
     draws_splits = context.original is not None and size > MOSTLY_REGROWN_COMPONENTS
     splits = min(MAX_SPLIT_PERTURBATIONS, round(SPLIT_PERTURBATIONS_PER_COMPONENT * size)) if draws_splits else 0
-    least = max(MIN_PERTURBATIONS, splits)
+    least = 1 if failures > SETTLED_ROUNDS else max(MIN_PERTURBATIONS, splits)
     return min(MAX_PERTURBATIONS, max(least, round(PERTURBATIONS_TIMES_CUBE / size**3)))
 
 
@@ -205,10 +214,16 @@ def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.
     few = size <= RESTARTS_TIMES_COMPONENTS / MAX_RESTART_CHANCE
     if (few or failures > PATIENT_ROUNDS) and rng.random() < restart_chance:
         return random_restart
+    if failures > SETTLED_ROUNDS and rng.random() < _late_regrowth_chance(size):
+        return remove_and_regrow
     early = context.pace.hurried or (context.original is None and failures <= PATIENT_ROUNDS)
     if early or rng.random() < (MOSTLY_REGROWN_COMPONENTS / size) ** 2:
         return remove_and_regrow
     return split_and_merge if rng.random() < SPLIT_CHANCE else grow_and_prune
+
+
+def _late_regrowth_chance(size: int) -> float:
+    return min(MAX_LATE_REGROWTH_CHANCE, LATE_REGROWTHS_TIMES_COMPONENTS / size)
 
 
 def crossover(context: SearchContext, one: State, other: State, rng: np.random.Generator) -> State:
