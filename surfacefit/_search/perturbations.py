@@ -55,14 +55,15 @@ FEW_PERTURBATIONS = 20
 MAX_FEW_COMPONENTS = 3
 # Perturbations a round at most, so that trials are made in between, however few the components are.
 MAX_PERTURBATIONS = 100
-# Rounds without a better state that perturb as often as above. In later ones moves are tried from one perturbation,
-# however bad: EMD-3197, K = 25 signed, ended at 0.1139 (10 seeds) instead of 0.1163 with two thirds more work; volcano
-# K = 32 was the same within the scatter (0.8815 +- 0.0007 m, 18 seeds).
+# Rounds without a better state, in one or two dimensions, that perturb as often as above. In later ones moves are tried
+# from one perturbation, however bad: volcano K = 32 was the same within the scatter (0.8815 +- 0.0007 m, 18 seeds).
 SETTLED_ROUNDS = 1
-# A perturbation of such a round is `remove_and_regrow`, which leads far away, with a chance of so many over K.
-LATE_REGROWTHS_TIMES_COMPONENTS = 25.6
+# The same in three dimensions and more: of a hundred splits of EMD-3197, K = 25 signed, none ended lower, walks often.
+SETTLED_ROUNDS_OF_VOLUMES = 0
+# A perturbation that begins a walk is `remove_and_regrow`, which leads far away, with a chance of so many over K.
+WALK_REGROWTHS_TIMES_COMPONENTS = 25.6
 # The same at most.
-MAX_LATE_REGROWTH_CHANCE = 0.8
+MAX_WALK_REGROWTH_CHANCE = 0.8
 # Rounds without a better state before restarts and, on the whole problem, `grow_and_prune` are drawn, too: the latter
 # compiles for more components.
 PATIENT_ROUNDS = 2
@@ -195,8 +196,14 @@ def _wanted(context: SearchContext, size: int, failures: int) -> int:
         return FEW_PERTURBATIONS
     draws_splits = context.original is not None and size > MOSTLY_REGROWN_COMPONENTS
     splits = min(MAX_SPLIT_PERTURBATIONS, round(SPLIT_PERTURBATIONS_PER_COMPONENT * size)) if draws_splits else 0
-    least = 1 if failures > SETTLED_ROUNDS else max(MIN_PERTURBATIONS, splits)
+    least = 1 if _walks(context, size, failures) else max(MIN_PERTURBATIONS, splits)
     return min(MAX_PERTURBATIONS, max(least, round(PERTURBATIONS_TIMES_CUBE / size**3)))
+
+
+def _walks(context: SearchContext, size: int, failures: int) -> bool:
+    """Whether moves are tried from one perturbation, however bad, rather than from the best of several."""
+    settled = SETTLED_ROUNDS if context.views.points.shape[1] <= 2 else SETTLED_ROUNDS_OF_VOLUMES
+    return size > MOSTLY_REGROWN_COMPONENTS and failures > settled
 
 
 def _perturb(
@@ -212,18 +219,15 @@ def _perturb(
 def _draw_kind(context: SearchContext, size: int, failures: int, rng: np.random.Generator) -> Perturbation:
     restart_chance = min(MAX_RESTART_CHANCE, RESTARTS_TIMES_COMPONENTS / size)
     few = size <= RESTARTS_TIMES_COMPONENTS / MAX_RESTART_CHANCE
+    walk_chance = min(MAX_WALK_REGROWTH_CHANCE, WALK_REGROWTHS_TIMES_COMPONENTS / size)
+    if _walks(context, size, failures) and rng.random() < walk_chance:
+        return remove_and_regrow
     if (few or failures > PATIENT_ROUNDS) and rng.random() < restart_chance:
         return random_restart
-    if failures > SETTLED_ROUNDS and rng.random() < _late_regrowth_chance(size):
-        return remove_and_regrow
     early = context.pace.hurried or (context.original is None and failures <= PATIENT_ROUNDS)
     if early or rng.random() < (MOSTLY_REGROWN_COMPONENTS / size) ** 2:
         return remove_and_regrow
     return split_and_merge if rng.random() < SPLIT_CHANCE else grow_and_prune
-
-
-def _late_regrowth_chance(size: int) -> float:
-    return min(MAX_LATE_REGROWTH_CHANCE, LATE_REGROWTHS_TIMES_COMPONENTS / size)
 
 
 def crossover(context: SearchContext, one: State, other: State, rng: np.random.Generator) -> State:
