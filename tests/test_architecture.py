@@ -59,6 +59,7 @@ VIEWS = {
     ("_channels.result", "_channels.io"),
     ("_channels.result", "_channels.plot"),
     ("_channels.result", "_channels.report"),
+    ("_channels.result", "interop.tables.channel_columns"),
     ("_mixture.result", "_mixture.io"),
     ("_mixture.result", "_mixture.sklearn"),
     ("_mixture.result", "_mixture.report"),

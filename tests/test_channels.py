@@ -17,6 +17,7 @@ from surfacefit._problem import planning
 
 SHAPE = (14, 17)
 Y, X = np.indices(SHAPE, dtype=float)
+PLACES = np.stack([Y, X], axis=-1)
 CENTERS = np.array([[5.0, 4.5], [8.5, 11.0]])
 COVARIANCES = np.array([[[5.0, 1.0], [1.0, 4.0]], [[3.5, -0.5], [-0.5, 6.0]]])
 AMPLITUDES = np.array([[2.0, 0.5, 1.0], [0.4, 1.5, 1.1]])
@@ -176,6 +177,38 @@ def test_signed_amplitudes_and_files(tmp_path):
     with pytest.raises(ValueError, match=r"json or \.npz"):
         result.save(tmp_path / "channels.txt")
     assert len(result.plot().axes) == 9
+
+
+def test_a_table_has_amplitudes_and_volumes_of_each_channel(tmp_path):
+    """With the errors that are known, by the names of the axes; the surface of a channel comes back."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("pandas")
+    cube = xarray.DataArray(MAPS, {"lat": np.arange(14.0), "lon": np.arange(17.0)}, dims=("lat", "lon", "band"))
+    result = sf.fit_channels(cube, 2, init=START)
+    table, errors = result.table(), result.standard_errors
+    for c in range(3):
+        np.testing.assert_array_equal(table[f"amplitude_{c}"], result.amplitudes[:, c])
+        np.testing.assert_array_equal(table[f"amplitude_{c}_error"], errors.amplitudes[:, c])
+        np.testing.assert_allclose(table[f"volume_{c}"], result.surface(c).volumes, rtol=1e-12)
+        back = sf.GaussianSurface.from_table(table, {"amplitude": f"amplitude_{c}"}, result.backgrounds[c])
+        np.testing.assert_allclose(back(PLACES), result.surface(c)(PLACES), rtol=1e-13)
+    np.testing.assert_array_equal(table["lat_error"], errors.centers[:, 0])
+    np.testing.assert_array_equal(table["covariance_lon_lat_error"], errors.covariances[:, 1, 0])
+    assert not {"amplitude", "volume", "volume_0_error", "sigma_major_error"} & set(table)
+    assert not any(name.endswith("_error") for name in result.table(errors=False))
+    table.save(tmp_path / "channels.csv")
+    assert "amplitude_2" in (tmp_path / "channels.csv").read_text()
+    assert list(result.table("pandas").columns) == list(table)
+    with pytest.raises(ValueError, match="kind"):
+        result.table("excel")
+    with pytest.raises(TypeError, match="errors"):
+        result.table(errors="hessian")
+
+
+def test_a_file_of_channels_names_what_reads_it(tmp_path):
+    sf.fit_channels(MAPS, 2, init=START).save(tmp_path / "channels.npz")
+    with pytest.raises(ValueError, match=r"surfacefit channels, which `surfacefit\.ChannelResult\.load` reads"):
+        sf.load(tmp_path / "channels.npz")
 
 
 @pytest.mark.slow

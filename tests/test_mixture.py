@@ -821,10 +821,10 @@ def test_a_mixture_without_points_has_a_file_too(tmp_path):
 
 def test_files_of_fits_and_of_mixtures_are_told_apart(tmp_path):
     sf.fit_mixture(POINTS, 2).save(tmp_path / "mixture.json")
-    with pytest.raises(ValueError, match="is no surfacefit result: it is a surfacefit mixture"):
+    with pytest.raises(ValueError, match=r"it is a surfacefit mixture, which `surfacefit\.MixtureResult\.load` reads"):
         sf.load(tmp_path / "mixture.json")
     sf.fit(np.eye(6), 1, init="peaks").save(tmp_path / "fit.npz")
-    with pytest.raises(ValueError, match="is no surfacefit mixture: it is a surfacefit result"):
+    with pytest.raises(ValueError, match=r"it is a surfacefit result, which `surfacefit\.load` reads"):
         sf.MixtureResult.load(tmp_path / "fit.npz")
 
 

@@ -26,6 +26,13 @@ HEAD_BYTES = 4096
 MOST_HEADER_BYTES = 2**24
 # Dtypes of arrays in a document.
 NUMBER_TYPES = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64")
+# What reads each format, for those who tried another reader.
+READERS = {
+    "surfacefit result": "surfacefit.load",
+    "surfacefit batch": "surfacefit.load",
+    "surfacefit mixture": "surfacefit.MixtureResult.load",
+    "surfacefit channels": "surfacefit.ChannelResult.load",
+}
 # Numbers; longer arrays are written as base64, which is shorter; shorter ones stay readable to a person.
 LONGEST_PLAIN_LIST = 1000
 
@@ -77,7 +84,7 @@ def read_one_of(path: str | PathLike[str], makers: Mapping[str, tuple[int, Calla
     document = _told(f"{str(path)!r} is no {form}", _read, path, tuple(makers))
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, str) or found not in makers:
-        said = f"it is a {found[:40]}" if isinstance(found, str) else f"it does not say format={form!r}"
+        said = _what_it_is(found) if isinstance(found, str) else f"it does not say format={form!r}"
         raise NotAFit(f"{str(path)!r} is no {form}: {said}")
     version, make = makers[found]
     if document.get("version") != version:
@@ -86,6 +93,11 @@ def read_one_of(path: str | PathLike[str], makers: Mapping[str, tuple[int, Calla
             f" version {version}"
         )
     return _told(f"{str(path)!r} is no complete {found}", make, document)
+
+
+def _what_it_is(form: str) -> str:
+    reader = f", which `{READERS[form]}` reads" if form in READERS else ""
+    return f"it is a {form[:40]}{reader}"
 
 
 def _path(path: Any) -> Path:

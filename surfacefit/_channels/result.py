@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import count
+from .._base.checks import count, yes_or_no
 from .._base.status import STATUS, Status
 from .._model.background import NoBackground
 from .._model.surface import GaussianSurface
@@ -86,6 +86,27 @@ class ChannelResult(ChannelNumbers):
         from .report import summary
 
         return summary(self, count("n_rows", n_rows, 0)).text()
+
+    def table(self, kind: str | None = None, *, errors: bool = True) -> Any:
+        """One row a component, as columns with their units: a dict of NumPy arrays, or the table of another library.
+
+        kind : None (default) for a `dict` with ``units``, ``meta`` and ``save(path)``; "pandas", "polars", "astropy" or
+            "arrow".
+        errors : whether to add `standard_errors` of amplitudes, centres and covariances.
+
+        Columns are those of `FitResult.table`, with "amplitude_0", "amplitude_1", ... and "volume_0", ... for the
+        channels. ``GaussianSurface.from_table(table, {"amplitude": "amplitude_0"})`` is the surface of one.
+
+        >>> import numpy as np, surfacefit as sf
+        >>> x = np.arange(40.0)
+        >>> line = np.exp(-((x - 20) ** 2) / 18)
+        >>> table = sf.fit_channels([line, 3 * line], 1).table()
+        >>> [float(table[name][0].round(6)) for name in ("center_0", "sigma", "amplitude_0", "amplitude_1")]
+        [20.0, 3.0, 1.0, 3.0]
+        """
+        from ..interop.tables.channel_columns import channel_table
+
+        return channel_table(self, kind, yes_or_no("errors", errors))
 
     def __str__(self) -> str:
         return self.summary()

@@ -39,7 +39,7 @@ def fit_table(result: FitResult, errors: str | None, sky: bool) -> ComponentTabl
     """The table of a fit; ``errors`` is the method of `FitResult.uncertainty`, or None for a table without."""
     found = None if errors is None else result._errors_by("errors", errors)
     labels = result.data.labels
-    entries = _entries(result.surface, labels, found)
+    entries = component_entries(result.surface, labels, found)
     place = 2 + result.surface.n_dim
     world = sky_of(labels, result.surface.n_dim) if sky and labels is not None else None
     meta = _meta(result, labels) | ({} if found is None else {"errors": found.method})
@@ -59,12 +59,12 @@ def fit_table(result: FitResult, errors: str | None, sky: bool) -> ComponentTabl
     entries.insert(volume + 1, ("volume_over_data", shares * volumes, over, entries[volume][3]))
     flags = ("flags", np.array([_words(flag) for flag in result.flags], dtype=str), None, "")
     entries[volume + 2 : volume + 2] = [_background(result.surface, labels), flags]
-    return _table(entries, meta)
+    return table_from(entries, meta)
 
 
 def surface_table(surface: GaussianSurface) -> ComponentTable:
     """The table of a surface, without errors, flags or background."""
-    return _table(_entries(surface, None, None), {"axes": list(axis_columns(None, surface.n_dim))})
+    return table_from(component_entries(surface, None, None), {"axes": list(axis_columns(None, surface.n_dim))})
 
 
 def table(result: FitResult, kind: str | None, errors: str | None, sky: bool) -> Any:
@@ -90,17 +90,20 @@ def covariance_columns(axes: tuple[str, ...]) -> dict[tuple[int, int], str]:
     return {(i, j): f"covariance_{names[i]}_{names[j]}" for i in range(len(axes)) for j in range(i + 1)}
 
 
-def _entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> list[Entry]:
+def component_entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> list[Entry]:
+    """The columns of a surface; ``errors`` has those of its numbers by their names, as far as they are known."""
     d, axes = surface.n_dim, axis_columns(labels, surface.n_dim)
     units, length = _units(labels, d), _length(labels, d)
     height = "" if labels is None else labels.unit
     centers, covariances = np.asarray(surface.centers, float), np.asarray(surface.covariances, float)
 
     def of(name: str) -> Any:
-        return None if errors is None else np.asarray(getattr(errors, name))
+        found = getattr(errors, name, None)
+        return None if found is None else np.asarray(found)
 
     def part(name: str, *index: Any) -> Any:
-        return None if errors is None else of(name)[index]
+        found = of(name)
+        return None if found is None else found[index]
 
     numbers = np.arange(surface.n_components)
     entries: list[Entry] = [("component", numbers, None, "")]
@@ -113,8 +116,9 @@ def _entries(surface: GaussianSurface, labels: Labels | None, errors: Any) -> li
             widths = np.asarray(getattr(surface, values))[:, i]
             entries.append((f"{name}{ending}", widths, part(values, slice(None), i), length))
     if d == 2:
-        error = None if errors is None else np.degrees(errors.orientation)
-        entries.append(("angle", np.degrees(surface.orientation), error, "deg"))
+        error = of("orientation")
+        turned = None if error is None else np.degrees(error)
+        entries.append(("angle", np.degrees(surface.orientation), turned, "deg"))
     entries.append(("volume", np.asarray(surface.volumes, float), of("volumes"), product(*units, height)))
     for (i, j), name in covariance_columns(axes).items():
         unit = product(units[i], units[j])
@@ -172,7 +176,8 @@ def _meta(result: FitResult, labels: Labels | None) -> dict[str, Any]:
     return meta
 
 
-def _table(entries: list[Entry], meta: dict[str, Any]) -> ComponentTable:
+def table_from(entries: list[Entry], meta: dict[str, Any]) -> ComponentTable:
+    """The table of columns, each followed by that of its errors where they are known."""
     columns, units = {}, {}
     for name, values, errors, unit in entries:
         columns[name], units[name] = values, unit
