@@ -106,7 +106,9 @@ class ChannelResult(ChannelNumbers):
         """
         from ..interop.tables.channel_columns import channel_table
 
-        return channel_table(self, kind, yes_or_no("errors", errors))
+        found = self.standard_errors if yes_or_no("errors", errors) else None
+        shared = GaussianSurface(np.ones(self.n_components), self.centers, self.covariances)
+        return channel_table(shared, self.amplitudes, found, self.maps.channels[0].labels, kind)
 
     def __str__(self) -> str:
         return self.summary()
