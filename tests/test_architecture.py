@@ -60,6 +60,7 @@ VIEWS = {
     ("_channels.result", "_channels.plot"),
     ("_channels.result", "_channels.report"),
     ("_channels.result", "interop.tables.channel_columns"),
+    ("_channels.result", "interop.tables.libraries"),
     ("_mixture.result", "_mixture.io"),
     ("_mixture.result", "_mixture.sklearn"),
     ("_mixture.result", "_mixture.report"),

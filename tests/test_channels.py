@@ -199,10 +199,25 @@ def test_a_table_has_amplitudes_and_volumes_of_each_channel(tmp_path):
     table.save(tmp_path / "channels.csv")
     assert "amplitude_2" in (tmp_path / "channels.csv").read_text()
     assert list(result.table("pandas").columns) == list(table)
+    result.table().save(tmp_path / "channels.reg")
+    assert (tmp_path / "channels.reg").read_text().count("ellipse(") == 2
     with pytest.raises(ValueError, match="kind"):
         result.table("excel")
     with pytest.raises(TypeError, match="errors"):
         result.table(errors="hessian")
+
+
+def test_columns_of_channels_have_their_own_units_and_pixels():
+    xarray = pytest.importorskip("xarray")
+    places = {"y": ("y", 100.0 + 2 * np.arange(14), {"units": "m"}), "x": ("x", np.arange(17.0), {"units": "m"})}
+    start = sf.GaussianSurface([1.0, 1.0], CENTERS * [2, 1] + [100, 0], COVARIANCES * np.array([[4, 2], [2, 1]]))
+    maps = [
+        xarray.DataArray(MAPS[..., c], places, ("y", "x"), attrs={"units": unit}) for c, unit in ((0, "K"), (1, "Jy"))
+    ]
+    table = sf.fit_channels(maps, 2, init=start).table(errors=False)
+    assert [table.units[name] for name in ("amplitude_0", "amplitude_1", "y")] == ["K", "Jy", "m"]
+    assert table.units["volume_1"] == "m2 Jy"
+    assert table.meta["pixels"] == [[100.0, 2.0], [0.0, 1.0]]
 
 
 def test_a_file_of_channels_names_what_reads_it(tmp_path):

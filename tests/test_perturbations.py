@@ -12,7 +12,7 @@ import surfacefit._search.perturbations
 import surfacefit._search.search
 from surfacefit._base.memory import MemoryShort
 from surfacefit._base.precision import precision
-from surfacefit._search.context import FitHalted
+from surfacefit._search.context import HURRIED, FitHalted
 from surfacefit._search.perturbations import (
     MAX_MINIMA,
     Minima,
@@ -100,7 +100,16 @@ def test_perturbations_that_found_nothing_give_way_to_a_walk_from_one_that_leads
     rng = np.random.default_rng(0)
     few, many = ([_draw_kind(small, size, 2, rng) for _ in range(200)] for size in (25, 250))
     assert few.count(remove_and_regrow) > 140
-    assert many.count(remove_and_regrow) < 60
+    assert 8 < many.count(remove_and_regrow) < 60
+
+
+def test_volumes_are_walked_at_once_and_fits_in_a_hurry_never():
+    places = np.stack(np.mgrid[:6, :6, :6].astype(float), axis=-1)
+    with precision(DOUBLE):
+        context = search_context(np.exp(-np.sum((places - 2.5) ** 2, axis=-1) / 4), 4)
+        flat = search_context(surface()(PLACES), 4)
+    assert _wanted(replace(context, original=context), 25, 1) == 1
+    assert _wanted(replace(flat, original=flat, pace=HURRIED), 32, 9) == 12
 
 
 @pytest.mark.parametrize(("ends", "begins"), [([1.0, 1.0, 1.5, 1.2], 1.5), ([1.0] * 4, 1.0)])

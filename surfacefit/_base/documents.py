@@ -119,7 +119,7 @@ def _read(path: Path, forms: Sequence[str]) -> Any:
     if zipfile.is_zipfile(path):
         return _read_npz(path)
     with path.open("rb") as file:
-        if path.stat().st_size > LARGE_BYTES and not _names_one(file.read(HEAD_BYTES), forms):
+        if path.stat().st_size > LARGE_BYTES and not _names_one(file.read(HEAD_BYTES), (*forms, *READERS)):
             raise ValueError("it does not begin like one")
     return json.loads(path.read_text(encoding="utf-8"), object_hook=_json_to_array, parse_constant=_no_number)
 

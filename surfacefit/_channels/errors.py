@@ -50,7 +50,7 @@ def channel_errors(result: ChannelResult) -> ChannelErrors:
     if result.n_parameters > MOST_INVERTED:
         raise ValueError(
             f"errors of {result.n_parameters} parameters need the inverse of a matrix of as many rows, more than"
-            f" {MOST_INVERTED}: fit fewer components"
+            f" {MOST_INVERTED}: fit fewer components, or ask for `table(errors=False)`"
         )
     with precision(np.dtype(np.float64)):
         backgrounds = tuple(background_model(one) for one in result.backgrounds)

@@ -106,7 +106,7 @@ def fit_channels(
     -------
     ChannelResult
         With ``amplitudes`` (K, C), ``centers``, ``covariances``, ``background`` (C, b), ``standard_errors``,
-        ``surface(c)``, ``summary()``, ``plot()`` and ``save()``.
+        ``surface(c)``, ``summary()``, ``table()``, ``plot()`` and ``save()``.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import count, yes_or_no
+from .._base.checks import count, one_of, yes_or_no
 from .._base.status import STATUS, Status
 from .._model.background import NoBackground
 from .._model.surface import GaussianSurface
@@ -92,10 +92,11 @@ class ChannelResult(ChannelNumbers):
 
         kind : None (default) for a `dict` with ``units``, ``meta`` and ``save(path)``; "pandas", "polars", "astropy" or
             "arrow".
-        errors : whether to add `standard_errors` of amplitudes, centres and covariances.
+        errors : whether to add `standard_errors` of amplitudes, centres and covariances, of up to 8192 parameters.
 
-        Columns are those of `FitResult.table`, with "amplitude_0", "amplitude_1", ... and "volume_0", ... for the
-        channels. ``GaussianSurface.from_table(table, {"amplitude": "amplitude_0"})`` is the surface of one.
+        "component", the centres, widths, "angle" and entries of the covariances are those of `FitResult.table`;
+        "amplitude_0", "amplitude_1", ... and "volume_0", ... are in the units of each channel.
+        ``GaussianSurface.from_table(table, {"amplitude": "amplitude_0"})`` has the components of one.
 
         >>> import numpy as np, surfacefit as sf
         >>> x = np.arange(40.0)
@@ -104,11 +105,15 @@ class ChannelResult(ChannelNumbers):
         >>> [float(table[name][0].round(6)) for name in ("center_0", "sigma", "amplitude_0", "amplitude_1")]
         [20.0, 3.0, 1.0, 3.0]
         """
-        from ..interop.tables.channel_columns import channel_table
+        from ..interop.tables.channel_columns import ChannelTableParts, channel_table
+        from ..interop.tables.libraries import KINDS
 
+        if kind is not None:
+            one_of("kind", kind, KINDS)
         found = self.standard_errors if yes_or_no("errors", errors) else None
         shared = GaussianSurface(np.ones(self.n_components), self.centers, self.covariances)
-        return channel_table(shared, self.amplitudes, found, self.maps.channels[0].labels, kind)
+        table = channel_table(ChannelTableParts(shared, self.amplitudes, found, self.maps.channels))
+        return table if kind is None else table.to(kind)
 
     def __str__(self) -> str:
         return self.summary()

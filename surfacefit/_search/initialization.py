@@ -35,8 +35,8 @@ from .surrogate import averages_suffice, suitable_surrogate, surrogate
 GROWN = ("auto", "growth")
 # All starts that `init=` names.
 INITS = (*GROWN, *STARTS)
-# Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most: about 40 s on two cores, and
-# as much as the searches at K = 64 and 100 took before work was priced in CPU seconds.
+# Nominal seconds of work (`_solvers/work`) that the search of `search=None` takes at most in two dimensions:
+# about 40 s on two cores, as much as the searches at K = 64 and 100 took before work was priced in CPU seconds.
 MAX_SEARCH_WORK = 60.0
 # The same for each component. The volcano without background ended at 0.8854 m with 0.75 (4 seeds, K = 32), 0.8822 with
 # 0.9 (24 seeds); K = 8 and 16 take about as long as before, when more gained little (2.5016 and 2.5002, 1.3601 and
@@ -44,8 +44,10 @@ MAX_SEARCH_WORK = 60.0
 SEARCH_WORK_PER_COMPONENT = 0.9
 # Numbers of a component of such work, those in two dimensions; of more, work grows with their cube, and the most with
 # their number: joint steps grow with the square, and it takes more rounds. EMD-3197, K = 25 signed, ended at 0.1163
-# with the square, which is a work of 60, and went lower in eight of ten fits with 100 to 120.
+# with the square, which is a work of 60, and went lower in 16 of 24 fits with 100.
 USUAL_COMPONENT_NUMBERS = 6
+# Numbers from which on work grows no more: those in three dimensions, the most that were measured.
+MOST_MEASURED_NUMBERS = 10
 # Work of the same search per work of growth, where that is more: at K = 1024 the rounds of 20 s won 0.9 to 0.3 % of the
 # RMSE each, as many seconds of plain steps 0.1 %.
 SEARCH_PER_GROWTH = 2.0
@@ -213,7 +215,8 @@ def _effort(plan: StartPlan, state: State, growth_work: float) -> Effort:
     rounds = ROUNDS_PER_COMPONENT * (state.size - EASY_COMPONENTS)
     least = FEW_PATIENCE_ROUNDS if state.size <= MAX_FEW_COMPONENTS else MIN_PATIENCE_ROUNDS
     patience = min(MAX_PATIENCE_ROUNDS, max(least, rounds))
-    times = max(1.0, state.blocks.shape[1] / USUAL_COMPONENT_NUMBERS)
+    numbers = min(MOST_MEASURED_NUMBERS, max(USUAL_COMPONENT_NUMBERS, state.blocks.shape[1]))
+    times = numbers / USUAL_COMPONENT_NUMBERS
     work = min(MAX_SEARCH_WORK * times, SEARCH_WORK_PER_COMPONENT * times**3 * state.size)
     return Effort(patience, work=max(work, SEARCH_PER_GROWTH * growth_work))
 

@@ -55,12 +55,13 @@ FEW_PERTURBATIONS = 20
 MAX_FEW_COMPONENTS = 3
 # Perturbations a round at most, so that trials are made in between, however few the components are.
 MAX_PERTURBATIONS = 100
-# Rounds without a better state, in one or two dimensions, that perturb as often as above. In later ones moves are tried
-# from one perturbation, however bad: volcano K = 32 was the same within the scatter (0.8829 and 0.8827 m, 24 seeds).
+# Rounds without a better state, in one or two dimensions, that perturb as often as above. Later ones begin a walk:
+# moves are tried from one perturbation, or from the best of those that few components get in any case. Volcano K = 32
+# was the same within the scatter (0.8829 and 0.8827 m, 24 seeds).
 SETTLED_ROUNDS = 1
 # The same in three dimensions and more: of a hundred splits of EMD-3197, K = 25 signed, none ended lower, walks often.
 SETTLED_ROUNDS_OF_VOLUMES = 0
-# A perturbation that begins a walk is `remove_and_regrow`, which leads far away, with a chance of so many over K.
+# What begins a walk, if no crossover, is `remove_and_regrow`, which leads far away, with a chance of so many over K.
 WALK_REGROWTHS_TIMES_COMPONENTS = 25.6
 # The same at most, so that the others are drawn, too.
 MAX_WALK_REGROWTH_CHANCE = 0.8
@@ -184,7 +185,7 @@ def perturbed(
             break
         else:
             states = []
-        fresh = [state for state in states if not minima.is_visited(state)]
+        fresh = [state for state in states if np.isfinite(state.cost) and not minima.is_visited(state)]
     if minima.exact or is_better(minima.best, first):
         return minima.best
     return min(fresh or states, key=lambda state: state.cost)
@@ -201,9 +202,9 @@ def _wanted(context: SearchContext, size: int, failures: int) -> int:
 
 
 def _walks(context: SearchContext, size: int, failures: int) -> bool:
-    """Whether moves are tried from one perturbation, however bad, rather than from the best of several."""
+    """Whether a round begins a walk by moves, from a perturbation however bad, rather than looks for a good one."""
     settled = SETTLED_ROUNDS if context.views.points.shape[1] <= 2 else SETTLED_ROUNDS_OF_VOLUMES
-    return size > MOSTLY_REGROWN_COMPONENTS and failures > settled
+    return size > MOSTLY_REGROWN_COMPONENTS and failures > settled and tries_moves(context, size)
 
 
 def _perturb(

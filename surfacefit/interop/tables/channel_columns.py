@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._base.checks import one_of
-from ..._data.labels import Labels
+from ..._data.data import SurfaceData
 from ..._model.surface import GaussianSurface
-from .columns import Entry, axis_columns, component_entries, table_from
+from .columns import Entry, axis_columns, component_entries, pixels_of, table_from
+from .record import ComponentTable
 
 # Columns of a surface that each channel has of its own.
 OF_EACH_CHANNEL = ("amplitude", "volume")
 
 
-def channel_table(
-    surface: GaussianSurface, amplitudes: np.ndarray, errors: Any, labels: Labels | None, kind: str | None
-) -> Any:
-    """The table as the library's own, or of the ``kind`` of another one.
-
-    surface : the components with amplitudes of one; ``amplitudes`` (K, C) are those in each channel.
-    errors : standard errors ``amplitudes`` (K, C), ``centers`` and ``covariances``, or None.
+class ChannelTableParts(NamedTuple):
+    """What a table is made of: components with amplitudes of one, the amplitudes (K, C), standard errors of
+    ``amplitudes``, ``centers`` and ``covariances`` or None, and the data of each channel.
     """
-    from .libraries import KINDS
 
-    if kind is not None:
-        one_of("kind", kind, KINDS)
+    surface: GaussianSurface
+    amplitudes: np.ndarray
+    errors: Any
+    channels: Sequence[SurfaceData]
+
+
+def channel_table(parts: ChannelTableParts) -> ComponentTable:
+    """The table as the library's own; each channel's columns have its units."""
+    first = parts.channels[0]
+    units = [dict(_units(component_entries(parts.surface, one.labels, None))) for one in parts.channels]
     entries: list[Entry] = []
-    for name, values, error, unit in component_entries(surface, labels, errors):
+    for name, values, error, unit in component_entries(parts.surface, first.labels, parts.errors):
         if name in OF_EACH_CHANNEL:
-            entries += _of_each_channel(name, values, amplitudes, errors, unit)
+            entries += _of_each_channel(name, values, parts, [one[name] for one in units])
         else:
             entries.append((name, values, error, unit))
-    meta = {"axes": list(axis_columns(labels, surface.n_dim)), "channels": amplitudes.shape[1]}
-    table = table_from(entries, meta | ({} if errors is None else {"errors": "hessian"}))
-    return table if kind is None else table.to(kind)
+    meta = {"axes": list(axis_columns(first.labels, parts.surface.n_dim)), **pixels_of(first)}
+    meta["channels"] = len(parts.channels)
+    return table_from(entries, meta | ({} if parts.errors is None else {"errors": "hessian"}))
 
 
-def _of_each_channel(name: str, unit_values: np.ndarray, amplitudes: np.ndarray, errors: Any, unit: str) -> list[Entry]:
+def _units(entries: list[Entry]) -> Iterator[tuple[str, str]]:
+    return ((name, unit) for name, _, _, unit in entries)
+
+
+def _of_each_channel(name: str, unit_values: np.ndarray, parts: ChannelTableParts, units: list[str]) -> list[Entry]:
     """Columns name_0, name_1, ...: values (K,) of components of height one times the amplitudes (K, C)."""
-    with_errors = errors is not None and name == "amplitude"
+    errors = parts.errors.amplitudes if parts.errors is not None and name == "amplitude" else None
     return [
-        (f"{name}_{c}", unit_values * amplitudes[:, c], errors.amplitudes[:, c] if with_errors else None, unit)
-        for c in range(amplitudes.shape[1])
+        (f"{name}_{c}", unit_values * parts.amplitudes[:, c], None if errors is None else errors[:, c], unit)
+        for c, unit in enumerate(units)
     ]

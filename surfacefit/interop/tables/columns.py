@@ -24,6 +24,7 @@ from .record import ComponentTable
 from .sky import sky_columns, sky_of
 
 if TYPE_CHECKING:
+    from ..._data.data import SurfaceData
     from ..._results.result import FitResult
 
 # What the principal axes are called in each number of dimensions, the largest first.
@@ -166,14 +167,19 @@ def _background(surface: GaussianSurface, labels: Labels | None) -> Entry:
 
 def _meta(result: FitResult, labels: Labels | None) -> dict[str, Any]:
     """What belongs to a whole table: names of the axes, first coordinate and step of each even one, the heights."""
-    meta: dict[str, Any] = {"axes": list(axis_columns(labels, result.surface.n_dim))}
-    if result.data.axes is not None:
-        axes = (axis[::-1] if i in result.data.falling else axis for i, axis in enumerate(result.data.axes))
-        meta["pixels"] = [[float(axis[0]), float(axis[-1] - axis[0]) / max(len(axis) - 1, 1) or 1.0] for axis in axes]
+    meta: dict[str, Any] = {"axes": list(axis_columns(labels, result.surface.n_dim)), **pixels_of(result.data)}
     if labels is not None:
         known = {"heights": labels.name, "notes": "; ".join(labels.notes), "beam": list(labels.beam)}
         meta |= {name: value for name, value in known.items() if value}
     return meta
+
+
+def pixels_of(data: SurfaceData) -> dict[str, Any]:
+    """First coordinate and step of each axis of a grid, as ``pixels`` of a table."""
+    if data.axes is None:
+        return {}
+    axes = (axis[::-1] if i in data.falling else axis for i, axis in enumerate(data.axes))
+    return {"pixels": [[float(axis[0]), float(axis[-1] - axis[0]) / max(len(axis) - 1, 1) or 1.0] for axis in axes]}
 
 
 def table_from(entries: list[Entry], meta: dict[str, Any]) -> ComponentTable:

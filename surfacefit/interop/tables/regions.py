@@ -46,7 +46,7 @@ def _image(table: Any) -> list[list[str]]:
     centers = np.stack([table[axis] for axis in axes], axis=1)
     entries = [table[name] for name in table if name.startswith("covariance") and not name.endswith("_error")]
     covariances = np.stack([entries[0], entries[1], entries[1], entries[2]], axis=1).reshape(-1, 2, 2)
-    there = GaussianSurface(table["amplitude"], (centers - first) / step + 1, covariances / np.outer(step, step))
+    there = GaussianSurface(np.ones(len(centers)), (centers - first) / step + 1, covariances / np.outer(step, step))
     radii, angles = there.principal_widths * FWHM_PER_WIDTH / 2, np.degrees(there.orientation)
     return [
         [f"{x:.4f}", f"{y:.4f}", f"{major:.6g}", f"{minor:.6g}", f"{angle:.4f}"]
