@@ -57,9 +57,10 @@ MAX_FEW_COMPONENTS = 3
 MAX_PERTURBATIONS = 100
 # Rounds without a better state, in one or two dimensions, that perturb as often as above. Later ones begin a walk:
 # moves are tried from one perturbation, or from the best of those that few components get in any case. Volcano K = 32
-# was the same within the scatter (0.8829 and 0.8827 m, 24 seeds).
+# was the same within the scatter (0.8821 and 0.8827 m, 24 seeds).
 SETTLED_ROUNDS = 1
-# The same in three dimensions and more: of a hundred splits of EMD-3197, K = 25 signed, none ended lower, walks often.
+# The same in three dimensions and more: of a hundred splits of EMD-3197, K = 25 signed, none led to a lower minimum,
+# walks often.
 SETTLED_ROUNDS_OF_VOLUMES = 0
 # What begins a walk, if no crossover, is `remove_and_regrow`, which leads far away, with a chance of so many over K.
 WALK_REGROWTHS_TIMES_COMPONENTS = 25.6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,8 @@ class ChannelTableParts(NamedTuple):
 def channel_table(parts: ChannelTableParts) -> ComponentTable:
     """The table as the library's own; each channel's columns have its units."""
     first = parts.channels[0]
-    units = [dict(_units(component_entries(parts.surface, one.labels, None))) for one in parts.channels]
+    of_channels = (component_entries(parts.surface, one.labels, None) for one in parts.channels)
+    units = [{name: unit for name, _, _, unit in columns} for columns in of_channels]
     entries: list[Entry] = []
     for name, values, error, unit in component_entries(parts.surface, first.labels, parts.errors):
         if name in OF_EACH_CHANNEL:
@@ -40,10 +41,6 @@ def channel_table(parts: ChannelTableParts) -> ComponentTable:
     meta = {"axes": list(axis_columns(first.labels, parts.surface.n_dim)), **pixels_of(first)}
     meta["channels"] = len(parts.channels)
     return table_from(entries, meta | ({} if parts.errors is None else {"errors": "hessian"}))
-
-
-def _units(entries: list[Entry]) -> Iterator[tuple[str, str]]:
-    return ((name, unit) for name, _, _, unit in entries)
 
 
 def _of_each_channel(name: str, unit_values: np.ndarray, parts: ChannelTableParts, units: list[str]) -> list[Entry]:
